@@ -1,0 +1,124 @@
+"""Geometry of boxes: overlap, growth, suppression, and the eight EXIF orientations.
+
+Boxes are float pixels ``(x0, y0, x1, y1)`` of the upright image, x1 and y1 exclusive.
+Everything here is a pure function; arrays are ``(n, 4)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.types import Box, Boxes, Face
+
+
+def as_boxes(boxes: Sequence[Box]) -> Boxes:
+    """Return boxes as an (n, 4) float32 array; an empty sequence gives (0, 4)."""
+    return np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+
+
+def area(boxes: Boxes) -> NDArray[np.float32]:
+    """Return the (n,) areas in square pixels; inverted boxes have none."""
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    product: NDArray[np.float32] = sides[:, 0] * sides[:, 1]
+    return product
+
+
+def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+    """Return the (n, m) intersection over union of two sets of boxes."""
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.maximum(bottom_right - top_left, 0)
+    both = sides[..., 0] * sides[..., 1]
+    either = area(a)[:, None] + area(b)[None, :] - both
+    overlap: NDArray[np.float32] = both / np.maximum(either, np.finfo(np.float32).tiny)
+    return overlap
+
+
+def grow(box: Box, fraction: float) -> Box:
+    """Grow a box by this fraction of its width and height on each side (0.25: 1.5 times as wide)."""
+    x0, y0, x1, y1 = box
+    dx, dy = fraction * (x1 - x0), fraction * (y1 - y0)
+    return (x0 - dx, y0 - dy, x1 + dx, y1 + dy)
+
+
+def clip(box: Box, width: int, height: int) -> Box | None:
+    """Cut a box to the picture; None if nothing of it lies inside."""
+    x0, y0 = max(box[0], 0.0), max(box[1], 0.0)
+    x1, y1 = min(box[2], float(width)), min(box[3], float(height))
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def longer_side(box: Box) -> float:
+    """Return the longer side in pixels: the size that the strength of an obfuscation follows."""
+    return max(box[2] - box[0], box[3] - box[1])
+
+
+def suppress(boxes: Boxes, scores: NDArray[np.float32], limit: float) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression: indices kept, best score first.
+
+    A box goes when its IoU with a better one exceeds `limit`. Equal scores keep their order,
+    so that the result never depends on the sort.
+    """
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while order.size:
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        overlap = iou(boxes[best : best + 1], boxes[rest])[0]
+        order = rest[overlap <= limit]
+    return np.asarray(kept, dtype=np.intp)
+
+
+def union(groups: Sequence[Sequence[Face]], limit: float) -> list[Face]:
+    """Join the faces of several detectors, so that each face counts once; best score first.
+
+    Boxes are never averaged and agreement is never required: what one detector alone has seen
+    stays. Scores of different detectors are not comparable; they only order the suppression.
+    """
+    faces = [face for group in groups for face in group]
+    scores = np.asarray([face.score for face in faces], dtype=np.float32)
+    kept = suppress(as_boxes([face.box for face in faces]), scores, limit)
+    return [faces[i] for i in kept]
+
+
+def covered(box: Box, covers: Sequence[Box]) -> float:
+    """Return the share of a box that lies inside the union of other boxes, in [0, 1].
+
+    Exact: the box is cut along every edge of the covers, and each cell is in or out.
+    """
+    xs = np.unique(np.clip([box[0], box[2], *(x for c in covers for x in c[::2])], box[0], box[2]))
+    ys = np.unique(np.clip([box[1], box[3], *(y for c in covers for y in c[1::2])], box[1], box[3]))
+    inside = np.zeros((len(ys) - 1, len(xs) - 1), dtype=bool)
+    mid_x, mid_y = (xs[1:] + xs[:-1]) / 2, (ys[1:] + ys[:-1]) / 2
+    for x0, y0, x1, y1 in covers:
+        columns = (mid_x >= x0) & (mid_x < x1)
+        rows = (mid_y >= y0) & (mid_y < y1)
+        inside |= rows[:, None] & columns[None, :]
+    cells = np.diff(ys)[:, None] * np.diff(xs)[None, :]
+    whole = (box[2] - box[0]) * (box[3] - box[1])
+    return float(cells[inside].sum() / whole)
+
+
+def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
+    """Return the size of the upright image of a stored one; orientations 5 to 8 swap the sides."""
+    return (height, width) if orientation >= 5 else (width, height)
+
+
+def to_stored(box: Box, orientation: int, width: int, height: int) -> Box:
+    """Map a box from the upright image to the stored grid of `width` by `height`.
+
+    `orientation` is EXIF tag 0x0112, 1 to 8 (TIFF 6.0, page 36): where row 0 and column 0 of
+    the stored grid lie in the upright view. 1 is as is, 3 turned by 180°, 6 shown by turning
+    the stored grid 90° clockwise, 8 anticlockwise; 2, 4, 5 and 7 are mirrored.
+    """
+    x0, y0, x1, y1 = box
+    if orientation in (5, 6, 7, 8):  # upright x runs along stored y
+        x0, y0, x1, y1 = y0, x0, y1, x1
+    if orientation in (2, 3, 7, 8):
+        x0, x1 = width - x1, width - x0
+    if orientation in (3, 4, 6, 7):
+        y0, y1 = height - y1, height - y0
+    return (x0, y0, x1, y1)

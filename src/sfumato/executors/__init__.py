@@ -1,0 +1,1 @@
+"""Ways to run a task over shards: processes on this machine (local)."""

@@ -1,0 +1,226 @@
+"""Processes on this machine.
+
+N fresh interpreters (nothing is inherited but one socket each), each with one inference
+thread. A worker takes a few keys at a time and reports each one as it is done, so the driver
+always knows which picture a worker is at. If the worker dies there, the picture is tried once
+more in a fresh worker, then given up; if it hangs, it is given up at once. Everything else of
+the run goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Final, cast
+
+from sfumato.errors import Code, ExecutorError, SampleError, SfumatoError
+from sfumato.types import Failure, Result, Shard, Task
+
+SLICE: Final = 8  # keys given to a worker at once: small enough to share the last ones fairly
+_START: Final = "from sfumato.executors.local import serve; serve()"
+# One thread for each process: threads of several processes only get in each other's way.
+_ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+
+
+class _Worker:
+    """A process, the socket to it, and what it still has to do."""
+
+    def __init__(self, task: Task) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _START, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **_ONE_THREAD},
+                start_new_session=True,  # Ctrl-C is for the driver, which ends its workers
+            )
+        self.link: Connection[object, object] = Connection(ours.detach())
+        self.ready = False
+        self.shard = ""
+        self.left: deque[str] = deque()
+        self.since = time.monotonic()
+        self.link.send(list(sys.path))
+        self.link.send(task)
+
+    def give(self, shard: Shard) -> None:
+        self.shard, self.left = shard.id, deque(shard.keys)
+        self.since = time.monotonic()
+        self.link.send(shard)
+
+    def hear(self) -> Result | None:
+        """Take one message. EOFError: the process is gone."""
+        message = self.link.recv()
+        self.since = time.monotonic()
+        if isinstance(message, SfumatoError):
+            raise message
+        if isinstance(message, Result):
+            self.left.popleft()
+            return message
+        self.ready = True
+        return None
+
+    def rest(self) -> Shard:
+        """Return what is left but for the key that it was at."""
+        return Shard(self.shard, "", tuple(self.left)[1:])
+
+    def end(self) -> None:
+        self.link.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class Local:
+    """Run a task in `workers` processes (0: one for each core); a `sfumato.types.Executor`.
+
+    `timeout_s` bounds the time on one picture, `start_s` the start of a worker. Iterating
+    raises `ExecutorError` when workers can't start at all, and whatever error about the run
+    (`OutputError`, `WeightsError`, …) a task raises.
+    """
+
+    def __init__(self, workers: int = 0, *, timeout_s: float = 120.0, start_s: float = 120.0) -> None:
+        self.workers = workers or available_cores()
+        self.timeout_s = timeout_s
+        self.start_s = start_s
+
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+        """Yield one result for each key; closing the iterator ends the workers."""
+        todo = deque(_slices(shards))
+        suspects: set[tuple[str, str]] = set()
+        workers: list[_Worker] = []
+        try:
+            while todo or any(worker.left for worker in workers):
+                while len(workers) < self.workers and len(workers) < len(todo) + _busy(workers):
+                    workers.append(_Worker(task))
+                for worker in workers:
+                    if todo and worker.ready and not worker.left:
+                        worker.give(todo.popleft())
+                yield from self._listen(workers, todo, suspects)
+        finally:
+            for worker in workers:
+                worker.end()
+
+    def _listen(
+        self, workers: list[_Worker], todo: deque[Shard], suspects: set[tuple[str, str]]
+    ) -> Iterator[Result]:
+        heard = wait([worker.link for worker in workers], timeout=0.5)
+        for worker in tuple(workers):
+            if worker.link in heard:
+                try:
+                    result = worker.hear()
+                except (EOFError, ConnectionError):
+                    workers.remove(worker)
+                    yield from _bury(worker, todo, suspects)
+                else:
+                    yield from [result] if result else []
+            elif self._hangs(worker):
+                workers.remove(worker)
+                worker.end()
+                todo.appendleft(worker.rest())
+                reason = f"not done within {self.timeout_s:.0f} s"
+                yield _failed(worker, Code.DETECTOR_TIMEOUT, reason)
+
+    def _hangs(self, worker: _Worker) -> bool:
+        waited = time.monotonic() - worker.since
+        if not worker.ready and waited > self.start_s:
+            raise ExecutorError(f"A worker didn't start within {self.start_s:.0f} s: try again.")
+        return bool(worker.left) and waited > self.timeout_s
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _slices(shards: Sequence[Shard]) -> Iterator[Shard]:
+    for shard in shards:
+        for start in range(0, len(shard.keys), SLICE):
+            yield Shard(shard.id, shard.url, shard.keys[start : start + SLICE])
+
+
+def _busy(workers: Sequence[_Worker]) -> int:
+    return sum(1 for worker in workers if worker.left)
+
+
+def _bury(
+    worker: _Worker, todo: deque[Shard], suspects: set[tuple[str, str]]
+) -> Iterator[Result]:
+    """Give the work of a dead worker back; the picture it died at gets one more chance, alone."""
+    worker.end()
+    if not worker.ready:
+        raise ExecutorError(
+            f"A worker ended with exit code {worker.process.returncode} before it could start; "
+            "its messages are above. `sfumato doctor` checks the installation."
+        )
+    if not worker.left:
+        return
+    todo.appendleft(worker.rest())
+    suspect = (worker.shard, worker.left[0])
+    if suspect in suspects:
+        reason = f"the worker died twice at it (exit code {worker.process.returncode})"
+        yield _failed(worker, Code.WORKER_DIED, reason)
+    else:
+        suspects.add(suspect)
+        todo.appendleft(Shard(worker.shard, "", (worker.left[0],)))
+
+
+def _failed(worker: _Worker, code: Code, reason: str) -> Result:
+    key = worker.left[0]
+    return Result(worker.shard, key, (Failure(key, "run", code, reason),))
+
+
+def serve() -> None:
+    """Be a worker: take shards from the socket named in `sys.argv`, send results, until it closes."""
+    link: Connection[object, object] = Connection(int(sys.argv[1]))
+    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    try:
+        sys.path[:] = cast("list[str]", link.recv())
+        task = cast("Task", link.recv())
+        link.send("ready")
+        while True:
+            for message in _work(task, cast("Shard", link.recv())):
+                link.send(message)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the driver is gone or has no more work
+
+
+def _die_with_parent(parent: int) -> None:
+    """End at once when the driver is killed: nobody would take the results."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+
+
+def _work(task: Task, shard: Shard) -> Iterator[Result | SfumatoError]:
+    left = deque(shard.keys)
+    while left:
+        before = len(left)
+        try:
+            for records in task(Shard(shard.id, shard.url, tuple(left))):
+                yield Result(shard.id, left.popleft(), records)
+        except SampleError as error:
+            yield _refused(shard, left.popleft(), error.code, error.reason)
+        except SfumatoError as error:
+            yield error
+            return
+        except Exception as error:  # a defect of ours must cost one picture, not the run
+            traceback.print_exc()
+            reason = f"{type(error).__name__} in the program: please report it"
+            yield _refused(shard, left.popleft(), Code.INTERNAL_ERROR, reason)
+        if len(left) == before:
+            yield ExecutorError(f"the task yielded nothing for {len(left)} keys of a shard")
+            return
+
+
+def _refused(shard: Shard, key: str, code: Code, reason: str) -> Result:
+    return Result(shard.id, key, (Failure(key, "run", code, reason),))

@@ -1,0 +1,365 @@
+"""A tree of folders as source and sink: any depth, any names; the folder part is the class.
+
+Nothing is ever written into the source, and nothing in the release is ever written to its
+final name: a picture is staged under a temporary name in the same folder, and a shard's
+pictures are renamed into place together once they are on the disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sfumato.errors import Code, OutputError, SampleError, UsageError
+from sfumato.types import Failure, Sample, Shard
+
+PICTURES: Final = frozenset("jpg jpeg jpe jfif png webp bmp dib tif tiff gif apng mpo".split())
+# Pictures by name that can't be read yet: refused, since they may hold faces.
+FOREIGN: Final = frozenset(
+    "heic heif hif avif jxl jp2 j2k jpx psd ico tga pcx pbm pgm ppm pnm svg svgz eps "
+    "raw dng cr2 cr3 nef arw orf rw2 raf pef srw exr hdr dcm".split()
+)
+MAX_BYTES: Final = 768 * 2**20
+PART_SUFFIX: Final = ".sfumato-part"
+_SHARD_MIN, _SHARD_MEAN_EXTRA, _SHARD_MAX = 256, 256, 1024
+_FICLONE: Final = 0x40049409  # linux/fs.h: share the blocks of another file
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a source holds: pictures by name, other files, and what can't be reached at all."""
+
+    pictures: tuple[str, ...]
+    others: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+
+def label_of(key: str) -> str:
+    """Return the class of a key: its folder part, "" at the top."""
+    return key.rpartition("/")[0]
+
+
+def is_picture_name(key: str) -> bool:
+    """Say whether a file claims by its name to be a picture."""
+    return key.rpartition(".")[2].lower() in PICTURES | FOREIGN and "." in key
+
+
+class ImageFolder:
+    """The pictures below a folder, as a `sfumato.types.Source`.
+
+    Links are followed; a folder that leads back into itself is a failure, not an endless walk.
+
+    Raises:
+        UsageError: the folder doesn't exist or can't be listed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not root.is_dir():
+            raise UsageError(f"{root} is not a folder: give the folder that holds the pictures.")
+
+    def scan(self) -> Listing:
+        """List the tree, in the order of the keys."""
+        pictures: list[str] = []
+        others: list[str] = []
+        failures: list[Failure] = []
+        for key, problem in _walk(self.root):
+            if problem is not None:
+                failures.append(problem)
+            elif is_picture_name(key):
+                pictures.append(key)
+            else:
+                others.append(key)
+        failures.sort(key=lambda failure: failure.key)
+        return Listing(tuple(sorted(pictures)), tuple(sorted(others)), tuple(failures))
+
+    def shards(self) -> Sequence[Shard]:
+        """Cut the pictures into shards; see `cut`."""
+        return self.cut(self.scan().pictures)
+
+    def cut(self, keys: Sequence[str]) -> list[Shard]:
+        """Cut keys into shards of 256 to 1,024 (512 on average) whose borders follow the names.
+
+        Content-defined: a border lies behind a key whose hash says so. A file added or removed
+        changes its own shard and at most moves the next border, so that a resumed run doesn't
+        do the rest of the data set again. The id covers names, sizes and times of change.
+        """
+        shards: list[Shard] = []
+        chunk: list[str] = []
+        for key in keys:
+            chunk.append(key)
+            border = hashlib.sha256(key.encode()).digest()[0] == 0  # one key in 256
+            if (len(chunk) >= _SHARD_MIN and border) or len(chunk) == _SHARD_MAX:
+                shards.append(self._shard(chunk))
+                chunk = []
+        return [*shards, self._shard(chunk)] if chunk else shards
+
+    def _shard(self, keys: Sequence[str]) -> Shard:
+        digest = hashlib.sha256()
+        for key in keys:
+            try:
+                state = os.stat(self.root / key)
+                digest.update(f"{key}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+            except OSError:
+                digest.update(f"{key}\0unreadable\n".encode())
+        return Shard(digest.hexdigest()[:24], str(self.root), tuple(keys))
+
+    def read(self, shard: Shard) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for each key, in order."""
+        for key in shard.keys:
+            try:
+                yield self.sample(key)
+            except SampleError as error:
+                yield Failure(key, "read", error.code, error.reason)
+
+    def sample(self, key: str) -> Sample:
+        """Read one picture.
+
+        Raises:
+            SampleError: it can't be read, isn't a regular file, or changed while it was read.
+        """
+        if key.rpartition(".")[2].lower() in FOREIGN:
+            raise SampleError(
+                Code.IMAGE_UNSUPPORTED, f"files named .{key.rpartition('.')[2]} can't be read yet"
+            )
+        data = read_steadily(self.root / key)
+        return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest())
+
+
+def _walk(root: Path) -> Iterator[tuple[str, Failure | None]]:
+    """Yield (key, None) for every file and (key, failure) for what can't be reached."""
+    top = os.stat(root)
+    todo: list[tuple[str, frozenset[tuple[int, int]]]] = [
+        ("", frozenset({(top.st_dev, top.st_ino)}))
+    ]
+    while todo:
+        folder, above = todo.pop()
+        try:
+            with os.scandir(root / folder) as entries:
+                names = sorted(entry.name for entry in entries)
+        except OSError as error:
+            if not folder:
+                raise UsageError(f"{root} can't be listed: {error.strerror}.") from error
+            yield _unreachable(folder, Code.FILE_UNREADABLE, "the folder can't be listed")
+            continue
+        for name in names:
+            key = f"{folder}/{name}" if folder else name
+            try:
+                state = os.stat(root / key)
+            except OSError as error:
+                yield _link_problem(key, error)
+                continue
+            if stat.S_ISDIR(state.st_mode):
+                here = (state.st_dev, state.st_ino)
+                if here in above:
+                    yield _unreachable(key, Code.LINK_LOOP, "the folder leads back into itself")
+                else:
+                    todo.append((key, above | {here}))
+            elif not _is_utf8(key):
+                reason = "the name isn't UTF-8, which manifests and archives can't hold: rename it"
+                yield _unreachable(key, Code.NAME_NOT_UTF8, reason)
+            else:
+                yield key, None
+
+
+def _is_utf8(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unreachable(key: str, code: Code, reason: str) -> tuple[str, Failure]:
+    shown = os.fsencode(key).decode("utf-8", "backslashreplace")
+    return shown, Failure(shown, "read", code, reason)
+
+
+def _link_problem(key: str, error: OSError) -> tuple[str, Failure | None]:
+    """Refuse a link that leads nowhere, unless its name says that it is no picture."""
+    if error.errno == errno.ELOOP:
+        return _unreachable(key, Code.LINK_LOOP, "the link leads to itself")
+    if error.errno == errno.ENOENT:
+        if "." in key.rpartition("/")[2] and not is_picture_name(key) and _is_utf8(key):
+            return key, None
+        return _unreachable(key, Code.LINK_BROKEN, "the link leads to nothing")
+    return _unreachable(key, Code.FILE_UNREADABLE, error.strerror or "unreadable")
+
+
+def read_steadily(path: Path) -> bytes:
+    """Read a regular file whole, and make sure that it stayed the same meanwhile.
+
+    Raises:
+        SampleError: FILE_UNREADABLE, FILE_NOT_REGULAR, FILE_CHANGED, LINK_LOOP, LINK_BROKEN or
+            IMAGE_TOO_LARGE (over 768 MiB).
+    """
+    try:
+        # O_NONBLOCK: opening a pipe that is named like a picture must not wait for a writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        codes = {errno.ELOOP: Code.LINK_LOOP, errno.ENOENT: Code.LINK_BROKEN}
+        code = codes.get(error.errno or 0, Code.FILE_UNREADABLE)
+        raise SampleError(code, error.strerror or "unreadable") from error
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        before = os.fstat(handle)
+        if not stat.S_ISREG(before.st_mode):
+            raise SampleError(Code.FILE_NOT_REGULAR, "a picture's name, but not a regular file")
+        if before.st_size > MAX_BYTES:
+            raise SampleError(Code.IMAGE_TOO_LARGE, f"the file has {before.st_size} bytes")
+        try:
+            data = file.read(before.st_size + 1) or b""  # one more: a file that grew shows
+        except OSError as error:
+            raise SampleError(Code.FILE_UNREADABLE, error.strerror or "unreadable") from error
+        after = os.fstat(handle)
+    if len(data) != before.st_size or _state(before) != _state(after):
+        raise SampleError(Code.FILE_CHANGED, "the file changed while it was read")
+    return data
+
+
+def _state(state: os.stat_result) -> tuple[int, int, int]:
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
+class FolderSink:
+    """A folder as the release, as a `sfumato.types.Sink`.
+
+    Workers stage, the driver publishes: both are given the same sink, whose `token` (one for
+    each run) is part of the temporary names, so that a worker left over from a killed run can
+    never touch the files of the next one.
+
+    `link`: "auto" shares blocks with the source where the file system can (a reflink: changing
+    one never changes the other) and copies where not; "copy" always copies; "hard" makes hard
+    links, through which a later edit of the release reaches the original.
+    """
+
+    def __init__(self, root: Path, *, token: str, source: Path, link: str = "auto") -> None:
+        self.root = root
+        self.token = token
+        self.source = source
+        self.link = link
+
+    def final(self, key: str) -> Path:
+        """Return where a picture lies once it is published."""
+        return self.root / key
+
+    def staged(self, key: str) -> Path:
+        """Return the temporary name of a picture, in the folder of the final one."""
+        name = hashlib.sha256(key.encode()).hexdigest()[:24]  # a key may be as long as a name may
+        return self.final(key).parent / f".{name}.{self.token}{PART_SUFFIX}"
+
+    def stage(self, sample: Sample, data: bytes) -> str:
+        """Write a picture under its temporary name; return the SHA-256 of what lies there.
+
+        Bytes that are the sample's own may be linked instead of written.
+
+        Raises:
+            OutputError: the disk is full, read-only or not permitted.
+            SampleError: FILE_CHANGED, when what was linked isn't what was read.
+        """
+        path = self.staged(sample.key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if data is sample.data and self.link != "copy" and self._linked(sample, path):
+                return sample.digest
+            path.write_bytes(data)
+        except OSError as error:
+            raise OutputError(_cannot_write(path.parent, error)) from error
+        return sample.digest if data is sample.data else hashlib.sha256(data).hexdigest()
+
+    def _linked(self, sample: Sample, path: Path) -> bool:
+        origin = self.source / sample.key
+        path.unlink(missing_ok=True)
+        try:
+            if self.link == "hard":
+                os.link(os.path.realpath(origin), path)
+            else:
+                _reflink(origin, path)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise
+            return False  # this file system can't: copy
+        if hashlib.sha256(path.read_bytes()).hexdigest() != sample.digest:
+            path.unlink()
+            raise SampleError(Code.FILE_CHANGED, "the file changed between reading and linking")
+        return True
+
+    def publish(self, keys: Iterable[str]) -> None:
+        """Make staged pictures durable, then rename them into place.
+
+        Raises:
+            OutputError: the disk refuses; nothing that was published before is harmed.
+        """
+        pairs = [(self.staged(key), self.final(key)) for key in keys]
+        folders = sorted({final.parent for _, final in pairs})
+        try:
+            with ThreadPoolExecutor(16) as pool:  # waits overlap: a third of the time of one by one
+                list(pool.map(fsync, [staged for staged, _ in pairs]))
+                for staged, final in pairs:
+                    os.replace(staged, final)
+                list(pool.map(fsync, folders))
+        except OSError as error:
+            raise OutputError(_cannot_write(self.root, error)) from error
+
+    def discard(self, key: str) -> None:
+        """Remove the staged file of a picture that is refused after all."""
+        self.staged(key).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove temporary files that a killed run left behind."""
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                if name.endswith(PART_SUFFIX):
+                    os.unlink(os.path.join(folder, name))
+
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    words = {
+        errno.ENOSPC: "the disk is full: make room",
+        errno.EDQUOT: "the quota is used up: make room",
+        errno.EROFS: "the disk is read-only: choose another folder",
+        errno.EACCES: "permission is denied: change it or choose another folder",
+        errno.ENOTDIR: "a file stands where a folder is needed: remove it",
+        errno.ENAMETOOLONG: "a name is too long for this file system: shorten it",
+    }
+    why = words.get(error.errno or 0, f"{error.strerror}: mend it")
+    return f"Can't write to {path}: {why}, then run the same command again to go on."
+
+
+def _reflink(origin: Path, path: Path) -> None:
+    with open(origin, "rb") as source, open(path, "wb") as target:
+        fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+
+
+def fsync(path: Path) -> None:
+    """Make a file or a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file beside its final name, make it durable, and rename it into place.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
+    part = path.with_name(f".{path.name}{PART_SUFFIX}")
+    try:
+        part.write_bytes(data)
+        fsync(part)
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(_cannot_write(path.parent, error)) from error

@@ -1,0 +1,92 @@
+"""The recipe: what is done to a picture, as frozen data with a fingerprint.
+
+Every step is a frozen dataclass; its fields are its configuration. A record carries the
+fingerprint of the steps that led to it, so a changed setting never reuses an old record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+
+from sfumato.types import JSON
+
+# Raised when the same settings begin to give other results, so that old records are not reused.
+LAYOUT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DetectStep:
+    """How faces are found.
+
+    `detectors` are specifications such as "centerface@640:0.3", `weights` the SHA-256 of their
+    files in the same order. When boxes come from a file instead, `boxes` is its SHA-256 and
+    `unlisted` says what a picture that it doesn't name is: to "refuse" or "faceless".
+    """
+
+    detectors: tuple[str, ...]
+    weights: tuple[str, ...]
+    max_pixels: int
+    boxes: str = ""
+    unlisted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObfuscateStep:
+    """How faces are covered: method, growth on each side, and the colour of `fill` (None: mean).
+
+    A covered picture is searched again with the detectors of the first step, and what they still
+    see is covered as well, up to `looks` times (0: never).
+    """
+
+    method: str = "gaussian"
+    expand: float = 0.25
+    colour: tuple[int, int, int] | None = None
+    looks: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyStep:
+    """With which detectors the release is searched again."""
+
+    detectors: tuple[str, ...]
+    weights: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The whole way of a picture, from detection to verification."""
+
+    detect: DetectStep
+    verify: VerifyStep
+    obfuscate: ObfuscateStep = field(default_factory=ObfuscateStep)
+
+    def fingerprint(self, stage: str) -> str:
+        """Return the SHA-256 of every setting that a record of this stage depends on.
+
+        Stages are "detect", "obfuscate" and "verify"; each depends on those before it.
+        """
+        steps = ("detect", "obfuscate", "verify")
+        used = {name: asdict(getattr(self, name)) for name in steps[: steps.index(stage) + 1]}
+        canonical = json.dumps({"layout": LAYOUT, **used}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+    def as_json(self) -> JSON:
+        """Return the settings as plain JSON data, for the ledger, the summary and the report."""
+        plain: JSON = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: JSON) -> Recipe:
+        """Return the recipe that `as_json` made plain."""
+        return cls(
+            detect=DetectStep(**_frozen(plain["detect"])),
+            verify=VerifyStep(**_frozen(plain["verify"])),
+            obfuscate=ObfuscateStep(**_frozen(plain["obfuscate"])),
+        )
+
+
+def _frozen(fields: JSON) -> JSON:
+    """JSON has no tuples; the steps have nothing else."""
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}

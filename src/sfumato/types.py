@@ -1,0 +1,221 @@
+"""The vocabulary: what flows between the parts of sfumato, and the protocols they meet at.
+
+Coordinates, stated once: boxes are float pixels ``(x0, y0, x1, y1)`` of the *upright* image
+(EXIF orientation applied), origin top left, x1 and y1 exclusive. Other conventions exist only
+inside `sfumato.formats`.
+
+All data types are frozen, slotted and picklable. Records (`Detection`, `Review`, `Output`,
+`Finding`, `Failure`) are append-only: a correction is a new record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.errors import Code
+
+Pixels: TypeAlias = NDArray[np.uint8]  # (height, width, channels), 0..255; RGB unless said
+Boxes: TypeAlias = NDArray[np.float32]  # (n, 4) x0 y0 x1 y1
+Box: TypeAlias = tuple[float, float, float, float]  # x0 y0 x1 y1
+Action: TypeAlias = Literal["copied", "obfuscated"]
+# identical: same bytes. exact: same outside the touched region. reencoded: lossy outside too.
+Encoding: TypeAlias = Literal["identical", "exact", "reencoded"]
+Verdict: TypeAlias = Literal["accept", "correct", "unsure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A unit of work: some pictures of one source. `id` depends on content, never on rank."""
+
+    id: str
+    url: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture as stored: `data` are the encoded bytes, `digest` their SHA-256 in hex.
+
+    `key` is the path below the source with forward slashes. `label` is the class: the folder
+    part of the key ("" at the top).
+    """
+
+    key: str
+    label: str
+    data: bytes
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face: box in upright pixels as found or drawn (never grown), score in [0, 1].
+
+    `origin` is a versioned detector name ("yunet-2023mar"), "human:NAME" or "file".
+    """
+
+    box: Box
+    score: float
+    origin: str
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.box
+        if not (np.isfinite(self.box).all() and x1 > x0 and y1 > y0):
+            raise ValueError(f"box must be finite with x1 > x0 and y1 > y0, got {self.box}")
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"score must lie in [0, 1], got {self.score}")
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """The faces found in the bytes with this digest; width and height of the upright image."""
+
+    key: str
+    digest: str
+    width: int
+    height: int
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One person's decision about one picture; `faces` replace what was found."""
+
+    key: str
+    digest: str
+    reviewer: str
+    verdict: Verdict
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One picture of the release: what was read (`digest`), what was `written`, what was done.
+
+    `ghosts` are boxes covered besides `faces`: a detector still saw a face in the covered one.
+    """
+
+    key: str
+    digest: str
+    written: str
+    action: Action
+    encoding: Encoding
+    method: str
+    faces: tuple[Face, ...]
+    ghosts: tuple[Face, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check or attack on one picture of the release.
+
+    `value` is what was measured and `limit` what was allowed, in the unit that the check
+    documents; `detail` says it in words, without image content. `digest` is the SHA-256 of the
+    output it speaks of.
+    """
+
+    key: str
+    code: Code
+    passed: bool
+    value: float
+    limit: float
+    detail: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A picture that is not in the release, and why. Fail closed: no silent loss."""
+
+    key: str
+    stage: str
+    code: Code
+    reason: str
+
+
+Record: TypeAlias = Detection | Review | Output | Finding | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one key of one shard."""
+
+    shard: str
+    key: str
+    records: tuple[Record, ...]
+
+
+class Source(Protocol):
+    """Where pictures come from. Never written to."""
+
+    def shards(self) -> Sequence[Shard]: ...
+
+    def read(self, shard: Shard) -> Iterator[Sample | Failure]:
+        """Yield exactly one item for each key of the shard, in order."""
+        ...
+
+
+class Sink(Protocol):
+    """Where the release goes. A shard is published whole or not at all."""
+
+    def stage(self, sample: Sample, data: bytes) -> str:
+        """Write under a temporary name beside the final one; return the SHA-256 written."""
+        ...
+
+    def publish(self, keys: Iterable[str]) -> None:
+        """Make staged pictures durable, then rename them into place."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds faces. Batch first; deterministic; boxes inside the picture."""
+
+    @property
+    def name(self) -> str: ...
+
+    def detect(self, images: Sequence[Pixels]) -> list[list[Face]]: ...
+
+
+class Obfuscator(Protocol):
+    """Returns a new array; outside all `reaches(boxes)` the pixels stay the same.
+
+    Takes any number of channels, and boxes in the frame of the array it is given.
+    """
+
+    def __call__(self, image: Pixels, boxes: Sequence[Box]) -> Pixels: ...
+
+    def reaches(self, boxes: Sequence[Box]) -> list[Box]:
+        """The rectangles outside of which these faces together change nothing, in their order."""
+        ...
+
+
+class Attack(Protocol):
+    """Tries to find, recognise or restore the faces of an obfuscated picture."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, before: Pixels, after: Pixels, output: Output) -> list[Finding]: ...
+
+
+class Task(Protocol):
+    """What an executor runs: yields the records of each key of the shard, in order."""
+
+    def __call__(self, shard: Shard) -> Iterator[tuple[Record, ...]]: ...
+
+
+class Executor(Protocol):
+    """Runs a task over shards, and nothing else.
+
+    Gives one `Result` for each key, in any order. A worker that dies or hangs loses the key
+    it was at (a `Failure`), never the run.
+    """
+
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]: ...
+
+
+JSON: TypeAlias = dict[str, Any]

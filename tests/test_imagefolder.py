@@ -1,0 +1,191 @@
+"""Folders as source and sink: nothing is lost, nothing is written early, the source stays."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sfumato.errors import Code, OutputError, SampleError, UsageError
+from sfumato.formats import imagefolder
+from sfumato.formats.imagefolder import FolderSink, ImageFolder, label_of, read_steadily
+from sfumato.types import Failure, Sample
+
+
+def put(root: Path, *keys: str) -> None:
+    for key in keys:
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / key).write_bytes(key.encode())
+
+
+def sample(key: str, data: bytes) -> Sample:
+    return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest())
+
+
+def test_a_tree_is_listed_by_what_names_say(tmp_path: Path) -> None:
+    pictures = ["a.jpg", "n01 cats/ü ñ.JPEG", "n01 cats/deep/er/日本.Png", "x/.hidden.webp", "y.heic"]
+    others = ["labels.txt", "n01 cats/notes", "x/jpg", "movie.mp4"]
+    put(tmp_path, *pictures, *others)
+    listing = ImageFolder(tmp_path).scan()
+    assert listing.pictures == tuple(sorted(pictures))
+    assert listing.others == tuple(sorted(others))
+    assert listing.failures == ()
+    assert label_of("n01 cats/deep/er/日本.Png") == "n01 cats/deep/er"
+
+
+def test_links_are_followed_and_loops_are_refused(tmp_path: Path) -> None:
+    root = tmp_path / "src"
+    put(root, "class/1.jpg")
+    put(tmp_path, "elsewhere/2.jpg")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "class/up").symlink_to(root)
+    (root / "self.jpg").symlink_to(root / "self.jpg")
+    (root / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    (root / "gone.txt").symlink_to(root / "nowhere.txt")
+    listing = ImageFolder(root).scan()
+    assert listing.pictures == ("class/1.jpg", "linked/2.jpg")
+    assert listing.others == ("gone.txt",)
+    assert {failure.key: failure.code for failure in listing.failures} == {
+        "class/up": Code.LINK_LOOP,
+        "self.jpg": Code.LINK_LOOP,
+        "gone.jpg": Code.LINK_BROKEN,
+    }
+
+
+def test_a_name_that_is_not_utf8_is_refused_and_shown_readably(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(b"x")
+    (failure,) = ImageFolder(tmp_path).scan().failures
+    assert failure.code is Code.NAME_NOT_UTF8
+    assert failure.key == r"caf\xe9.jpg"
+
+
+def test_shards_follow_content_and_survive_insertions(tmp_path: Path) -> None:
+    keys = [f"{i:05d}.jpg" for i in range(2500)]
+    put(tmp_path, *keys)
+    folder = ImageFolder(tmp_path)
+    before = folder.shards()
+    assert [key for shard in before for key in shard.keys] == keys
+    assert all(256 <= len(shard.keys) <= 1024 for shard in before[:-1])
+    put(tmp_path, "00000-new.jpg")
+    after = folder.shards()
+    changed = {shard.id for shard in after} - {shard.id for shard in before}
+    assert 1 <= len(changed) <= 2
+    os.utime(tmp_path / keys[-1], ns=(1, 1))
+    assert {s.id for s in folder.shards()} - {s.id for s in after} == {folder.shards()[-1].id}
+
+
+def test_reading_gives_one_item_for_each_key(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg", "b.heic", "d.png")
+    folder = ImageFolder(tmp_path)
+    (shard,) = folder.cut(["a.jpg", "b.heic", "c.jpg", "d.png"])
+    items = list(folder.read(shard))
+    assert [item.key for item in items] == list(shard.keys)
+    assert items[0] == sample("a.jpg", b"a.jpg")
+    codes = [item.code for item in items if isinstance(item, Failure)]
+    assert codes == [Code.IMAGE_UNSUPPORTED, Code.LINK_BROKEN]
+
+
+def test_what_is_no_steady_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(SampleError) as refused:
+        read_steadily(tmp_path / "pipe.jpg")  # must not wait for a writer
+    assert refused.value.code is Code.FILE_NOT_REGULAR
+    put(tmp_path, "big.jpg")
+    monkeypatch.setattr(imagefolder, "MAX_BYTES", 3)
+    with pytest.raises(SampleError) as refused:
+        read_steadily(tmp_path / "big.jpg")
+    assert refused.value.code is Code.IMAGE_TOO_LARGE
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "growing.jpg"
+    path.write_bytes(bytes(8 * 2**20))
+    stop = threading.Event()
+
+    def grow() -> None:
+        with path.open("ab") as file:
+            while not stop.is_set():
+                file.write(b"x")
+                file.flush()
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    try:
+        codes = set()
+        for _ in range(20):
+            try:
+                read_steadily(path)
+            except SampleError as error:
+                codes.add(error.code)
+    finally:
+        stop.set()
+        writer.join()
+    assert codes == {Code.FILE_CHANGED}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    put(tmp_path / "src", "c/1.jpg", "c/2.jpg")
+    yield tmp_path / "src", tmp_path / "out"
+
+
+@pytest.mark.parametrize("link", ["auto", "copy", "hard"])
+def test_nothing_has_its_final_name_before_it_is_published(
+    folders: tuple[Path, Path], link: str
+) -> None:
+    source, out = folders
+    sink = FolderSink(out, token="t", source=source, link=link)
+    one, two = sample("c/1.jpg", b"c/1.jpg"), sample("c/2.jpg", b"c/2.jpg")
+    assert sink.stage(one, one.data) == one.digest
+    assert sink.stage(two, b"edited") == hashlib.sha256(b"edited").hexdigest()
+    assert not (out / "c/1.jpg").exists()
+    sink.publish(["c/1.jpg", "c/2.jpg"])
+    assert (out / "c/1.jpg").read_bytes() == b"c/1.jpg"
+    assert (out / "c/2.jpg").read_bytes() == b"edited"
+    assert sorted(os.listdir(out / "c")) == ["1.jpg", "2.jpg"]
+    same_file = os.path.samefile(out / "c/1.jpg", source / "c/1.jpg")
+    assert same_file == (link == "hard")
+    assert (source / "c/2.jpg").read_bytes() == b"c/2.jpg"
+
+
+def test_what_a_killed_run_left_is_swept(folders: tuple[Path, Path]) -> None:
+    source, out = folders
+    old = FolderSink(out, token="old", source=source)
+    old.stage(sample("c/1.jpg", b"c/1.jpg"), b"half")
+    new = FolderSink(out, token="new", source=source)
+    assert old.staged("c/1.jpg") != new.staged("c/1.jpg")
+    new.sweep()
+    assert os.listdir(out / "c") == []
+
+
+def test_a_linked_file_that_is_not_what_was_read_is_refused(folders: tuple[Path, Path]) -> None:
+    source, out = folders
+    sink = FolderSink(out, token="t", source=source, link="hard")
+    stale = sample("c/1.jpg", b"what it was a moment ago")
+    with pytest.raises(SampleError) as refused:
+        sink.stage(stale, stale.data)
+    assert refused.value.code is Code.FILE_CHANGED
+    assert os.listdir(out / "c") == []
+
+
+def test_a_full_disk_is_an_error_of_the_run(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    source, out = folders
+    sink = FolderSink(out, token="t", source=source)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="the disk is full: make room"):
+        sink.stage(sample("c/1.jpg", b"c/1.jpg"), b"edited")
+
+
+def test_a_missing_source_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not a folder"):
+        ImageFolder(tmp_path / "nothing")
