@@ -1,0 +1,64 @@
+# Set-up in one command each: make demo, make test, make check. Needs Python >= 3.11 with venv.
+#   make PYTHON=python3.12 test     with another Python
+#   make test TESTS=all             everything but the longest (markers study and fuzz)
+
+PYTHON ?= python3
+VENV ?= .venv
+TESTS ?= fast
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+ifeq ($(TESTS),fast)
+MARKERS := not (slow or e2e or postgres or ray or study or fuzz)
+else ifeq ($(TESTS),all)
+MARKERS := not (study or fuzz)
+else
+$(error TESTS must be fast or all, not '$(TESTS)')
+endif
+
+.PHONY: install demo test check format lock clean
+.DEFAULT_GOAL := test
+
+install: $(INSTALLED)
+
+# The build places the weights in src/; install again if they were removed from there.
+ifeq ($(wildcard src/sfumato/weights/*.onnx),)
+.PHONY: $(INSTALLED)
+endif
+
+$(INSTALLED): pyproject.toml setup.py build_assets.py constraints.txt \
+              src/sfumato/weights/__init__.py src/sfumato/demo_pictures/__init__.py \
+              $(wildcard src/sfumato/*/*.pyx)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sfumato needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/sfumato demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m '$(MARKERS)'
+
+check: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy src tests setup.py build_assets.py $(wildcard benchmarks scripts)
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_docs.py
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Write constraints.txt anew from the newest releases that the lower bounds allow.
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	{ echo '# Exact versions for make and CI; written by `make lock`.'; \
+	  $(VENV)-lock/bin/python -m pip freeze --all --exclude-editable --exclude pip; } > constraints.txt
+	rm -r $(VENV)-lock
+
+clean:
+	rm -rf build dist $(VENV) src/sfumato.egg-info

