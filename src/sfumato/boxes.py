@@ -38,7 +38,7 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
 
 
 def grow(box: Box, fraction: float) -> Box:
-    """Grow a box by this fraction of its width and height on each side (0.25: 1.5 times as wide)."""
+    """Grow a box by this share of its width and height on each side (0.25: 1.5 times as wide)."""
     x0, y0, x1, y1 = box
     dx, dy = fraction * (x1 - x0), fraction * (y1 - y0)
     return (x0 - dx, y0 - dy, x1 + dx, y1 + dy)

@@ -1,0 +1,81 @@
+"""The stage that finds faces: decoded pictures in, `Detection` records out.
+
+Profiles name detectors with the settings that were measured (docs/detection.md has recall,
+false boxes and speed of each). The union of what the detectors find counts: none of them can
+veto another, since a missed face exposes a person and a false box costs a few pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol, runtime_checkable
+
+from sfumato import boxes
+from sfumato.codec import Picture
+from sfumato.errors import UsageError
+from sfumato.types import Box, Detection, Detector, Face, Pixels, Sample
+
+# name@longer side:score threshold
+PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
+    "fast": ("yunet@640:0.5",),
+    "default": ("centerface@640:0.3", "yunet@960:0.53"),
+    "high": ("centerface@640:0.19", "yunet@960:0.31"),
+}
+# Boxes of different detectors that overlap more are taken for the same face, which counts once.
+SAME_FACE_IOU: Final = 0.45
+
+
+def detect(sample: Sample, picture: Picture, detectors: Sequence[Detector]) -> Detection:
+    """Find the faces of a picture; in a picture of several frames, those of all frames."""
+    width, height = picture.header.upright_size
+    faces = find(picture, detectors)
+    return Detection(sample.key, sample.digest, width, height, tuple(faces))
+
+
+def find(picture: Picture, detectors: Sequence[Detector]) -> list[Face]:
+    """Return the union of what the detectors find in any frame, best score first."""
+    groups = [found for detector in detectors for found in detector.detect(list(picture.frames))]
+    return boxes.union(groups, SAME_FACE_IOU)
+
+
+@runtime_checkable
+class _LooksNear(Protocol):
+    """A detector that can search parts of a picture as if it searched the whole."""
+
+    def detect_near(self, image: Pixels, regions: Sequence[Box]) -> list[Face]: ...
+
+
+def find_near(
+    picture: Picture, regions: Sequence[Box], detectors: Sequence[Detector]
+) -> list[Face]:
+    """Return what the detectors find in and around some regions, best score first.
+
+    For a picture of which the rest was searched before and has stayed the same. A detector that
+    can't search parts searches the whole.
+    """
+    image = picture.frames[0]
+    groups = [
+        detector.detect_near(image, regions)
+        if isinstance(detector, _LooksNear)
+        else detector.detect([image])[0]
+        for detector in detectors
+    ]
+    return boxes.union(groups, SAME_FACE_IOU)
+
+
+def specifications(
+    profile: str = "default", *, detectors: Sequence[str] = (), threshold: float | None = None
+) -> tuple[str, ...]:
+    """Return the specifications of a profile, or the given ones, with one threshold for all.
+
+    Raises:
+        UsageError: there is no such profile, or the threshold lies outside (0, 1).
+    """
+    if not detectors and profile not in PROFILES:
+        raise UsageError(f"There is no profile {profile!r}: choose one of {', '.join(PROFILES)}.")
+    if threshold is not None and not 0 < threshold < 1:
+        raise UsageError(f"The threshold must lie between 0 and 1, not {threshold}.")
+    chosen = tuple(detectors) or PROFILES[profile]
+    if threshold is None:
+        return chosen
+    return tuple(f"{chosen_one.partition(':')[0]}:{threshold}" for chosen_one in chosen)

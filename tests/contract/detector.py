@@ -1,0 +1,132 @@
+"""What every `Detector` must do. Subclass it and give the fixture `detector`."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sfumato import demo_pictures
+from sfumato.types import Detector, Face, Pixels
+
+SIZES = [(1, 1), (2, 40), (31, 33), (640, 480), (20000, 10), (1, 5000), (8000, 6000)]
+
+
+def noise(width: int, height: int, seed: int = 0) -> Pixels:
+    """Return a random picture; large ones repeat a small one."""
+    rng = np.random.default_rng(seed)
+    tile = rng.integers(0, 256, (min(height, 200), min(width, 200), 3), dtype=np.uint8)
+    repeats = (-(-height // tile.shape[0]), -(-width // tile.shape[1]), 1)
+    return np.tile(tile, repeats)[:height, :width]
+
+
+def overlap(face: Face, box: tuple[float, float, float, float]) -> float:
+    """Return the IoU of a face and a box, without the code under test."""
+    width = min(face.box[2], box[2]) - max(face.box[0], box[0])
+    height = min(face.box[3], box[3]) - max(face.box[1], box[1])
+    both = max(width, 0) * max(height, 0)
+    areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (face.box, box)]
+    return both / (sum(areas) - both)
+
+
+class DetectorContract:
+    """Abstract: a subclass overrides the fixture `detector`."""
+
+    # The face in the portrait, drawn by eye: hairline to chin, cheek to cheek.
+    FACE = (178.0, 60.0, 268.0, 178.0)
+
+    @pytest.fixture
+    def detector(self) -> Detector:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def portrait(self) -> Pixels:
+        with Image.open(demo_pictures.root() / "people" / "astronaut.png") as picture:
+            return np.asarray(picture.convert("RGB"))
+
+    def test_finds_the_face(self, detector: Detector, portrait: Pixels) -> None:
+        (found,) = detector.detect([portrait])
+        assert len(found) == 1
+        assert overlap(found[0], self.FACE) > 0.6
+
+    def test_finds_the_face_in_grey(self, detector: Detector, portrait: Pixels) -> None:
+        grey = np.repeat(portrait.mean(axis=2).astype(np.uint8)[..., None], 3, axis=2)
+        (found,) = detector.detect([grey])
+        assert overlap(found[0], self.FACE) > 0.6
+
+    def test_faces_carry_the_name(self, detector: Detector, portrait: Pixels) -> None:
+        assert detector.name
+        assert {face.origin for face in detector.detect([portrait])[0]} == {detector.name}
+
+    def test_no_picture_no_answer(self, detector: Detector) -> None:
+        assert detector.detect([]) == []
+
+    def test_a_batch_gives_what_each_gives(self, detector: Detector, portrait: Pixels) -> None:
+        pictures = [portrait, noise(90, 300), portrait[::-1], portrait[40:200, 150:300]]
+        alone = [detector.detect([picture])[0] for picture in pictures]
+        assert detector.detect(pictures) == alone
+
+    def test_the_same_again(self, detector: Detector, portrait: Pixels) -> None:
+        assert detector.detect([portrait]) == detector.detect([portrait])
+
+    @pytest.mark.parametrize(("width", "height"), SIZES)
+    def test_any_size(self, detector: Detector, width: int, height: int) -> None:
+        (found,) = detector.detect([noise(width, height)])
+        self.check(found, width, height)
+
+    @pytest.mark.parametrize("value", [0, 255])
+    def test_flat_pictures_show_nobody(self, detector: Detector, value: int) -> None:
+        assert detector.detect([np.full((120, 160, 3), value, dtype=np.uint8)]) == [[]]
+
+    def test_faces_at_the_border(self, detector: Detector, portrait: Pixels) -> None:
+        x0, y0, x1, y1 = (int(edge) for edge in self.FACE)
+        cut = portrait[y0 + 15 : y1 - 10, x0 + 10 : x1 - 10]  # a face larger than its picture
+        (found,) = detector.detect([cut])
+        assert found
+        self.check(found, cut.shape[1], cut.shape[0])
+
+    def test_the_picture_is_left_alone(self, detector: Detector, portrait: Pixels) -> None:
+        picture = portrait.copy()
+        expected = detector.detect([picture])
+        np.testing.assert_array_equal(picture, portrait)
+        picture.flags.writeable = False
+        assert detector.detect([picture]) == expected
+
+    def test_views_are_as_good_as_copies(self, detector: Detector, portrait: Pixels) -> None:
+        view = portrait[20:400, ::-1]
+        assert detector.detect([view]) == detector.detect([np.ascontiguousarray(view)])
+
+    def test_pickles(self, detector: Detector, portrait: Pixels) -> None:
+        detector.detect([portrait])  # what is loaded must not travel
+        sent = pickle.dumps(detector)
+        assert len(sent) < 1000
+        assert pickle.loads(sent).detect([portrait]) == detector.detect([portrait])
+
+    @pytest.mark.parametrize(
+        "picture",
+        [
+            np.zeros((5, 5), np.uint8),
+            np.zeros((5, 5, 4), np.uint8),
+            np.zeros((5, 5, 3), np.float32),
+            np.zeros((0, 5, 3), np.uint8),
+        ],
+        ids=["flat", "alpha", "float", "empty"],
+    )
+    def test_refuses_what_is_no_picture(
+        self, detector: Detector, picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+    ) -> None:
+        with pytest.raises(ValueError, match="picture must be"):
+            detector.detect([picture])
+
+    @staticmethod
+    def check(found: list[Face], width: int, height: int) -> None:
+        """Boxes lie inside the picture, scores in [0, 1], the best first."""
+        for face in found:
+            x0, y0, x1, y1 = face.box
+            assert 0 <= x0 < x1 <= width
+            assert 0 <= y0 < y1 <= height
+            assert 0 <= face.score <= 1
+        scores = [face.score for face in found]
+        assert scores == sorted(scores, reverse=True)
