@@ -1,0 +1,33 @@
+"""Sniff, guard, decode; obfuscate boxes and encode again; name private metadata.
+
+    header = inspect(data)                    # no pixel decoded
+    frames = decode(data).frames              # upright RGB
+    edited = edit(data, boxes, obfuscator)    # same format, checked
+    assert not private_metadata(edited.data)
+
+Everything raises `SampleError` for bytes that can't be used, and nothing else.
+"""
+
+from __future__ import annotations
+
+from sfumato.codec.metadata import private_metadata
+from sfumato.codec.reading import MAX_PIXELS, Format, Header, Picture, decode, inspect
+from sfumato.codec.signatures import HEAD, may_hold_pictures, sniff
+from sfumato.codec.thumbnail import thumbnail
+from sfumato.codec.writing import Edited, edit
+
+__all__ = [
+    "HEAD",
+    "MAX_PIXELS",
+    "Edited",
+    "Format",
+    "Header",
+    "Picture",
+    "decode",
+    "edit",
+    "inspect",
+    "may_hold_pictures",
+    "private_metadata",
+    "sniff",
+    "thumbnail",
+]

@@ -1,0 +1,219 @@
+"""The parts of picture files: JPEG segments, PNG and WebP chunks, TIFF tags, GIF blocks.
+
+Reading only, on untrusted bytes. Every walk moves forward or raises one of `MALFORMED`; none
+copies pixel data.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MALFORMED = (ValueError, IndexError, KeyError, struct.error)
+
+SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
+STRAY = 0  # bytes between two segments that belong to none
+
+# In coded data FF 00 is a stuffed FF, FF D0..D7 restart and FF FF fill: all else is a marker.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_ALONE = frozenset((STRAY, 0x01, SOI, *range(0xD0, 0xD8)))  # markers without a length
+
+MAX_PAGES = 10_000  # of one TIFF; more is an attack on whoever walks them
+
+ORIENTATION = 274  # TIFF and EXIF tag 0x0112
+_TYPE_SIZES = {
+    **dict.fromkeys((1, 2, 6, 7), 1),
+    **dict.fromkeys((3, 8), 2),
+    **dict.fromkeys((4, 9, 11, 13), 4),
+    **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
+}
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (marker, start, end) for the payload of each segment of the first picture.
+
+    The last one is `EOI` with both offsets behind it. Coded data is passed over; bytes that
+    belong to no segment come as `STRAY`.
+    """
+    at = 2
+    while True:
+        start = data.index(b"\xff", at)
+        if start > at:
+            yield STRAY, at, start
+        at = start
+        while data[at] == 0xFF:  # any number of fill bytes may come before a marker
+            at += 1
+        marker, at = data[at], at + 1
+        if marker == EOI:
+            yield EOI, at, at
+            return
+        if marker in _ALONE:
+            yield marker, at, at
+            continue
+        end = at + int.from_bytes(data[at : at + 2], "big")
+        if end < at + 2 or end > len(data):
+            raise ValueError("a segment reaches past the end of the file")
+        yield marker, at + 2, end
+        at = end
+        if marker == SOS:
+            found = _NEXT_MARKER.search(data, at)
+            if found is None:
+                raise ValueError("no end of image")
+            at = found.start()
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (name, start, end) for the payload of each chunk, up to and with IEND."""
+    at = 8
+    name = b""
+    while name != b"IEND":
+        length, name = struct.unpack_from(">I4s", data, at)
+        start, end = at + 8, at + 8 + length
+        if end + 4 > len(data):
+            raise ValueError("a chunk reaches past the end of the file")
+        yield name, start, end
+        at = end + 4  # the checksum
+
+
+def riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (name, start, end) for the payload of each chunk of a WebP file."""
+    at, stop = 12, riff_end(data)
+    while at + 8 <= stop:
+        name, length = struct.unpack_from("<4sI", data, at)
+        start, end = at + 8, at + 8 + length
+        if end > len(data):
+            raise ValueError("a chunk reaches past the end of the file")
+        yield name, start, end
+        at = end + (length & 1)
+
+
+def riff_end(data: bytes) -> int:
+    """Return the offset behind a RIFF file by its own word."""
+    size: int = struct.unpack_from("<I", data, 4)[0]
+    return 8 + size + (size & 1)
+
+
+def gif_blocks(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (kind, label, start, end) for each block behind the global colour table.
+
+    `kind` is 0x21 (extension, with its label), 0x2C (picture) or 0x3B (the end).
+    """
+    at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+    while True:
+        kind, start = data[at], at
+        if kind == 0x3B:
+            yield kind, 0, start, start + 1
+            return
+        if kind == 0x21:
+            label, at = data[at + 1], at + 2
+        elif kind == 0x2C:
+            flags, label = data[at + 9], 0
+            at += 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+        else:
+            raise ValueError("unknown GIF block")
+        while size := data[at]:
+            at += 1 + size
+        at += 1
+        yield kind, label, start, at
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One TIFF tag: where its entry and its value lie, in bytes from the start of the file."""
+
+    entry: int
+    type: int
+    count: int
+    at: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One TIFF directory: its tags, and the bytes that the directory itself takes."""
+
+    tags: dict[int, Tag]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tiff:
+    """The directories of a TIFF file or an EXIF block, in the order of their chain."""
+
+    data: bytes
+    order: str  # "<" or ">"
+    big: bool
+    pages: tuple[Page, ...]
+
+    def numbers(self, tag: Tag) -> tuple[int, ...]:
+        """Return the values of a tag of whole numbers (BYTE, SHORT, LONG, IFD, LONG8)."""
+        letter = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}[tag.type]
+        return struct.unpack_from(f"{self.order}{tag.count}{letter}", self.data, tag.at)
+
+    def number(self, page: int, tag: int, default: int) -> int:
+        """Return the first value of a tag of whole numbers, or the default."""
+        entry = self.pages[page].tags.get(tag)
+        if entry is None or entry.type not in (1, 3, 4, 13, 16, 18) or entry.count < 1:
+            return default
+        return self.numbers(entry)[0]
+
+    def orientation(self, page: int) -> int:
+        """Return tag 274 of a page; 1 where it is missing or not 1 to 8."""
+        value = self.number(page, ORIENTATION, 1)
+        return value if 1 <= value <= 8 else 1
+
+    def directory(self, at: int) -> tuple[Page, int]:
+        """Return the directory at an offset and the offset of the next one (0: none)."""
+        return _directory(self.data, self.order, at, big=self.big)
+
+
+def parse_tiff(data: bytes, *, first_only: bool = False) -> Tiff:
+    """Read the directories of a TIFF, BigTIFF or EXIF block (without its "Exif" prefix)."""
+    order = {b"II": "<", b"MM": ">"}[data[:2]]
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    at = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
+    pages: list[Page] = []
+    seen: set[int] = set()
+    while at and at not in seen:
+        if len(pages) == MAX_PAGES:
+            raise ValueError("too many pages")
+        seen.add(at)
+        page, at = _directory(data, order, at, big=big)
+        pages.append(page)
+        if first_only:
+            break
+    return Tiff(data, order, big, tuple(pages))
+
+
+def _directory(data: bytes, order: str, at: int, *, big: bool) -> tuple[Page, int]:
+    head, entry, link = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
+    inline, width = (8, 20) if big else (4, 12)
+    (count,) = struct.unpack_from(order + head, data, at)
+    first = at + struct.calcsize(order + head)
+    if first + count * width > len(data):
+        raise ValueError("a directory reaches past the end of the file")
+    tags: dict[int, Tag] = {}
+    for where in range(first, first + count * width, width):
+        number, kind, values = struct.unpack_from(order + entry, data, where)
+        size = _TYPE_SIZES.get(kind, 1) * values
+        at = where + width - inline
+        if size > inline:  # may point anywhere: checked when the value is read
+            (at,) = struct.unpack_from(order + link, data, at)
+        tags[number] = Tag(where, kind, values, at, size)
+    behind = first + count * width
+    # Some writers leave out the last link.
+    (following,) = (
+        struct.unpack_from(order + link, data, behind) if (behind + inline <= len(data)) else (0,)
+    )
+    return Page(tags, behind + inline - first + struct.calcsize(order + head)), following
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Return the orientation, 1 to 8, of an EXIF block; 1 where it is missing or unreadable."""
+    try:
+        # Later directories (the preview's) are often broken where the first one is sound.
+        return parse_tiff(exif.removeprefix(b"Exif\x00\x00"), first_only=True).orientation(0)
+    except MALFORMED:
+        return 1

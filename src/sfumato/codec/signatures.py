@@ -1,0 +1,144 @@
+"""What a file is, told by its first bytes, never by its name."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+Stored: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"]
+
+HEAD = 512  # bytes that `sniff` and `may_hold_pictures` want to see, fewer if the file is shorter
+
+_STORED: dict[bytes, Stored] = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"II+\x00": "TIFF",
+    b"MM\x00+": "TIFF",
+}
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of the second header, OS/2 to version 5
+
+# (offset, magic, kind). Kinds are words for a person; the order matters only where magics overlap.
+_OTHERS: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"II\xbc", "JPEG XR"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"gimp xcf", "GIMP"),
+    (0, b"\x00\x00\x01\x00", "icon"),
+    (0, b"\x00\x00\x02\x00", "icon"),
+    (0, b"icns", "icon"),
+    (0, b"qoif", "QOI"),
+    (0, b"BPG\xfb", "BPG"),
+    (0, b"FLIF", "FLIF"),
+    (0, b"farbfeld", "farbfeld"),
+    (0, b"DDS ", "DDS"),
+    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
+    (0, b"#?RADIANCE", "Radiance"),
+    (0, b"SIMPLE  =", "FITS"),
+    (0, b"\x01\xda", "SGI picture"),
+    (0, b"AT&TFORM", "DjVu"),
+    (128, b"DICM", "DICOM"),
+    (0, b"IIU\x00", "camera raw"),
+    (0, b"IIRO", "camera raw"),
+    (0, b"IIRS", "camera raw"),
+    (0, b"MMOR", "camera raw"),
+    (0, b"FUJIFILMCCD-RAW", "camera raw"),
+    (0, b"FOVb", "camera raw"),
+    (0, b"\x00MRM", "camera raw"),
+    (0, b"II\x1a\x00\x00\x00HEAPCCDR", "camera raw"),
+    (0, b"\x1a\x45\xdf\xa3", "video"),
+    (0, b"\x00\x00\x01\xba", "video"),
+    (0, b"\x00\x00\x01\xb3", "video"),
+    (0, b"FLV\x01", "video"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video"),
+    (0, b"OggS", "video"),
+    (0, b".RMF", "video"),
+    (0, b"YUV4MPEG2", "video"),
+    (4, b"moov", "video"),
+    (4, b"mdat", "video"),
+    (4, b"wide", "video"),
+    (4, b"skip", "video"),
+    (0, b"CWS", "Flash"),
+    (0, b"FWS", "Flash"),
+    (0, b"ZWS", "Flash"),
+    (0, b"%PDF-", "PDF"),
+    (0, b"%!PS", "PostScript"),
+    (0, b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (0, b"{\\rtf", "document"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "document"),
+    (0, b"PK\x03\x04", "archive"),
+    (0, b"PK\x05\x06", "archive"),
+    (0, b"PK\x07\x08", "archive"),
+    (257, b"ustar", "archive"),
+    (0, b"\x1f\x8b", "archive"),
+    (0, b"\x1f\x9d", "archive"),
+    (0, b"BZh", "archive"),
+    (0, b"7z\xbc\xaf\x27\x1c", "archive"),
+    (0, b"\xfd7zXZ\x00", "archive"),
+    (0, b"\x5d\x00\x00", "archive"),
+    (0, b"\x28\xb5\x2f\xfd", "archive"),
+    (0, b"\x04\x22\x4d\x18", "archive"),
+    (0, b"Rar!\x1a\x07", "archive"),
+    (0, b"MSCF", "archive"),
+    (0, b"!<arch>\n", "archive"),
+    (0, b"PAR1", "table of data"),
+    (0, b"ARROW1", "table of data"),
+    (0, b"\x89HDF\r\n\x1a\n", "table of data"),
+    (0, b"\x93NUMPY", "table of data"),
+    (0, b"SQLite format 3\x00", "table of data"),
+)
+_BRANDS = {  # ISO base media: the brand after "ftyp"; any other brand is a video
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"), "HEIC"),
+    b"msf1": "HEIC",
+    b"crx ": "camera raw",
+    b"jxl ": "JPEG XL",
+}
+_NETPBM = re.compile(rb"P[1-7fF]\s+(#|\d|WIDTH)")
+_MARKUP = re.compile(rb"<svg|data:image/", re.IGNORECASE)
+
+
+def sniff(head: bytes) -> Stored | None:
+    """Tell which of the formats that sfumato reads and writes a file has; None for any other.
+
+    Args:
+        head: the first `HEAD` bytes of the file or more; 18 are enough for all six.
+    """
+    for magic, kind in _STORED.items():
+        if head.startswith(magic):
+            return kind
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WEBP"
+    # Two letters are too little: text may begin with them.
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    return None
+
+
+def may_hold_pictures(head: bytes) -> str | None:
+    """Name the kind of a file that is or may hold pictures; None where nothing hints at any.
+
+    Knows pictures of every common kind, video, PDF and documents, archives, and tables of data.
+    Used to refuse files that would otherwise be copied unseen (`OTHER_MAY_HOLD_FACES`), so a
+    wrong alarm is the lesser harm.
+
+    Args:
+        head: the first `HEAD` bytes of the file or more, fewer if it is shorter.
+    """
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "video")
+    for offset, magic, kind in _OTHERS:
+        if head.startswith(magic, offset):
+            return kind
+    riff = head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"AVIX")
+    if riff or (head.startswith(b"\x47") and head[188:189] == b"\x47"):  # MPEG transport stream
+        return "video"
+    if _NETPBM.match(head):
+        return "Netpbm"
+    return "SVG or markup with pictures" if _MARKUP.search(head) else sniff(head)
