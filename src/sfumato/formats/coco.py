@@ -1,0 +1,171 @@
+"""The COCO layout: one JSON object with images, annotations and categories.
+
+Boxes in the file are ``[x, y, width, height]`` with the corner at the top left; here, and
+nowhere else, they are turned from and to ``(x0, y0, x1, y1)``. An image without annotation was
+looked at and has no face. Segmentation and `iscrowd` are ignored: a crowd's box is covered too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Hashable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from sfumato.errors import UsageError
+from sfumato.formats.entries import Entry, number, picture_name, read_text, shown, wrong
+from sfumato.types import Box, Detection
+
+CATEGORY = {"id": 1, "name": "face"}
+LAYOUT = '{"images": [...], "annotations": [...], "categories": [...]}'
+
+_words = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """Yield the entries of a file: one for each image, with its size, and one for each face.
+
+    Faces are the annotations of every category whose name has the word "face" or "faces" in it
+    (`face`, `person_face`, `face with mask`, `HumanFace`): with several, covering one too many
+    is better than one too few. A file with a single category is taken whatever its name.
+    Raises `UsageError` if the file isn't of this layout, or names no such category.
+    """
+    document = _document(path)
+    names: dict[Hashable, str] = {}
+    for index, image in enumerate(document["images"], start=1):
+        where = f"image {index}"
+        number_of = _id(_fields(image, path, where), "id", path, where)
+        if number_of in names:
+            raise wrong(path, where, f"an id of its own, got {shown(number_of)} again")
+        names[number_of] = picture_name(image.get("file_name"), path, f"{where}, file_name")
+        yield Entry(names[number_of], None, size=_size(image))
+    wanted = _face_categories(document, path)
+    for index, annotation in enumerate(document["annotations"], start=1):
+        where = f"annotation {index}"
+        category = _id(_fields(annotation, path, where), "category_id", path, where)
+        if category not in wanted:
+            raise wrong(path, where, f"a category_id of the file, got {shown(category)}")
+        if wanted[category]:
+            yield _face(annotation, names, path, where)
+
+
+def write(stream: TextIO, detections: Iterable[Detection]) -> None:
+    """Print the pictures in the order given; ids count from 1 in that order.
+
+    An annotation carries `score` and `origin` beside what COCO asks for. Annotations are kept
+    as text until all images are out, since the two lists follow one another in the file.
+    """
+    annotations: list[str] = []
+    stream.write('{\n"images": [')
+    separator = "\n"
+    for image_id, found in enumerate(detections, start=1):
+        image = {
+            "id": image_id,
+            "file_name": found.key,
+            "width": found.width,
+            "height": found.height,
+        }
+        stream.write(separator + json.dumps(image, ensure_ascii=False))
+        separator = ",\n"
+        for face in found.faces:
+            x0, y0, x1, y1 = face.box
+            width, height = round(x1 - x0, 2), round(y1 - y0, 2)
+            annotation = {
+                "id": len(annotations) + 1,
+                "image_id": image_id,
+                "category_id": CATEGORY["id"],
+                "bbox": [x0, y0, width, height],
+                "area": round(width * height, 2),
+                "iscrowd": 0,
+                "score": face.score,
+                "origin": face.origin,
+            }
+            annotations.append(json.dumps(annotation, ensure_ascii=False))
+    stream.write('\n],\n"annotations": [')
+    for index, line in enumerate(annotations):
+        stream.write((",\n" if index else "\n") + line)
+    stream.write(f'\n],\n"categories": [{json.dumps(CATEGORY)}]\n}}\n')
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise wrong(path, "start", f"JSON ({error})") from error
+    document = _fields(document, path, "start")
+    for part in ("images", "annotations"):
+        if not isinstance(document.get(part), list):
+            raise wrong(path, "start", f"{LAYOUT}, but {part} is no list in it")
+    return document
+
+
+def _face_categories(document: dict[str, Any], path: Path) -> dict[Hashable, bool]:
+    """Return for each category id of the file whether it is a face."""
+    listed = document.get("categories") or []
+    if not isinstance(listed, list):
+        raise wrong(path, "categories", f"a list, got {shown(listed)}")
+    if not listed:  # nothing says what the boxes are: one kind can only be the faces
+        ids = {a.get("category_id") for a in document["annotations"] if isinstance(a, dict)}
+        listed = [{"id": i, "name": str(i)} for i in ids]
+    categories: dict[Hashable, str] = {}
+    for index, category in enumerate(listed, start=1):
+        where = f"category {index}"
+        key = _id(_fields(category, path, where), "id", path, where)
+        categories[key] = str(category.get("name"))
+    if len(categories) <= 1:
+        return dict.fromkeys(categories, True)
+    faces = {key: _says_face(name) for key, name in categories.items()}
+    if not any(faces.values()):
+        names = ", ".join(sorted(categories.values())[:20])
+        raise UsageError(
+            f"{path}: none of its {len(categories)} categories is named as a face ({names}); "
+            "rename the one that is to 'face', or leave only that one in the file"
+        )
+    return faces
+
+
+def _says_face(name: str) -> bool:
+    return any(word.lower() in ("face", "faces") for word in _words.findall(name))
+
+
+def _face(annotation: dict[str, Any], names: dict[Hashable, str], path: Path, where: str) -> Entry:
+    image = _id(annotation, "image_id", path, where)
+    if image not in names:
+        raise wrong(path, where, f"an image_id of the file, got {shown(image)}")
+    score = annotation.get("score")
+    return Entry(
+        names[image],
+        _box(annotation.get("bbox"), path, f"{where}, bbox"),
+        1.0 if score is None else number(score, path, f"{where}, score"),
+        str(annotation.get("origin") or "file"),
+    )
+
+
+def _box(bbox: object, path: Path, where: str) -> Box:
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        raise wrong(path, where, f"[x, y, width, height], got {shown(bbox)}")
+    x, y, width, height = (number(value, path, where) for value in bbox)
+    return (x, y, x + width, y + height)
+
+
+def _fields(value: object, path: Path, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise wrong(path, where, f"a JSON object, got {shown(value)}")
+    return value
+
+
+def _id(item: dict[str, Any], field: str, path: Path, where: str) -> Hashable:
+    value = item.get(field)
+    if value is None and field == "category_id":
+        return None  # files with one kind of box may leave it out
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise wrong(path, f"{where}, {field}", f"a number or a string, got {shown(value)}")
+    return value
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    width, height = image.get("width"), image.get("height")
+    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+        return (width, height)
+    return None

@@ -1,0 +1,109 @@
+"""The tables of a release: manifest.parquet and faces.parquet, written row by row.
+
+The rows come in the order of the keys, and nothing in them depends on time, place or person,
+so the same work gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sfumato.types import Failure, Output
+
+_BATCH: Final = 50_000
+
+MANIFEST: Final = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("sha256_in", pa.string()),
+        pa.field("sha256_out", pa.string()),
+        pa.field("action", pa.string(), nullable=False),  # copied, obfuscated or refused
+        pa.field("encoding", pa.string()),  # identical, exact or reencoded
+        pa.field("code", pa.string()),  # why it was refused
+        pa.field("faces", pa.int32(), nullable=False),
+        pa.field("method", pa.string()),
+        pa.field("fingerprint", pa.string(), nullable=False),
+    ]
+)
+FACES: Final = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        *(pa.field(side, pa.float32(), nullable=False) for side in ("x0", "y0", "x1", "y1")),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+
+
+class Table:
+    """A Parquet file that is written in batches, beside its final name, and renamed when whole."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        self._part = path.with_name(f".{path.name}.sfumato-part")
+        self._schema = schema
+        self._rows: list[dict[str, object]] = []
+        self._writer = pq.ParquetWriter(self._part, schema, compression="zstd")
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._flush()
+        self._writer.close()
+        if error is None:
+            self._part.replace(self.path)
+        else:
+            self._part.unlink()
+
+    def add(self, rows: Iterable[dict[str, object]]) -> None:
+        """Append rows."""
+        self._rows.extend(rows)
+        if len(self._rows) >= _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows.clear()
+
+
+def manifest_row(outcome: Output | Failure, fingerprint: str) -> dict[str, object]:
+    """Return the manifest's row for what became of one picture."""
+    if isinstance(outcome, Failure):
+        refused = {"path": outcome.key, "action": "refused", "code": str(outcome.code), "faces": 0}
+        return {**refused, "fingerprint": fingerprint}
+    return {
+        "path": outcome.key,
+        "sha256_in": outcome.digest,
+        "sha256_out": outcome.written,
+        "action": outcome.action,
+        "encoding": outcome.encoding,
+        "faces": len(outcome.faces),
+        "method": outcome.method or None,
+        "fingerprint": fingerprint,
+    }
+
+
+def face_rows(output: Output) -> list[dict[str, object]]:
+    """Return the rows of a picture's faces: boxes as found, not grown; no reviewer's name."""
+    return [
+        {
+            "path": output.key,
+            **dict(zip(("x0", "y0", "x1", "y1"), face.box, strict=True)),
+            "score": face.score,
+            "origin": face.origin.partition(":")[0],
+        }
+        for face in output.faces
+    ]
