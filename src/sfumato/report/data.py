@@ -1,0 +1,282 @@
+"""What a report says, as frozen data; `Report.summary` is the JSON that is published with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final, Literal, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sfumato.errors import Code
+from sfumato.report.words import not_measured
+from sfumato.types import JSON, Failure, Finding
+
+LAYOUT: Final = 1  # of summary.json: raised when a field changes its meaning or goes
+
+ReportVerdict: TypeAlias = Literal["passed", "failed", "refused", "unverified", "unfinished"]
+
+_QUANTILES: Final = (
+    ("min", 0.0),
+    ("p05", 0.05),
+    ("p25", 0.25),
+    ("median", 0.5),
+    ("p75", 0.75),
+    ("p95", 0.95),
+    ("max", 1.0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Where a report comes from.
+
+    `recipe` is `Recipe.as_json()`; `source` is the name of the source for the private copy (a
+    name, never a path: two runs from different places give the same page).
+    """
+
+    recipe: JSON
+    fingerprint: str
+    source: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where every picture went. `unfinished` ones have neither an output nor a failure yet."""
+
+    copied: int = 0
+    obfuscated: int = 0
+    refused: int = 0
+    unfinished: int = 0
+
+    @property
+    def pictures_in(self) -> int:
+        """Every picture of the source."""
+        return self.copied + self.obfuscated + self.refused + self.unfinished
+
+    @property
+    def pictures_out(self) -> int:
+        """The pictures of the release."""
+        return self.copied + self.obfuscated
+
+    def as_json(self) -> JSON:
+        """Return the numbers with their sums, `in` and `out`."""
+        return {"in": self.pictures_in, "out": self.pictures_out, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """The account of one class, and its faces.
+
+    `searched` are the pictures whose faces are known and that aren't refused; `with_faces`
+    those of them with at least one, `faces` their boxes.
+    """
+
+    label: str
+    account: Account
+    searched: int
+    with_faces: int
+    faces: int
+
+    @property
+    def share(self) -> float:
+        """Share of the searched pictures that show a face, in [0, 1]."""
+        return self.with_faces / self.searched if self.searched else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How often one check passed and failed."""
+
+    code: Code
+    passed: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A histogram with quantiles of the values themselves (not of the bins).
+
+    `counts[i]` values lie in [edges[i], edges[i + 1]); the first and the last bin also hold
+    what lies beyond the edges. Quantiles are values that occur (inverted empirical CDF).
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    quantiles: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def of(
+        cls,
+        values: ArrayLike,
+        edges: tuple[float, ...],
+        *,
+        closed: Literal["left", "right"] = "left",
+    ) -> Self:
+        """Count values into bins; `closed` says which edge of a bin belongs to it."""
+        found = np.sort(np.asarray(values, dtype=np.float64))
+        side: Literal["left", "right"] = "right" if closed == "left" else "left"
+        bins = np.clip(np.searchsorted(edges, found, side=side) - 1, 0, len(edges) - 2)
+        counts = np.bincount(bins, minlength=len(edges) - 1)
+        shares = [share for _, share in _QUANTILES]
+        marks = np.quantile(found, shares, method="inverted_cdf").tolist() if found.size else []
+        return cls(
+            edges=edges,
+            counts=tuple(int(n) for n in counts),
+            quantiles=tuple(
+                (name, float(x)) for (name, _), x in zip(_QUANTILES, marks, strict=False)
+            ),
+        )
+
+    @property
+    def total(self) -> int:
+        """The number of values."""
+        return sum(self.counts)
+
+    def quantile(self, name: str) -> float | None:
+        """Return a quantile such as "median"; None if there was no value."""
+        return dict(self.quantiles).get(name)
+
+    def as_json(self) -> JSON:
+        """Return count, quantiles and bins; measured values with six digits."""
+        quantiles = {name: float(f"{x:.6g}") for name, x in self.quantiles}
+        edges = [float(f"{edge:.6g}") for edge in self.edges]
+        return {"count": self.total, **quantiles, "edges": edges, "counts": list(self.counts)}
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """Statistics of the final boxes, as found or decided (not grown).
+
+    `per_picture`: (number of faces, pictures with that many), ascending. `size_px`: longer side.
+    `relative_size`: longer side over the longer side of the picture. `covered`: share of the
+    area inside the grown boxes, of pictures with a face. `scores` by origin. `left`: what the
+    strength check measured, over its limit (1: as much as is allowed); `limit` is that limit,
+    None if there were several or none.
+    """
+
+    per_picture: tuple[tuple[int, int], ...]
+    size_px: Distribution
+    relative_size: Distribution
+    covered: Distribution
+    scores: tuple[tuple[str, Distribution], ...]
+    left: Distribution
+    limit: float | None
+
+    @property
+    def searched(self) -> int:
+        """Pictures whose faces are known and that aren't refused."""
+        return sum(pictures for _, pictures in self.per_picture)
+
+    @property
+    def pictures(self) -> int:
+        """Pictures with at least one face."""
+        return sum(pictures for faces, pictures in self.per_picture if faces)
+
+    @property
+    def count(self) -> int:
+        """Faces in all."""
+        return sum(faces * pictures for faces, pictures in self.per_picture)
+
+    def as_json(self) -> JSON:
+        """Return the counts and distributions."""
+        return {
+            "searched": self.searched,
+            "pictures_with_faces": self.pictures,
+            "faces": self.count,
+            "per_picture": {str(faces): pictures for faces, pictures in self.per_picture},
+            "size_px": self.size_px.as_json(),
+            "relative_size": self.relative_size.as_json(),
+            "covered": self.covered.as_json(),
+            "scores": {origin: scores.as_json() for origin, scores in self.scores},
+            "left_of_limit": {**self.left.as_json(), "limit": self.limit},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything the two pages say. What only the private one may say isn't in `summary`.
+
+    `failed` and `refused` are the first rows (by key) of all findings and failures; the full
+    numbers are in `checks` and `refusals`.
+    """
+
+    about: About
+    account: Account
+    classes: tuple[ClassCount, ...]
+    encodings: tuple[tuple[str, int], ...]
+    refusals: tuple[tuple[Code, int], ...]
+    checks: tuple[Check, ...]
+    faces: Faces
+    failed: tuple[Finding, ...]
+    refused: tuple[Failure, ...]
+    ignored: int
+    ignored_names: tuple[str, ...]
+    reviewed: int
+
+    @property
+    def verdict(self) -> ReportVerdict:
+        """Say how the run ended; the worst thing counts."""
+        if self.account.unfinished:
+            return "unfinished"
+        if any(check.failed for check in self.checks):
+            return "failed"
+        if self.account.refused:
+            return "refused"
+        return "passed" if self.checks else "unverified"
+
+    @property
+    def not_measured(self) -> list[JSON]:
+        """What this run can't tell; see `words.not_measured`."""
+        checked = {check.code: check.passed + check.failed for check in self.checks}
+        obfuscated = self.account.obfuscated
+        return not_measured(checked, reviewed=self.reviewed, obfuscated=obfuscated)
+
+    def classes_over(self, share: float) -> int:
+        """Count the classes in which more than this share of the pictures shows a face."""
+        return sum(1 for row in self.classes if row.share > share)
+
+    def summary(self) -> JSON:
+        """Return what OUT/summary.json holds: numbers and codes; no reason, source or person."""
+        return {
+            "layout": LAYOUT,
+            "sfumato": self.about.version,
+            "fingerprint": self.about.fingerprint,
+            "verdict": self.verdict,
+            "account": self.account.as_json(),
+            "classes": {row.label: dict(_class_json(row)) for row in self.classes},
+            "classes_with_faces": {
+                "classes": len(self.classes),
+                "over_25_percent": self.classes_over(0.25),
+                "over_50_percent": self.classes_over(0.5),
+            },
+            "encodings": dict(self.encodings),
+            "refusals": {str(code): n for code, n in self.refusals},
+            "findings": {
+                str(check.code): {"passed": check.passed, "failed": check.failed}
+                for check in self.checks
+            },
+            "faces": self.faces.as_json(),
+            "ignored": {"count": self.ignored, "first": list(self.ignored_names)},
+            "recipe": self.about.recipe,
+            "not_measured": self.not_measured,
+        }
+
+
+def _class_json(row: ClassCount) -> Iterator[tuple[str, int]]:
+    yield from row.account.as_json().items()
+    yield from (("searched", row.searched), ("with_faces", row.with_faces), ("faces", row.faces))
+
+
+def account_line(summary: Mapping[str, object]) -> str:
+    """Return the account in one line, from the summary or what was read back from summary.json."""
+    account = summary["account"]
+    if not isinstance(account, Mapping):
+        raise TypeError(f"account must be a mapping, got {type(account).__name__}")
+    line = (
+        f"{account['in']} in, {account['out']} out: {account['copied']} copied, "
+        f"{account['obfuscated']} obfuscated, {account['refused']} refused"
+    )
+    return f"{line}, {account['unfinished']} unfinished" if account["unfinished"] else line

@@ -1,0 +1,301 @@
+"""What the report counts: every number against a recount, in any order, in little memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import statistics
+import tracemalloc
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfumato.boxes import grow, longer_side
+from sfumato.errors import Code
+from sfumato.report.data import Distribution, ReportVerdict, account_line
+from sfumato.report.pairs import PAIRS_SHOWN
+from sfumato.report.tally import ROWS_SHOWN, Tally, choose_pairs
+from sfumato.report.words import FAILED, MEANING
+from sfumato.types import Failure, Finding, Output, Record, Review
+from tests.report_records import (
+    ABOUT,
+    DIGEST,
+    detection,
+    face,
+    finding,
+    output,
+    random_pictures,
+    strength,
+    tallied,
+)
+
+
+def test_account_is_said_in_one_line() -> None:
+    tally = Tally(ABOUT)
+    for n in range(862):
+        tally.add(f"{n}", "", [output(f"{n}")])
+    for n in range(862, 1000):
+        tally.add(f"{n}", "", [output(f"{n}", [face()])])
+    summary = json.loads(json.dumps(tally.report().summary()))
+    assert account_line(summary) == "1000 in, 1000 out: 862 copied, 138 obfuscated, 0 refused"
+
+
+def test_unfinished_pictures_are_in_the_account() -> None:
+    tally = tallied([("a", "", [output("a")]), ("b", "", [detection("b", [face()])])])
+    report = tally.report()
+    line = account_line(report.summary())
+    assert line == "2 in, 1 out: 1 copied, 0 obfuscated, 0 refused, 1 unfinished"
+    assert report.faces.count == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(0, 120))
+def test_numbers_equal_a_recount(seed: int, count: int) -> None:
+    pictures = random_pictures(seed, count)
+    summary = tallied(pictures).report().summary()
+    fates: Counter[str] = Counter()
+    classes: dict[str, Counter[str]] = {}
+    per_picture: Counter[str] = Counter()
+    checks: Counter[tuple[str, str]] = Counter()
+    for _, label, records in pictures:
+        row = classes.setdefault(label, Counter())
+        done = [r for r in records if isinstance(r, Output)]
+        refused = [r for r in records if isinstance(r, Failure)]
+        fate = done[0].action if done else "refused" if refused else "unfinished"
+        fates[fate] += 1
+        row[fate] += 1
+        row["in"] += 1
+        row["out"] += bool(done)
+        for out in done:
+            per_picture[str(len(out.faces))] += 1
+            row["with_faces"] += bool(out.faces)
+            row["faces"] += len(out.faces)
+        for r in records:
+            if isinstance(r, Finding):
+                checks[r.code, "passed" if r.passed else "failed"] += 1
+    account = summary["account"]
+    assert all(account[fate] == fates[fate] for fate in ("copied", "obfuscated", "refused"))
+    assert account["unfinished"] == fates["unfinished"]
+    assert account["in"] == count == account["out"] + account["refused"] + account["unfinished"]
+    assert summary["faces"]["per_picture"] == per_picture
+    assert summary["faces"]["faces"] == sum(int(k) * n for k, n in per_picture.items())
+    assert summary["faces"]["size_px"]["count"] == summary["faces"]["faces"]
+    for label, row in classes.items():
+        assert {name: summary["classes"][label][name] for name in row} == row
+    assert {
+        (code, result): n
+        for code, both in summary["findings"].items()
+        for result, n in both.items()
+    } == {
+        (code, result): checks[code, result]
+        for code, _ in checks
+        for result in ("passed", "failed")
+    }
+
+
+def test_face_statistics_are_those_of_the_boxes() -> None:
+    pictures = [p for p in random_pictures(11, 300) if any(isinstance(r, Output) for r in p[2])]
+    faces = [f for p in pictures for r in p[2] if isinstance(r, Output) for f in r.faces]
+    report = tallied(pictures).report()
+    sizes = [longer_side(f.box) for f in faces]
+    assert report.faces.size_px.quantile("min") == min(sizes)
+    assert report.faces.size_px.quantile("max") == max(sizes)
+    assert report.faces.size_px.quantile("median") == statistics.median_low(sizes)
+    assert report.faces.relative_size.quantile("max") == max(sizes) / 500
+    assert dict(report.faces.scores).keys() == {"a-1", "b-2"}
+
+
+def test_an_edge_belongs_to_one_bin_and_the_ends_are_open() -> None:
+    values, edges = [-5.0, 1.0, 2.0, 2.0, 99.0], (0.0, 1.0, 2.0, 3.0)
+    assert Distribution.of(values, edges).counts == (1, 1, 3)
+    assert Distribution.of(values, edges, closed="right").counts == (2, 2, 1)
+
+
+def test_covered_is_the_union_of_the_grown_boxes_inside_the_picture() -> None:
+    # Two equal faces cover as much as one, grown by a quarter on each side and cut at the border.
+    one, apart = face(40, x=0), face(20, x=80)
+    left, top, right, bottom = grow(one.box, 0.25)
+    area = (right - max(left, 0)) * (bottom - top) / 100**2
+    left, top, right, bottom = grow(apart.box, 0.25)
+    more = (min(right, 100) - left) * (bottom - top) / 100**2
+    for faces, share in (([one], area), ([one, one], area), ([one, apart], area + more)):
+        report = tallied(
+            [("a", "", [detection("a", faces, side=100), output("a", faces)])]
+        ).report()
+        assert report.faces.covered.quantile("max") == pytest.approx(share)
+
+
+def test_the_order_of_the_pictures_changes_nothing() -> None:
+    pictures = random_pictures(3, 400)
+    tally = tallied(pictures)
+    for seed in range(3):
+        random.Random(seed).shuffle(pictures)
+        again = tallied(pictures)
+        assert again.report() == tally.report()
+        assert choose_pairs(again) == choose_pairs(tally)
+
+
+def test_the_latest_record_decides() -> None:
+    refused = Failure("a", "obfuscate", Code.IMAGE_ENCODE, "")
+    account = tallied(
+        [("a", "", [detection("a", [face()]), output("a", [face()]), refused])]
+    ).report()
+    assert (account.account.refused, account.account.pictures_out) == (1, 0)
+    assert account.faces.count == 0  # what is not in the release isn't in its statistics
+    account = tallied([("a", "", [refused, output("a", [face()])])]).report()
+    assert (account.account.refused, account.account.obfuscated) == (0, 1)
+
+
+def test_a_review_replaces_what_was_found_and_its_author_stays_private() -> None:
+    drawn = face(50, origin="human:Jane Roe")
+    review = Review("a", DIGEST, "Jane Roe", "correct", (drawn, drawn))
+    found = detection("a", [face()])
+    report = tallied([("a", "", [found, review])]).report()
+    assert report.faces.count == 2
+    report = tallied([("a", "", [found, review, output("a", [drawn, drawn])])]).report()
+    assert "human" in report.summary()["faces"]["scores"]
+    assert "Jane" not in json.dumps(report.summary())
+    assert "people looked at 1 pictures" in report.not_measured[0]["why"]
+
+
+_GOOD = finding("a", Code.VERIFY_FACE_FOUND)
+_BAD = finding("a", Code.VERIFY_FACE_FOUND, passed=False, value=1)
+_REFUSED = Failure("b", "detect", Code.IMAGE_DECODE, "")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        ([_GOOD, output("a")], [output("b")], "passed"),
+        ([_BAD, output("a")], [output("b")], "failed"),
+        ([_BAD, output("a")], [_REFUSED], "failed"),
+        ([_GOOD, output("a")], [_REFUSED], "refused"),
+        ([output("a")], [output("b")], "unverified"),
+        ([_GOOD, output("a")], [detection("b")], "unfinished"),
+        ([_BAD, output("a")], [], "unfinished"),
+    ],
+)
+def test_verdict_is_the_worst_that_happened(
+    first: list[Record], second: list[Record], verdict: ReportVerdict
+) -> None:
+    assert tallied([("a", "", first), ("b", "", second)]).report().verdict == verdict
+
+
+def test_a_finding_about_the_release_fails_it() -> None:
+    tally = tallied([("a", "", [_GOOD, output("a")])])
+    tally.finding(finding("extra.jpg", Code.VERIFY_FILE_UNEXPECTED, passed=False, value=1))
+    report = tally.report()
+    assert report.verdict == "failed"
+    assert report.account.pictures_in == 1
+    assert report.summary()["findings"]["VERIFY_FILE_UNEXPECTED"] == {"passed": 0, "failed": 1}
+
+
+def test_lists_hold_the_first_thousand_by_key_and_counts_hold_all() -> None:
+    keys = [f"{n:05d}" for n in range(ROWS_SHOWN + 500)]
+    tally = Tally(ABOUT)
+    for key in reversed(keys):
+        tally.add(key, "", [Failure(key, "detect", Code.IMAGE_EMPTY, "")])
+    tally.ignored(len(keys), keys)
+    report = tally.report()
+    assert [row.key for row in report.refused] == keys[:ROWS_SHOWN]
+    assert list(report.ignored_names) == keys[:ROWS_SHOWN]
+    assert report.account.refused == report.ignored == len(keys)
+
+
+def test_classes_over_a_share_don_t_count_the_share_itself() -> None:
+    pictures = [
+        (f"{label}/{n}", label, [output(f"{label}/{n}", [face()] if n < with_faces else [])])
+        for label, with_faces in (("none", 0), ("quarter", 1), ("half", 2), ("most", 3))
+        for n in range(4)
+    ]
+    report = tallied(pictures).report()
+    assert report.summary()["classes_with_faces"] == {
+        "classes": 4,
+        "over_25_percent": 2,
+        "over_50_percent": 1,
+    }
+
+
+def test_strength_is_counted_against_its_limit() -> None:
+    values = (0.0, 0.1, 0.2, 0.21, math.nan, math.inf)
+    pictures = [(f"{n}", "", [strength(f"{n}", value)]) for n, value in enumerate(values)]
+    left = tallied(pictures).report().faces.left
+    assert left.counts[-1] == 3  # the limit itself is allowed; what is no number is not
+    assert left.counts[9] == 1
+    json.dumps(tallied(pictures).report().summary(), allow_nan=False)
+
+
+def test_what_was_not_checked_is_said() -> None:
+    faces = [face()]
+    checked: list[Record] = [_GOOD, strength("a", 0.1), output("a", faces)]
+    report = tallied([("a", "", checked), ("b", "", [output("b", faces)])]).report()
+    said = {row["what"]: row["why"] for row in report.not_measured}
+    assert "for 1 of 2" in said["Strength"]
+    assert "for 2 of 2" in said["Metadata"]
+    assert said["Faces that are still there"].startswith("Not measured: no sample was checked")
+    assert {"Recognition of the people", "Equal protection", "Effect on training"} <= said.keys()
+
+
+def test_every_code_has_words() -> None:
+    assert set(MEANING) == set(Code)
+    assert set(FAILED) == {code for code in Code if code.startswith("VERIFY_")}
+
+
+def test_pairs_show_failures_first_then_narrow_then_all_sizes() -> None:
+    tally = Tally(ABOUT)
+    for n in range(300):
+        key, faces = f"{n:03d}", [face(10.0 * 2 ** (n % 5), x=0)]
+        tally.add(key, f"class {n % 17}", [strength(key, n / 3000), output(key, faces)])
+    crowd = [finding("crowd", Code.VERIFY_FACE_FOUND, passed=False, value=9)] * 50
+    tally.add("crowd", "", [*crowd, output("crowd", [face()])])
+    tally.add("weak", "", [strength("weak", 0.5), output("weak", [face()])])
+    gone = finding("gone", Code.VERIFY_FILE_MISSING, passed=False, value=1)
+    tally.add("gone", "", [gone, output("gone")])
+    chosen = choose_pairs(tally)
+    assert len(chosen) == PAIRS_SHOWN == len({choice.key for choice in chosen})
+    assert [choice.key for choice in chosen[:4]] == ["crowd", "weak", "299", "298"]
+    assert "gone" not in {choice.key for choice in chosen}
+    assert len({choice.label for choice in chosen[6:]}) >= 15
+    sizes = {choice.caption for choice in chosen[6:]}
+    assert sizes == {f"1 face, {10 * 2**n} px" for n in range(5)}
+
+
+def test_many_failures_leave_room_for_others() -> None:
+    tally = Tally(ABOUT)
+    for n in range(200):
+        key = f"{n:03d}"
+        code = Code.VERIFY_METADATA if n == 199 else Code.VERIFY_FACE_FOUND
+        tally.add(key, "", [finding(key, code, passed=False, value=1), output(key, [face()])])
+        tally.add(f"good {key}", "", [output(f"good {key}", [face(90)])])
+    captions = [choice.caption for choice in choose_pairs(tally)]
+    assert sum(caption.startswith("VERIFY_METADATA") for caption in captions) == 1
+    assert sum(caption == "1 face, 90 px" for caption in captions) >= 6
+
+
+def test_a_hundred_thousand_records_need_little_memory() -> None:
+    faces = [face(30 + n, x=100.0 * n) for n in range(3)]
+    checks = [finding("", Code.VERIFY_BYTES_CHANGED), strength("", 0.1)]
+    records: list[list[Record]] = [
+        [detection("", faces[:n]), *checks, output("", faces[:n])] for n in range(4)
+    ]
+    tally = Tally(ABOUT)
+    tracemalloc.start()
+    for n in range(25_000):
+        tally.add(f"{n:06d}.jpg", f"class {n % 1000}", records[n % 4 if n % 5 == 0 else 0])
+    report = tally.report()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert report.account.pictures_out == 25_000
+    assert peak < 6_000_000  # a list of such records alone takes 14 MB
+
+
+def test_quantiles_are_values_that_occur() -> None:
+    values = np.random.default_rng(1).lognormal(4, 1, 101)
+    found = Distribution.of(values, (0.0, 1e6))
+    assert found.quantile("median") == sorted(values)[50]
+    assert all(value in values for _, value in found.quantiles)
+    assert Distribution.of([], (0.0, 1.0)).quantile("median") is None
