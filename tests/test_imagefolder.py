@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,13 @@ def sample(key: str, data: bytes) -> Sample:
 
 
 def test_a_tree_is_listed_by_what_names_say(tmp_path: Path) -> None:
-    pictures = ["a.jpg", "n01 cats/ü ñ.JPEG", "n01 cats/deep/er/日本.Png", "x/.hidden.webp", "y.heic"]
+    pictures = [
+        "a.jpg",
+        "n01 cats/ü ñ.JPEG",
+        "n01 cats/deep/er/日本.Png",
+        "x/.hidden.webp",
+        "y.heic",
+    ]
     others = ["labels.txt", "n01 cats/notes", "x/jpg", "movie.mp4"]
     put(tmp_path, *pictures, *others)
     listing = ImageFolder(tmp_path).scan()
@@ -129,9 +134,9 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+def folders(tmp_path: Path) -> tuple[Path, Path]:
     put(tmp_path / "src", "c/1.jpg", "c/2.jpg")
-    yield tmp_path / "src", tmp_path / "out"
+    return tmp_path / "src", tmp_path / "out"
 
 
 @pytest.mark.parametrize("link", ["auto", "copy", "hard"])

@@ -151,7 +151,14 @@ class Ledger:
             self._db.execute("ROLLBACK")
 
     def begin(
-        self, *, started: str, command: str, source: str, fingerprint: str, recipe: str, versions: str
+        self,
+        *,
+        started: str,
+        command: str,
+        source: str,
+        fingerprint: str,
+        recipe: str,
+        versions: str,
     ) -> None:
         """Note that a run began: when, from what, with which recipe and software."""
         with self._transaction() as db:
@@ -204,7 +211,8 @@ class Ledger:
         """Yield the latest record of these kinds for each key, in the order of the keys."""
         marks = ", ".join("?" * len(kinds))
         rows = self._db.execute(
-            "SELECT kind, body, MAX(seq) FROM records "  # SQLite: bare columns follow the MAX row
+            # Only question marks are put in. SQLite: bare columns come from the row of the MAX.
+            "SELECT kind, body, MAX(seq) FROM records "  # noqa: S608
             f"WHERE fingerprint = ? AND kind IN ({marks}) GROUP BY key ORDER BY key",
             (fingerprint, *kinds),
         )
@@ -215,7 +223,8 @@ class Ledger:
         """Return the latest record of these kinds for one key, or None."""
         marks = ", ".join("?" * len(kinds))
         row = self._db.execute(
-            f"SELECT kind, body FROM records WHERE fingerprint = ? AND kind IN ({marks}) "
+            # Only question marks are put in.
+            f"SELECT kind, body FROM records WHERE fingerprint = ? AND kind IN ({marks}) "  # noqa: S608
             "AND key = ? ORDER BY seq DESC LIMIT 1",
             (fingerprint, *kinds, key),
         ).fetchone()

@@ -36,8 +36,8 @@ class DetectStep:
 class ObfuscateStep:
     """How faces are covered: method, growth on each side, and the colour of `fill` (None: mean).
 
-    A covered picture is searched again with the detectors of the first step, and what they still
-    see is covered as well, up to `looks` times (0: never).
+    A covered picture is searched again with the detectors of the first step and measured; what
+    they still see and what is too weak is covered once more, up to `looks` times (0: never).
     """
 
     method: str = "gaussian"

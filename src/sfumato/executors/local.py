@@ -42,7 +42,8 @@ class _Worker:
                 [sys.executable, "-c", _START, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **_ONE_THREAD},
+                # The driver's modules, wherever it has them from.
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(_paths())},
                 start_new_session=True,  # Ctrl-C is for the driver, which ends its workers
             )
         self.link: Connection[object, object] = Connection(ours.detach())
@@ -50,7 +51,6 @@ class _Worker:
         self.shard = ""
         self.left: deque[str] = deque()
         self.since = time.monotonic()
-        self.link.send(list(sys.path))
         self.link.send(task)
 
     def give(self, shard: Shard) -> None:
@@ -88,7 +88,9 @@ class Local:
     (`OutputError`, `WeightsError`, …) a task raises.
     """
 
-    def __init__(self, workers: int = 0, *, timeout_s: float = 120.0, start_s: float = 120.0) -> None:
+    def __init__(
+        self, workers: int = 0, *, timeout_s: float = 120.0, start_s: float = 120.0
+    ) -> None:
         self.workers = workers or available_cores()
         self.timeout_s = timeout_s
         self.start_s = start_s
@@ -142,6 +144,10 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _paths() -> list[str]:
+    return [path or os.getcwd() for path in sys.path]
+
+
 def _slices(shards: Sequence[Shard]) -> Iterator[Shard]:
     for shard in shards:
         for start in range(0, len(shard.keys), SLICE):
@@ -152,9 +158,7 @@ def _busy(workers: Sequence[_Worker]) -> int:
     return sum(1 for worker in workers if worker.left)
 
 
-def _bury(
-    worker: _Worker, todo: deque[Shard], suspects: set[tuple[str, str]]
-) -> Iterator[Result]:
+def _bury(worker: _Worker, todo: deque[Shard], suspects: set[tuple[str, str]]) -> Iterator[Result]:
     """Give the work of a dead worker back; the picture it died at gets one more chance, alone."""
     worker.end()
     if not worker.ready:
@@ -180,11 +184,10 @@ def _failed(worker: _Worker, code: Code, reason: str) -> Result:
 
 
 def serve() -> None:
-    """Be a worker: take shards from the socket named in `sys.argv`, send results, until it closes."""
+    """Be a worker: take shards from the socket named in `sys.argv` until it closes."""
     link: Connection[object, object] = Connection(int(sys.argv[1]))
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
-        sys.path[:] = cast("list[str]", link.recv())
         task = cast("Task", link.recv())
         link.send("ready")
         while True:
@@ -213,7 +216,7 @@ def _work(task: Task, shard: Shard) -> Iterator[Result | SfumatoError]:
         except SfumatoError as error:
             yield error
             return
-        except Exception as error:  # a defect of ours must cost one picture, not the run
+        except Exception as error:  # noqa: BLE001 (a defect of ours costs one picture, not the run)
             traceback.print_exc()
             reason = f"{type(error).__name__} in the program: please report it"
             yield _refused(shard, left.popleft(), Code.INTERNAL_ERROR, reason)

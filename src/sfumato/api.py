@@ -1,0 +1,129 @@
+"""The same in a few lines, for a notebook: `detect`, `obfuscate` and `run`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato import codec, obfuscation
+from sfumato.boxes import union
+from sfumato.detection import SAME_FACE_IOU, specifications
+from sfumato.errors import UsageError
+from sfumato.executors.local import Local
+from sfumato.formats.imagefolder import read_steadily
+from sfumato.pipeline import STAGES, Job, Progress, private_folder
+from sfumato.pipeline import run as run_job
+from sfumato.report.data import Report
+from sfumato.settings import Settings
+from sfumato.types import Box, Face, Pixels
+from sfumato.work import detectors as make_detectors
+
+# A path, encoded bytes, or uint8 pixels: (h, w) grey or (h, w, 3) RGB. What `numpy.asarray` makes
+# such an array of (a Pillow image) is taken as well.
+Image: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.uint8]
+
+
+def detect(
+    image: Image,
+    *,
+    profile: str = "default",
+    detectors: Sequence[str] = (),
+    threshold: float | None = None,
+) -> list[Face]:
+    """Find the faces of one picture, best score first.
+
+    Boxes are float pixels of the upright picture, as found (not grown). `profile` is "fast",
+    "default" or "high"; `detectors`, such as "yunet@640:0.5", replace it; `threshold` is one
+    score for all of them.
+
+    Raises:
+        SampleError: the picture can't be read.
+        UsageError: unknown profile or detector, or an array of another shape.
+
+    Example:
+        >>> import numpy as np, sfumato
+        >>> sfumato.detect(np.zeros((48, 64, 3), np.uint8))
+        []
+    """
+    pixels = _pixels(image)
+    specs = specifications(profile, detectors=tuple(detectors), threshold=threshold)
+    groups = [detector.detect([pixels])[0] for detector in make_detectors(specs)]
+    return union(groups, SAME_FACE_IOU)
+
+
+def obfuscate(
+    image: Image,
+    faces: Iterable[Face | Box],
+    *,
+    method: str = "gaussian",
+    expand: float = 0.25,
+    colour: tuple[int, int, int] | None = None,
+) -> Pixels:
+    """Return the upright picture as (h, w, 3) RGB with these faces covered; the input stays.
+
+    `faces` are what `detect` returns, or plain boxes (x0, y0, x1, y1). `method` is "gaussian",
+    "pixelate", "fill" (with a `colour`, or the mean) or "imagenet"; boxes are grown by `expand`
+    of their width and height on each side. To edit files without touching anything else of
+    them, use `run`.
+
+    Raises:
+        SampleError: the picture can't be read.
+        UsageError: unknown method or a value out of range.
+    """
+    boxes = [face.box if isinstance(face, Face) else face for face in faces]
+    return obfuscation.make(method, expand=expand, colour=colour)(_pixels(image), boxes)
+
+
+def run(
+    src: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    settings: Settings | None = None,
+    workers: int = 0,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Make a face-obfuscated release `out` of the folder tree `src`; see `sfumato run --help`.
+
+    `settings` are the choices of the command line (`sfumato.settings.Settings`); `workers` the
+    number of processes (0: one for each core); `progress` is called with (done, of). Interrupted,
+    the same call goes on where it stopped.
+
+    Returns the report: `report.account`, `report.verdict`, `report.summary()`.
+
+    Raises:
+        UsageError: wrong folders or settings; nothing was written.
+        OutputError: the disk refuses.
+    """
+    chosen = settings or Settings()
+    target = Path(os.path.abspath(out))
+    job = Job(
+        source=Path(os.path.abspath(src)),
+        recipe=chosen.recipe(),
+        ledger=private_folder(target) / "ledger.sqlite",
+        out=target,
+        overwrite=overwrite,
+        boxes=chosen.boxes,
+    )
+    return run_job(job, STAGES, Local(workers), progress=progress)
+
+
+def _pixels(image: Image) -> Pixels:
+    if isinstance(image, bytes):
+        return codec.decode(image).frames[0]
+    if isinstance(image, str | os.PathLike):
+        return codec.decode(read_steadily(Path(image))).frames[0]
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise UsageError(
+            f"An image must be uint8 of shape (h, w) or (h, w, 3), not {pixels.dtype} of "
+            f"{pixels.shape}."
+        )
+    return pixels

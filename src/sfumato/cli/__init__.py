@@ -1,0 +1,94 @@
+"""The command line: one file for each verb; each parses, calls one function and prints.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 done and
+passed; 1 finished, but a check failed; 2 wrong use or configuration; 3 finished with refused
+images; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+
+import click
+
+from sfumato import __version__
+from sfumato.errors import SfumatoError
+
+# Verb to module and what it does in a line; a verb's module is imported when it is used.
+VERBS = {
+    "run": "Find, cover and check every face of a folder of pictures.",
+    "detect": "Find faces and keep them in the ledger.",
+    "obfuscate": "Cover the faces that were found and write the release.",
+    "verify": "Check a release against its source: names, bytes, pixels, strength, faces left.",
+    "report": "Write the manifest and the reports of a release again.",
+    "faces": "Write the boxes of a release to a file.",
+    "demo": "Run everything on pictures that come with sfumato.",
+    "doctor": "Show versions, weights, disk and cores, and what is missing.",
+}
+
+
+class Verbs(click.Group):
+    """Loads a verb's module only when the verb is asked for, so that `--help` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """Return the verbs in the order in which they are used."""
+        return list(VERBS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 (click's signature)
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Return a verb's command, importing its module."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"sfumato.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 (click's signature)
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """List the verbs with what each does."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "SFUMATO",
+        "max_content_width": 100,
+    },
+)
+@click.version_option(__version__)
+def cli() -> None:
+    """Obfuscate the faces of an image dataset, and nothing else, and prove it.
+
+    SRC is a folder of pictures, any depth; OUT becomes the release. What must not be published
+    (the ledger, reasons of refusals, a report with originals) goes to OUT.sfumato beside it.
+    """
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        code = cli.main(prog_name="sfumato", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except SfumatoError as error:
+        print(f"sfumato: {error}", file=sys.stderr)
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        print("sfumato: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,27 @@
+"""`sfumato demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sfumato import demo_pictures
+from sfumato.cli.run import release
+from sfumato.executors.local import Local
+from sfumato.pipeline import STAGES
+from sfumato.settings import Settings
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("sfumato-demo"))
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def demo(folder: Path, quiet: bool, as_json: bool) -> int:
+    """Run everything on four photographs that come with sfumato.
+
+    The release goes to FOLDER/release (default: sfumato-demo/release), what is to be kept
+    beside it to FOLDER/release.sfumato.
+    """
+    values = {"ledger": None, "as_json": as_json, "quiet": quiet, "overwrite": True}
+    return release(demo_pictures.root(), folder / "release", STAGES, Settings(), Local(), values)

@@ -1,0 +1,71 @@
+"""`sfumato detect SRC`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sfumato.cli import options
+from sfumato.cli.outcome import preview
+from sfumato.cli.progress import progress
+from sfumato.cli.run import absolute
+from sfumato.ledger import Ledger
+from sfumato.pipeline import Job, check_folders, private_folder, search
+from sfumato.recipe import Recipe
+from sfumato.types import Detection, Failure
+
+
+@click.command()
+@options.source
+@options.detection
+@options.running
+@options.ledger
+@options.output
+@options.config
+def detect(src: Path, **values: Any) -> int:
+    """Find the faces of the pictures below SRC and keep them in the ledger.
+
+    Boxes are kept as found; they are grown when faces are covered. `sfumato obfuscate SRC OUT`
+    goes on from there.
+    """
+    settings = options.settings(values)
+    job = Job(
+        source=absolute(src),
+        recipe=settings.recipe(),
+        ledger=values["ledger"] or private_folder(absolute(src)) / "ledger.sqlite",
+        resume=values["resume"],
+        boxes=settings.boxes,
+    )
+    if values["dry_run"]:
+        check_folders(job)
+        return preview(job, ("detect",), as_json=values["as_json"])
+    with progress("detect", quiet=values["quiet"]) as shown:
+        search(job, options.executor(values), progress=shown)
+    with Ledger(job.ledger, read_only=True) as ledger:
+        numbers = count(ledger, job.recipe)
+    if values["as_json"]:
+        print(json.dumps(numbers))
+    else:
+        print(
+            f"{numbers['pictures']} pictures: {numbers['faces']} faces in "
+            f"{numbers['pictures_with_faces']}, {numbers['refused']} refused"
+        )
+    return 3 if numbers["refused"] else 0
+
+
+def count(ledger: Ledger, recipe: Recipe) -> dict[str, int]:
+    """Count pictures, faces and refusals of what the source holds now."""
+    there = {key for key, kind in ledger.listing() if kind in ("picture", "refused")}
+    numbers = dict.fromkeys(("pictures", "faces", "pictures_with_faces", "refused"), 0)
+    for record in ledger.latest(recipe.fingerprint("detect"), ("detection", "failure")):
+        if record.key not in there:
+            continue
+        numbers["pictures"] += 1
+        if isinstance(record, Detection):
+            numbers["faces"] += len(record.faces)
+            numbers["pictures_with_faces"] += bool(record.faces)
+        numbers["refused"] += isinstance(record, Failure)
+    return numbers

@@ -1,0 +1,86 @@
+"""`sfumato doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from sfumato import weights
+from sfumato.errors import SfumatoError
+from sfumato.executors.local import available_cores
+from sfumato.pipeline import software
+
+# What each extra adds, and the module that shows whether it is there.
+EXTRAS: dict[str, tuple[str, str]] = {
+    "dev": ("pytest", "what tests, checks and benchmarks of sfumato itself need"),
+}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def doctor(as_json: bool) -> int:
+    """Show versions, providers, weights and their hashes, disk and cores.
+
+    Leaves with exit code 1 if something that sfumato needs is missing or not what it should be.
+    """
+    facts = examine()
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        for name, value in facts.items():
+            print(f"{name}:")
+            rows = value.items() if isinstance(value, dict) else [("", value)]
+            for key, text in rows:
+                print(f"  {key + ': ' if key else ''}{text}")
+    return 1 if facts["problems"] else 0
+
+
+def examine() -> dict[str, Any]:
+    """Look at the installation and the machine."""
+    problems: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for name, weight in weights.WEIGHTS.items():
+        try:
+            weights.verified(name)
+            found[name] = (
+                f"SHA-256 {weight.sha256}, {weight.licence}, trained on {weight.trained_on}"
+            )
+        except SfumatoError as error:
+            problems[name] = str(error)
+    disk = shutil.disk_usage(os.getcwd())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "versions": {**software(), "system": f"{platform.system()} {platform.machine()}"},
+        "providers": {"onnxruntime": ", ".join(_providers(problems))},
+        "weights": found,
+        "machine": {
+            "cores": f"{available_cores()} for this process",
+            "memory": f"{memory / 2**30:.1f} GiB",
+            "disk": f"{disk.free / 2**30:.1f} GiB free where you are",
+        },
+        "extras": {name: _extra(name) for name in EXTRAS},
+        "problems": problems,
+    }
+
+
+def _providers(problems: dict[str, str]) -> list[str]:
+    try:
+        import onnxruntime
+
+        return list(onnxruntime.get_available_providers())
+    except ImportError as error:
+        problems["onnxruntime"] = f"can't be imported: {error}"
+        return []
+
+
+def _extra(name: str) -> str:
+    module, adds = EXTRAS[name]
+    if find_spec(module):
+        return f"installed ({adds})"
+    return f"not installed; `pip install 'sfumato[{name}]'` adds {adds}"

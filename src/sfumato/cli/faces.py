@@ -1,0 +1,80 @@
+"""`sfumato faces export OUT`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from sfumato.cli.run import absolute
+from sfumato.errors import UsageError
+from sfumato.formats.box_files import LAYOUTS, Layout, save
+from sfumato.ledger import Ledger
+from sfumato.pipeline import private_folder
+from sfumato.settings import last_recipe
+from sfumato.types import Detection, Output
+
+
+@click.group()
+def faces() -> None:
+    """Write the boxes of a release, or of a source that was searched, to a file."""
+
+
+@faces.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(LAYOUTS),
+    default="coco",
+    show_default=True,
+    help="COCO, the layout of ImageNet's face annotations, or CSV.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to write.  [default: standard output]",
+)
+@click.option("--ledger", type=click.Path(path_type=Path), metavar="FILE", help="The records.")
+def export(folder: Path, layout: Layout, output: Path | None, ledger: Path | None) -> int:
+    """Write the final boxes as found or decided, not grown.
+
+    FOLDER is the OUT of a release, or a SRC that `sfumato detect` has searched. docs/formats.md
+    describes the layouts.
+    """
+    path = ledger or private_folder(absolute(folder)) / "ledger.sqlite"
+    if not path.is_file():
+        raise UsageError(f"There is no ledger {path}: give an OUT or a searched SRC, or --ledger.")
+    found = detections(path)
+    if output is not None:
+        save(output, found, layout=layout)
+        return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        written = Path(scratch) / "faces"
+        save(written, found, layout=layout)
+        sys.stdout.buffer.write(written.read_bytes())
+    return 0
+
+
+def detections(path: Path) -> list[Detection]:
+    """Return the final boxes of every picture that the source still holds."""
+    recipe = last_recipe([path], "%", f"{path} knows of no searched pictures.")
+    with Ledger(path, read_only=True) as ledger:
+        there = {key for key, kind in ledger.listing() if kind == "picture"}
+        # What the look at the covered picture found as well is only in the output.
+        final = {
+            output.key: output.faces
+            for output in ledger.latest(recipe.fingerprint("obfuscate"), ("output",))
+            if isinstance(output, Output)
+        }
+        found = ledger.latest(recipe.fingerprint("detect"), ("detection",))
+        return [
+            replace(record, faces=final.get(record.key, record.faces))
+            for record in found
+            if isinstance(record, Detection) and record.key in there
+        ]

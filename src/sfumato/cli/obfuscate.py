@@ -1,0 +1,73 @@
+"""`sfumato obfuscate SRC OUT`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sfumato.cli import options
+from sfumato.cli.outcome import conclude, preview
+from sfumato.cli.progress import progress
+from sfumato.cli.run import absolute
+from sfumato.pipeline import Job, check_folders, private_folder, run
+from sfumato.settings import cover_step, last_recipe
+
+
+@click.command()
+@options.source
+@options.release
+@options.obfuscation
+@options.writing
+@options.running
+@options.ledger
+@click.option(
+    "--detections",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The ledger that holds the faces.  [default: OUT's own, else SRC.sfumato/ledger.sqlite]",
+)
+@options.output
+@options.config
+def obfuscate(src: Path, out: Path, detections: Path | None, **values: Any) -> int:
+    """Cover the faces that `sfumato detect SRC` found, and write the release to OUT.
+
+    A picture whose bytes changed since then is refused. Nothing is verified yet: that is
+    `sfumato verify SRC OUT`.
+    """
+    began = time.monotonic()
+    src, out = absolute(src), absolute(out)
+    ledger = values["ledger"] or private_folder(out) / "ledger.sqlite"
+    origins = [detections] if detections else [ledger, private_folder(src) / "ledger.sqlite"]
+    found = last_recipe(
+        origins, "detect", f"No faces were searched in {src}: run `sfumato detect {src}` first."
+    )
+    step = cover_step(values["method"], values["expand"], values["colour"])
+    job = Job(
+        source=src,
+        recipe=replace(found, obfuscate=step),
+        ledger=ledger,
+        out=out,
+        link=values["link"],
+        copy_other=values["copy_other"],
+        overwrite=values["overwrite"],
+        resume=values["resume"],
+        detections=tuple(origins),
+    )
+    if values["dry_run"]:
+        check_folders(job)
+        return preview(job, ("obfuscate",), as_json=values["as_json"])
+    with progress("obfuscate", quiet=values["quiet"]) as shown:
+        report = run(job, ("obfuscate",), options.executor(values), progress=shown)
+    return conclude(
+        report,
+        out,
+        ledger,
+        seconds=time.monotonic() - began,
+        as_json=values["as_json"],
+        quiet=values["quiet"],
+        verbose=values["verbose"],
+    )

@@ -1,0 +1,229 @@
+"""Options that several verbs share, and what is made of them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from sfumato.detection import PROFILES
+from sfumato.executors.local import Local
+from sfumato.obfuscation import METHODS
+from sfumato.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PATH = click.Path(path_type=Path)
+
+
+def source(function: F) -> F:
+    """Add SRC."""
+    return click.argument("src", type=_PATH)(function)
+
+
+def release(function: F) -> F:
+    """Add OUT."""
+    return click.argument("out", type=_PATH)(function)
+
+
+def _several(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _names_of_flags(command: click.Command) -> dict[str, str]:
+    """Return the keys of a settings file: each flag's long name, with its parameter's name."""
+    flags = (p for p in command.params if isinstance(p, click.Option) and p.name != "config")
+    return {
+        flag.removeprefix("--"): option.name or ""
+        for option in flags
+        for flag in option.opts
+        if flag.startswith("--")
+    }
+
+
+def _config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+    """Take defaults from a TOML file; a key that is no option of the verb is refused."""
+    if path is None:
+        return None
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise click.BadParameter(f"{path}: {error}") from error
+    names = _names_of_flags(ctx.command)
+    values = {key.replace("_", "-"): value for key, value in values.items()}
+    unknown = sorted(values.keys() - names.keys())
+    if unknown:
+        raise click.BadParameter(
+            f"{path} has keys that `{ctx.info_name}` doesn't know: {', '.join(unknown)}. "
+            f"Known are {', '.join(sorted(names))}."
+        )
+    values = {names[key]: value for key, value in values.items()}
+    ctx.default_map = {**(ctx.default_map or {}), **values}
+    return path
+
+
+config = click.option(
+    "--config",
+    type=_PATH,
+    is_eager=True,
+    expose_value=False,
+    callback=_config,
+    help="Take defaults from a TOML file; flags and SFUMATO_… variables go before it.",
+)
+
+detection = _several(
+    click.option(
+        "--profile",
+        type=click.Choice(list(PROFILES)),
+        default="default",
+        show_default=True,
+        help="Detectors and thresholds by name; docs/detection.md has what each finds.",
+    ),
+    click.option(
+        "--detector",
+        "detectors",
+        multiple=True,
+        metavar="NAME[@SIDE][:THRESHOLD]",
+        help="A detector instead of the profile's, such as yunet@640:0.5; may be repeated.",
+    ),
+    click.option(
+        "-t",
+        "--threshold",
+        type=float,
+        metavar="SCORE",
+        help="One score threshold for all detectors, between 0 and 1.",
+    ),
+    click.option(
+        "--boxes",
+        type=_PATH,
+        metavar="FILE",
+        help="Take the faces from a file (COCO, Princeton JSON or CSV) instead of a detector.",
+    ),
+    click.option(
+        "--unlisted",
+        type=click.Choice(["refuse", "faceless"]),
+        help="What a picture is that FILE doesn't name.  [default: faceless for CSV, else refuse]",
+    ),
+    click.option(
+        "--max-pixels",
+        type=int,
+        default=Settings.__dataclass_fields__["max_pixels"].default,
+        show_default=True,
+        metavar="N",
+        help="Refuse pictures with more pixels before decoding them.",
+    ),
+)
+
+
+def _colour(_: click.Context, __: click.Parameter, value: str | None) -> object:
+    if value is None:
+        return None
+    text = value.removeprefix("#")
+    try:
+        red, green, blue = bytes.fromhex(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not a colour such as #7c7468") from error
+    return red, green, blue
+
+
+obfuscation = _several(
+    click.option(
+        "--method",
+        type=click.Choice(list(METHODS)),
+        default="gaussian",
+        show_default=True,
+        help="How faces are covered; imagenet is the published recipe, weak on small faces.",
+    ),
+    click.option(
+        "--expand",
+        type=float,
+        default=0.25,
+        show_default=True,
+        metavar="FRACTION",
+        help="Grow boxes by this share of width and height on each side (not in imagenet).",
+    ),
+    click.option(
+        "--colour",
+        callback=_colour,
+        metavar="#RRGGBB",
+        help="The colour of --method fill.  [default: the mean of the grown box]",
+    ),
+)
+
+verification = click.option(
+    "--verify-detector",
+    "verify_detectors",
+    multiple=True,
+    metavar="NAME[@SIDE][:THRESHOLD]",
+    help="Search the release with this detector; may be repeated.  [default: as in detection]",
+)
+
+writing = _several(
+    click.option(
+        "--link",
+        type=click.Choice(["auto", "copy", "hard"]),
+        default="auto",
+        show_default=True,
+        help="How pictures without a face come into the release. auto: share blocks where the "
+        "file system can, else copy. hard: a later edit of the release reaches the original.",
+    ),
+    click.option("--copy-other", is_flag=True, help="Also copy files that are no pictures."),
+    click.option("--overwrite", is_flag=True, help="Make anew what another recipe has made."),
+)
+
+running = _several(
+    click.option(
+        "-j",
+        "--workers",
+        type=click.IntRange(min=0),
+        default=0,
+        metavar="N",
+        help="Processes.  [default: one for each core]",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=1),
+        default=120.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Give a picture up that takes longer.",
+    ),
+    click.option(
+        "--resume/--no-resume", default=True, help="Go on where the last run stopped (default)."
+    ),
+    click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+)
+
+ledger = click.option(
+    "--ledger",
+    type=_PATH,
+    metavar="FILE",
+    help="Where the records are kept.  [default: ledger.sqlite in OUT.sfumato, or SRC.sfumato]",
+)
+
+output = _several(
+    click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
+    click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+    click.option(
+        "-v", "--verbose", is_flag=True, help="Name every failed check and refusal, not ten."
+    ),
+)
+
+
+def settings(values: dict[str, Any]) -> Settings:
+    """Take the settings out of a verb's parameters."""
+    names = Settings.__dataclass_fields__.keys() & values.keys()
+    return Settings(**{name: values[name] for name in names})
+
+
+def executor(values: dict[str, Any]) -> Local:
+    """Make the executor that a verb's parameters ask for."""
+    return Local(values["workers"], timeout_s=values["timeout"])

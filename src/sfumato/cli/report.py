@@ -1,0 +1,39 @@
+"""`sfumato report OUT`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sfumato.cli import options
+from sfumato.cli.outcome import conclude
+from sfumato.cli.run import absolute
+from sfumato.pipeline import private_folder, write_report
+
+
+@click.command()
+@options.release
+@options.ledger
+@options.output
+@options.config
+def report(out: Path, **values: Any) -> int:
+    """Write manifest, tables and both reports of the release OUT again, from its ledger.
+
+    Names and numbers of files are compared once more; pictures are not (`sfumato verify` does).
+    """
+    began = time.monotonic()
+    out = absolute(out)
+    ledger = values["ledger"] or private_folder(out) / "ledger.sqlite"
+    made = write_report(out, ledger)
+    return conclude(
+        made,
+        out,
+        ledger,
+        seconds=time.monotonic() - began,
+        as_json=values["as_json"],
+        quiet=values["quiet"],
+        verbose=values["verbose"],
+    )

@@ -1,0 +1,81 @@
+"""`sfumato run SRC OUT`."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sfumato.cli import options
+from sfumato.cli.outcome import conclude, preview
+from sfumato.cli.progress import progress
+from sfumato.executors.local import Local
+from sfumato.pipeline import STAGES, Job, check_folders, private_folder
+from sfumato.pipeline import run as run_job
+from sfumato.settings import Settings
+
+
+@click.command()
+@options.source
+@options.release
+@options.detection
+@options.obfuscation
+@options.verification
+@options.writing
+@options.running
+@options.ledger
+@options.output
+@options.config
+def run(src: Path, out: Path, **values: Any) -> int:
+    """Find, cover and check every face of the pictures below SRC; write the release to OUT.
+
+    Detection, obfuscation and verification in one pass; killed at any moment, the same command
+    finishes the work. Pictures without a face leave byte for byte as they came. What can't be
+    read, searched or covered is refused by name and not in OUT.
+    """
+    return release(src, out, STAGES, options.settings(values), options.executor(values), values)
+
+
+def release(
+    src: Path,
+    out: Path,
+    stages: tuple[str, ...],
+    settings: Settings,
+    executor: Local,
+    values: dict[str, Any],
+) -> int:
+    """Run stages that end in a release, and print its account."""
+    began = time.monotonic()
+    job = Job(
+        source=absolute(src),
+        recipe=settings.recipe(),
+        ledger=values["ledger"] or private_folder(absolute(out)) / "ledger.sqlite",
+        out=absolute(out),
+        link=values.get("link", "auto"),
+        copy_other=values.get("copy_other", False),
+        overwrite=values.get("overwrite", False),
+        resume=values.get("resume", True),
+        boxes=settings.boxes,
+    )
+    if values.get("dry_run"):
+        check_folders(job)
+        return preview(job, stages, as_json=values["as_json"])
+    with progress(stages[-1], quiet=values["quiet"]) as shown:
+        report = run_job(job, stages, executor, progress=shown)
+    return conclude(
+        report,
+        absolute(out),
+        job.ledger,
+        seconds=time.monotonic() - began,
+        as_json=values["as_json"],
+        quiet=values["quiet"],
+        verbose=values.get("verbose", False),
+    )
+
+
+def absolute(path: Path) -> Path:
+    """Return a path without "." and "..", so that its name is the folder's name; links stay."""
+    return Path(os.path.abspath(path))

@@ -1,0 +1,68 @@
+"""`sfumato verify SRC OUT`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sfumato.cli import options
+from sfumato.cli.outcome import conclude
+from sfumato.cli.progress import progress
+from sfumato.cli.run import absolute
+from sfumato.pipeline import Job, private_folder, run
+from sfumato.settings import last_recipe, verify_step
+
+
+@click.command()
+@options.source
+@options.release
+@options.verification
+@click.option(
+    "-j",
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Processes.  [default: one for each core]",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give a picture up that takes longer.",
+)
+@options.ledger
+@options.output
+@options.config
+def verify(src: Path, out: Path, **values: Any) -> int:
+    """Check the release OUT against its source SRC, as it lies there now.
+
+    Names and numbers for each class, the bytes of untouched pictures, pixels away from the
+    faces, metadata, how much is left of each face, and whether detectors still find one. Leaves
+    with exit code 1 if a check fails.
+    """
+    began = time.monotonic()
+    src, out = absolute(src), absolute(out)
+    ledger = values["ledger"] or private_folder(out) / "ledger.sqlite"
+    missing = f"{ledger} knows of no release in {out}: make one with `sfumato run {src} {out}`."
+    recipe = last_recipe([ledger], "obfuscate", missing)
+    if values["verify_detectors"]:
+        recipe = replace(recipe, verify=verify_step(values["verify_detectors"]))
+    job = Job(source=src, recipe=recipe, ledger=ledger, out=out)
+    with progress("verify", quiet=values["quiet"]) as shown:
+        report = run(job, ("verify",), options.executor(values), progress=shown)
+    return conclude(
+        report,
+        out,
+        ledger,
+        seconds=time.monotonic() - began,
+        as_json=values["as_json"],
+        quiet=values["quiet"],
+        verbose=values["verbose"],
+    )

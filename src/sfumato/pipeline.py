@@ -1,0 +1,377 @@
+r"""Running: what is left to do, an executor over it, and one commit for each shard.
+
+    source --shard--> Work (detect, obfuscate, verify; in workers) --records--> ledger
+                        \--> staged pictures --publish--> the release
+
+A shard is published and then committed. Killed in between, it is done again and published
+again with the same bytes. What the ledger marks as done for these settings is never redone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from sfumato import __version__
+from sfumato.errors import Code, LedgerError, OutputError, UsageError
+from sfumato.finish import finish, forget_release
+from sfumato.formats.imagefolder import FolderSink, ImageFolder, Listing
+from sfumato.formats.others import copy_others
+from sfumato.ledger import Ledger
+from sfumato.recipe import Recipe
+from sfumato.report.data import Report
+from sfumato.settings import give_boxes
+from sfumato.types import (
+    Detection,
+    Executor,
+    Failure,
+    Finding,
+    Output,
+    Record,
+    Result,
+    Shard,
+)
+from sfumato.work import Work
+
+# (pictures done, pictures in all)
+Progress: TypeAlias = Callable[[int, int], None]
+
+STAGES: Final = ("detect", "obfuscate", "verify")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run: a source, a recipe, and where the records and the release go.
+
+    `out` is None when faces are only searched. `link` is one of "auto", "copy" and "hard" (see
+    `FolderSink`). With `overwrite`, a release made by another recipe is made anew; without
+    `resume`, everything is done again. `boxes` is the file that the recipe's boxes come
+    from; `detections` are other ledgers in which faces may have been found already.
+    """
+
+    source: Path
+    recipe: Recipe
+    ledger: Path
+    out: Path | None = None
+    link: str = "auto"
+    copy_other: bool = False
+    overwrite: bool = False
+    resume: bool = True
+    boxes: Path | None = None
+    detections: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a job would do: the source's content and the shards that are left."""
+
+    listing: Listing
+    shards: tuple[Shard, ...]
+    left: tuple[Shard, ...]
+
+    @property
+    def pictures_left(self) -> int:
+        """How many pictures the shards that are left hold."""
+        return sum(len(shard.keys) for shard in self.left)
+
+
+def private_folder(path: Path) -> Path:
+    """Return the folder beside `path` that holds what is kept and not published."""
+    return path.with_name(f"{path.name}.sfumato")
+
+
+def run(
+    job: Job,
+    stages: Sequence[str],
+    executor: Executor,
+    *,
+    progress: Progress | None = None,
+) -> Report:
+    """Take every picture through the stages; write the release, its manifest and its reports.
+
+    Raises:
+        UsageError: wrong folders or recipe; nothing was written.
+        OutputError: the disk refuses; run the same again to go on.
+    """
+    if job.out is None:
+        raise UsageError("A release needs an OUT folder.")
+    with _opened(job) as ledger:
+        plan = make_plan(job, stages, ledger)
+        sink = _sink(job, job.out)
+        sink.sweep()
+        if "obfuscate" in stages and plan.left:
+            forget_release(sink.root)
+        _take(plan, _work(job, stages, sink), job, executor, ledger, progress)
+        sink.sweep()
+        return finish(job.recipe, job.source.name, sink, ledger, tidy="obfuscate" in stages)
+
+
+def search(job: Job, executor: Executor, *, progress: Progress | None = None) -> None:
+    """Find the faces of every picture and keep them in the ledger; raises as `run` does."""
+    with _opened(job) as ledger:
+        plan = make_plan(job, ("detect",), ledger)
+        _take(plan, _work(job, ("detect",), None), job, executor, ledger, progress)
+
+
+def write_report(out: Path, path: Path) -> Report:
+    """Write the manifest and the reports of a release again, from its ledger.
+
+    Raises:
+        UsageError: there is no release in this folder.
+    """
+    if not path.is_file() or not out.is_dir():
+        raise UsageError(f"There is no release in {out} with records in {path}.")
+    with _locked(path.parent), Ledger(path) as ledger:
+        last = ledger.last_run("%obfuscate%") and ledger.last_run("%")
+        if last is None:
+            raise UsageError(f"{path} knows of no release: make one with `sfumato run`.")
+        source = Path(last[0])
+        sink = FolderSink(out, token="report", source=source)
+        recipe = Recipe.from_json(json.loads(last[2]))
+        return finish(recipe, source.name, sink, ledger, tidy=False)
+
+
+@contextmanager
+def _opened(job: Job) -> Iterator[Ledger]:
+    check_folders(job)
+    with _locked(job.ledger.parent), Ledger(job.ledger) as ledger:
+        check_release(job, ledger)
+        yield ledger
+
+
+def _work(job: Job, stages: Sequence[str], sink: FolderSink | None) -> Work:
+    fresh = not job.resume
+    return Work(job.recipe, job.source, job.ledger, tuple(stages), sink, fresh)
+
+
+def _take(
+    plan: Plan,
+    work: Work,
+    job: Job,
+    executor: Executor,
+    ledger: Ledger,
+    progress: Progress | None,
+) -> None:
+    """Take what is left through the stages and commit it, shard by shard."""
+    _begin(job, work.stages, ledger)
+    if not job.resume:
+        ledger.forget(shard.id for shard in plan.left)
+    for origin in job.detections:
+        if origin.exists() and not origin.samefile(job.ledger):
+            ledger.adopt(origin, job.recipe.fingerprint("detect"))
+    if job.boxes is not None:
+        give_boxes(job.boxes, plan.listing.pictures, job.recipe, ledger)
+    if work.stages != ("verify",):
+        _file_listing(job, work.stages, plan.listing, work.sink, ledger)
+    _work_off(plan, work, executor, ledger, progress)
+
+
+def make_plan(job: Job, stages: Sequence[str], ledger: Ledger | None) -> Plan:
+    """List the source and say which shards are left.
+
+    Raises:
+        UsageError: the source holds no picture at all.
+    """
+    folder = ImageFolder(job.source)
+    listing = folder.scan()
+    if not listing.pictures and not listing.failures:
+        raise UsageError(f"{job.source} holds no pictures: give the folder that holds them.")
+    shards = tuple(folder.cut(listing.pictures))
+    # Verification looks at what lies there now: what it found last time proves nothing.
+    if ledger is None or not job.resume or list(stages) == ["verify"]:
+        return Plan(listing, shards, shards)
+    done = set.intersection(
+        *(ledger.done(stage, job.recipe.fingerprint(stage)) for stage in stages)
+    )
+    if "obfuscate" in stages and done:
+        done -= _lost(job, shards, done, ledger)
+    return Plan(listing, shards, tuple(shard for shard in shards if shard.id not in done))
+
+
+def _lost(job: Job, shards: Sequence[Shard], done: set[str], ledger: Ledger) -> set[str]:
+    """Return the shards that are marked as done, but of whose pictures one isn't there."""
+    out = job.out or Path()
+    fingerprint = job.recipe.fingerprint("obfuscate")
+    missing = {
+        record.key
+        for record in ledger.latest(fingerprint, ("output", "failure"))
+        if isinstance(record, Output) and not os.path.lexists(out / record.key)
+    }
+    return {s.id for s in shards if s.id in done and not missing.isdisjoint(s.keys)}
+
+
+def check_folders(job: Job) -> None:
+    """Make sure that the source exists and that nothing will be written into it.
+
+    Raises:
+        UsageError: the source is missing, or one folder lies inside the other.
+    """
+    if not job.source.is_dir():
+        raise UsageError(f"{job.source} is not a folder: give the folder that holds the pictures.")
+    source = Path(os.path.realpath(job.source))
+    for name, path in (("OUT", job.out), ("The ledger's folder", job.ledger.parent)):
+        if path is None:
+            continue
+        real = Path(os.path.realpath(path))
+        if real == source or source in real.parents or real in source.parents:
+            raise UsageError(
+                f"{name} ({path}) and SRC ({job.source}) must lie apart: sfumato never writes "
+                "into its source. Choose a folder beside it."
+            )
+    if job.out is not None and job.out.exists() and not job.out.is_dir():
+        raise UsageError(f"{job.out} is a file: choose a folder for the release.")
+
+
+def check_release(job: Job, ledger: Ledger) -> None:
+    """Make sure that what lies in OUT comes from this recipe and source, or may be overwritten.
+
+    Raises:
+        UsageError: it doesn't, and `overwrite` wasn't said.
+    """
+    if job.out is None:
+        return
+    last = ledger.last_run("%obfuscate%")
+    if last is None:
+        if job.out.is_dir() and any(job.out.iterdir()):
+            raise UsageError(
+                f"{job.out} isn't empty and wasn't made by sfumato: choose another folder."
+            )
+        return
+    source, _, recipe = last
+    before = json.loads(recipe)
+    now = job.recipe.as_json()
+    changed = [
+        f"{step}.{name}"
+        for step in ("detect", "obfuscate")
+        for name in now[step]
+        if before[step].get(name) != now[step][name]
+    ]
+    if source != str(job.source):
+        changed.append("source")
+    if changed and not job.overwrite:
+        raise UsageError(
+            f"{job.out} was made by another recipe (different: {', '.join(changed)}): choose "
+            "another folder, or make it anew with --overwrite."
+        )
+
+
+def _sink(job: Job, out: Path) -> FolderSink:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} can't be made: {error.strerror}.") from error
+    return FolderSink(out, token=uuid.uuid4().hex[:8], source=job.source, link=job.link)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the private folder for one run at a time; the lock goes when the process does."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise OutputError(f"Can't write to {folder}: {error.strerror}.") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"Another sfumato works with {folder}: wait until it has finished."
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _begin(job: Job, stages: Sequence[str], ledger: Ledger) -> None:
+    ledger.begin(
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        command="+".join(stages),
+        source=str(job.source),
+        fingerprint=job.recipe.fingerprint("verify"),
+        recipe=json.dumps(job.recipe.as_json(), sort_keys=True),
+        versions=json.dumps(software()),
+    )
+
+
+def software() -> dict[str, str]:
+    """Return the versions of what the results may depend on."""
+    names = ("onnxruntime", "numpy", "pillow", "pyarrow")
+    found = {"sfumato": __version__, "python": platform.python_version()}
+    return {**found, **{name: version(name) for name in names}}
+
+
+def _file_listing(
+    job: Job, stages: Sequence[str], listing: Listing, sink: FolderSink | None, ledger: Ledger
+) -> None:
+    """Note what the source holds; what can't be reached is refused right away."""
+    failures = list(listing.failures)
+    kinds = dict.fromkeys(listing.pictures, "picture")
+    kinds.update(dict.fromkeys(listing.others, "ignored"))
+    if sink is not None and job.copy_other:
+        copied, refused = copy_others(listing.others, job.source, sink)
+        kinds.update(dict.fromkeys(copied, "copied"))
+        failures += refused
+    kinds.update({failure.key: "refused" for failure in failures})
+    ledger.list_source(kinds)
+    ledger.commit(_filed(failures, stages, job.recipe))
+
+
+def _work_off(
+    plan: Plan, work: Work, executor: Executor, ledger: Ledger, progress: Progress | None
+) -> None:
+    total = sum(len(shard.keys) for shard in plan.shards)
+    count = total - plan.pictures_left
+    report = progress or (lambda done, of: None)
+    report(count, total)
+    shards = {shard.id: shard for shard in plan.left}
+    arrived: defaultdict[str, dict[str, Result]] = defaultdict(dict)
+    for result in executor.map(work, plan.left):
+        count += 1
+        report(count, total)
+        got = arrived[result.shard]
+        got[result.key] = result
+        if len(got) == len(shards[result.shard].keys):
+            ordered = [got[key] for key in shards[result.shard].keys]
+            _commit(result.shard, ordered, work, ledger)
+            del arrived[result.shard]
+    if arrived:
+        raise LedgerError(f"the executor left out keys of {len(arrived)} shards: report this.")
+
+
+def _commit(shard: str, results: Sequence[Result], work: Work, ledger: Ledger) -> None:
+    """Publish a shard's pictures, then its records: in this order, so that a kill loses nothing."""
+    records = [record for result in results for record in result.records]
+    if "obfuscate" in work.stages and work.sink is not None:
+        work.sink.publish([record.key for record in records if isinstance(record, Output)])
+    done = [(stage, work.recipe.fingerprint(stage)) for stage in work.stages]
+    ledger.commit(_filed(records, work.stages, work.recipe), done, shard=shard)
+
+
+def _filed(
+    records: Sequence[Record], stages: Sequence[str], recipe: Recipe
+) -> Iterator[tuple[str, Record]]:
+    """Yield each record with the fingerprint of the settings that it depends on."""
+    fate = recipe.fingerprint("obfuscate" if "obfuscate" in stages else "detect")
+    for record in records:
+        if isinstance(record, Detection):
+            yield recipe.fingerprint("detect"), record
+        elif isinstance(record, Finding):
+            yield recipe.fingerprint("verify"), record
+        elif isinstance(record, Failure) and list(stages) == ["verify"]:
+            # The picture is in the release; that it can't be checked is a finding.
+            code, words = Code.VERIFY_UNREADABLE, f"{record.code}: {record.reason}"
+            yield recipe.fingerprint("verify"), Finding(record.key, code, False, 1, 0, words)
+        else:
+            yield fate, record

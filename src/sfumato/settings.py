@@ -1,0 +1,125 @@
+"""From what a user asks for to a recipe, and from a file of boxes to the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from sfumato import codec, obfuscation
+from sfumato.detection import specifications
+from sfumato.detectors import registry
+from sfumato.errors import UsageError
+from sfumato.formats import box_files
+from sfumato.ledger import Given, Ledger
+from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
+
+Unlisted: TypeAlias = Literal["refuse", "faceless"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be chosen, with the defaults; `recipe` checks it and makes the recipe.
+
+    `detectors` (specifications such as "yunet@640:0.5") replace the profile; `threshold` is one
+    for all of them. With `boxes`, faces come from a file; `unlisted` says what a picture is that
+    the file doesn't name (None: "faceless" for CSV, which lists faces; "refuse" for the others,
+    which list pictures). `verify_detectors` search the release (empty: as in detection, or the
+    default profile if boxes came from a file).
+    """
+
+    profile: str = "default"
+    detectors: tuple[str, ...] = ()
+    threshold: float | None = None
+    boxes: Path | None = None
+    unlisted: Unlisted | None = None
+    method: str = "gaussian"
+    expand: float = 0.25
+    colour: tuple[int, int, int] | None = None
+    verify_detectors: tuple[str, ...] = ()
+    max_pixels: int = codec.MAX_PIXELS
+
+    def recipe(self) -> Recipe:
+        """Return the recipe.
+
+        Raises:
+            UsageError: a value is out of range, or a name is unknown.
+        """
+        cover = cover_step(self.method, self.expand, self.colour)
+        if self.max_pixels < 1:
+            raise UsageError(f"--max-pixels must be at least 1, not {self.max_pixels}.")
+        wanted = specifications(self.profile, detectors=self.detectors, threshold=self.threshold)
+        searched, weights = _full(wanted)
+        again = self.verify_detectors or searched
+        detect = DetectStep(searched, weights, self.max_pixels)
+        if self.boxes is not None:
+            detect = DetectStep((), (), self.max_pixels, _digest(self.boxes), self._unlisted())
+        return Recipe(detect, verify_step(again), cover)
+
+    def _unlisted(self) -> Unlisted:
+        if self.unlisted is not None or self.boxes is None:
+            return self.unlisted or "refuse"
+        return "faceless" if box_files.layout_of(self.boxes) == "csv" else "refuse"
+
+
+def cover_step(method: str, expand: float, colour: tuple[int, int, int] | None) -> ObfuscateStep:
+    """Return the step of a recipe that covers faces; raises `UsageError` for a wrong value."""
+    obfuscation.make(method, expand=expand, colour=colour)
+    if method == obfuscation.ImageNet.name:
+        return ObfuscateStep(method, expand, colour, looks=0)  # the recipe as published
+    return ObfuscateStep(method, expand, colour)
+
+
+def verify_step(specs: Sequence[str]) -> VerifyStep:
+    """Return the step of a recipe that searches the release with these detectors."""
+    return VerifyStep(*_full(specs))
+
+
+def last_recipe(ledgers: Sequence[Path], stage: str, missing: str) -> Recipe:
+    """Return the recipe of the last run that did this stage, from the first ledger that has one.
+
+    Raises:
+        UsageError: none has; `missing` is the sentence that says what to do.
+    """
+    for path in ledgers:
+        if path.is_file():
+            with Ledger(path, read_only=True) as ledger:
+                last = ledger.last_run(f"%{stage}%")
+            if last is not None:
+                return Recipe.from_json(json.loads(last[2]))
+    raise UsageError(missing)
+
+
+def _full(specs: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return specifications with their defaults written out, and the weights' hashes."""
+    made = [registry.parse(spec) for spec in specs]
+    return tuple(one.spec for one in made), tuple(one.weights_sha256 for one in made)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}.") from error
+
+
+def give_boxes(path: Path, keys: Sequence[str], recipe: Recipe, ledger: Ledger) -> tuple[str, ...]:
+    """Put the boxes of a file where workers find them; return the names that fit no picture.
+
+    Raises:
+        UsageError: the file can't be read, or it names pictures that aren't there while pictures
+            that it doesn't name count as faceless: a misspelt name would expose a face.
+    """
+    matched = box_files.load(path).match(keys)
+    if matched.unused and recipe.detect.unlisted == "faceless":
+        raise UsageError(
+            f"{path} names {len(matched.unused)} pictures that aren't in the source, such as "
+            f"{matched.unused[0]!r}. Mend the names, or say --unlisted refuse."
+        )
+    given = {key: Given(faces, "", matched.sizes.get(key)) for key, faces in matched.faces.items()}
+    given.update({key: Given((), problem) for key, problem in matched.problems.items()})
+    ledger.give(recipe.detect.boxes, given)
+    return matched.unused

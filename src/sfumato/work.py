@@ -1,0 +1,196 @@
+"""What a worker does with a picture: the stages, one after another, on bytes read once.
+
+`Work` is the task that an executor runs. It reads the ledger (boxes and outputs of earlier
+stages) and never writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from sfumato import codec, obfuscation
+from sfumato.codec import Picture
+from sfumato.detection import detect
+from sfumato.detectors import registry
+from sfumato.errors import Code, SampleError
+from sfumato.formats.imagefolder import FolderSink, ImageFolder, read_steadily
+from sfumato.ledger import Ledger
+from sfumato.recipe import Recipe
+from sfumato.release import Cover, release
+from sfumato.types import (
+    Detection,
+    Detector,
+    Face,
+    Failure,
+    Finding,
+    Output,
+    Record,
+    Sample,
+    Shard,
+)
+from sfumato.verification import Checks, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Take each picture through some of "detect", "obfuscate" and "verify".
+
+    What an earlier run has found is taken from the ledger, if it speaks of the same bytes. With
+    `fresh`, detection is done again all the same.
+    """
+
+    recipe: Recipe
+    source: Path
+    ledger: Path
+    stages: tuple[str, ...]
+    sink: FolderSink | None = None
+    fresh: bool = False
+
+    def __call__(self, shard: Shard) -> Iterator[tuple[Record, ...]]:
+        """Yield the records of each picture of the shard, in order."""
+        with Ledger(self.ledger, read_only=True) as ledger:
+            for item in ImageFolder(self.source).read(shard):
+                if isinstance(item, Failure):
+                    yield self._unreadable(item, ledger)
+                else:
+                    yield tuple(self._records(item, ledger))
+
+    def _unreadable(self, failure: Failure, ledger: Ledger) -> tuple[Record, ...]:
+        """Refuse what can't be read; where it is in the release already, say it wasn't checked."""
+        if self.stages != ("verify",):
+            return (failure,)
+        output = self._output(failure.key, ledger)
+        if output is None:
+            return ()
+        words = f"its source can't be read any more: {failure.code}, {failure.reason}"
+        code = Code.VERIFY_UNREADABLE
+        return (Finding(failure.key, code, False, 1, 0, words, output.written),)
+
+    def _output(self, key: str, ledger: Ledger) -> Output | None:
+        fingerprint = self.recipe.fingerprint("obfuscate")
+        latest = ledger.latest_of(fingerprint, ("output", "failure"), key)
+        return latest if isinstance(latest, Output) else None
+
+    def _records(self, sample: Sample, ledger: Ledger) -> Iterator[Record]:
+        stage = self.stages[0]
+        try:
+            if stage == "verify":
+                yield from self._verify_published(sample, ledger)
+                return
+            found, picture = self._detection(sample, ledger)
+            if "detect" in self.stages:
+                yield found
+            if "obfuscate" not in self.stages:
+                return
+            stage = "obfuscate"
+            if picture is None and found.faces:
+                picture = self._decode(sample)
+            output, seen = release(sample, picture, found.faces, self._cover(), self._sink())
+            if "verify" in self.stages:
+                # Before it is renamed into place, and from the disk, not from memory.
+                path = self._sink().staged(sample.key)
+                yield from self._verify(sample, picture, output, path, seen=seen)
+            yield output
+        except SampleError as error:
+            if self.sink is not None and stage == "obfuscate":
+                self.sink.discard(sample.key)
+            yield Failure(sample.key, stage, error.code, error.reason)
+
+    def _detection(self, sample: Sample, ledger: Ledger) -> tuple[Detection, Picture | None]:
+        """Return the faces of these bytes: from the ledger, from a file of boxes, or found now.
+
+        With them comes the decoded picture, if it had to be decoded for that.
+        """
+        fingerprint = self.recipe.fingerprint("detect")
+        if not (self.fresh and "detect" in self.stages):
+            known = ledger.latest_of(fingerprint, ("detection", "failure"), sample.key)
+            if isinstance(known, Detection) and known.digest == sample.digest:
+                return known, None
+            if "detect" not in self.stages:
+                raise _no_detection(known)
+        picture = self._decode(sample)
+        if not self.recipe.detect.boxes:
+            return detect(sample, picture, detectors(self.recipe.detect.detectors)), picture
+        size = picture.header.upright_size
+        faces = self._given(sample.key, size, ledger)
+        return Detection(sample.key, sample.digest, *size, faces), picture
+
+    def _decode(self, sample: Sample) -> Picture:
+        return codec.decode(sample.data, max_pixels=self.recipe.detect.max_pixels)
+
+    def _given(self, key: str, size: tuple[int, int], ledger: Ledger) -> tuple[Face, ...]:
+        """Return the boxes that the file of boxes has for a picture, if they can be believed."""
+        given = ledger.given(self.recipe.detect.boxes, key)
+        if given is None:
+            if self.recipe.detect.unlisted == "faceless":
+                return ()
+            raise SampleError(Code.BOXES_MISSING, "the file of boxes doesn't name this picture")
+        if given.problem:
+            raise SampleError(Code.BOXES_MISSING, given.problem)
+        if given.size is not None and given.size != size:
+            words = f"boxes for {given.size[0]}×{given.size[1]}, but it has {size[0]}×{size[1]}"
+            raise SampleError(Code.BOXES_MISSING, f"{words} pixels upright")
+        return given.faces
+
+    def _cover(self) -> Cover:
+        detect, step = self.recipe.detect, self.recipe.obfuscate
+        method = obfuscation.make(step.method, expand=step.expand, colour=step.colour)
+        return Cover(
+            step.method, method, detectors(detect.detectors), step.looks, detect.max_pixels
+        )
+
+    def _verify_published(self, sample: Sample, ledger: Ledger) -> Iterator[Finding]:
+        output = self._output(sample.key, ledger)
+        if output is not None:
+            yield from self._verify(sample, None, output, self._sink().final(sample.key))
+
+    def _verify(
+        self,
+        sample: Sample,
+        picture: Picture | None,
+        output: Output,
+        path: Path,
+        *,
+        seen: Sequence[Face] | None = None,
+    ) -> Iterator[Finding]:
+        """Check what lies at `path`; `seen`: the faces seen in the bytes of the output."""
+        try:
+            after = read_steadily(path)
+        except SampleError as error:  # of a file that isn't there, `finish` says so
+            code = Code.VERIFY_UNREADABLE
+            yield Finding(sample.key, code, False, 1, 0, error.reason, output.written)
+            return
+        if output.action == "copied" and output.written == sample.digest:
+            seen = ()  # or it would not have been copied
+        if self.recipe.verify.detectors != self.recipe.detect.detectors:
+            seen = None
+        checks = Checks(
+            self._cover().obfuscator,
+            detectors(self.recipe.verify.detectors),
+            self.recipe.detect.max_pixels,
+        )
+        if picture is None and output.action == "obfuscated":
+            picture = self._decode(sample)
+        yield from verify(sample, picture, after, output, checks, known=seen)
+
+    def _sink(self) -> FolderSink:
+        if self.sink is None:
+            raise ValueError(f"stages {self.stages} need a sink")
+        return self.sink
+
+
+def _no_detection(known: Record | None) -> SampleError:
+    if isinstance(known, Failure):
+        return SampleError(known.code, known.reason)
+    if isinstance(known, Detection):
+        return SampleError(Code.FILE_CHANGED, "the file changed since faces were searched in it")
+    return SampleError(Code.BOXES_MISSING, "no faces were searched in it: run `sfumato detect`")
+
+
+@cache
+def detectors(specifications: tuple[str, ...]) -> tuple[Detector, ...]:
+    """Make the detectors of these specifications, once in a process."""
+    return tuple(registry.parse(specification) for specification in specifications)
