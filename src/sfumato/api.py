@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageOps
 
 from sfumato import codec, obfuscation
 from sfumato.boxes import union
@@ -23,9 +25,10 @@ from sfumato.settings import Settings
 from sfumato.types import Box, Face, Pixels
 from sfumato.work import detectors as make_detectors
 
-# A path, encoded bytes, or uint8 pixels: (h, w) grey or (h, w, 3) RGB. What `numpy.asarray` makes
-# such an array of (a Pillow image) is taken as well.
-Image: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.uint8]
+# A path, encoded bytes, a Pillow image, or uint8 pixels: (h, w) grey or (h, w, 3) RGB.
+Image: TypeAlias = str | os.PathLike[str] | bytes | Pillow.Image | NDArray[np.uint8]
+
+_EIGHT_BITS = frozenset("1 L LA P PA RGB RGBA RGBX CMYK YCbCr".split())
 
 
 def detect(
@@ -73,10 +76,11 @@ def obfuscate(
 
     Raises:
         SampleError: the picture can't be read.
-        UsageError: unknown method or a value out of range.
+        UsageError: unknown method, a value out of range, or a box that can't be right.
     """
-    boxes = [face.box if isinstance(face, Face) else face for face in faces]
-    return obfuscation.make(method, expand=expand, colour=colour)(_pixels(image), boxes)
+    boxes = [face.box if isinstance(face, Face) else _box(face) for face in faces]
+    covered = obfuscation.make(method, expand=expand, colour=colour)(_pixels(image), boxes)
+    return np.require(covered, requirements="W")  # what Pillow returns can't be written to
 
 
 def run(
@@ -118,12 +122,35 @@ def _pixels(image: Image) -> Pixels:
         return codec.decode(image).frames[0]
     if isinstance(image, str | os.PathLike):
         return codec.decode(read_steadily(Path(image))).frames[0]
-    pixels = np.asarray(image)
+    if isinstance(image, Pillow.Image):
+        return _pixels_of_pillow(image)
+    try:
+        pixels = np.asarray(image)
+    except ValueError as error:
+        raise UsageError(f"An image must be an array of uint8: {error}.") from error
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise UsageError(
             f"An image must be uint8 of shape (h, w) or (h, w, 3), not {pixels.dtype} of "
             f"{pixels.shape}."
         )
     return pixels
+
+
+def _pixels_of_pillow(image: Pillow.Image) -> Pixels:
+    """Return the upright RGB pixels, without alpha, as of a file."""
+    if image.mode not in _EIGHT_BITS:
+        raise UsageError(f"An image must have 8 bits a channel, not Pillow's mode {image.mode}.")
+    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def _box(numbers: Box) -> Box:
+    """Return a plain box as one that can be right: an inverted one would cover nothing."""
+    try:
+        x0, y0, x1, y1 = map(float, numbers)
+        return Face((x0, y0, x1, y1), 1.0, "").box
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"A box must be (x0, y0, x1, y1), finite, with x1 > x0 and y1 > y0, not {numbers!r}."
+        ) from error

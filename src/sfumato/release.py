@@ -32,13 +32,26 @@ class Cover:
     max_pixels: int
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen in a covered picture.
+
+    The picture itself, decoded; the faces that detectors still see in and around what was edited
+    (None: not searched); how much is left of each covered face (`strength.leftover`).
+    """
+
+    picture: Picture
+    seen: tuple[Face, ...] | None
+    left: tuple[float, ...]
+
+
 def release(
     sample: Sample, before: Picture | None, faces: Sequence[Face], cover: Cover, sink: Sink
-) -> tuple[Output, tuple[Face, ...] | None]:
+) -> tuple[Output, Look | None]:
     """Stage a picture for the release; `before` is the sample decoded, needed if it has faces.
 
-    Returns what was done, and the faces that `cover.detectors` see in and around what was edited
-    of exactly the bytes that were written (None: they didn't look).
+    Returns what was done, and the last look at exactly the bytes that were written (None: nobody
+    looked at them).
 
     Raises:
         SampleError: the picture can't be edited (several frames, 16 bits a channel, …).
@@ -50,17 +63,17 @@ def release(
     if before is None:
         raise ValueError("a picture with faces must come decoded")
     found, ghosts = list(faces), list[Face]()
-    edited, seen = _edit(sample, found, cover), None
+    edited, last = _edit(sample, found, cover), None
     for _ in range(cover.looks):
-        after = codec.decode(edited.data, max_pixels=cover.max_pixels)
-        seen = _seen(after, [*found, *ghosts], cover)
-        weak = _weak(before, after, found, cover)
-        if not seen and not weak:
+        last = _look(edited, before, found, ghosts, cover)
+        limit = strength.LIMITS[cover.method]
+        weak = [face for face, left in zip(found, last.left, strict=True) if left > limit]
+        if not last.seen and not weak:
             break
-        for face in seen:
+        for face in last.seen or ():
             (ghosts if _is_ghost(face, [*found, *ghosts]) else found).append(face)
         ghosts += weak
-        edited, seen = _edit(sample, [*found, *ghosts], cover), None
+        edited, last = _edit(sample, [*found, *ghosts], cover), None
     written = sink.stage(sample, edited.data)
     output = Output(
         sample.key,
@@ -72,7 +85,7 @@ def release(
         tuple(found),
         tuple(ghosts),
     )
-    return output, seen
+    return output, last
 
 
 def _edit(sample: Sample, faces: Sequence[Face], cover: Cover) -> codec.Edited:
@@ -80,17 +93,19 @@ def _edit(sample: Sample, faces: Sequence[Face], cover: Cover) -> codec.Edited:
     return codec.edit(sample.data, boxes, cover.obfuscator, max_pixels=cover.max_pixels)
 
 
-def _seen(after: Picture, covered: Sequence[Face], cover: Cover) -> tuple[Face, ...]:
-    """Search what was edited and its surroundings; the rest was searched before."""
-    reaches = cover.obfuscator.reaches([face.box for face in covered])
-    return tuple(find_near(after, reaches, cover.detectors))
-
-
-def _weak(before: Picture, after: Picture, faces: Sequence[Face], cover: Cover) -> list[Face]:
-    """Return the faces of which more is left than the method's limit."""
-    limit = strength.LIMITS[cover.method]
+def _look(
+    edited: codec.Edited,
+    before: Picture,
+    found: Sequence[Face],
+    ghosts: Sequence[Face],
+    cover: Cover,
+) -> Look:
+    """Search what was edited and its surroundings (the rest was searched before), and measure."""
+    after = codec.decode(edited.data, max_pixels=cover.max_pixels)
+    reaches = cover.obfuscator.reaches([face.box for face in (*found, *ghosts)])
+    seen = tuple(find_near(after, reaches, cover.detectors))
     (old, *_), (new, *_) = before.frames, after.frames
-    return [face for face in faces if strength.leftover(old, new, face.box) > limit]
+    return Look(after, seen, tuple(strength.leftover(old, new, face.box) for face in found))
 
 
 def _is_ghost(face: Face, covered: Sequence[Face]) -> bool:

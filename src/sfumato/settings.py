@@ -68,6 +68,7 @@ class Settings:
 def cover_step(method: str, expand: float, colour: tuple[int, int, int] | None) -> ObfuscateStep:
     """Return the step of a recipe that covers faces; raises `UsageError` for a wrong value."""
     obfuscation.make(method, expand=expand, colour=colour)
+    expand = float(expand)  # 1 and 1.0 are one recipe
     if method == obfuscation.ImageNet.name:
         return ObfuscateStep(method, expand, colour, looks=0)  # the recipe as published
     return ObfuscateStep(method, expand, colour)

@@ -29,6 +29,7 @@ from sfumato.boxes import as_boxes, grow, iou
 from sfumato.codec import Picture
 from sfumato.detection import find
 from sfumato.errors import Code, SampleError
+from sfumato.release import Look
 from sfumato.types import Box, Detector, Face, Finding, Obfuscator, Output, Pixels, Sample
 
 # A JPEG that is written again with its own tables moves pixels everywhere by rounding and
@@ -42,11 +43,16 @@ _CELL: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What pictures are checked with."""
+    """What pictures are checked with.
+
+    `searched` says that these detectors found no face in what was copied, and that an exact copy
+    need not be searched again.
+    """
 
     obfuscator: Obfuscator
     detectors: Sequence[Detector]
     max_pixels: int
+    searched: bool
 
 
 def verify(
@@ -56,40 +62,41 @@ def verify(
     output: Output,
     checks: Checks,
     *,
-    known: Sequence[Face] | None = None,
+    look: Look | None = None,
 ) -> list[Finding]:
     """Check one picture of the release against its source.
 
     `before` is the sample decoded, needed if it was obfuscated; `after` is what was written.
-    `known` are the faces that the same detectors with the same settings have seen in exactly the
-    bytes of `output.written`. Detectors are deterministic, so those bytes need not be searched
-    again; any other bytes are.
+    `look` is what was seen and measured, with the same detectors and settings, in exactly the
+    bytes of `output.written`; all of that is deterministic, so those bytes need not be looked at
+    again. Any other bytes are.
     """
     same = hashlib.sha256(after).hexdigest() == output.written
-    untouched = output.action != "copied" or output.written == sample.digest
-    found = [_finding(output, Code.VERIFY_BYTES_CHANGED, float(not (same and untouched)), 0)]
-    if not same:
-        known = None
-    if output.action == "copied" and known is not None:
+    copied = output.action == "copied"
+    untouched = output.written == sample.digest
+    kept = same and (untouched or not copied)
+    found = [_finding(output, Code.VERIFY_BYTES_CHANGED, float(not kept), 0)]
+    if copied and kept and checks.searched:
         return found
+    look = look if same else None
     try:
-        picture = codec.decode(after, max_pixels=checks.max_pixels)
+        picture = look.picture if look else codec.decode(after, max_pixels=checks.max_pixels)
     except SampleError as error:
         return [*found, _finding(output, Code.VERIFY_UNREADABLE, 1, 0, error.reason)]
     if output.action == "obfuscated" and before is not None:
-        found += _edited(before.frames[0], picture.frames[0], after, output, checks)
-    seen = find(picture, checks.detectors) if known is None else known
+        private = codec.private_metadata(after)
+        found.append(_finding(output, Code.VERIFY_METADATA, len(private), 0, ", ".join(private)))
+        found += _edited(before.frames[0], picture.frames[0], output, checks, look)
+    seen = find(picture, checks.detectors) if look is None or look.seen is None else look.seen
     return [*found, _finding(output, Code.VERIFY_FACE_FOUND, len(seen), 0, _where(seen, output))]
 
 
 def _edited(
-    before: Pixels, after: Pixels, data: bytes, output: Output, checks: Checks
+    before: Pixels, after: Pixels, output: Output, checks: Checks, look: Look | None
 ) -> list[Finding]:
-    private = codec.private_metadata(data)
-    found = [_finding(output, Code.VERIFY_METADATA, len(private), 0, ", ".join(private))]
     if before.shape != after.shape:
         words = f"{after.shape[1]}×{after.shape[0]} instead of {before.shape[1]}×{before.shape[0]}"
-        return [*found, _finding(output, Code.VERIFY_PIXELS_CHANGED, 255, 0, words)]
+        return [_finding(output, Code.VERIFY_PIXELS_CHANGED, 255, 0, words)]
     boxes = [face.box for face in output.faces]
     reaches = checks.obfuscator.reaches([*boxes, *(ghost.box for ghost in output.ghosts)])
     if output.encoding == "exact":
@@ -97,11 +104,10 @@ def _edited(
     else:
         change = changed_outside(before, after, reaches, fringe=_FRINGE_PX, cell=_CELL)
         limit = REENCODED_LIMIT
-    left = max(strength.leftover(before, after, box) for box in boxes)
+    left = look.left if look else [strength.leftover(before, after, box) for box in boxes]
     return [
-        *found,
         _finding(output, Code.VERIFY_PIXELS_CHANGED, change, limit),
-        _finding(output, Code.VERIFY_STRENGTH, left, strength.LIMITS[output.method]),
+        _finding(output, Code.VERIFY_STRENGTH, max(left), strength.LIMITS[output.method]),
     ]
 
 

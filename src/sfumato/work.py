@@ -6,8 +6,8 @@ stages) and never writes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from sfumato.errors import Code, SampleError
 from sfumato.formats.imagefolder import FolderSink, ImageFolder, read_steadily
 from sfumato.ledger import Ledger
 from sfumato.recipe import Recipe
-from sfumato.release import Cover, release
+from sfumato.release import Cover, Look, release
 from sfumato.types import (
     Detection,
     Detector,
@@ -88,11 +88,11 @@ class Work:
             stage = "obfuscate"
             if picture is None and found.faces:
                 picture = self._decode(sample)
-            output, seen = release(sample, picture, found.faces, self._cover(), self._sink())
+            output, look = release(sample, picture, found.faces, self._cover(), self._sink())
             if "verify" in self.stages:
                 # Before it is renamed into place, and from the disk, not from memory.
                 path = self._sink().staged(sample.key)
-                yield from self._verify(sample, picture, output, path, seen=seen)
+                yield from self._verify(sample, picture, output, path, look=look)
             yield output
         except SampleError as error:
             if self.sink is not None and stage == "obfuscate":
@@ -154,27 +154,28 @@ class Work:
         output: Output,
         path: Path,
         *,
-        seen: Sequence[Face] | None = None,
+        look: Look | None = None,
     ) -> Iterator[Finding]:
-        """Check what lies at `path`; `seen`: the faces seen in the bytes of the output."""
+        """Check what lies at `path`; `look`: what was seen in the bytes of the output."""
         try:
             after = read_steadily(path)
         except SampleError as error:  # of a file that isn't there, `finish` says so
             code = Code.VERIFY_UNREADABLE
             yield Finding(sample.key, code, False, 1, 0, error.reason, output.written)
             return
-        if output.action == "copied" and output.written == sample.digest:
-            seen = ()  # or it would not have been copied
-        if self.recipe.verify.detectors != self.recipe.detect.detectors:
-            seen = None
+        # A picture is copied because these detectors found nothing in it; others may.
+        searched = self.recipe.verify.detectors == self.recipe.detect.detectors
+        if look is not None and not searched:
+            look = replace(look, seen=None)
         checks = Checks(
             self._cover().obfuscator,
             detectors(self.recipe.verify.detectors),
             self.recipe.detect.max_pixels,
+            searched,
         )
         if picture is None and output.action == "obfuscated":
             picture = self._decode(sample)
-        yield from verify(sample, picture, after, output, checks, known=seen)
+        yield from verify(sample, picture, after, output, checks, look=look)
 
     def _sink(self) -> FolderSink:
         if self.sink is None:

@@ -12,9 +12,11 @@ import fcntl
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +32,7 @@ FOREIGN: Final = frozenset(
 MAX_BYTES: Final = 768 * 2**20
 PART_SUFFIX: Final = ".sfumato-part"
 _SHARD_MIN, _SHARD_MEAN_EXTRA, _SHARD_MAX = 256, 256, 1024
+_CLOCK_TICK_S: Final = 0.02  # twice the slowest tick of Linux (100 Hz)
 _FICLONE: Final = 0x40049409  # linux/fs.h: share the blocks of another file
 
 
@@ -214,14 +217,33 @@ def read_steadily(path: Path) -> bytes:
             raise SampleError(Code.FILE_NOT_REGULAR, "a picture's name, but not a regular file")
         if before.st_size > MAX_BYTES:
             raise SampleError(Code.IMAGE_TOO_LARGE, f"the file has {before.st_size} bytes")
-        try:
-            data = file.read(before.st_size + 1) or b""  # one more: a file that grew shows
-        except OSError as error:
-            raise SampleError(Code.FILE_UNREADABLE, error.strerror or "unreadable") from error
-        after = os.fstat(handle)
-    if len(data) != before.st_size or _state(before) != _state(after):
+        data = _read(file, before.st_size)
+        steady = _state(before) == _state(os.fstat(handle))
+        if steady and _just_written(before):
+            time.sleep(_CLOCK_TICK_S)
+            steady = data == _read(file, before.st_size) and _state(before) == _state(
+                os.fstat(handle)
+            )
+    if not steady or len(data) != before.st_size:
         raise SampleError(Code.FILE_CHANGED, "the file changed while it was read")
     return data
+
+
+def _read(file: FileIO, size: int) -> bytes:
+    try:
+        file.seek(0)
+        return file.read(size + 1) or b""  # one more: a file that grew shows
+    except OSError as error:
+        raise SampleError(Code.FILE_UNREADABLE, error.strerror or "unreadable") from error
+
+
+def _just_written(state: os.stat_result) -> bool:
+    """Say whether the file was written so recently that its times may not show the next write.
+
+    The kernel takes times from a clock that ticks every few milliseconds: two writes within a
+    tick leave the same time.
+    """
+    return abs(time.time_ns() - state.st_mtime_ns) < 2 * _CLOCK_TICK_S * 1e9
 
 
 def _state(state: os.stat_result) -> tuple[int, int, int]:
