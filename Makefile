@@ -39,7 +39,7 @@ demo: $(INSTALLED)
 	$(BIN)/sfumato demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m '$(MARKERS)'
+	$(BIN)/python -m pytest -n auto -m '$(MARKERS)'
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

@@ -13,14 +13,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from build_assets import Build, BuildAssets
 
+# -ffp-contract=off: rounding must not depend on whether the processor fuses operations.
+FLAGS = ["-O3", "-ffp-contract=off"]
+SOURCES = sorted(Path("src/sfumato").rglob("*.pyx"))
 # C is made beside the other build products, never in src/.
 modules = cythonize(
     [
         Extension(
-            "sfumato.detectors._enlarge",
-            ["src/sfumato/detectors/_enlarge.pyx"],
-            extra_compile_args=["-O3"],
+            ".".join(source.relative_to("src").with_suffix("").parts),
+            [str(source)],
+            extra_compile_args=FLAGS,
         )
+        for source in SOURCES
     ],
     build_dir="build/cython",
 )

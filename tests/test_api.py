@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import sfumato
 from sfumato import Face, api, codec, demo_pictures
 from sfumato.boxes import covered, grow
 from sfumato.errors import Code, SampleError, SfumatoError, UsageError
+from sfumato.report.data import Report
 from sfumato.settings import Settings
 from sfumato.types import Pixels
 from tests import dataset
@@ -101,7 +103,8 @@ def test_only_the_faces_change_and_not_in_the_array_that_was_given(
     assert np.array_equal(given, scene)
     assert not np.shares_memory(given, covered_scene)
     assert covered_scene.flags.writeable
-    assert (covered_scene.dtype, covered_scene.shape) == (np.uint8, scene.shape)
+    assert covered_scene.dtype == np.uint8
+    assert covered_scene.shape == scene.shape
     change = np.abs(covered_scene.astype(int) - scene).max(axis=2)
     x0, y0, x1, y1 = map(int, BOX)
     assert change[y0:y1, x0:x1].mean() > 20
@@ -110,7 +113,8 @@ def test_only_the_faces_change_and_not_in_the_array_that_was_given(
 
 def test_boxes_and_faces_from_any_iterable_do_the_same(scene: Pixels) -> None:
     wanted = sfumato.obfuscate(scene, [FACE])
-    for faces in ([BOX], (BOX,), iter([FACE]), [np.array(BOX)], np.array([BOX], np.float32)):
+    kinds: list[Any] = [[BOX], (BOX,), iter([FACE]), [np.array(BOX)], np.array([BOX], np.float32)]
+    for faces in kinds:
         assert np.array_equal(sfumato.obfuscate(scene, faces), wanted)
 
 
@@ -163,9 +167,7 @@ def test_pictures_of_pillow_with_other_channels_are_taken(scene: Pixels) -> None
             sfumato.obfuscate(Image.fromarray(scene).convert("L").convert(mode), [FACE])
 
 
-def test_a_picture_that_pillow_has_opened_is_taken_upright(
-    scene: Pixels, tmp_path: Path
-) -> None:
+def test_a_picture_that_pillow_has_opened_is_taken_upright(scene: Pixels, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(scene).save(tmp_path / "turned.png", exif=exif)
@@ -205,12 +207,18 @@ def test_what_is_no_picture_is_wrong_use(image: object) -> None:
 
 
 def test_wrong_names_and_values_are_wrong_use(scene: Pixels, person: Path) -> None:
-    for words in ({"method": "blur"}, {"expand": -1.0}, {"colour": (1, 2, 3)}):
+    covering: list[dict[str, Any]] = [{"method": "blur"}, {"expand": -1.0}, {"colour": (1, 2, 3)}]
+    for words in covering:
         with pytest.raises(UsageError):
-            sfumato.obfuscate(scene, [FACE], **words)  # type: ignore[arg-type]
-    for words in ({"profile": "best"}, {"detectors": ["retina"]}, {"threshold": 2.0}):
+            sfumato.obfuscate(scene, [FACE], **words)
+    searching: list[dict[str, Any]] = [
+        {"profile": "best"},
+        {"detectors": ["retina"]},
+        {"threshold": 2.0},
+    ]
+    for words in searching:
         with pytest.raises(UsageError):
-            sfumato.detect(person, **words)  # type: ignore[arg-type]
+            sfumato.detect(person, **words)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +281,7 @@ def test_wrong_settings_are_wrong_use(tmp_path: Path) -> None:
     assert not data.out.exists()
 
 
-@pytest.mark.parametrize("how", ["script", "-c", "stdin"])
+@pytest.mark.parametrize("how", ["script", "-c", pytest.param("stdin", marks=pytest.mark.slow)])
 def test_run_needs_no_guard_around_the_main_module(tmp_path: Path, how: str) -> None:
     """Workers must not run the caller's script again, as Python's own spawned processes do."""
     data = dataset.make(tmp_path, count=1)
@@ -326,6 +334,6 @@ def test_the_lines_of_the_packages_docstring_run(
     report = names["report"]
     assert isinstance(names["faces"], list)
     assert len(names["faces"]) == 1
-    assert isinstance(report, sfumato.api.Report)
+    assert isinstance(report, Report)
     assert report.verdict == "passed"
     assert (tmp_path / "photos-released" / "one.jpg").read_bytes() != person.read_bytes()

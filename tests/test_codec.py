@@ -492,11 +492,13 @@ def test_only_the_reach_of_a_face_changes(name: str) -> None:
     inside = (slice(y0 + 8, y1 - 8), slice(x0 + 8, x1 - 8))
     changed = np.abs(before.frames[0].astype(int) - after.frames[0])
     assert changed[inside].mean() > 40
-    assert edited.encoding == ("reencoded" if name in LOSSY else "exact")
-    if name in LOSSY:
-        assert psnr(before.frames[0], after.frames[0], away) > (30 if "webp" in name else 40)
+    anew = name in LOSSY and "webp" in name
+    assert edited.encoding == ("reencoded" if anew else "exact")
+    if anew:
+        assert psnr(before.frames[0], after.frames[0], away) > 30
     else:
-        exactly = away_from(Negative().reaches([FACE]), before.frames[0].shape)
+        fringe = 17 if name in LOSSY else 0  # blocks under the reach, and smoothed colour
+        exactly = away_from(Negative().reaches([FACE]), before.frames[0].shape, fringe=fringe)
         assert not changed[exactly].any()
     assert codec.private_metadata(edited.data) == ()
 
@@ -522,7 +524,8 @@ def test_boxes_are_those_of_the_upright_picture(kind: str, orientation: int) -> 
     assert after.header == before.header
     expected = Negative()(before.frames[0], [FACE])
     difference = np.abs(expected.astype(int) - after.frames[0])
-    assert difference.mean() < 3
+    # The negative's sharp edge spreads over the blocks of a JPEG; a wrong turn gives 40 and more.
+    assert difference.mean() < (5 if kind == "JPEG" else 3)
     assert kind == "JPEG" or not difference.any()
     shown = ImageOps.exif_transpose(Image.open(io.BytesIO(edited.data)))  # other programs agree
     assert np.array_equal(np.asarray(shown), after.frames[0])
@@ -563,13 +566,41 @@ def test_an_edited_jpeg_keeps_how_it_was_made(subsampling: str, progressive: boo
     assert len(codec.edit(data, [], Negative()).data) < len(data)
 
 
-def test_sampling_that_pillow_cannot_write_becomes_full() -> None:
+@pytest.fixture
+def anew(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], codec.Edited]:
+    """Edit a JPEG as if its blocks couldn't be edited."""
+
+    def refuse(*_: object, **__: object) -> bytes:
+        raise SampleError(Code.IMAGE_UNSUPPORTED, "arithmetic coding")
+
+    monkeypatch.setattr(writing, "edit_blocks", refuse)
+    return lambda data: codec.edit(data, [FACE], Negative(), on_unsupported="reencode")
+
+
+@pytest.mark.parametrize("name", [name for name in STILL if name.startswith("jpeg")])
+def test_what_cannot_be_edited_by_blocks_is_written_anew_on_request_alone(
+    name: str, anew: Callable[[bytes], codec.Edited]
+) -> None:
+    data = STILL[name][0]
+    assert refusal(codec.edit, data, [FACE], Negative()) == Code.IMAGE_UNSUPPORTED
+    edited = anew(data)
+    assert edited.encoding == "reencoded"
+    before, after = codec.decode(data), codec.decode(edited.data)
+    assert after.header == before.header
+    away = away_from(Negative().reaches([FACE]), before.frames[0].shape, fringe=8)
+    assert psnr(before.frames[0], after.frames[0], away) > 40
+    assert codec.private_metadata(edited.data) == ()
+
+
+def test_sampling_that_pillow_cannot_write_becomes_full(
+    anew: Callable[[bytes], codec.Edited],
+) -> None:
     # 4:4:0: a 4:2:2 picture's blocks mean 2 rows instead of 2 columns; the size is square.
     data = bytearray(encoded(Image.fromarray(scene(64, 64)), "JPEG", subsampling="4:2:2"))
     at = data.index(b"\xff\xc0")
     assert data[at + 11] == 0x21
     data[at + 11] = 0x12
-    edited = codec.edit(bytes(data), [FACE], Negative())
+    edited = anew(bytes(data))
     assert [c[1:3] for c in sampling_of(edited.data)] == [(1, 1)] * 3
     before, after = codec.decode(bytes(data)).frames[0], codec.decode(edited.data).frames[0]
     assert psnr(before, after, away_from(Negative().reaches([FACE]), (64, 64), 16)) > 38
@@ -722,22 +753,26 @@ def test_an_obfuscator_that_strays_is_caught() -> None:
         assert code == Code.IMAGE_ENCODE
 
 
+@pytest.mark.usefixtures("anew")
 def test_a_result_that_is_not_what_it_should_be_is_not_returned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def edit(data: bytes, *rest: Any) -> codec.Edited:
+        return codec.edit(data, *rest, on_unsupported="reencode")
+
     turned_jpeg, data = turned("JPEG", 6), STILL["jpeg"][0]
     with monkeypatch.context() as patch:
         patch.setattr(writing, "_orientation_exif", lambda _: exif(6, private=True))
-        assert refusal(codec.edit, turned_jpeg, [FACE], Negative()) == Code.IMAGE_ENCODE
+        assert refusal(edit, turned_jpeg, [FACE], Negative()) == Code.IMAGE_ENCODE
         patch.setattr(writing, "_orientation_exif", lambda _: b"")
-        assert refusal(codec.edit, turned_jpeg, [FACE], Negative()) == Code.IMAGE_ENCODE
+        assert refusal(edit, turned_jpeg, [FACE], Negative()) == Code.IMAGE_ENCODE
     for spoil in (ImageOps.invert, ImageOps.mirror, ImageOps.grayscale):
         wrong = codec.Edited(encoded(spoil(picture()), "JPEG"), "reencoded")
         monkeypatch.setitem(writing._WRITERS, "JPEG", lambda *_, wrong=wrong: wrong)
-        assert refusal(codec.edit, data, [FACE], Negative()) == Code.IMAGE_ENCODE
+        assert refusal(edit, data, [FACE], Negative()) == Code.IMAGE_ENCODE
     small = codec.Edited(encoded(picture().reduce(2), "JPEG"), "reencoded")
     monkeypatch.setitem(writing._WRITERS, "JPEG", lambda *_: small)
-    assert refusal(codec.edit, data, [FACE], Negative()) == Code.IMAGE_ENCODE
+    assert refusal(edit, data, [FACE], Negative()) == Code.IMAGE_ENCODE
 
 
 def test_an_obfuscator_cannot_write_into_the_source() -> None:

@@ -152,6 +152,7 @@ def test_a_file_that_is_there_and_right_needs_no_carrier(
     assert (tmp_path / "b.png").read_bytes() == b"as published"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["build_wheel", "build_editable"])
 def test_no_build_succeeds_without_the_weights(kind: str, tmp_path: Path) -> None:
     # Editable installs too: there setuptools turns the errors of some build steps into warnings.

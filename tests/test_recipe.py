@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
@@ -22,7 +22,7 @@ STAGES = ("detect", "obfuscate", "verify")
 RECIPE = Recipe(
     DetectStep(("centerface@640:0.3", "yunet@960:0.53"), ("aa", "bb"), 1000),
     VerifyStep(("yunet@640:0.5",), ("bb",)),
-    ObfuscateStep("fill", 0.25, (1, 2, 3), 3),
+    ObfuscateStep("fill", 0.25, (1, 2, 3), "refuse", 3),
 )
 # Another value for every field of every step.
 OTHER: dict[str, dict[str, object]] = {
@@ -33,7 +33,13 @@ OTHER: dict[str, dict[str, object]] = {
         "boxes": "dd",
         "unlisted": "faceless",
     },
-    "obfuscate": {"method": "gaussian", "expand": 0.26, "colour": None, "looks": 0},
+    "obfuscate": {
+        "method": "gaussian",
+        "expand": 0.26,
+        "colour": None,
+        "on_unsupported": "reencode",
+        "looks": 0,
+    },
     "verify": {"detectors": ("yunet@640:0.51",), "weights": ("cc",)},
 }
 CHANGES = [(step, name) for step, values in OTHER.items() for name in values]
@@ -72,7 +78,10 @@ def test_a_fingerprint_is_the_digest_of_canonical_json() -> None:
         '"detect":{"boxes":"","detectors":["centerface@640:0.3","yunet@960:0.53"],'
         '"max_pixels":1000,"unlisted":"","weights":["aa","bb"]}'
     )
-    obfuscate = '"obfuscate":{"colour":[1,2,3],"expand":0.25,"looks":3,"method":"fill"}'
+    obfuscate = (
+        '"obfuscate":{"colour":[1,2,3],"expand":0.25,"looks":3,"method":"fill",'
+        '"on_unsupported":"refuse"}'
+    )
     verify = '"verify":{"detectors":["yunet@640:0.5"],"weights":["bb"]}'
     texts = (
         f'{{{detect},"layout":1}}',
@@ -121,12 +130,14 @@ recipes = st.builds(
         words,
         st.floats(0, 10),
         st.none() | st.tuples(*[st.integers(0, 255)] * 3),
+        st.sampled_from(["refuse", "reencode"]),
         st.integers(0, 9),
     ),
 )
 
 
 @given(recipes)
+@settings(max_examples=40, deadline=None)
 def test_a_recipe_comes_back_from_json_as_it_was(recipe: Recipe) -> None:
     text = json.dumps(recipe.as_json())
     again = Recipe.from_json(json.loads(text))
@@ -136,6 +147,7 @@ def test_a_recipe_comes_back_from_json_as_it_was(recipe: Recipe) -> None:
 
 
 @given(recipes, recipes)
+@settings(max_examples=40, deadline=None)
 def test_recipes_have_the_same_fingerprint_only_if_they_are_the_same(
     one: Recipe, other: Recipe
 ) -> None:

@@ -162,7 +162,8 @@ def test_a_review_replaces_what_was_found_and_its_author_stays_private() -> None
     assert "people looked at 1 pictures" in report.not_measured[0]["why"]
 
 
-_GOOD = finding("a", Code.VERIFY_FACE_FOUND)
+_GOOD = finding("a", Code.VERIFY_BYTES_CHANGED)
+_GOOD_TOO = finding("b", Code.VERIFY_BYTES_CHANGED)
 _BAD = finding("a", Code.VERIFY_FACE_FOUND, passed=False, value=1)
 _REFUSED = Failure("b", "detect", Code.IMAGE_DECODE, "")
 
@@ -170,7 +171,8 @@ _REFUSED = Failure("b", "detect", Code.IMAGE_DECODE, "")
 @pytest.mark.parametrize(
     ("first", "second", "verdict"),
     [
-        ([_GOOD, output("a")], [output("b")], "passed"),
+        ([_GOOD, output("a")], [_GOOD_TOO, output("b")], "passed"),
+        ([_GOOD, output("a")], [output("b")], "unverified"),
         ([_BAD, output("a")], [output("b")], "failed"),
         ([_BAD, output("a")], [_REFUSED], "failed"),
         ([_GOOD, output("a")], [_REFUSED], "refused"),

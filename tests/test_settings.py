@@ -220,6 +220,7 @@ def test_every_setting_reaches_the_recipe(boxes: Path) -> None:
         "method": "pixelate",
         "expand": 0.3,
         "colour": (9, 9, 9),
+        "on_unsupported": "reencode",
         "verify_detectors": ("yunet",),
         "max_pixels": 5,
     }

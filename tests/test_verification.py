@@ -209,7 +209,7 @@ def test_a_face_that_was_taken_out_again_is_forgotten(tmp_path: Path) -> None:
     data = dataset.make(tmp_path, count=1)
     chosen = Settings(detectors=("yunet@320:0.9",))
     ledger = private_folder(data.out) / "ledger.sqlite"
-    assert run(Job(data.source, chosen.recipe(), ledger, data.out), STAGES, Here())
+    run(Job(data.source, chosen.recipe(), ledger, data.out), STAGES, Here())
     key = without_face(data, ".JPEG")
     person = (demo_pictures.root() / "people/grace_hopper.jpg").read_bytes()
     (data.out / key).write_bytes(person)
@@ -362,10 +362,16 @@ PLANTS: list[tuple[str, Plant, Code]] = [
     (".tif", cut_off, Code.VERIFY_UNREADABLE),
     (".jpg", another_kind, Code.VERIFY_UNREADABLE),
 ]
+KINDS = [plant for _, plant, _ in PLANTS]
 NAMES = [f"{plant.__name__}{ending}" for ending, plant, _ in PLANTS]
+# The command line takes longer: the first of each kind, the others as slow tests.
+BY_COMMAND = [
+    pytest.param(*row, id=name, marks=[pytest.mark.slow] * (row[1] in KINDS[:number]))
+    for number, (row, name) in enumerate(zip(PLANTS, NAMES, strict=True))
+]
 
 
-@pytest.mark.parametrize(("ending", "plant", "code"), PLANTS, ids=NAMES)
+@pytest.mark.parametrize(("ending", "plant", "code"), BY_COMMAND)
 def test_a_planted_file_is_found_in_a_finished_release(
     spoilt: Release, ending: str, plant: Plant, code: Code
 ) -> None:
@@ -374,8 +380,10 @@ def test_a_planted_file_is_found_in_a_finished_release(
     (spoilt.out / key).write_bytes(planted)
     done = spoilt.verify("--json")
     assert done.code == 1
-    assert failures(done) == {(code, key), ("VERIFY_BYTES_CHANGED", key)}
-    assert findings_of(done) == {code: 1, "VERIFY_BYTES_CHANGED": 1}
+    # Where a second reader of JPEG files is installed, it may say the same once more.
+    again = {("VERIFY_COEFFICIENTS", key)} if code is Code.VERIFY_PIXELS_CHANGED else set()
+    assert failures(done) - again == {(code, key), ("VERIFY_BYTES_CHANGED", key)}
+    assert findings_of(done).items() >= {code: 1, "VERIFY_BYTES_CHANGED": 1}.items()
     assert json.loads((spoilt.out / "summary.json").read_text())["verdict"] == "failed"
 
 
@@ -384,27 +392,30 @@ def test_a_planted_file_is_found_also_if_its_digest_is_the_written_one(
     good: Dataset, ending: str, plant: Plant, code: Code
 ) -> None:
     key = with_face(good, ending)
-    source, written = (good.source / key).read_bytes(), (good.out / key).read_bytes()
-    planted = plant(source, written)
+    source = (good.source / key).read_bytes()
+    written = codec.edit(source, [BOX], Gaussian())
+    assert written.data == (good.out / key).read_bytes()
+    planted = replace(written, data=plant(source, written.data))
     assert failed(check(source, written, FACE)) == set()
     assert failed(check(source, planted, FACE)) == {code}
 
 
-def check(source: bytes, written: bytes, *faces: Face, method: str = "gaussian") -> list[Finding]:
+def check(
+    source: bytes, written: codec.Edited, *faces: Face, method: str = "gaussian"
+) -> list[Finding]:
     """Verify a file as if the release had been made of it; no detector looks."""
-    exact = codec.inspect(source).format not in ("JPEG", "MPO")
     digest = sha256(source)
     output = Output(
         key="n01/a",
         digest=digest,
-        written=sha256(written),
+        written=sha256(written.data),
         action="obfuscated",
-        encoding="exact" if exact else "reencoded",
+        encoding=written.encoding,
         method=method,
         faces=faces,
     )
-    checks = checks_with(method)
-    return verified(Sample("n01/a", "n01", source, digest), written, output, checks)
+    sample = Sample("n01/a", "n01", source, digest)
+    return verified(sample, written.data, output, checks_with(method))
 
 
 def checks_with(method: str = "gaussian", *specs: str) -> Checks:
@@ -455,6 +466,15 @@ def test_a_copy_that_was_not_the_source_when_it_was_written(good: Dataset) -> No
     assert failed(verified(sample, one, right, checks)) == set()
 
 
+def test_an_edited_file_is_never_passed_without_its_source(good: Dataset) -> None:
+    key = with_face(good, ".png")
+    source, written = (good.source / key).read_bytes(), (good.out / key).read_bytes()
+    sample = Sample(key, "", source, sha256(source))
+    output = Output(key, sample.digest, sha256(written), "obfuscated", "exact", "gaussian", (FACE,))
+    with pytest.raises(ValueError, match="source"):
+        verify(sample, None, written, output, checks_with())
+
+
 def test_the_change_is_measured_in_grey_levels(good: Dataset) -> None:
     key = with_face(good, ".png")
     source, written = (good.source / key).read_bytes(), (good.out / key).read_bytes()
@@ -462,7 +482,7 @@ def test_the_change_is_measured_in_grey_levels(good: Dataset) -> None:
         pixels = np.array(image)
     pixels[95, 119] = 0 if pixels[95, 119].min() > 60 else 255
     wanted = np.abs(pixels[95, 119].astype(int) - codec.decode(source).frames[0][95, 119]).max()
-    found = check(source, encoded(pixels, "PNG"), FACE)
+    found = check(source, codec.Edited(encoded(pixels, "PNG"), "exact"), FACE)
     assert value(found, Code.VERIFY_PIXELS_CHANGED) == wanted > 60
 
 
@@ -525,12 +545,12 @@ def group() -> Pixels:
     return picture
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kind", [pytest.param("PNG", marks=pytest.mark.slow), "JPEG"])
 @pytest.mark.parametrize("method", ["gaussian", "pixelate", "fill"])
 def test_a_small_face_beside_a_large_one_is_covered(group: Pixels, kind: str, method: str) -> None:
     source = encoded(group, kind)
     faces = (SMALL, LARGE)
-    written = codec.edit(source, [face.box for face in faces], obfuscation.make(method)).data
+    written = codec.edit(source, [face.box for face in faces], obfuscation.make(method))
     assert failed(check(source, written, *faces, method=method)) == set()
 
 
@@ -540,9 +560,9 @@ def test_the_published_recipe_leaves_the_small_face_and_is_told_so(
 ) -> None:
     source = encoded(group, kind)
     recipe = obfuscation.make("imagenet")
-    both = codec.edit(source, [SMALL.box, LARGE.box], recipe).data
+    both = codec.edit(source, [SMALL.box, LARGE.box], recipe)
     assert failed(check(source, both, SMALL, LARGE, method="imagenet")) == {Code.VERIFY_STRENGTH}
-    alone = codec.edit(source, [LARGE.box], recipe).data
+    alone = codec.edit(source, [LARGE.box], recipe)
     assert failed(check(source, alone, LARGE, method="imagenet")) == set()
 
 
@@ -562,12 +582,13 @@ def test_a_turned_picture_is_compared_upright(kind: str, orientation: int) -> No
     scene = dataset.scene(np.random.default_rng(3))
     source = encoded(scene, kind, exif=exif)
     face = Face((8.0, 20.0, 40.0, 50.0), 1.0, "file")
-    right = codec.edit(source, [face.box], Gaussian()).data
+    right = codec.edit(source, [face.box], Gaussian())
     assert failed(check(source, right, face)) == set()
-    elsewhere = codec.edit(source, [(50.0, 60.0, 82.0, 90.0)], Gaussian()).data
+    elsewhere = codec.edit(source, [(50.0, 60.0, 82.0, 90.0)], Gaussian())
     wrong = failed(check(source, elsewhere, face))
     assert wrong == {Code.VERIFY_PIXELS_CHANGED, Code.VERIFY_STRENGTH}
-    assert failed(check(source, source, face)) >= {Code.VERIFY_STRENGTH}
+    untouched = failed(check(source, replace(right, data=source), face))
+    assert untouched >= {Code.VERIFY_STRENGTH}
 
 
 # --- changed_outside ----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from sfumato.ledger import Ledger
 from sfumato.pipeline import STAGES, Job, private_folder, run, search
 from sfumato.report.data import Report
 from sfumato.settings import Settings
-from sfumato.types import Detection, Failure, Shard
+from sfumato.types import Detection, Failure, Result, Sample, Shard, Task
 from sfumato.work import Work
 from tests import dataset
 from tests.command import Here
@@ -101,7 +101,12 @@ def coco(data: Dataset, size: tuple[int, int] = SIDE, keys: tuple[str, ...] | No
         for number, key in enumerate(names)
     ]
     faces = [
-        {"id": image["id"], "image_id": image["id"], "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0]}
+        {
+            "id": image["id"],
+            "image_id": image["id"],
+            "category_id": 1,
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+        }
         for image in images
         if image["file_name"] in data.with_face
     ]
@@ -201,22 +206,22 @@ class _Spoiler(Here):
     def __init__(self, data: Dataset) -> None:
         self.key = data.without[0]
 
-    def map(self, task: object, shards: object) -> Iterator[object]:  # type: ignore[override]
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
         assert isinstance(task, Work)
         assert task.sink is not None
         sink = _SpoilingSink(
             task.sink.root, token=task.sink.token, source=task.sink.source, link="copy"
         )
         sink.spoils = self.key
-        yield from super().map(replace(task, sink=sink), shards)  # type: ignore[arg-type]
+        yield from super().map(replace(task, sink=sink), shards)
 
 
 class _SpoilingSink(FolderSink):
     spoils = ""
 
-    def stage(self, sample: object, data: bytes) -> str:  # type: ignore[override]
-        written = super().stage(sample, data)  # type: ignore[arg-type]
-        if sample.key == self.spoils:  # type: ignore[attr-defined]
+    def stage(self, sample: Sample, data: bytes) -> str:
+        written = super().stage(sample, data)
+        if sample.key == self.spoils:
             path = self.staged(self.spoils)
             path.write_bytes(path.read_bytes()[:-1] + b"x")
         return written

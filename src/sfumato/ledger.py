@@ -47,6 +47,8 @@ MIGRATIONS: Final = (
     CREATE TRIGGER records_remain BEFORE DELETE ON records
         BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
     """,
+    # The run that a record comes from: a verification replaces all findings of the one before.
+    "ALTER TABLE records ADD COLUMN run INTEGER NOT NULL DEFAULT 0;",
 )
 
 _KINDS: Final[dict[str, type[Record]]] = {
@@ -97,6 +99,7 @@ class Ledger:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self._run = 0
         uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
         try:
             self._db = sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
@@ -107,7 +110,10 @@ class Ledger:
                 self._migrate()
             self._db.execute("SELECT 1 FROM records LIMIT 1")
         except sqlite3.Error as error:
-            raise LedgerError(f"{path} can't be used as a ledger: {error}") from error
+            raise LedgerError(
+                f"{path} can't be used as a ledger ({error}): make room or mend it if the disk is "
+                "the reason, else choose another file with --ledger."
+            ) from error
 
     def __enter__(self) -> Ledger:
         return self
@@ -162,11 +168,12 @@ class Ledger:
     ) -> None:
         """Note that a run began: when, from what, with which recipe and software."""
         with self._transaction() as db:
-            db.execute(
+            row = db.execute(
                 "INSERT INTO runs (started, command, source, fingerprint, recipe, versions) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (started, command, source, fingerprint, recipe, versions),
             )
+        self._run = row.lastrowid or 0
 
     def last_run(self, command: str = "%") -> tuple[str, str, str] | None:
         """Return source, fingerprint and recipe (JSON) of the last run; None if there was none."""
@@ -185,10 +192,13 @@ class Ledger:
         shard: str = "",
     ) -> None:
         """Append (fingerprint, record) pairs and mark (stage, fingerprint) done for the shard."""
-        rows = [(fingerprint, record.key, *encode(record)) for fingerprint, record in records]
+        rows = [
+            (self._run, fingerprint, record.key, *encode(record)) for fingerprint, record in records
+        ]
         with self._transaction() as db:
             db.executemany(
-                "INSERT INTO records (fingerprint, key, kind, body) VALUES (?, ?, ?, ?)", rows
+                "INSERT INTO records (run, fingerprint, key, kind, body) VALUES (?, ?, ?, ?, ?)",
+                rows,
             )
             db.executemany(
                 "INSERT OR IGNORE INTO shards (stage, fingerprint, id) VALUES (?, ?, ?)",
@@ -231,13 +241,17 @@ class Ledger:
         return None if row is None else decode(*row)
 
     def findings(self, fingerprint: str) -> Iterator[Finding]:
-        """Yield the latest finding of each check for each key, in the order of the keys.
+        """Yield what the last run that checked a key found there, in the order of the keys.
 
-        A finding counts only for the output that it speaks of: whoever reads them compares
+        What an earlier one found is out of date: a file that was mended must not fail, and one
+        that can't be read any more has passed nothing. Of a check that one run made twice, the
+        latest finding counts. A finding speaks of one output: whoever reads them compares
         `digest`.
         """
         rows = self._db.execute(
-            "SELECT kind, body, MAX(seq) FROM records WHERE fingerprint = ? AND kind = 'finding' "
+            "SELECT kind, body, MAX(seq) FROM records AS found "
+            "WHERE fingerprint = ? AND kind = 'finding' AND run = (SELECT MAX(run) FROM records "
+            "WHERE fingerprint = found.fingerprint AND kind = 'finding' AND key = found.key) "
             "GROUP BY key, json_extract(body, '$.code') ORDER BY key, json_extract(body, '$.code')",
             (fingerprint,),
         )

@@ -177,6 +177,7 @@ class ImageNet:
     """
 
     name: ClassVar[str] = "imagenet"
+    whole_picture: ClassVar[bool] = True  # reads beyond its reaches
 
     def __call__(self, image: Pixels, boxes: Sequence[Box]) -> Pixels:
         """Return a copy of the (h, w, 1..4) image with the published blur at `boxes`."""

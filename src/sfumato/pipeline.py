@@ -18,7 +18,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -48,6 +48,8 @@ from sfumato.work import Work
 Progress: TypeAlias = Callable[[int, int], None]
 
 STAGES: Final = ("detect", "obfuscate", "verify")
+# Why `obfuscate` refuses what `detect` hasn't seen as it is.
+_UNSEARCHED: Final = frozenset({Code.BOXES_MISSING, Code.FILE_CHANGED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Job:
     resume: bool = True
     boxes: Path | None = None
     detections: tuple[Path, ...] = ()
+    second_reader: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,8 @@ def _opened(job: Job) -> Iterator[Ledger]:
 
 def _work(job: Job, stages: Sequence[str], sink: FolderSink | None) -> Work:
     fresh = not job.resume
-    return Work(job.recipe, job.source, job.ledger, tuple(stages), sink, fresh)
+    work = Work(job.recipe, job.source, job.ledger, tuple(stages), sink, fresh)
+    return replace(work, second_reader=job.second_reader)
 
 
 def _take(
@@ -172,8 +176,7 @@ def _take(
             ledger.adopt(origin, job.recipe.fingerprint("detect"))
     if job.boxes is not None:
         give_boxes(job.boxes, plan.listing.pictures, job.recipe, ledger)
-    if work.stages != ("verify",):
-        _file_listing(job, work.stages, plan.listing, work.sink, ledger)
+    _file_listing(job, work.stages, plan.listing, work.sink, ledger)
     _work_off(plan, work, executor, ledger, progress)
 
 
@@ -195,18 +198,25 @@ def make_plan(job: Job, stages: Sequence[str], ledger: Ledger | None) -> Plan:
         *(ledger.done(stage, job.recipe.fingerprint(stage)) for stage in stages)
     )
     if "obfuscate" in stages and done:
-        done -= _lost(job, shards, done, ledger)
+        unsearched = frozenset() if "detect" in stages else _UNSEARCHED
+        done -= _lost(job, shards, done, ledger, unsearched)
     return Plan(listing, shards, tuple(shard for shard in shards if shard.id not in done))
 
 
-def _lost(job: Job, shards: Sequence[Shard], done: set[str], ledger: Ledger) -> set[str]:
-    """Return the shards that are marked as done, but of whose pictures one isn't there."""
+def _lost(
+    job: Job, shards: Sequence[Shard], done: set[str], ledger: Ledger, unsearched: frozenset[Code]
+) -> set[str]:
+    """Return the shards that are marked as done, but of whose pictures one isn't there.
+
+    It went missing, or it was refused for want of its boxes, which it may have by now.
+    """
     out = job.out or Path()
     fingerprint = job.recipe.fingerprint("obfuscate")
     missing = {
         record.key
         for record in ledger.latest(fingerprint, ("output", "failure"))
-        if isinstance(record, Output) and not os.path.lexists(out / record.key)
+        if (isinstance(record, Output) and not os.path.lexists(out / record.key))
+        or (isinstance(record, Failure) and record.code in unsearched)
     }
     return {s.id for s in shards if s.id in done and not missing.isdisjoint(s.keys)}
 
@@ -224,11 +234,18 @@ def check_folders(job: Job) -> None:
         if path is None:
             continue
         real = Path(os.path.realpath(path))
-        if real == source or source in real.parents or real in source.parents:
+        above = path == job.out and real in source.parents
+        if real == source or source in real.parents or above:
             raise UsageError(
                 f"{name} ({path}) and SRC ({job.source}) must lie apart: sfumato never writes "
                 "into its source. Choose a folder beside it."
             )
+    private, out = (Path(os.path.realpath(p)) for p in (job.ledger.parent, job.out or job.source))
+    if private == out or out in private.parents:
+        raise UsageError(
+            f"The ledger ({job.ledger}) must not lie in OUT ({job.out}), which is published: "
+            "choose another folder for it."
+        )
     if job.out is not None and job.out.exists() and not job.out.is_dir():
         raise UsageError(f"{job.out} is a file: choose a folder for the release.")
 
@@ -281,7 +298,10 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise OutputError(f"Can't write to {folder}: {error.strerror}.") from error
+        raise OutputError(
+            f"Can't write to {folder}: {error.strerror}. Make room or mend that, or choose another "
+            "folder; then run the same command again."
+        ) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -319,7 +339,10 @@ def _file_listing(
     failures = list(listing.failures)
     kinds = dict.fromkeys(listing.pictures, "picture")
     kinds.update(dict.fromkeys(listing.others, "ignored"))
-    if sink is not None and job.copy_other:
+    if list(stages) == ["verify"]:  # pictures as they are now; the rest as it was decided
+        before = dict(ledger.listing())
+        kinds.update({key: before.get(key, "ignored") for key in listing.others})
+    elif sink is not None and job.copy_other:
         copied, refused = copy_others(listing.others, job.source, sink)
         kinds.update(dict.fromkeys(copied, "copied"))
         failures += refused

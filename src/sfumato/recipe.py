@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Literal
 
 from sfumato.types import JSON
 
@@ -38,11 +39,13 @@ class ObfuscateStep:
 
     A covered picture is searched again with the detectors of the first step and measured; what
     they still see and what is too weak is covered once more, up to `looks` times (0: never).
+    `on_unsupported` says what becomes of a JPEG that can't be edited block by block.
     """
 
     method: str = "gaussian"
     expand: float = 0.25
     colour: tuple[int, int, int] | None = None
+    on_unsupported: Literal["refuse", "reencode"] = "refuse"
     looks: int = 3
 
 

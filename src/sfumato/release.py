@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sfumato import codec, strength
 from sfumato.boxes import as_boxes, grow, iou
 from sfumato.codec import Picture
+from sfumato.codec.blocks import OnUnsupported
 from sfumato.detection import find_near
 from sfumato.types import Detector, Face, Obfuscator, Output, Sample, Sink
 
@@ -30,6 +31,7 @@ class Cover:
     detectors: Sequence[Detector]
     looks: int
     max_pixels: int
+    on_unsupported: OnUnsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,13 @@ def release(
 
 def _edit(sample: Sample, faces: Sequence[Face], cover: Cover) -> codec.Edited:
     boxes = [face.box for face in faces]
-    return codec.edit(sample.data, boxes, cover.obfuscator, max_pixels=cover.max_pixels)
+    return codec.edit(
+        sample.data,
+        boxes,
+        cover.obfuscator,
+        max_pixels=cover.max_pixels,
+        on_unsupported=cover.on_unsupported,
+    )
 
 
 def _look(

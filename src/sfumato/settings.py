@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from sfumato import codec, obfuscation
+from sfumato.codec.blocks import OnUnsupported
 from sfumato.detection import specifications
 from sfumato.detectors import registry
 from sfumato.errors import UsageError
@@ -39,6 +40,7 @@ class Settings:
     method: str = "gaussian"
     expand: float = 0.25
     colour: tuple[int, int, int] | None = None
+    on_unsupported: OnUnsupported = "refuse"
     verify_detectors: tuple[str, ...] = ()
     max_pixels: int = codec.MAX_PIXELS
 
@@ -48,7 +50,7 @@ class Settings:
         Raises:
             UsageError: a value is out of range, or a name is unknown.
         """
-        cover = cover_step(self.method, self.expand, self.colour)
+        cover = cover_step(self.method, self.expand, self.colour, self.on_unsupported)
         if self.max_pixels < 1:
             raise UsageError(f"--max-pixels must be at least 1, not {self.max_pixels}.")
         wanted = specifications(self.profile, detectors=self.detectors, threshold=self.threshold)
@@ -65,13 +67,18 @@ class Settings:
         return "faceless" if box_files.layout_of(self.boxes) == "csv" else "refuse"
 
 
-def cover_step(method: str, expand: float, colour: tuple[int, int, int] | None) -> ObfuscateStep:
+def cover_step(
+    method: str,
+    expand: float,
+    colour: tuple[int, int, int] | None,
+    on_unsupported: OnUnsupported = "refuse",
+) -> ObfuscateStep:
     """Return the step of a recipe that covers faces; raises `UsageError` for a wrong value."""
     obfuscation.make(method, expand=expand, colour=colour)
-    expand = float(expand)  # 1 and 1.0 are one recipe
-    if method == obfuscation.ImageNet.name:
-        return ObfuscateStep(method, expand, colour, looks=0)  # the recipe as published
-    return ObfuscateStep(method, expand, colour)
+    # The published recipe is applied as it was published: once.
+    looks = 0 if method == obfuscation.ImageNet.name else ObfuscateStep().looks
+    # As a float: 1 from a notebook and 1.0 from the command line are one recipe.
+    return ObfuscateStep(method, float(expand), colour, on_unsupported, looks)
 
 
 def verify_step(specs: Sequence[str]) -> VerifyStep:

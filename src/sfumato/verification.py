@@ -10,6 +10,7 @@ digests and boxes are taken from there.
 | VERIFY_UNREADABLE | the written file can't be decoded: 0 or 1 | 0 |
 | VERIFY_METADATA | private parts left in an edited file | 0 |
 | VERIFY_PIXELS_CHANGED | change away from every face, in grey levels | 0; `REENCODED_LIMIT` |
+| VERIFY_COEFFICIENTS | JPEG blocks that changed away from every face, by libjpeg | 0 |
 | VERIFY_STRENGTH | how much is left of the worst face, see `strength` | `strength.LIMITS` |
 | VERIFY_FACE_FOUND | faces that the detectors still find | 0 |
 """
@@ -24,11 +25,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato import codec, strength
-from sfumato.boxes import as_boxes, grow, iou
+from sfumato import codec, jpeg, strength
+from sfumato.boxes import as_boxes, grow, iou, to_stored
 from sfumato.codec import Picture
 from sfumato.detection import find
 from sfumato.errors import Code, SampleError
+from sfumato.jpeg.independent import compare
 from sfumato.release import Look
 from sfumato.types import Box, Detector, Face, Finding, Obfuscator, Output, Pixels, Sample
 
@@ -46,13 +48,15 @@ class Checks:
     """What pictures are checked with.
 
     `searched` says that these detectors found no face in what was copied, and that an exact copy
-    need not be searched again.
+    need not be searched again. With `second_reader`, exactly edited JPEG files are also compared
+    coefficient by coefficient by libjpeg (extra `verify`).
     """
 
     obfuscator: Obfuscator
     detectors: Sequence[Detector]
     max_pixels: int
     searched: bool
+    second_reader: bool = False
 
 
 def verify(
@@ -83,16 +87,25 @@ def verify(
         picture = look.picture if look else codec.decode(after, max_pixels=checks.max_pixels)
     except SampleError as error:
         return [*found, _finding(output, Code.VERIFY_UNREADABLE, 1, 0, error.reason)]
-    if output.action == "obfuscated" and before is not None:
+    if output.action == "obfuscated":
+        if before is None:
+            raise ValueError("an obfuscated picture is compared with its source, decoded")
         private = codec.private_metadata(after)
         found.append(_finding(output, Code.VERIFY_METADATA, len(private), 0, ", ".join(private)))
-        found += _edited(before.frames[0], picture.frames[0], output, checks, look)
+        found += _edited(before.frames[0], picture.frames[0], after, output, checks, look)
+        if checks.second_reader and output.encoding == "exact":
+            found += _second_reading(sample.data, after, output, checks)
     seen = find(picture, checks.detectors) if look is None or look.seen is None else look.seen
     return [*found, _finding(output, Code.VERIFY_FACE_FOUND, len(seen), 0, _where(seen, output))]
 
 
 def _edited(
-    before: Pixels, after: Pixels, output: Output, checks: Checks, look: Look | None
+    before: Pixels,
+    after: Pixels,
+    data: bytes,
+    output: Output,
+    checks: Checks,
+    look: Look | None,
 ) -> list[Finding]:
     if before.shape != after.shape:
         words = f"{after.shape[1]}×{after.shape[0]} instead of {before.shape[1]}×{before.shape[0]}"
@@ -100,7 +113,8 @@ def _edited(
     boxes = [face.box for face in output.faces]
     reaches = checks.obfuscator.reaches([*boxes, *(ghost.box for ghost in output.ghosts)])
     if output.encoding == "exact":
-        change, limit = changed_outside(before, after, reaches, fringe=0, cell=1), 0.0
+        fringe = _exact_fringe(data, checks.max_pixels)
+        change, limit = changed_outside(before, after, reaches, fringe=fringe, cell=1), 0.0
     else:
         change = changed_outside(before, after, reaches, fringe=_FRINGE_PX, cell=_CELL)
         limit = REENCODED_LIMIT
@@ -109,6 +123,32 @@ def _edited(
         _finding(output, Code.VERIFY_PIXELS_CHANGED, change, limit),
         _finding(output, Code.VERIFY_STRENGTH, max(left), strength.LIMITS[output.method]),
     ]
+
+
+def _second_reading(before: bytes, after: bytes, output: Output, checks: Checks) -> list[Finding]:
+    """Have libjpeg count the blocks of a JPEG that changed outside the reach of every face."""
+    header = codec.inspect(before, max_pixels=checks.max_pixels)
+    if header.format not in ("JPEG", "MPO"):
+        return []
+    boxes = [
+        to_stored(face.box, header.orientation, header.width, header.height)
+        for face in (*output.faces, *output.ghosts)
+    ]
+    told = compare(before, after, boxes, checks.obfuscator, max_pixels=checks.max_pixels)
+    wrong = told.blocks_outside + told.tables_differ + told.sampling_differs
+    return [_finding(output, Code.VERIFY_COEFFICIENTS, wrong, 0, "as libjpeg reads them")]
+
+
+def _exact_fringe(data: bytes, max_pixels: int) -> int:
+    """Return how far from a reach the pixels of an exactly edited file may change.
+
+    In a JPEG the whole blocks under a reach are quantised again, and decoders smooth subsampled
+    colour by one pixel more; in other files nothing changes beyond the reach.
+    """
+    if codec.sniff(data[: codec.HEAD]) not in ("JPEG", "MPO"):
+        return 0
+    components = jpeg.inspect(data, max_pixels=max_pixels).components
+    return 8 * max(max(one.h, one.v) for one in components) + 1
 
 
 def changed_outside(

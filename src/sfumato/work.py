@@ -39,7 +39,7 @@ class Work:
     """Take each picture through some of "detect", "obfuscate" and "verify".
 
     What an earlier run has found is taken from the ledger, if it speaks of the same bytes. With
-    `fresh`, detection is done again all the same.
+    `fresh`, detection is done again all the same. `second_reader` is that of `Checks`.
     """
 
     recipe: Recipe
@@ -48,6 +48,7 @@ class Work:
     stages: tuple[str, ...]
     sink: FolderSink | None = None
     fresh: bool = False
+    second_reader: bool = False
 
     def __call__(self, shard: Shard) -> Iterator[tuple[Record, ...]]:
         """Yield the records of each picture of the shard, in order."""
@@ -139,7 +140,12 @@ class Work:
         detect, step = self.recipe.detect, self.recipe.obfuscate
         method = obfuscation.make(step.method, expand=step.expand, colour=step.colour)
         return Cover(
-            step.method, method, detectors(detect.detectors), step.looks, detect.max_pixels
+            method=step.method,
+            obfuscator=method,
+            detectors=detectors(detect.detectors),
+            looks=step.looks,
+            max_pixels=detect.max_pixels,
+            on_unsupported=step.on_unsupported,
         )
 
     def _verify_published(self, sample: Sample, ledger: Ledger) -> Iterator[Finding]:
@@ -158,7 +164,7 @@ class Work:
     ) -> Iterator[Finding]:
         """Check what lies at `path`; `look`: what was seen in the bytes of the output."""
         try:
-            after = read_steadily(path)
+            after = read_steadily(path, settle_s=0)
         except SampleError as error:  # of a file that isn't there, `finish` says so
             code = Code.VERIFY_UNREADABLE
             yield Finding(sample.key, code, False, 1, 0, error.reason, output.written)
@@ -172,6 +178,7 @@ class Work:
             detectors(self.recipe.verify.detectors),
             self.recipe.detect.max_pixels,
             searched,
+            second_reader=self.second_reader,
         )
         if picture is None and output.action == "obfuscated":
             picture = self._decode(sample)

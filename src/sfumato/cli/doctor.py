@@ -18,6 +18,7 @@ from sfumato.pipeline import software
 
 # What each extra adds, and the module that shows whether it is there.
 EXTRAS: dict[str, tuple[str, str]] = {
+    "verify": ("jpeglib", "a second, independent reader of JPEG coefficients"),
     "dev": ("pytest", "what tests, checks and benchmarks of sfumato itself need"),
 }
 

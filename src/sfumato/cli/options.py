@@ -151,6 +151,14 @@ obfuscation = _several(
         help="Grow boxes by this share of width and height on each side (not in imagenet).",
     ),
     click.option(
+        "--on-unsupported",
+        type=click.Choice(["refuse", "reencode"]),
+        default="refuse",
+        show_default=True,
+        help="A JPEG with faces that can't be edited block by block (arithmetic coding, 12 bits): "
+        "refuse it, or write it anew with some loss everywhere.",
+    ),
+    click.option(
         "--colour",
         callback=_colour,
         metavar="#RRGGBB",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sfumato.cli import options
 from sfumato.cli.outcome import conclude
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
+from sfumato.errors import MissingExtra
 from sfumato.pipeline import Job, private_folder, run
 from sfumato.settings import last_recipe, verify_step
 
@@ -37,6 +39,12 @@ from sfumato.settings import last_recipe, verify_step
     metavar="SECONDS",
     help="Give a picture up that takes longer.",
 )
+@click.option(
+    "--second-reader",
+    is_flag=True,
+    help="Also compare the coefficients of edited JPEG files as libjpeg reads them "
+    "(pip install 'sfumato[verify]').",
+)
 @options.ledger
 @options.output
 @options.config
@@ -54,7 +62,9 @@ def verify(src: Path, out: Path, **values: Any) -> int:
     recipe = last_recipe([ledger], "obfuscate", missing)
     if values["verify_detectors"]:
         recipe = replace(recipe, verify=verify_step(values["verify_detectors"]))
-    job = Job(source=src, recipe=recipe, ledger=ledger, out=out)
+    if values["second_reader"] and find_spec("jpeglib") is None:
+        raise MissingExtra("--second-reader needs jpeglib: pip install 'sfumato[verify]'")
+    job = Job(src, recipe, ledger, out, second_reader=values["second_reader"])
     with progress("verify", quiet=values["quiet"]) as shown:
         report = run(job, ("verify",), options.executor(values), progress=shown)
     return conclude(

@@ -23,6 +23,7 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from sfumato.boxes import to_stored
 from sfumato.codec import chunks
+from sfumato.codec.blocks import OnUnsupported, edit_blocks
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.palette import Palette, indices_of, palette_of
 from sfumato.codec.reading import MAX_PIXELS, Header, Opened, guarded, open_picture
@@ -61,14 +62,17 @@ def edit(
     obfuscator: Obfuscator,
     *,
     max_pixels: int = MAX_PIXELS,
+    on_unsupported: OnUnsupported = "refuse",
 ) -> Edited:
     """Obfuscate boxes of a picture and write it in the format that it came in.
 
     The obfuscator gets the stored pixels in the picture's own channels (grey, CMYK, with alpha;
     palette pictures as the colours they show), and the boxes turned to the stored grid.
 
-    - JPEG keeps quantisation tables, subsampling (4:4:4 where Pillow can't write it),
-      progressive or not, CMYK or RGB; "reencoded". Of an MPO only the first picture is kept.
+    - JPEG: `sfumato.jpeg` edits the blocks under the boxes, all other coefficients stay;
+      "exact". Of an MPO only the first picture is kept. What it can't edit (arithmetic coding)
+      is refused, or with `on_unsupported` "reencode" written anew with the same quantisation
+      tables, subsampling (4:4:4 where Pillow can't write it) and coding; "reencoded".
     - PNG, BMP, TIFF, GIF and lossless WebP: "exact". 1-bit pictures become grey, since blur
       needs grey. JPEG or fax coding inside a TIFF becomes deflate.
     - Palette pictures keep the entries that untouched pixels use, with their transparency;
@@ -84,6 +88,7 @@ def edit(
         boxes: in upright pixels; none writes the picture anew, without its metadata.
         obfuscator: what changes the pixels; leaves those outside its `reaches` alone.
         max_pixels: as for `inspect`.
+        on_unsupported: what to do with a JPEG that can't be edited block by block.
 
     Raises:
         SampleError: as `decode`; IMAGE_UNSUPPORTED for 16-bit and for several frames;
@@ -93,9 +98,16 @@ def edit(
         opened = open_picture(data, max_pixels)
         header = opened.header
         _refuse_uneditable(header)
+    stored = [to_stored(box, header.orientation, header.width, header.height) for box in boxes]
+    if header.format in ("JPEG", "MPO") and boxes:
+        try:
+            return Edited(edit_blocks(data, stored, obfuscator, max_pixels=max_pixels), "exact")
+        except SampleError as error:
+            if error.code is not Code.IMAGE_UNSUPPORTED or on_unsupported == "refuse":
+                raise
+    with guarded(max_pixels):
         opened.image.load()
         canvas = _canvas(opened.image)
-    stored = [to_stored(box, header.orientation, header.width, header.height) for box in boxes]
     obfuscator = _in_mode(obfuscator, canvas.mode)
     changed = obfuscator(canvas.pixels, stored)
     with guarded(max_pixels, Code.IMAGE_ENCODE):

@@ -197,8 +197,10 @@ def _link_problem(key: str, error: OSError) -> tuple[str, Failure | None]:
     return _unreachable(key, Code.FILE_UNREADABLE, error.strerror or "unreadable")
 
 
-def read_steadily(path: Path) -> bytes:
+def read_steadily(path: Path, *, settle_s: float = _CLOCK_TICK_S) -> bytes:
     """Read a regular file whole, and make sure that it stayed the same meanwhile.
+
+    One that was written just now is read again after `settle_s`; 0 is for files of our own.
 
     Raises:
         SampleError: FILE_UNREADABLE, FILE_NOT_REGULAR, FILE_CHANGED, LINK_LOOP, LINK_BROKEN or
@@ -211,16 +213,17 @@ def read_steadily(path: Path) -> bytes:
         codes = {errno.ELOOP: Code.LINK_LOOP, errno.ENOENT: Code.LINK_BROKEN}
         code = codes.get(error.errno or 0, Code.FILE_UNREADABLE)
         raise SampleError(code, error.strerror or "unreadable") from error
+    before = os.fstat(handle)
+    if not stat.S_ISREG(before.st_mode):  # `fdopen` has an error of its own for a folder
+        os.close(handle)
+        raise SampleError(Code.FILE_NOT_REGULAR, "a picture's name, but not a regular file")
     with os.fdopen(handle, "rb", buffering=0) as file:
-        before = os.fstat(handle)
-        if not stat.S_ISREG(before.st_mode):
-            raise SampleError(Code.FILE_NOT_REGULAR, "a picture's name, but not a regular file")
         if before.st_size > MAX_BYTES:
             raise SampleError(Code.IMAGE_TOO_LARGE, f"the file has {before.st_size} bytes")
         data = _read(file, before.st_size)
         steady = _state(before) == _state(os.fstat(handle))
-        if steady and _just_written(before):
-            time.sleep(_CLOCK_TICK_S)
+        if steady and settle_s and _just_written(before):
+            time.sleep(settle_s)
             steady = data == _read(file, before.st_size) and _state(before) == _state(
                 os.fstat(handle)
             )

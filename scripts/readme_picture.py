@@ -1,0 +1,67 @@
+"""Make the pictures of the documents: NASA's photograph of Eileen Collins, before and after.
+
+    python scripts/readme_picture.py
+
+Takes the photograph that comes with the demo (public domain), makes a release of it with each
+method, and writes docs/images/astronaut.jpg (before, and after with the defaults) and
+docs/images/methods.jpg (gaussian, pixelate, fill, imagenet).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+import sfumato
+from sfumato import demo_pictures
+from sfumato.obfuscation import METHODS
+from sfumato.settings import Settings
+
+IMAGES: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
+PHOTOGRAPH: Final = "people/astronaut.png"
+HEAD: Final = (96, 0, 352, 256)  # of the photograph: the face and what is around it
+SHOWN: Final = (440, 440)
+GAP: Final = 8  # pixels of white between two pictures
+
+
+def released(source: Path, method: str, scratch: Path) -> Image.Image:
+    """Return the photograph as `sfumato run --method` releases it."""
+    out = scratch / method
+    report = sfumato.run(source, out, settings=Settings(method=method), workers=1)
+    if report.account.obfuscated != 1:
+        raise SystemExit(f"no face was obfuscated with {method}: look into {out}.sfumato")
+    return Image.open(out / PHOTOGRAPH).convert("RGB")
+
+
+def beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Return pictures of one size side by side."""
+    width, height = pictures[0].size
+    joined = Image.new("RGB", (len(pictures) * (width + GAP) - GAP, height), "white")
+    for index, picture in enumerate(pictures):
+        joined.paste(picture, (index * (width + GAP), 0))
+    return joined
+
+
+def main() -> None:
+    """Write the pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        source = scratch / "source"
+        (source / PHOTOGRAPH).parent.mkdir(parents=True)
+        shutil.copy(demo_pictures.root() / PHOTOGRAPH, source / PHOTOGRAPH)
+        before = Image.open(source / PHOTOGRAPH).convert("RGB")
+        after = {method: released(source, method, scratch) for method in METHODS}
+        pair = beside([picture.resize(SHOWN) for picture in (before, after["gaussian"])])
+        heads = beside([picture.crop(HEAD) for picture in after.values()])
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    pair.save(IMAGES / "astronaut.jpg", quality=82, optimize=True)
+    heads.save(IMAGES / "methods.jpg", quality=82, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""The way from `codec.edit` to the block-exact JPEG editor: colours, and what it can't edit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+from sfumato import jpeg
+from sfumato.obfuscation import Fill
+from sfumato.types import Box, Obfuscator
+
+# Of JPEG files that can't be edited block by block: refuse them, or write them anew.
+OnUnsupported: TypeAlias = Literal["refuse", "reencode"]
+
+
+def edit_blocks(
+    data: bytes, boxes: Sequence[Box], obfuscator: Obfuscator, *, max_pixels: int
+) -> bytes:
+    """Return a JPEG file in which only the blocks under the boxes (stored pixels) changed.
+
+    The editor works on the file's own planes, so an RGB colour becomes one value for each.
+
+    Raises:
+        SampleError: as `sfumato.jpeg.edit`.
+    """
+    if isinstance(obfuscator, Fill) and obfuscator.colour is not None:
+        red, green, blue = obfuscator.colour[:3]
+        info = jpeg.inspect(data, max_pixels=max_pixels)
+        values = jpeg.component_values(info, (red, green, blue))
+        each = [replace(obfuscator, colour=(value,)) for value in values]
+        return jpeg.edit(data, boxes, each, max_pixels=max_pixels).data
+    return jpeg.edit(data, boxes, obfuscator, max_pixels=max_pixels).data

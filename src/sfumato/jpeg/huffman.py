@@ -1,0 +1,144 @@
+"""Huffman tables: what a DHT segment means, and the best table for given counts.
+
+A table is stored as T.81 stores it: 16 bytes, how many codes have 1, 2, ... 16 bits, and then
+the symbols in the order of their codes. The codes themselves follow from that (Annex C).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.jpeg.markers import broken
+
+SHORT_BITS: Final = 10  # codes up to this length are found by one look into a table
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A table for reading: bits to symbol.
+
+    `entries` hold ``symbol << 8 | bits``, 0 where no code begins like that; the bits are those of
+    the code and of the number behind it, whose size is the lower half of the symbol. The first
+    1024 are looked up by the next 10 bits; codes of 11 to 16 bits all begin at or above
+    `limit` (canonical codes grow with their length) and are found at
+    ``1024 + next 16 bits - limit``.
+    """
+
+    entries: NDArray[np.uint16]
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """A table for writing: symbol to code and to its length, which is 0 where there is none."""
+
+    codes: NDArray[np.uint32]  # (256,)
+    lengths: NDArray[np.uint8]  # (256,)
+
+
+def _lengths(table: bytes) -> NDArray[np.int64]:
+    return np.repeat(np.arange(1, 17), np.frombuffer(table[:16], dtype=np.uint8))
+
+
+def _left_aligned(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return each code with zeros behind it up to 16 bits (T.81 C.2: count, and shift to length).
+
+    Left-aligned, the canonical rule is a running sum: each code takes 2^(16 - length) of the
+    65,536 patterns of 16 bits, and the next one begins behind it.
+    """
+    ends = np.cumsum(np.int64(1) << (16 - lengths))
+    if ends.size and ends[-1] > 1 << 16:
+        raise broken("Huffman table with more codes than bits allow")
+    return np.concatenate([np.zeros(1, dtype=np.int64), ends])
+
+
+@lru_cache(maxsize=64)
+def lookup(table: bytes) -> Lookup:
+    """Return the table for reading.
+
+    Raises:
+        SampleError: `IMAGE_DECODE` for codes that contradict each other.
+    """
+    lengths = _lengths(table)
+    starts = _left_aligned(lengths)
+    symbols = np.frombuffer(table[16:], dtype=np.uint8).astype(np.uint16)
+    packed = (symbols << 8) | (lengths.astype(np.uint16) + (symbols & 15))
+    short = int((lengths <= SHORT_BITS).sum())
+    limit = int(starts[short]) if short < len(lengths) else 1 << 16
+    entries = np.zeros(1024 + (1 << 16) - limit, dtype=np.uint16)
+    head = np.repeat(packed[:short], 1 << (SHORT_BITS - lengths[:short]))
+    tail = np.repeat(packed[short:], 1 << (16 - lengths[short:]))
+    entries[: len(head)] = head
+    entries[1024 : 1024 + len(tail)] = tail
+    return Lookup(entries, limit)
+
+
+@lru_cache(maxsize=64)
+def codes(table: bytes) -> Codes:
+    """Return the table for writing."""
+    lengths = _lengths(table)
+    values = _left_aligned(lengths)[: len(lengths)] >> (16 - lengths)
+    symbols = np.frombuffer(table[16:], dtype=np.uint8)
+    by_symbol, sizes = np.zeros(256, dtype=np.uint32), np.zeros(256, dtype=np.uint8)
+    by_symbol[symbols], sizes[symbols] = values, lengths
+    return Codes(by_symbol, sizes)
+
+
+def best_table(counts: Sequence[int]) -> bytes:
+    """Return the table with which symbols that occur this often take the fewest bits.
+
+    Huffman's construction, then the lengths over 16 bits are shortened as in T.81 K.2 (figure
+    K.3). One code point is kept free, so that no code is all ones.
+
+    Args:
+        counts: how often each of the 256 symbols occurs.
+    """
+    used = [symbol for symbol in range(256) if counts[symbol]]
+    depth_counts = _tree_depths([counts[symbol] for symbol in used] + [0])
+    _shorten(depth_counts)
+    longest = max(length for length, number in enumerate(depth_counts) if number)
+    depth_counts[longest] -= 1  # the code point that stays free
+    used.sort(key=lambda symbol: (-counts[symbol], symbol))
+    return bytes(depth_counts[1:17]) + bytes(used)
+
+
+def _tree_depths(weights: Sequence[int]) -> list[int]:
+    """Return how many leaves of the Huffman tree of these weights lie at each depth."""
+    heap: list[tuple[int, int]] = [(weight, node) for node, weight in enumerate(weights)]
+    heapq.heapify(heap)
+    parents = [0] * (2 * len(weights) - 1)
+    for node in range(len(weights), len(parents)):
+        first, second = heapq.heappop(heap), heapq.heappop(heap)
+        parents[first[1]] = parents[second[1]] = node
+        heapq.heappush(heap, (first[0] + second[0], node))
+    depths = [0] * len(parents)
+    for node in range(len(parents) - 2, -1, -1):
+        depths[node] = depths[parents[node]] + 1
+    result = [0] * (max(depths) + 17)
+    for depth in depths[: len(weights)]:
+        result[max(depth, 1)] += 1
+    return result
+
+
+def _shorten(depth_counts: list[int]) -> None:
+    """Move leaves up until none lies deeper than 16 (T.81 figure K.3).
+
+    A pair at the depth that is too deep gives one leaf to the depth above; the other takes the
+    place of a leaf further up, which goes down one step together with it.
+    """
+    for depth in range(len(depth_counts) - 1, 16, -1):
+        while depth_counts[depth]:
+            shorter = depth - 2
+            while not depth_counts[shorter]:
+                shorter -= 1
+            depth_counts[depth] -= 2
+            depth_counts[depth - 1] += 1
+            depth_counts[shorter + 1] += 2
+            depth_counts[shorter] -= 1

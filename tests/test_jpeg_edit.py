@@ -1,0 +1,307 @@
+"""Only the blocks under the boxes change: proven with jpeglib as an independent reader."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import subprocess
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sfumato import jpeg
+from sfumato.errors import SampleError
+from sfumato.jpeg.independent import compare
+from sfumato.jpeg.picture import Coefficients, Picture, read
+from sfumato.jpeg.proof import Flags, check
+from sfumato.jpeg.writing import recoded, spliced
+from sfumato.obfuscation import Fill, Gaussian, ImageNet, Pixelate
+from sfumato.types import Box, Obfuscator, Pixels
+from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, STRICT, coefficients, pixels, saved
+
+
+def edit(data: bytes, *boxes: Box, method: Obfuscator = Gaussian()) -> jpeg.Edit:  # noqa: B008
+    return jpeg.edit(data, boxes, method, max_pixels=MAX_PIXELS)
+
+
+def assert_only_touched_differ(before: bytes, result: jpeg.Edit) -> None:
+    """Compare by jpeglib's reading: tables equal, no coefficient differs outside the masks."""
+    old, old_tables = coefficients(before)
+    new, new_tables = coefficients(result.data)
+    assert np.array_equal(old_tables, new_tables)
+    assert len(old) == len(new) == len(result.touched)
+    for a, b, mask in zip(old, new, result.touched, strict=True):
+        rows, columns = mask.shape
+        shown_a, shown_b = a[:rows, :columns], b[:rows, :columns]
+        assert shown_a.shape == shown_b.shape == (rows, columns, 64)
+        assert not (shown_a != shown_b).any(axis=2)[~mask].any()
+    assert any((a != b).any() for a, b in zip(old, new, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_boxes_the_bytes_stay(kind: str) -> None:
+    data = KINDS[kind]()
+    result = edit(data)
+    assert result.data == data
+    assert result.method == "identical"
+    assert not any(mask.any() for mask in result.touched)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_coefficient_changes_outside_the_touched_blocks(kind: str) -> None:
+    data = KINDS[kind]()
+    boxes = [(2.0, 30.0, 7.0, 60.0)] if kind == "one MCU wide" else [FACE, (150, 120, 180, 150)]
+    result = edit(data, *boxes)
+    assert_only_touched_differ(data, result)
+    assert result.method == ("recoded" if "progressive" in kind else result.method)
+
+
+@pytest.mark.parametrize("kind", STRICT)
+def test_pixels_outside_the_reach_are_identical(kind: str) -> None:
+    data = KINDS[kind]()
+    before, after = pixels(data), pixels(edit(data, FACE).data)
+    changed = np.argwhere((before != after).reshape(*before.shape[:2], -1).any(axis=2))
+    x0, y0, x1, y1 = Gaussian().reaches([FACE])[0]
+    low, high = changed.min(axis=0), changed.max(axis=0)
+    assert (low >= (y0 // 8 * 8, x0 // 8 * 8)).all()
+    assert (high < (-(-y1 // 8) * 8, -(-x1 // 8) * 8)).all()
+
+
+@pytest.mark.parametrize("kind", ["4:2:0", "4:2:2", "4:4:0", "4:1:1"])
+def test_subsampled_pixels_change_at_most_one_chroma_sample_further(kind: str) -> None:
+    data = KINDS[kind]()
+    result = edit(data, FACE)
+    before, after = pixels(data), pixels(result.data)
+    changed = (before != after).any(axis=2)
+    allowed = np.zeros_like(changed)
+    for mask, component in zip(
+        result.touched, jpeg.inspect(data, max_pixels=MAX_PIXELS).components, strict=True
+    ):
+        factors = jpeg.inspect(data, max_pixels=MAX_PIXELS).components
+        down = 8 * max(c.v for c in factors) // component.v
+        across = 8 * max(c.h for c in factors) // component.h
+        for row, column in np.argwhere(mask):
+            # Decoders interpolate chroma: one more pixel on each side.
+            top, left = max(row * down - 1, 0), max(column * across - 1, 0)
+            allowed[top : (row + 1) * down + 1, left : (column + 1) * across + 1] = True
+    assert not (changed & ~allowed).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_face_is_really_covered(kind: str) -> None:
+    """A fill leaves no structure in the middle of the box, in any component."""
+    data = KINDS[kind]()
+    box = (0.0, 30.0, 9.0, 100.0) if kind == "one MCU wide" else FACE
+    after = pixels(edit(data, box, method=Fill()).data).astype(int)
+    x0, y0, x1, y1 = (int(side) for side in box)
+    inside = after[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2].reshape(-1, after[0, 0].size)
+    assert (inside.max(axis=0) - inside.min(axis=0) <= 12).all()
+
+
+@pytest.mark.parametrize("method", [Gaussian(), Pixelate(), Fill(), ImageNet()])
+def test_the_result_is_that_of_the_method_on_the_planes(method: Obfuscator) -> None:
+    """A grey file at high quality decodes to what the method makes of its pixels."""
+    data = saved("L", quality=100)
+    boxes = [FACE, (100.0, 60.0, 140.0, 120.0)]
+    wanted = method(pixels(data)[:, :, None], boxes)[:, :, 0]
+    got = pixels(edit(data, *boxes, method=method).data)
+    assert np.abs(got.astype(int) - wanted.astype(int)).max() <= 2
+
+
+def test_strength_is_alike_in_subsampled_planes() -> None:
+    """4:2:2 halves only the width of chroma: the blur must not become an ellipse."""
+    data = KINDS["4:2:2"]()
+    seen: list[tuple[tuple[int, ...], list[Box]]] = []
+
+    class Spy(Gaussian):
+        def __call__(self, image: Pixels, boxes: Sequence[Box]) -> Pixels:
+            seen.append((image.shape, list(boxes)))
+            return Gaussian()(image, boxes)
+
+    edit(data, FACE, method=Spy())
+    shapes = {
+        tuple(round(b[2] - b[0]) for b in boxes) + tuple(round(b[3] - b[1]) for b in boxes)
+        for _, boxes in seen
+    }
+    assert shapes == {(60, 75)}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("one MCU wide", "q10")])
+@pytest.mark.parametrize("colour", [(200, 30, 60), (255, 255, 255), (124, 116, 104)])
+def test_fill_with_a_colour(kind: str, colour: tuple[int, int, int]) -> None:
+    data = KINDS[kind]()
+    values = jpeg.component_values(jpeg.inspect(data, max_pixels=MAX_PIXELS), colour)
+    fills = [Fill(colour=(value,)) for value in values]
+    result = jpeg.edit(data, [FACE], fills, max_pixels=MAX_PIXELS)
+    shown = Image.open(io.BytesIO(result.data))
+    if shown.mode == "L":
+        colour = (values[0], values[0], values[0])
+    after = np.asarray(shown.convert("RGB")).astype(int)
+    assert np.abs(after[45:95, 65:100] - colour).max() <= 8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_coefficients_are_those_that_jpeglib_reads(kind: str) -> None:
+    data = KINDS[kind]()
+    picture = read(data, max_pixels=MAX_PIXELS)
+    for index, plane in enumerate(coefficients(data)[0]):
+        rows, columns = picture.header.frame.blocks(index)
+        ours = picture.plane(index)[:rows, :columns].reshape(rows, columns, 64)
+        assert np.array_equal(ours, plane[:rows, :columns])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", [Gaussian(), ImageNet()])
+def test_the_second_opinion_agrees(kind: str, method: Obfuscator) -> None:
+    data = KINDS[kind]()
+    boxes = [(2.0, 30.0, 7.0, 60.0)] if kind == "one MCU wide" else [FACE, (150, 120, 171, 139)]
+    result = edit(data, *boxes, method=method)
+    found = compare(data, result.data, boxes, method, max_pixels=MAX_PIXELS)
+    assert found.only_faces_changed
+    assert found.blocks_in_reach > 0
+    other = edit(data, (0.0, 0.0, 30.0, 30.0), method=Fill())
+    wrong = compare(data, other.data, boxes, method, max_pixels=MAX_PIXELS)
+    assert kind == "one MCU wide" or not wrong.only_faces_changed
+
+
+def test_box_outside_the_picture_strips_and_changes_no_block() -> None:
+    data = saved(quality=85, comment=b"hello")
+    result = edit(data, (500.0, 500.0, 520.0, 530.0))
+    assert not any(mask.any() for mask in result.touched)
+    assert b"hello" not in result.data
+    assert np.array_equal(pixels(result.data), pixels(data))
+
+
+def test_padding_blocks_beside_a_touched_block_keep_nothing() -> None:
+    """The last MCU column of a 4:2:0 file has a column of blocks that no decoder shows."""
+    data = saved(quality=95, subsampling=2, size=(136, 136))  # 17 blocks: one of padding
+    result = edit(data, (100.0, 40.0, 136.0, 90.0))
+    assert_only_touched_differ(data, result)
+    picture = read(result.data, max_pixels=MAX_PIXELS)
+    padding = picture.plane(0)[:, 17]
+    touched = np.append(result.touched[0][:, 16], False)
+    assert touched.any()
+    assert not padding.reshape(-1, 64)[touched][:, 1:].any()
+
+
+@pytest.mark.parametrize("options", [["-arithmetic"], ["-scans"], ["-restart", "3"]])
+def test_files_by_jpegtran(options: list[str], tmp_path: Path) -> None:
+    if shutil.which("jpegtran") is None:
+        pytest.skip("jpegtran is not installed")
+    if options == ["-scans"]:
+        (tmp_path / "scans").write_text("0;\n1;\n2;\n")
+        options = ["-scans", str(tmp_path / "scans")]
+    (tmp_path / "a.jpg").write_bytes(KINDS["4:2:0"]())
+    run = subprocess.run(
+        ["jpegtran", *options, tmp_path / "a.jpg"], capture_output=True, check=True
+    )
+    if options == ["-arithmetic"]:
+        with pytest.raises(SampleError, match=r"IMAGE_UNSUPPORTED.*arithmetic"):
+            edit(run.stdout, FACE)
+        return
+    assert edit(run.stdout).data == run.stdout
+    assert_only_touched_differ(run.stdout, edit(run.stdout, FACE))
+
+
+@pytest.mark.parametrize("kind", ["4:4:4", "4:2:0", "4:2:0 optimised", "grey", "progressive"])
+def test_size_stays(kind: str) -> None:
+    data = KINDS[kind]()
+    assert len(edit(data, (60.0, 40.0, 80.0, 62.0)).data) <= 1.1 * len(data)
+
+
+def test_tables_that_lack_a_code_are_replaced() -> None:
+    """A flat picture's own tables have few codes; what is painted into it needs more."""
+    image = Image.new("L", (200, 200), 90)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", optimize=True, quality=90)
+
+    class Noise:
+        def __call__(self, image: Pixels, boxes: Sequence[Box]) -> Pixels:
+            return np.random.default_rng(1).integers(0, 255, image.shape, dtype=np.uint8)
+
+        def reaches(self, boxes: Sequence[Box]) -> list[Box]:
+            return list(boxes)
+
+    result = edit(stream.getvalue(), (64.0, 64.0, 128.0, 128.0), method=Noise())
+    assert result.method == "recoded"
+    assert_only_touched_differ(stream.getvalue(), result)
+
+
+def test_proof_fails_on_a_changed_coefficient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that damages a block outside the mask is caught before anything is returned."""
+    for kind in ("4:4:4", "progressive"):
+        data = KINDS[kind]()
+        real = recoded if kind == "progressive" else spliced
+
+        def damaged(
+            picture: Picture, coefficients: Coefficients, *touched: Flags, real: Any = real
+        ) -> object:
+            coefficients = coefficients.copy()
+            coefficients[0, 1] += 1
+            flags = [np.ones_like(flag) for flag in touched]
+            return real(picture, coefficients, *flags)
+
+        name = "recoded" if kind == "progressive" else "spliced"
+        with monkeypatch.context() as patch:
+            patch.setattr(f"sfumato.jpeg.{name}", damaged)
+            with pytest.raises(SampleError, match="IMAGE_ENCODE"):
+                edit(data, FACE)
+
+
+def test_every_single_bit_of_an_edited_file_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flip bits of the written scan: the proof must refuse each file, or it decodes the same."""
+    data = KINDS["4:2:0"]()
+    result = edit(data, FACE)
+    picture = read(data, max_pixels=MAX_PIXELS)
+    intended = read(result.data, max_pixels=MAX_PIXELS).coefficients
+    touched = (intended != picture.coefficients).any(axis=1)
+    check(result.data, picture, intended, touched)
+    start = result.data.index(b"\xff\xda") + 14
+    rng = np.random.default_rng(0)
+    for at in rng.integers(start, len(result.data) - 3, 60):
+        flipped = bytearray(result.data)
+        flipped[at] ^= 1 << int(rng.integers(8))
+        with pytest.raises(SampleError):
+            check(bytes(flipped), picture, intended, touched)
+
+
+@pytest.fixture(scope="session")
+def faces(shared_data: Path) -> dict[Path, list[Box]]:
+    root = shared_data / "imagenet"
+    found: dict[Path, list[Box]] = defaultdict(list)
+    with (root / "faces.csv").open() as stream:
+        for row in csv.DictReader(stream):
+            box = (float(row["x0"]), float(row["y0"]), float(row["x1"]), float(row["y1"]))
+            found[root / "images" / row["path"]].append(box)
+    return found
+
+
+def test_real_pictures_with_faces(faces: dict[Path, list[Box]]) -> None:
+    """Every fifth picture here; benchmarks/jpeg_matrix.py goes through all, in all formats."""
+    ratios = []
+    for path, boxes in list(faces.items())[::5]:
+        data = path.read_bytes()
+        result = edit(data, *boxes)
+        assert_only_touched_differ(data, result)
+        assert result.data.find(b"\xff\xd8\xff", 2) == -1
+        ratios.append(len(result.data) / len(data))
+    assert max(ratios) < 1.1
+    assert 0.9 < float(np.median(ratios)) < 1.03
+
+
+def test_real_pictures_without_boxes(shared_data: Path) -> None:
+    for path in sorted((shared_data / "imagenet").rglob("*.JPEG"))[::12]:
+        data = path.read_bytes()
+        assert edit(data).data == data
+        stripped = jpeg.strip(data, "all")
+        old, new = (
+            read(data, max_pixels=1 << 28),
+            read(stripped, max_pixels=1 << 28),
+        )
+        assert np.array_equal(old.coefficients, new.coefficients)
