@@ -160,18 +160,24 @@ def changed_outside(
     is cut into `cell` by `cell` pixels, and it is the largest mean of the luma's absolute
     difference, over a cell, where pixels within `fringe` of a reach count as unchanged.
     """
-    height, width = before.shape[:2]
-    away = np.ones((height, width), dtype=bool)
-    for x0, y0, x1, y1 in reaches:
-        rows = slice(max(int(y0) - fringe, 0), max(int(np.ceil(y1)) + fringe, 0))
-        columns = slice(max(int(x0) - fringe, 0), max(int(np.ceil(x1)) + fringe, 0))
-        away[rows, columns] = False
+    near = [
+        (
+            slice(max(int(y0) - fringe, 0), max(int(np.ceil(y1)) + fringe, 0)),
+            slice(max(int(x0) - fringe, 0), max(int(np.ceil(x1)) + fringe, 0)),
+        )
+        for x0, y0, x1, y1 in reaches
+    ]
     if cell == 1:
-        levels = np.maximum(before, after) - np.minimum(before, after)
-        return float((levels.max(axis=2) * away).max())
-    luma = np.abs(_luma(before) - _luma(after)) * away
+        levels = np.maximum(before, after)
+        levels -= np.minimum(before, after)
+        for place in near:
+            levels[place] = 0
+        return float(levels.max())
+    moved = np.abs(_luma(before) - _luma(after))
+    for place in near:
+        moved[place] = 0
     # Over the whole cell: the mean of the few pixels of a cut one would be noise.
-    return float(_cells(luma, cell).max()) / (cell * cell)
+    return float(_cells(moved, cell).max()) / (cell * cell)
 
 
 def _luma(pixels: Pixels) -> NDArray[np.float32]:
