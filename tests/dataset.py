@@ -50,12 +50,27 @@ class Dataset:
     def settings(self, method: str = "gaussian") -> Settings:
         return Settings(boxes=self.boxes, method=method, verify_detectors=WATCHER)
 
-    def job(self, out: Path | None = None, method: str = "gaussian", **more: bool) -> Job:
+    def job(
+        self,
+        out: Path | None = None,
+        method: str = "gaussian",
+        *,
+        overwrite: bool = False,
+        copy_other: bool = False,
+    ) -> Job:
         out = out or self.out
         settings = self.settings(method)
         ledger = private_folder(out) / "ledger.sqlite"
         recipe = settings.recipe()
-        return Job(self.source, recipe, ledger, out, boxes=settings.boxes, **more)
+        return Job(
+            self.source,
+            recipe,
+            ledger,
+            out,
+            boxes=settings.boxes,
+            overwrite=overwrite,
+            copy_other=copy_other,
+        )
 
 
 def scene(rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -80,8 +95,10 @@ def make(root: Path, *, count: int = 3) -> Dataset:
             path = root / "src" / keys[-1]
             path.parent.mkdir(parents=True, exist_ok=True)
             picture = Image.fromarray(scene(rng))
-            lossless = {"lossless": True} if path.suffix == ".webp" else {}
-            picture.save(path, **lossless)
+            if path.suffix == ".webp":
+                picture.save(path, lossless=True)
+            else:
+                picture.save(path)
     (root / "src" / "labels.txt").write_text("0 1 2")
     with (root / "boxes.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

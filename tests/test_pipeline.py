@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from sfumato.executors.local import Local
 from sfumato.ledger import Ledger
 from sfumato.pipeline import STAGES, Job, private_folder, run, search
 from sfumato.report.data import Account
-from sfumato.types import Output
+from sfumato.types import Output, Result, Shard, Task
 from tests import dataset
 from tests.dataset import BOX, Dataset, files_of
 
@@ -111,7 +112,7 @@ def test_a_second_run_does_nothing_and_changes_nothing(data: Dataset) -> None:
 class _Refuse(Local):
     """An executor that must not be needed."""
 
-    def map(self, task: object, shards: object) -> object:  # type: ignore[override]
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
         assert shards == ()
         return iter(())
 
