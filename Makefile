@@ -39,7 +39,7 @@ demo: $(INSTALLED)
 	$(BIN)/sfumato demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto -m '$(MARKERS)'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m '$(MARKERS)'
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

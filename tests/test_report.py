@@ -278,6 +278,7 @@ def test_many_failures_leave_room_for_others() -> None:
     assert sum(caption == "1 face, 90 px" for caption in captions) >= 6
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_records_need_little_memory() -> None:
     faces = [face(30 + n, x=100.0 * n) for n in range(3)]
     checks = [finding("", Code.VERIFY_BYTES_CHANGED), strength("", 0.1)]
