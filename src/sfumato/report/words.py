@@ -37,7 +37,7 @@ MEANING: Final[dict[Code, str]] = {
     Code.VERIFY_PIXELS_CHANGED: "Away from the faces the pixels are the original's.",
     Code.VERIFY_COEFFICIENTS: "Away from the faces a second reader finds the same JPEG blocks.",
     Code.VERIFY_STRENGTH: "What is left inside each face is below its limit.",
-    Code.VERIFY_FACE_FOUND: "The detectors, run again over the release, find no face.",
+    Code.VERIFY_FACE_FOUND: "The detectors, run again on what was edited, find no face.",
     Code.VERIFY_METADATA: "The metadata of edited files hold no preview, place or maker note.",
     Code.VERIFY_UNREADABLE: "Every written picture can be opened again.",
 }
