@@ -545,6 +545,7 @@ def test_many_boxes_in_one_picture_are_no_trap(tmp_path: Path) -> None:
     assert len(back.faces["a"]) == 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["crowds", "grey", "groups", "imagenet", "portraits"])
 def test_real_labels_meet_their_pictures(name: str, shared_data: Path) -> None:
     boxes = box_files.load(shared_data / name / "faces.csv")

@@ -553,6 +553,7 @@ def test_the_doctor_finds_weights_that_are_not_what_they_should_be(tmp_path: Pat
     assert json.loads(done.out)["problems"].keys() == WEIGHTS.keys()
 
 
+@pytest.mark.slow
 def test_the_demo_makes_a_release_in_the_folder_it_is_given(tmp_path: Path) -> None:
     demo_pictures.root()
     done = process("demo", "here", cwd=tmp_path)

@@ -282,8 +282,9 @@ def faces(shared_data: Path) -> dict[Path, list[Box]]:
     return found
 
 
+@pytest.mark.slow
 def test_real_pictures_with_faces(faces: dict[Path, list[Box]]) -> None:
-    """Every fifth picture here; benchmarks/jpeg_matrix.py goes through all, in all formats."""
+    """Every fifth picture here; test_jpeg_matrix.py goes through all, in all formats."""
     ratios = []
     for path, boxes in list(faces.items())[::5]:
         data = path.read_bytes()
@@ -295,6 +296,7 @@ def test_real_pictures_with_faces(faces: dict[Path, list[Box]]) -> None:
     assert 0.9 < float(np.median(ratios)) < 1.03
 
 
+@pytest.mark.slow
 def test_real_pictures_without_boxes(shared_data: Path) -> None:
     for path in sorted((shared_data / "imagenet").rglob("*.JPEG"))[::12]:
         data = path.read_bytes()

@@ -258,7 +258,7 @@ def _command(data: Dataset, out: Path | None = None) -> subprocess.Popen[bytes]:
 
 
 def test_an_interrupted_run_leaves_130_and_goes_on(tmp_path: Path) -> None:
-    data = dataset.make(tmp_path, count=20)
+    data = dataset.make(tmp_path, count=12)
     process = _command(data)
     ledger = private_folder(data.out) / "ledger.sqlite"
     while not ledger.exists():

@@ -251,6 +251,7 @@ def test_pictures_that_differ_in_shape_are_refused() -> None:
 # Real faces
 
 
+@pytest.mark.slow
 def test_real_faces_pass_when_covered_and_fail_when_not(shared_data: Path) -> None:
     """A fifth of the labelled ImageNet faces, written with the tables of their own files."""
     faces: dict[str, list[Box]] = defaultdict(list)
