@@ -281,6 +281,7 @@ def test_wrong_settings_are_wrong_use(tmp_path: Path) -> None:
     assert not data.out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["script", "-c", pytest.param("stdin", marks=pytest.mark.slow)])
 def test_run_needs_no_guard_around_the_main_module(tmp_path: Path, how: str) -> None:
     """Workers must not run the caller's script again, as Python's own spawned processes do."""

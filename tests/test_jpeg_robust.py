@@ -60,6 +60,7 @@ def test_forged_size_is_refused_at_once(kind: str, limit: int) -> None:
     assert peak < 1_000_000
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_picture() -> None:
     size = (1400, 1000)
     for data in (

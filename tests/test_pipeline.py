@@ -229,7 +229,7 @@ def test_a_misspelt_name_in_a_list_of_faces_exposes_nobody(data: Dataset) -> Non
 def test_killed_at_any_moment_the_same_command_finishes_the_same_work(
     tmp_path: Path, kills: int
 ) -> None:
-    data = dataset.make(tmp_path, count=5)
+    data = dataset.make(tmp_path, count=4)
     whole = data.root / "whole"
     run(data.job(whole), STAGES, Local(2))
     chance = random.Random(kills)
