@@ -26,6 +26,7 @@ from sfumato.pipeline import STAGES, Job, private_folder, run, search
 from sfumato.report.data import Account
 from sfumato.types import Output, Result, Shard, Task
 from tests import dataset
+from tests.command import Here
 from tests.dataset import BOX, Dataset, files_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,7 +102,7 @@ def test_nothing_that_is_published_names_the_machine(done: Dataset) -> None:
 
 
 def test_a_second_run_does_nothing_and_changes_nothing(data: Dataset) -> None:
-    run(data.job(), STAGES, Local(2))
+    run(data.job(), STAGES, Here())
     before = files_of(data.out)
     times = {key: (data.out / key).stat().st_mtime_ns for key in data.keys}
     run(data.job(), STAGES, _Refuse())
@@ -118,14 +119,14 @@ class _Refuse(Local):
 
 
 def test_files_that_come_go_and_change_between_runs(data: Dataset) -> None:
-    run(data.job(), STAGES, Local(2))
+    run(data.job(), STAGES, Here())
     gone, changed = data.without[0], data.without[1]
     (data.source / gone).unlink()
     (data.source / changed).write_bytes((data.source / data.without[2]).read_bytes())
     new = data.source / "n04" / "new.png"
     new.parent.mkdir()
     new.write_bytes((data.source / data.without[0].replace("0 ä.JPEG", "2 ä.webp")).read_bytes())
-    report = run(data.job(), STAGES, Local(2))
+    report = run(data.job(), STAGES, Here())
     assert report.verdict == "passed"
     assert not (data.out / gone).exists()
     assert sha256(data.out / changed) == sha256(data.source / changed)
@@ -134,30 +135,30 @@ def test_files_that_come_go_and_change_between_runs(data: Dataset) -> None:
 
 
 def test_pictures_that_were_lost_from_the_release_are_made_again(data: Dataset) -> None:
-    run(data.job(), STAGES, Local(2))
+    run(data.job(), STAGES, Here())
     before = files_of(data.out)
     (data.out / data.with_face[0]).unlink()
     (data.out / "manifest.parquet").unlink()
-    run(data.job(), STAGES, Local(2))
+    run(data.job(), STAGES, Here())
     assert files_of(data.out) == before
 
 
 def test_the_verbs_one_after_the_other_give_what_run_gives(data: Dataset) -> None:
-    run(data.job(), STAGES, Local(2))
+    run(data.job(), STAGES, Here())
     step = data.root / "step"
-    search(replace(data.job(step), out=None), Local(2))
-    run(data.job(step), ("obfuscate",), Local(2))
-    run(data.job(step), ("verify",), Local(2))
+    search(replace(data.job(step), out=None), Here())
+    run(data.job(step), ("obfuscate",), Here())
+    run(data.job(step), ("verify",), Here())
     assert files_of(step) == files_of(data.out)
 
 
 def test_a_release_of_another_recipe_is_not_touched(data: Dataset) -> None:
-    run(data.job(), STAGES, Local(2))
+    run(data.job(), STAGES, Here())
     before = files_of(data.out)
     with pytest.raises(UsageError, match=r"different: obfuscate\.method.*--overwrite"):
-        run(data.job(method="fill"), STAGES, Local(2))
+        run(data.job(method="fill"), STAGES, Here())
     assert files_of(data.out) == before
-    run(data.job(method="fill", overwrite=True), STAGES, Local(2))
+    run(data.job(method="fill", overwrite=True), STAGES, Here())
     fill = files_of(data.out)
     changed = {key for key in fill if fill[key] != before[key]}
     assert changed == set(data.with_face) | WRITTEN_LAST - {"faces.parquet"}
@@ -202,7 +203,7 @@ def test_other_files_are_copied_on_request_unless_they_may_hold_faces(data: Data
         (data.source / data.without[0]).read_bytes()
     )
     (data.source / "report.html").write_text("somebody else's")
-    report = run(data.job(copy_other=True), STAGES, Local(2))
+    report = run(data.job(copy_other=True), STAGES, Here())
     assert (data.out / "labels.txt").read_text() == "0 1 2"
     assert not (data.out / "n03" / "picture-without-ending").exists()
     assert [failure.code for failure in report.refused] == [Code.OTHER_MAY_HOLD_FACES]
@@ -213,7 +214,7 @@ def test_other_files_are_copied_on_request_unless_they_may_hold_faces(data: Data
 def test_a_box_that_cannot_be_right_refuses_its_picture(data: Dataset) -> None:
     with data.boxes.open("a") as file:
         file.write(f"{data.without[0]},50,50,10,10\n")
-    report = run(data.job(), STAGES, Local(2))
+    report = run(data.job(), STAGES, Here())
     assert [(f.key, f.code) for f in report.refused] == [(data.without[0], Code.BOXES_MISSING)]
     assert not (data.out / data.without[0]).exists()
 
@@ -231,7 +232,7 @@ def test_killed_at_any_moment_the_same_command_finishes_the_same_work(
 ) -> None:
     data = dataset.make(tmp_path, count=4)
     whole = data.root / "whole"
-    run(data.job(whole), STAGES, Local(2))
+    run(data.job(whole), STAGES, Here())
     chance = random.Random(kills)
     began = time.monotonic()
     assert _command(data).wait() == 0
@@ -280,7 +281,7 @@ def test_the_ledger_says_what_was_done_with_what(done: Dataset) -> None:
 
 
 def test_the_account_adds_up(done: Dataset) -> None:
-    report = run(done.job(), ("verify",), Local(2))
+    report = run(done.job(), ("verify",), Here())
     faces = len(done.with_face)
     assert report.account == Account(copied=len(done.without), obfuscated=faces)
     assert report.verdict == "passed"
