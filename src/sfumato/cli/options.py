@@ -187,7 +187,7 @@ writing = _several(
     click.option("--overwrite", is_flag=True, help="Make anew what another recipe has made."),
 )
 
-running = _several(
+workers = _several(
     click.option(
         "-j",
         "--workers",
@@ -204,6 +204,10 @@ running = _several(
         metavar="SECONDS",
         help="Give a picture up that takes longer.",
     ),
+)
+
+running = _several(
+    workers,
     click.option(
         "--resume/--no-resume", default=True, help="Go on where the last run stopped (default)."
     ),

@@ -23,22 +23,7 @@ from sfumato.settings import last_recipe, verify_step
 @options.source
 @options.release
 @options.verification
-@click.option(
-    "-j",
-    "--workers",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Processes.  [default: one for each core]",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=1),
-    default=120.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Give a picture up that takes longer.",
-)
+@options.workers
 @click.option(
     "--second-reader",
     is_flag=True,
