@@ -19,6 +19,7 @@ cdef enum:
     DC_SIZES = 11
     AC_SIZES = 10
     DC_LARGEST = 2047
+    SHORT = 10  # bits: codes up to this length are found by one look into a table
     # How far a scan can read past its end before that is checked, at the end of a block or MCU:
     # 64 coefficients of up to 31 bits, in bytes; 10 blocks of DC are less.
     PADDING = 268
@@ -30,19 +31,30 @@ def unstuffed(const uint8_t[::1] data, uint64_t[::1] words):
     Stuffed zeros and restart markers (T.81 B.1.1.5, B.2.1) are left out; the offsets count
     without them. Behind the data come zeros, enough for a block that reads past the end.
     """
-    cdef Py_ssize_t at = 0, size = 0
+    cdef Py_ssize_t at = 0, size = 0, length = data.shape[0]
     cdef uint64_t last_eight = 0
+    cdef uint32_t four
     cdef uint8_t byte
     cdef int restarts = 0
     bounds = [0]
-    while at < data.shape[0]:
+    while at < length:
+        if size & 3 == 0 and at + 4 <= length:  # four at a time where none is 0xFF
+            four = (<uint32_t>data[at] << 24 | <uint32_t>data[at + 1] << 16
+                    | <uint32_t>data[at + 2] << 8 | data[at + 3])
+            if not holds_ff(four):
+                last_eight = (last_eight << 32) | four
+                at += 4
+                size += 4
+                if size >= 8:
+                    words[(size >> 2) - 2] = last_eight
+                continue
         byte = data[at]
         at += 1
         if byte == 0xFF:
-            while at < data.shape[0] and data[at] == 0xFF:
+            while at < length and data[at] == 0xFF:
                 at += 1
-            if at == data.shape[0] or data[at] != 0:
-                if at == data.shape[0] or data[at] != 0xD0 + restarts % 8:
+            if at == length or data[at] != 0:
+                if at == length or data[at] != 0xD0 + restarts % 8:
                     raise broken("restart markers missing or out of order")
                 restarts += 1
                 bounds.append(size)
@@ -60,6 +72,11 @@ def unstuffed(const uint8_t[::1] data, uint64_t[::1] words):
         if size & 3 == 0 and size >= 8:
             words[(size >> 2) - 2] = last_eight
     return tuple(bounds)
+
+
+cdef inline bint holds_ff(uint32_t four) noexcept:
+    """Return whether one of four bytes is 0xFF: the usual test for a zero byte, complemented."""
+    return (four & (~four - <uint32_t>0x01010101) & <uint32_t>0x80808080) != 0
 
 
 def same_bits(const uint64_t[::1] a, int64_t at, const uint64_t[::1] b, int64_t other,
@@ -87,9 +104,93 @@ cdef inline int extended(uint64_t bits, int length, int size) noexcept:
     return value - (((value >> (size - 1)) - 1) & ((1 << size) - 1))
 
 
+def fill(const uint8_t[::1] table, int32_t[::1] entries):
+    """Fill the entries of a `Lookup` (see there) from a table as T.81 stores it; return its limit.
+
+    `entries` are zero, and as many as `Lookup` says.
+    """
+    cdef int length, number, size, i
+    cdef Py_ssize_t symbol = 16
+    cdef int32_t code = 0, limit = 1 << 16, entry, step, pattern  # codes are left-aligned, 16 bits
+    for length in range(1, 17):
+        step = 1 << (16 - length)
+        if length == SHORT + 1:
+            limit = code
+        for number in range(table[length - 1]):
+            size = table[symbol] & 15
+            entry = table[symbol] << 8 | (length + size)
+            if length > SHORT:
+                for i in range(step):
+                    entries[(1 << SHORT) + code + i - limit] = entry
+            elif size and length + size <= SHORT:  # the number behind the code is seen as well
+                for i in range(step >> (16 - SHORT)):
+                    pattern = code + (i << (16 - SHORT))
+                    entries[pattern >> (16 - SHORT)] = entry | extended(
+                        <uint64_t>pattern << 48, length, size) * (1 << 16)
+            else:
+                for i in range(step >> (16 - SHORT)):
+                    entries[(code >> (16 - SHORT)) + i] = entry
+            code += step
+            symbol += 1
+    return limit if code > limit else 1 << 16
+
+
 cdef struct Table:
     int32_t base  # where its entries begin
     int32_t limit  # the first pattern of 16 bits that belongs to a long code
+
+
+cdef inline int decoded(const int32_t[::1] entries, Table table, uint64_t bits) except 0:
+    """Return the entry (see `Lookup`) of the code that these bits begin with."""
+    cdef int entry = entries[table.base + <int>(bits >> (64 - SHORT))]
+    cdef int32_t pattern
+    if entry == 0:
+        pattern = <int32_t>(bits >> 48)
+        if pattern >= table.limit:
+            entry = entries[table.base + (1 << SHORT) + pattern - table.limit]
+        if entry == 0:
+            raise broken("a code that is in no Huffman table")
+    return entry
+
+
+cdef inline int64_t band(const uint64_t[::1] words, const int32_t[::1] entries, Table table,
+                         int16_t[::1] coefficients, Py_ssize_t first, int64_t at) except -1:
+    """Read coefficients 1 to 63 of a block of a sequential scan (T.81 F.2.2.2).
+
+    `first` is where the block begins in `coefficients`.
+    """
+    cdef int k = 1, entry, size, value, total, ready = 64 - <int>(at & 31)
+    cdef uint64_t bits = words[at >> 5] << (at & 31)
+    while k < 64:
+        if ready < 32:
+            bits = words[at >> 5] << (at & 31)
+            ready = 64 - <int>(at & 31)
+        entry = decoded(entries, table, bits)
+        k += (entry >> 12) & 15
+        total = entry & 255
+        at += total
+        value = entry >> 16
+        if value == 0:
+            size = (entry >> 8) & 15
+            if size == 0:
+                if entry >> 8 == 0:  # end of block
+                    return at
+                if entry >> 8 != 0xF0 or k >= 63:
+                    raise broken("a run of zeros that can't be")
+                k += 1
+                bits <<= total
+                ready -= total
+                continue
+            if size > AC_SIZES:
+                raise broken("a coefficient that can't be")
+            value = extended(bits, total - size, size)
+        if k > 63:
+            raise broken("a coefficient that can't be")
+        coefficients[first + k] = <int16_t>value
+        k += 1
+        bits <<= total
+        ready -= total
+    return at
 
 
 @cython.final
@@ -102,18 +203,20 @@ cdef class ScanReader:
     """
 
     cdef const uint64_t[::1] words
-    cdef const uint16_t[::1] entries
+    cdef const int32_t[::1] entries
     cdef const int32_t[:, ::1] tables
     cdef const int32_t[:, ::1] order
     cdef const int32_t[::1] owners
     cdef int16_t[:, ::1] coefficients
+    cdef int16_t[::1] flat  # the same, one behind the other
     cdef uint8_t[::1] busy  # per block: has coefficients other than DC (progressive scans)
     cdef int32_t[::1] last_dc  # per component
 
     def __init__(self, words, entries, tables, order, owners, coefficients, busy, last_dc):
         self.words, self.entries, self.tables = words, entries, tables
         self.order, self.owners = order, owners
-        self.coefficients, self.busy, self.last_dc = coefficients, busy, last_dc
+        self.coefficients, self.flat = coefficients, coefficients.reshape(-1)
+        self.busy, self.last_dc = busy, last_dc
 
     def sequential(self, int64_t at, int64_t end, Py_ssize_t mcu, Py_ssize_t stop,
                    int64_t[::1] positions, bint first_of_interval=True):
@@ -121,19 +224,24 @@ cdef class ScanReader:
 
         Where they are not the first of their interval, the MCU before has to be there already.
         """
-        cdef Py_ssize_t i
-        cdef int32_t block, owner
+        cdef Py_ssize_t i, blocks = self.owners.shape[0]
+        cdef const uint64_t[::1] words = self.words
+        cdef const int32_t[::1] entries = self.entries
+        cdef const int32_t[:, ::1] order = self.order
+        cdef int16_t[::1] flat = self.flat
+        cdef Py_ssize_t first
+        cdef int32_t owner
         self.last_dc[:] = 0
         if not first_of_interval:
-            for i in range(self.owners.shape[0]):
-                self.last_dc[self.owners[i]] = self.coefficients[self.order[mcu - 1, i], 0]
+            for i in range(blocks):
+                self.last_dc[self.owners[i]] = self.coefficients[order[mcu - 1, i], 0]
         while mcu < stop:
             positions[mcu] = at
-            for i in range(self.owners.shape[0]):
-                owner, block = self.owners[i], self.order[mcu, i]
+            for i in range(blocks):
+                owner, first = self.owners[i], 64 * <Py_ssize_t>order[mcu, i]
                 at = self.difference(self.table(2 * owner), owner, at)
-                self.coefficients[block, 0] = <int16_t>self.last_dc[owner]
-                at = self.band(self.table(2 * owner + 1), block, at)
+                flat[first] = <int16_t>self.last_dc[owner]
+                at = band(words, entries, self.table(2 * owner + 1), flat, first, at)
                 if at > end:
                     raise broken("the data end before the picture does")
             mcu += 1
@@ -182,8 +290,8 @@ cdef class ScanReader:
             k = first
             while k <= last:
                 bits = self.window(at)
-                entry = self.decoded(table, bits)
-                total, run, size = entry & 255, entry >> 12, (entry >> 8) & 15
+                entry = decoded(self.entries, table, bits)
+                total, run, size = entry & 255, (entry >> 12) & 15, (entry >> 8) & 15
                 at += total
                 if size == 0 and run < 15:  # this band ends here, and so it is in further blocks
                     at += run
@@ -218,8 +326,8 @@ cdef class ScanReader:
             k = first
             while k <= last and waiting == 0:
                 bits = self.window(at)
-                entry = self.decoded(table, bits)
-                run, size, value = entry >> 12, (entry >> 8) & 15, 0
+                entry = decoded(self.entries, table, bits)
+                run, size, value = (entry >> 12) & 15, (entry >> 8) & 15, 0
                 at += entry & 255
                 if size == 0 and run < 15:
                     waiting = (1 << run) + appended(bits, entry & 255, run)
@@ -274,23 +382,11 @@ cdef class ScanReader:
         result.base, result.limit = self.tables[row, 0], self.tables[row, 1]
         return result
 
-    cdef inline int decoded(self, Table table, uint64_t bits) except -1:
-        """Return the entry (see `Lookup`) of the code that these bits begin with."""
-        cdef int32_t pattern = <int32_t>(bits >> 48)
-        cdef int entry
-        if pattern < table.limit:
-            entry = self.entries[table.base + (pattern >> 6)]
-        else:
-            entry = self.entries[table.base + 1024 + pattern - table.limit]
-        if entry == 0:
-            raise broken("a code that is in no Huffman table")
-        return entry
-
     cdef inline int64_t difference(self, Table table, int32_t owner, int64_t at) except -1:
         """Read the difference to the last DC coefficient of a component (T.81 F.2.2.1)."""
         cdef uint64_t bits = self.window(at)
-        cdef int entry = self.decoded(table, bits)
-        cdef int size = entry >> 8, total = entry & 255
+        cdef int entry = decoded(self.entries, table, bits)
+        cdef int size = (entry >> 8) & 255, total = entry & 255
         cdef int32_t value
         if size > DC_SIZES:
             raise broken("a DC coefficient that can't be")
@@ -300,30 +396,3 @@ cdef class ScanReader:
                 raise broken("a DC coefficient that can't be")
             self.last_dc[owner] = value
         return at + total
-
-    cdef inline int64_t band(self, Table table, int32_t block, int64_t at) except -1:
-        """Read coefficients 1 to 63 of a block of a sequential scan (T.81 F.2.2.2)."""
-        cdef int k = 1, entry, size, total, ready = 0
-        cdef uint64_t bits = 0
-        while k < 64:
-            if ready < 32:
-                bits = self.window(at)
-                ready = 64 - (at & 31)
-            entry = self.decoded(table, bits)
-            size, total = (entry >> 8) & 15, entry & 255
-            k += entry >> 12
-            at += total
-            if size == 0:
-                if entry >> 8 == 0:  # end of block
-                    return at
-                if entry >> 8 != 0xF0 or k >= 64:
-                    raise broken("a run of zeros that can't be")
-            else:
-                if k > 63 or size > AC_SIZES:
-                    raise broken("a coefficient that can't be")
-                self.coefficients[block, k] = <int16_t>extended(
-                    bits, total - size, size)
-            k += 1
-            bits <<= total
-            ready -= total
-        return at
