@@ -184,7 +184,7 @@ def read_header(segments: Sequence[Segment], *, max_pixels: int) -> Header:
         if segment.marker == DQT:
             quantisers |= _read_quantisers(segment.payload)
         elif segment.marker == DHT:
-            huffman |= _read_huffman(segment.payload)
+            huffman |= read_huffman(segment.payload)
         elif segment.marker == DRI:
             interval = _read_interval(segment.payload)
         elif segment.marker == SOS:
@@ -260,7 +260,7 @@ def _read_quantisers(payload: bytes) -> dict[int, tuple[int, ...]]:
     return tables
 
 
-def _read_huffman(payload: bytes) -> dict[int, bytes]:
+def read_huffman(payload: bytes) -> dict[int, bytes]:
     """Read a DHT segment (T.81 B.2.4.2): class and slot byte to 16 counts and the symbols."""
     tables: dict[int, bytes] = {}
     at = 0
