@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import shutil
 import subprocess
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -369,41 +367,3 @@ def test_every_single_bit_of_an_edited_file_is_proven(monkeypatch: pytest.Monkey
         flipped[at] ^= 1 << int(rng.integers(8))
         with pytest.raises(SampleError):
             check(bytes(flipped), picture, intended, touched)
-
-
-@pytest.fixture(scope="session")
-def faces(shared_data: Path) -> dict[Path, list[Box]]:
-    root = shared_data / "imagenet"
-    found: dict[Path, list[Box]] = defaultdict(list)
-    with (root / "faces.csv").open() as stream:
-        for row in csv.DictReader(stream):
-            box = (float(row["x0"]), float(row["y0"]), float(row["x1"]), float(row["y1"]))
-            found[root / "images" / row["path"]].append(box)
-    return found
-
-
-@pytest.mark.slow
-def test_real_pictures_with_faces(faces: dict[Path, list[Box]]) -> None:
-    """Every fifth picture here; test_jpeg_matrix.py goes through all, in all formats."""
-    ratios = []
-    for path, boxes in list(faces.items())[::5]:
-        data = path.read_bytes()
-        result = edit(data, *boxes)
-        assert_only_touched_differ(data, result)
-        assert result.data.find(b"\xff\xd8\xff", 2) == -1
-        ratios.append(len(result.data) / len(data))
-    assert max(ratios) < 1.1
-    assert 0.9 < float(np.median(ratios)) < 1.03
-
-
-@pytest.mark.slow
-def test_real_pictures_without_boxes(shared_data: Path) -> None:
-    for path in sorted((shared_data / "imagenet").rglob("*.JPEG"))[::12]:
-        data = path.read_bytes()
-        assert edit(data).data == data
-        stripped = jpeg.strip(data, "all")
-        old, new = (
-            read(data, max_pixels=1 << 28),
-            read(stripped, max_pixels=1 << 28),
-        )
-        assert np.array_equal(old.coefficients, new.coefficients)

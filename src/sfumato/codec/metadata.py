@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from sfumato.codec import chunks
@@ -94,7 +95,8 @@ def _jpeg(data: bytes) -> Iterator[str]:
         yield "trailing data"
     for found in _PICTURE_START.finditer(data, 2):
         at = found.start()
-        if not any(first <= at < last for first, last in tables) and _leads_on(data, at + 2):
+        before = bisect_right(tables, at, key=lambda table: table[0]) - 1  # in order, no overlap
+        if not (before >= 0 and at < tables[before][1]) and _leads_on(data, at + 2):
             yield "second start of image"
 
 
