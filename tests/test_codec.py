@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
 
 from sfumato import codec
-from sfumato.codec import writing
+from sfumato.codec import encoding, writing
 from sfumato.errors import Code, SampleError
 from sfumato.obfuscation import Fill, Gaussian
 from sfumato.types import Box, Pixels
@@ -765,16 +765,16 @@ def test_a_result_that_is_not_what_it_should_be_is_not_returned(
 
     turned_jpeg, data = turned("JPEG", 6), STILL["jpeg"][0]
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "_orientation_exif", lambda _: exif(6, private=True))
+        patch.setattr(encoding, "kept_exif", lambda *_: exif(6, private=True))
         assert refusal(edit, turned_jpeg, [FACE], Negative()) == Code.IMAGE_ENCODE
-        patch.setattr(writing, "_orientation_exif", lambda _: b"")
+        patch.setattr(encoding, "kept_exif", lambda *_: b"")
         assert refusal(edit, turned_jpeg, [FACE], Negative()) == Code.IMAGE_ENCODE
     for spoil in (ImageOps.invert, ImageOps.mirror, ImageOps.grayscale):
         wrong = codec.Edited(encoded(spoil(picture()), "JPEG"), "reencoded")
-        monkeypatch.setitem(writing._WRITERS, "JPEG", lambda *_, wrong=wrong: wrong)
+        monkeypatch.setitem(writing.WRITERS, "JPEG", lambda *_, wrong=wrong: wrong)
         assert refusal(edit, data, [FACE], Negative()) == Code.IMAGE_ENCODE
     small = codec.Edited(encoded(picture().reduce(2), "JPEG"), "reencoded")
-    monkeypatch.setitem(writing._WRITERS, "JPEG", lambda *_: small)
+    monkeypatch.setitem(writing.WRITERS, "JPEG", lambda *_: small)
     assert refusal(edit, data, [FACE], Negative()) == Code.IMAGE_ENCODE
 
 

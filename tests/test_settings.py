@@ -221,6 +221,7 @@ def test_every_setting_reaches_the_recipe(boxes: Path) -> None:
         "expand": 0.3,
         "colour": (9, 9, 9),
         "on_unsupported": "reencode",
+        "metadata": "all",
         "verify_detectors": ("yunet",),
         "max_pixels": 5,
     }

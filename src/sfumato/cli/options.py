@@ -159,6 +159,15 @@ obfuscation = _several(
         "refuse it, or write it anew with some loss everywhere.",
     ),
     click.option(
+        "--metadata",
+        type=click.Choice(["faces", "all", "keep-safe"]),
+        default="faces",
+        show_default=True,
+        help="Whose metadata (place, previews, comments …) go. faces: those of edited files; "
+        "others keep their bytes. all: of every file, its pixels as they are, or it is refused. "
+        "keep-safe: as faces, but edited files keep date, camera and copyright.",
+    ),
+    click.option(
         "--colour",
         callback=_colour,
         metavar="#RRGGBB",
