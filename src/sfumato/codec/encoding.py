@@ -17,13 +17,19 @@ from typing import Any
 
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
-from sfumato.codec import chunks
+from sfumato.codec import chunks, vp8
+from sfumato.codec.avif import coarsest, with_colours
 from sfumato.codec.exif import inflated_profile, kept_exif, valid_profile
 from sfumato.codec.reading import Opened
+from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.types import Encoding
 
-WEBP_QUALITY = 95  # lossy WebP doesn't tell its own; near the top, so that little is lost
+# The least quality of what is encoded again, however coarse the source: near the top, so that
+# little is lost once more. Where the source is finer, the quality rises until it isn't any more.
+LOSSY_QUALITY = 95
+_AVIF_QUALITIES = (LOSSY_QUALITY, 97, 98, 100)  # 100 is index 0: without loss in YCbCr
+
 _TIFF_LOSSLESS = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
 _PNG_KEPT = {b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"cICP": 4, b"pHYs": 9}  # and their lengths
 _TIFF_TEXTS = (271, 272, 306, 33432)  # make, model, date changed, copyright
@@ -123,17 +129,61 @@ def _colour_key(image: Image.Image, picture: Image.Image, bits: int) -> Any:
 
 
 def _write_webp(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
-    lossless = any(name == b"VP8L" for name, _, _ in chunks.riff_chunks(opened.data))
-    data = _save(
-        picture,
-        "WEBP",
-        lossless=lossless,
-        exact=lossless,  # colours under full transparency too
-        quality=75 if lossless else WEBP_QUALITY,  # lossless: effort, not loss
-        icc_profile=valid_profile(opened.image.info.get("icc_profile")),
-        exif=_exif(opened, policy),
-    )
-    return Edited(data, "exact" if lossless else "reencoded")
+    settings: dict[str, Any] = {
+        "icc_profile": valid_profile(opened.image.info.get("icc_profile")),
+        "exif": _exif(opened, policy),
+    }
+    frame = _vp8_frame(opened.data)
+    settings["exact"] = True  # colours under full transparency too
+    if frame is None:  # lossless: quality is effort
+        data = _save(picture, "WEBP", lossless=True, quality=75, **settings)
+        return Edited(data, "exact")
+    finest = [min(indices) for indices in zip(*vp8.quantisers(frame), strict=True)]
+    data = b""
+    for quality in range(LOSSY_QUALITY, 101):
+        data = _save(picture, "WEBP", quality=quality, **settings)
+        written = zip(*vp8.quantisers(_vp8_frame(data) or b""), strict=True)
+        if all(max(indices) <= limit for indices, limit in zip(written, finest, strict=True)):
+            break
+    return Edited(data, "reencoded")
+
+
+def _vp8_frame(data: bytes) -> bytes | None:
+    """Return the lossy frame of a still WebP; None for a lossless one."""
+    frames = (data[a:b] for name, a, b in chunks.riff_chunks(data) if name == b"VP8 ")
+    return next(frames, None)
+
+
+def _write_avif(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
+    facts = opened.avif
+    if facts is None:
+        raise TypeError("not opened as an AVIF")
+    if facts.cropped:
+        raise SampleError(Code.IMAGE_UNSUPPORTED, "faces can't be obfuscated in cropped AVIF yet")
+    limit = 0 if facts.finest is None else facts.finest
+    profile = valid_profile(opened.image.info.get("icc_profile"))
+    data = b""
+    for quality in _AVIF_QUALITIES:
+        data = _save(
+            picture,
+            "AVIF",
+            quality=quality,
+            subsampling=facts.sampling,
+            range="full" if facts.full_range else "limited",
+            icc_profile=profile,
+            exif=_exif(opened, policy),
+            codec="aom",
+            speed=8,
+            max_threads=1,  # with more the bytes may differ
+            # One quantiser for the whole picture, so that its index tells how fine it is.
+            advanced={"tune": "ssim", "deltaq-mode": "0", "aq-mode": "0"},
+        )
+        written = coarsest(data)
+        if written is not None and written <= limit:
+            break
+    if profile is None and facts.colours is not None:
+        data = with_colours(data, facts.colours)
+    return Edited(data, "reencoded")
 
 
 def _write_bmp(opened: Opened, picture: Image.Image, _: Policy) -> Edited:
@@ -207,4 +257,5 @@ WRITERS: dict[str, Callable[[Opened, Image.Image, Policy], Edited]] = {
     "BMP": _write_bmp,
     "TIFF": _write_tiff,
     "GIF": _write_gif,
+    "AVIF": _write_avif,
 }

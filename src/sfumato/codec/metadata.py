@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sfumato.codec import chunks
+from sfumato.codec import av1, chunks, isobmff
 from sfumato.codec.signatures import HEAD, sniff
 from sfumato.errors import Code, SampleError
 
@@ -25,6 +25,13 @@ _PNG_KNOWN = frozenset(
     b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP bKGD hIST pHYs acTL fcTL".split()
 )
 _WEBP_PIXELS = frozenset((b"VP8 ", b"VP8L", b"ALPH"))
+_AVIF_BOXES = frozenset(
+    b"ftyp meta mdat hdlr pitm iloc iinf iprp iref idat".split()  # files, and what tells of items
+)
+_AVIF_PROPERTIES = frozenset(
+    b"ispe pixi av1C colr irot imir clap pasp auxC a1op a1lx lsel clli mdcv cclv amve".split()
+)
+_LONGEST_HANDLER = 64  # bytes: it may hold a name
 _TIFF_KNOWN = frozenset(
     (254, *range(256, 260), 262, 266, 273, 274, *range(277, 280), 282, 283, 284)
 )
@@ -76,6 +83,7 @@ def private_metadata(
     - "iptc", "photoshop resources", "photoshop layers", "tag NUMBER", "second picture",
       "unreferenced bytes"
     - "application extension", "plain text"
+    - "sequence", "box NAME", "item NAME", "property NAME", "message in coded data"
     - "trailing data"
 
     Raises:
@@ -329,6 +337,49 @@ def _gif_application(name: bytes) -> Iterator[str]:
         yield "application extension"
 
 
+def _avif(data: bytes, allowed: _Allowed) -> Iterator[str]:
+    avif = isobmff.parse_avif(data)
+    for part in (*avif.top, *avif.meta):
+        if part.name not in _AVIF_BOXES:
+            yield "sequence" if part.name == b"moov" else _named("box", part.name)
+        elif part.name == b"hdlr" and part.end - part.start > _LONGEST_HANDLER:
+            yield "box hdlr"
+    shown = avif.shown()
+    for item in avif.items.values():
+        if item in shown:
+            yield from _av1_extras(avif.bytes_of(item))
+        else:
+            yield from _avif_item(avif, item, allowed)
+        for part in item.properties:
+            if part.name == b"colr" and data[part.start : part.start + 4] in (b"prof", b"rICC"):
+                yield from _profile(data[part.start + 4 : part.end])
+            elif part.name not in _AVIF_PROPERTIES:
+                yield _named("property", part.name)
+    if isobmff.unreferenced(avif) > 0:
+        yield "unreferenced bytes"
+
+
+def _avif_item(avif: isobmff.Avif, item: isobmff.Item, allowed: _Allowed) -> Iterator[str]:
+    if item.kind == b"Exif":
+        block = avif.bytes_of(item)
+        yield from _exif(block[4 + int.from_bytes(block[:4], "big") :], allowed)
+    elif item.kind != b"grid":
+        names = {b"mime": "xmp", b"av01": "second picture"}
+        yield names.get(item.kind, _named("item", item.kind))
+
+
+def _av1_extras(data: bytes) -> Iterator[str]:
+    """Name what AV1 data hold besides pixels: messages to the user, padding."""
+    for kind, start, end in av1.obus(data):
+        light = end > start and data[start] in (1, 2)  # of HDR screens
+        if (kind == av1.METADATA and not light) or kind == av1.PADDING:
+            yield "message in coded data"
+
+
+def _named(what: str, name: bytes) -> str:
+    return f"{what} {name.decode().strip() if name.strip().isalnum() else '?'}"
+
+
 _WALKS: dict[str, Callable[[bytes, _Allowed], Iterator[str]]] = {
     "JPEG": _jpeg,
     "PNG": _png,
@@ -336,4 +387,5 @@ _WALKS: dict[str, Callable[[bytes, _Allowed], Iterator[str]]] = {
     "BMP": _bmp,
     "TIFF": _tiff,
     "GIF": _gif,
+    "AVIF": _avif,
 }

@@ -22,11 +22,12 @@ from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from sfumato.boxes import upright_size
 from sfumato.codec import chunks
+from sfumato.codec.avif import Facts, facts_of
 from sfumato.codec.signatures import HEAD, Stored, may_hold_pictures, sniff
 from sfumato.errors import Code, SampleError
 from sfumato.types import Pixels
 
-Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO"]
+Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "AVIF"]
 
 MAX_PIXELS: Final = 178_956_970  # where Pillow itself refuses: 2**30 / 3 bytes, half of it, twice
 
@@ -99,6 +100,7 @@ class Opened:
     image: ImageFile.ImageFile
     header: Header
     orientations: tuple[int, ...]  # one for each page of a TIFF, else one for all
+    avif: Facts | None = None
 
 
 @contextmanager
@@ -150,7 +152,7 @@ def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode every frame to upright RGB, (height, width, 3) uint8, 0..255.
 
-    Frames are the pictures of GIF, WebP and PNG animations as a viewer composes them, the
+    Frames are the pictures of GIF, WebP, PNG and AVIF animations as a viewer composes them, the
     pages of a TIFF and the pictures of an MPO; the last two may differ in size from the first.
 
     Alpha is dropped, so colours are seen as they are stored, also where a viewer shows none:
@@ -181,13 +183,16 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
         orientations, readable = _open_png(data)
     elif kind == "TIFF":
         orientations, readable = _open_tiff(data)
+    facts = facts_of(data) if kind == "AVIF" else None
+    if facts is not None:  # its decoder takes memory for what the coded data say
+        _refuse_large(facts.pixels, max_pixels)
     try:
         image = Image.open(io.BytesIO(readable), formats=[kind])
     except UnidentifiedImageError:
         if kind == "JPEG" and (bits := _jpeg_bits(data)) in (12, 16):
             raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG of {bits} bits") from None
         raise
-    if kind in ("JPEG", "WEBP"):
+    if kind in ("JPEG", "WEBP", "AVIF"):  # an AVIF's irot and imir come as EXIF from Pillow
         orientations = (chunks.exif_orientation(image.info.get("exif") or b""),)
     _refuse_large(image.width * image.height, max_pixels)
     _refuse_mode(image.mode)
@@ -202,9 +207,11 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
         orientation=orientations[0],
         frames=frames,
         mode=image.mode,
-        bits=_bits(kind, data, image),
+        bits=facts.bits if facts else _bits(kind, data, image),
     )
-    return Opened(data, image, header, orientations)
+    if facts is not None and facts.moving and frames == 1:
+        raise SampleError(Code.IMAGE_UNSUPPORTED, "AVIF with a sequence beside its picture")
+    return Opened(data, image, header, orientations, facts)
 
 
 def _kind(data: bytes) -> Stored:
