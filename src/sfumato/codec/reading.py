@@ -12,13 +12,13 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from sfumato.boxes import upright_size
 from sfumato.codec import chunks
@@ -58,6 +58,7 @@ _STRIP = 1 << 22  # pixels converted at a time: no second full copy of a large p
 _PNG_PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"))
 
 _SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SUBIFDS, _XMP, _DNG = 254, 258, 262, 330, 700, 50706
+_LOSSLESS, _HIERARCHICAL = (0xC3, 0xCB), (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF)  # frame headers
 _SENSOR = (32803, 34892)  # photometric: colour filter array, linear raw
 
 
@@ -142,7 +143,8 @@ def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
 
     Raises:
         SampleError: IMAGE_EMPTY, IMAGE_UNRECOGNISED (no picture), IMAGE_UNSUPPORTED (a picture
-            of another kind, a camera's raw file, 12-bit JPEG, float or Lab pixels),
+            of another kind, a camera's raw file, 12-bit, lossless or hierarchical JPEG, float or
+            Lab pixels),
             IMAGE_TOO_LARGE, IMAGE_DECODE (a header that can't be read).
     """
     with guarded(max_pixels):
@@ -183,15 +185,12 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
         orientations, readable = _open_png(data)
     elif kind == "TIFF":
         orientations, readable = _open_tiff(data)
+    elif kind == "JPEG":
+        _refuse_coding(data)
     facts = facts_of(data) if kind == "AVIF" else None
     if facts is not None:  # its decoder takes memory for what the coded data say
         _refuse_large(facts.pixels, max_pixels)
-    try:
-        image = Image.open(io.BytesIO(readable), formats=[kind])
-    except UnidentifiedImageError:
-        if kind == "JPEG" and (bits := _jpeg_bits(data)) in (12, 16):
-            raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG of {bits} bits") from None
-        raise
+    image = Image.open(io.BytesIO(readable), formats=[kind])
     if kind in ("JPEG", "WEBP", "AVIF"):  # an AVIF's irot and imir come as EXIF from Pillow
         orientations = (chunks.exif_orientation(image.info.get("exif") or b""),)
     _refuse_large(image.width * image.height, max_pixels)
@@ -261,11 +260,17 @@ def _bits(kind: Stored, data: bytes, image: ImageFile.ImageFile) -> int:
     return 1 if image.mode == "1" else 8
 
 
-def _jpeg_bits(data: bytes) -> int:
-    for marker, start, _ in chunks.jpeg_segments(data):
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return data[start]
-    return 8
+def _refuse_coding(data: bytes) -> None:
+    """Raise for a JPEG that no reader here can decode, by the name of its coding (T.81, B.1)."""
+    with suppress(*chunks.MALFORMED):  # Pillow shall say what is wrong with it
+        for marker, start, _ in chunks.jpeg_segments(data):
+            if marker in _LOSSLESS or marker in _HIERARCHICAL:
+                name = "lossless" if marker in _LOSSLESS else "hierarchical"
+                raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG: {name}")
+            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+                if data[start] in (12, 16):
+                    raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG of {data[start]} bits")
+                return
 
 
 def _open_png(data: bytes) -> tuple[tuple[int, ...], bytes]:
