@@ -12,7 +12,7 @@ from sfumato import codec
 from sfumato.codec import av1, isobmff
 from sfumato.codec.avif import coarsest, facts_of
 from sfumato.errors import Code, SampleError
-from tests.avif_files import avif, colours_of, resized, with_colours
+from tests.avif_files import avif, colours_of, grid, resized, with_colours
 from tests.test_codec import (
     FACE,
     HEIGHT,
@@ -71,8 +71,9 @@ def test_the_alpha_channel_counts_too() -> None:
 
 def test_blocks_with_quantisers_of_their_own_are_told() -> None:
     data = avif(picture(), quality=60, advanced={"tune": "iq"})
-    assert facts_of(data).finest is None
+    assert facts_of(data).varies
     assert coarsest(data) is None
+    assert not facts_of(avif(picture(), quality=60)).varies
 
 
 def test_a_header_that_is_cut_off_is_no_header() -> None:
@@ -151,8 +152,24 @@ def test_it_is_written_no_coarser_and_with_the_same_sampling(sampling: str, qual
     assert psnr(old, new, ~away) < 20
 
 
-def test_where_blocks_differ_the_samples_are_coded_without_loss() -> None:
+def test_where_blocks_differ_it_is_written_finer_than_they_are_likely_to_be() -> None:
     data = avif(picture(), quality=60, advanced={"tune": "iq"})
+    assert coarsest(codec.edit(data, [FACE], Negative()).data) == INDEX_OF_STEP[step(98)] == 4
+
+
+def test_where_nothing_can_be_read_the_samples_are_coded_without_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = avif(picture(), quality=60)
+    whole = av1.quantiser
+
+    def layered(coded: bytes) -> av1.Quantiser:
+        if coded in data:
+            raise ValueError("2 frames")
+        return whole(coded)
+
+    monkeypatch.setattr(av1, "quantiser", layered)
+    assert facts_of(data).finest is None
     assert coarsest(codec.edit(data, [FACE], Negative()).data) == 0
 
 
@@ -209,11 +226,43 @@ def test_hidden_bytes_are_named() -> None:
     assert codec.private_metadata(longer) == ("unreferenced bytes",)
 
 
-def test_without_metadata_it_keeps_its_bytes_and_with_them_it_is_refused() -> None:
+STRIPPED = {
+    "exif": avif(picture(), exif=exif(6, private=True)),
+    "mirrored": avif(picture(), exif=exif(5, private=True), xmp=b"<x:xmpmeta/>"),
+    "alpha": avif(picture("RGBA"), xmp=b"<x:xmpmeta/>", icc_profile=SRGB),
+    "grey": avif(picture("L"), exif=exif(1, private=True)),
+    "limited": with_colours(avif(picture(), xmp=b"<x:xmpmeta/>", range="limited"), 12, 16),
+    "hidden": avif(picture()) + b"\0\0\0\x11freeA. Person",
+}
+
+
+@pytest.mark.parametrize("name", STRIPPED)
+def test_metadata_go_and_the_coded_data_stay(name: str) -> None:
+    data = STRIPPED[name]
+    clean = codec.strip(data)
+    assert codec.private_metadata(data) != ()
+    assert codec.private_metadata(clean) == ()
+    for secret in (b"Person", b"xmpmeta"):
+        assert secret not in clean
+    before, after = isobmff.parse_avif(data), isobmff.parse_avif(clean)
+    coded = [[file.bytes_of(item) for item in file.shown()] for file in (before, after)]
+    assert coded[0] == coded[1]
+    assert facts_of(clean) == facts_of(data)
+    old, new = opened(data), opened(clean)
+    assert old.mode == new.mode
+    np.testing.assert_array_equal(np.asarray(old), np.asarray(new))
+    assert old.info.get("icc_profile") == new.info.get("icc_profile")
+    assert codec.inspect(clean) == codec.inspect(data)
+    if name == "limited":
+        assert colours_of(clean) == colours_of(data)
+
+
+def test_a_clean_file_keeps_its_bytes_and_a_sequence_is_refused() -> None:
     clean = avif(picture())
     assert codec.strip(clean) is clean
-    with pytest.raises(SampleError, match=r"IMAGE_UNSUPPORTED.*AVIF"):
-        codec.strip(avif(picture(), exif=exif(6, private=True)))
+    first, *rest = frames()
+    with pytest.raises(SampleError, match=r"IMAGE_UNSUPPORTED.*can't be removed"):
+        codec.strip(avif(first, save_all=True, append_images=rest))
 
 
 # --- guards -------------------------------------------------------------------------------------
@@ -290,3 +339,21 @@ def test_a_changed_byte_in_the_boxes_breaks_nothing_but_the_file(at: int) -> Non
             call(bytes(data))
         except SampleError:
             continue
+
+
+def test_tiles_in_a_grid_are_one_picture() -> None:
+    left, right = (Image.fromarray(scene(64 + n, 64)[:, n:]) for n in (0, 5))
+    data = grid(left, right, more=b"\0\0\0\x11freeA. Person")
+    facts = facts_of(data)
+    assert (facts.pixels, facts.sampling, facts.finest) == (128 * 64, "4:4:4", 100)
+    frame = codec.decode(data).frames[0]
+    joined = np.concatenate([np.asarray(left), np.asarray(right)], axis=1)
+    assert np.abs(frame.astype(int) - joined).mean() < 4
+    assert codec.private_metadata(data) == ("box free",)
+    clean = codec.strip(data)
+    assert codec.private_metadata(clean) == ()
+    np.testing.assert_array_equal(codec.decode(clean).frames[0], frame)
+    written = codec.edit(data, [FACE], Negative()).data
+    assert codec.inspect(written).width == 128
+    assert (coarsest(written) or 0) <= 100
+    assert refusal(codec.inspect, data, max_pixels=128 * 64 - 1) == Code.IMAGE_TOO_LARGE

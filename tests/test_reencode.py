@@ -46,8 +46,8 @@ def source(tmp_path: Path) -> Path:
 
 def run(source: Path, *words: str) -> Done:
     boxes = source.with_name("boxes.csv")
-    more = ("--boxes", boxes, "--verify-detector", WATCHER[0], "--json", *words)
-    return sfumato("run", source, source.with_name("out"), *more)
+    given = ("--boxes", boxes, "--verify-detector", WATCHER[0])
+    return sfumato("run", source, source.with_name("out"), *given, "--json", *words)
 
 
 def manifest(source: Path) -> dict[str, tuple[str, str | None, str | None]]:

@@ -18,8 +18,9 @@ class Facts:
 
     `pixels` is the most that any of its items claims, by its box or its coded data. `sampling` is
     Pillow's word; `colours` are primaries and transfer by ITU-T H.273, None where not told.
-    `finest` is the smallest quantiser index (0 to 255) of any coded item, colour and alpha; None
-    where that can't be read or where blocks have quantisers of their own.
+    `finest` is the smallest quantiser index (0 to 255) of any frame or segment, colour and alpha;
+    None where that can't be read. `varies` says that blocks have finer or coarser ones of their
+    own, which only decoding would tell.
     """
 
     pixels: int
@@ -28,6 +29,7 @@ class Facts:
     colours: tuple[int, int] | None
     full_range: bool
     finest: int | None
+    varies: bool
     cropped: bool
     moving: bool
 
@@ -49,6 +51,7 @@ def facts_of(data: bytes) -> Facts:
     sizes += [(head.width, head.height) for head in every]
     main = avif.items[avif.primary]
     nclx = _nclx(data, main)
+    quantisers = _quantisers(avif, shown)
     told = nclx[:2] if nclx else first.colours[:2]
     return Facts(
         pixels=max(width * height for width, height in sizes),
@@ -56,7 +59,8 @@ def facts_of(data: bytes) -> Facts:
         sampling=_sampling(first),
         colours=None if _NOT_TOLD in told else told,
         full_range=nclx[2] if nclx else first.full_range,
-        finest=_finest(avif, shown),
+        finest=None if quantisers is None else min(one.finest for one in quantisers),
+        varies=quantisers is not None and any(one.varies for one in quantisers),
         cropped=main.property(b"clap") is not None,
         moving=avif.moving,
     )
@@ -97,9 +101,8 @@ def _sampling(head: av1.Sequence) -> str:
     return {(1, 1): "4:2:0", (1, 0): "4:2:2"}.get(head.subsampling, "4:4:4")
 
 
-def _finest(avif: Avif, shown: tuple[Item, ...]) -> int | None:
+def _quantisers(avif: Avif, shown: tuple[Item, ...]) -> list[av1.Quantiser] | None:
     try:
-        found = [av1.quantiser(avif.bytes_of(item)) for item in shown]
+        return [av1.quantiser(avif.bytes_of(item)) for item in shown]
     except chunks.MALFORMED:  # layers, or something newer: nothing is known then
         return None
-    return None if any(one.varies for one in found) else min(one.finest for one in found)

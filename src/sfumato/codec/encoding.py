@@ -29,6 +29,7 @@ from sfumato.types import Encoding
 # little is lost once more. Where the source is finer, the quality rises until it isn't any more.
 LOSSY_QUALITY = 95
 _AVIF_QUALITIES = (LOSSY_QUALITY, 97, 98, 100)  # 100 is index 0: without loss in YCbCr
+_FINE = 4  # the index of 98, for sources whose blocks may be finer than their headers say
 
 _TIFF_LOSSLESS = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
 _PNG_KEPT = {b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"cICP": 4, b"pHYs": 9}  # and their lengths
@@ -161,6 +162,8 @@ def _write_avif(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     if facts.cropped:
         raise SampleError(Code.IMAGE_UNSUPPORTED, "faces can't be obfuscated in cropped AVIF yet")
     limit = 0 if facts.finest is None else facts.finest
+    if facts.varies:
+        limit = min(limit, _FINE)
     profile = valid_profile(opened.image.info.get("icc_profile"))
     data = b""
     for quality in _AVIF_QUALITIES:

@@ -64,8 +64,8 @@ class Avif:
         """Return the bytes of an item."""
         return b"".join(self.data[at : at + size] for at, size in item.extents)
 
-    def shown(self) -> tuple[Item, ...]:
-        """Return the coded items that make the primary picture: colour or tiles, and alpha."""
+    def parts(self) -> set[int]:
+        """Return the items that make the primary picture: itself, its tiles, and its alpha."""
         found = {self.primary}
         for _ in range(3):  # tiles of a grid, alpha of the primary item, tiles of that
             for kind, source, to in self.references:
@@ -73,7 +73,12 @@ class Avif:
                     found.add(to)
                 elif kind == b"auxl" and to in found:
                     found.add(source)
-        return tuple(self.items[i] for i in sorted(found) if self.items[i].kind == b"av01")
+        return found
+
+    def shown(self) -> tuple[Item, ...]:
+        """Return those of `parts` that hold coded pixels."""
+        items = (self.items[number] for number in sorted(self.parts()))
+        return tuple(item for item in items if item.kind == b"av01")
 
     def size(self, item: Item) -> tuple[int, int]:
         """Return width and height by the item's property `ispe`."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sfumato import jpeg
 from sfumato.codec import chunks
+from sfumato.codec.avif_rebuilding import rebuilt_avif
 from sfumato.codec.exif import inflated_profile, orientation_exif, valid_profile
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.reading import MAX_PIXELS, Opened, guarded, open_picture
@@ -48,8 +49,6 @@ def strip(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
             return data
     kind = sniff(data[:HEAD])
     try:
-        if kind not in _STRIPPERS:
-            raise _kept_in(f"no way is known to do that in {kind} files")
         clean = _STRIPPERS[kind](data)
         left = private_metadata(clean, frames=True)
     except chunks.MALFORMED as error:
@@ -200,4 +199,5 @@ _STRIPPERS: dict[str | None, Callable[[bytes], bytes]] = {
     "GIF": _strip_gif,
     "BMP": _strip_bmp,
     "TIFF": rebuilt_tiff,
+    "AVIF": rebuilt_avif,
 }
