@@ -516,6 +516,24 @@ def test_only_the_reach_of_a_face_changes(name: str) -> None:
     assert codec.private_metadata(edited.data) == ()
 
 
+@pytest.mark.parametrize("name", [name for name in STILL if name not in LOSSY])
+def test_colour_type_depth_and_profile_stay_but_where_grey_needs_8_bits(name: str) -> None:
+    """PNG's own words: colour type and depth; of the others mode, depth and number of colours."""
+    data, (kind, mode, bits) = STILL[name]
+    edited = codec.edit(data, [FACE], Negative()).data
+    header = codec.inspect(edited)
+    grey = mode == "1" or (mode == "L" and bits < 8)
+    assert header.mode == ("L" if grey else mode)
+    assert header.bits == (8 if grey else bits)
+    if kind == "PNG":
+        types = {"1": 0, "L": 0, "LA": 4, "RGB": 2, "RGBA": 6, "P": 3}
+        assert (edited[24], edited[25]) == (header.bits, types[mode])
+    if kind in ("PNG", "TIFF", "WEBP"):
+        profiled = encoded(opened(data), kind, icc_profile=SRGB, **TURNED.get(kind, {}))
+        written = codec.edit(profiled, [FACE], Negative()).data
+        assert opened(written).info["icc_profile"] == SRGB
+
+
 @pytest.mark.parametrize("name", [n for n in STILL if n not in LOSSY and STILL[n][1][1] != "P"])
 def test_lossless_formats_write_what_the_obfuscator_made(name: str) -> None:
     data = STILL[name][0]

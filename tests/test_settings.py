@@ -209,6 +209,11 @@ def test_a_setting_that_does_not_exist_is_not_passed_over() -> None:
         Settings(treshold=0.5)  # type: ignore[call-arg]
 
 
+def test_a_policy_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UsageError, match="faces, all, keep-safe"):
+        Settings(metadata="some").recipe()  # type: ignore[arg-type]
+
+
 def test_every_setting_reaches_the_recipe(boxes: Path) -> None:
     """Another value for each, and the recipe is another one."""
     base = Settings(method="fill").recipe()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from sfumato import codec, obfuscation
 from sfumato.codec.blocks import OnUnsupported
@@ -29,8 +29,10 @@ class Settings:
     `detectors` (specifications such as "yunet@640:0.5") replace the profile; `threshold` is one
     for all of them. With `boxes`, faces come from a file; `unlisted` says what a picture is that
     the file doesn't name (None: "faceless" for CSV, which lists faces; "refuse" for the others,
-    which list pictures). `verify_detectors` search the release (empty: as in detection, or the
-    default profile if boxes came from a file).
+    which list pictures). `metadata` says whose metadata go: those of edited files ("faces"), of
+    "all" files, or of edited ones but for date, camera and copyright ("keep-safe").
+    `verify_detectors` search the release (empty: as in detection, or the default profile if boxes
+    came from a file).
     """
 
     profile: str = "default"
@@ -80,6 +82,10 @@ def cover_step(
 ) -> ObfuscateStep:
     """Return the step of a recipe that covers faces; raises `UsageError` for a wrong value."""
     obfuscation.make(method, expand=expand, colour=colour)
+    if metadata not in get_args(Policy):
+        raise UsageError(
+            f"metadata must be one of {', '.join(get_args(Policy))}, not {metadata!r}."
+        )
     # The published recipe is applied as it was published: once.
     looks = 0 if method == obfuscation.ImageNet.name else ObfuscateStep().looks
     # As a float: 1 from a notebook and 1.0 from the command line are one recipe.

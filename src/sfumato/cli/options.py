@@ -155,7 +155,7 @@ obfuscation = _several(
         type=click.Choice(["refuse", "reencode"]),
         default="refuse",
         show_default=True,
-        help="A JPEG with faces that can't be edited block by block (arithmetic coding, 12 bits): "
+        help="A JPEG with faces that can't be edited block by block (arithmetic coding): "
         "refuse it, or write it anew with some loss everywhere.",
     ),
     click.option(

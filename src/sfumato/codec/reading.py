@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 
 from sfumato.boxes import upright_size
 from sfumato.codec import chunks
@@ -111,9 +111,11 @@ def guarded(max_pixels: int, code: Code = Code.IMAGE_DECODE) -> Iterator[None]:
     Pillow's limits are module globals; they are put back on the way out.
     """
     limit, lenient = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    threads = AvifImagePlugin.DEFAULT_MAX_THREADS
     # Pillow raises above twice this number; `_refuse_large` is the exact check.
     Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # there is a process for each core already
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -124,6 +126,7 @@ def guarded(max_pixels: int, code: Code = Code.IMAGE_DECODE) -> Iterator[None]:
         raise SampleError(code, _reason(error)) from error
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limit, lenient
+        AvifImagePlugin.DEFAULT_MAX_THREADS = threads
 
 
 def _reason(error: BaseException) -> str:

@@ -54,8 +54,8 @@ def edit(
       "exact". Of an MPO only the first picture is kept. What it can't edit (arithmetic coding)
       is refused, or with `on_unsupported` "reencode" written anew with the same quantisation
       tables, subsampling (4:4:4 where Pillow can't write it) and coding; "reencoded".
-    - PNG, BMP, TIFF, GIF and lossless WebP: "exact". 1-bit pictures become grey, since blur
-      needs grey. JPEG or fax coding inside a TIFF becomes deflate.
+    - PNG, BMP, TIFF, GIF and lossless WebP: "exact". 1-bit pictures, and grey ones of 2 or 4,
+      become grey of 8 bits, since blur needs it. JPEG or fax coding inside a TIFF becomes deflate.
     - Palette pictures keep the entries that untouched pixels use, with their transparency;
       free entries take the new colours, and where these are more, each obfuscated pixel gets
       the nearest.
