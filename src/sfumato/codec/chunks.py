@@ -12,7 +12,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MALFORMED = (ValueError, IndexError, KeyError, struct.error)
+# OverflowError: an offset of 64 bits that no file can have
+MALFORMED = (ValueError, IndexError, KeyError, OverflowError, struct.error)
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 STRAY = 0  # bytes between two segments that belong to none
