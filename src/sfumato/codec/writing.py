@@ -59,8 +59,9 @@ def edit(
     - Palette pictures keep the entries that untouched pixels use, with their transparency;
       free entries take the new colours, and where these are more, each obfuscated pixel gets
       the nearest.
-    - Lossy WebP and AVIF are written anew, at quality 95 or more: no quantiser of the result is
-      coarser than the finest of the source; "reencoded". AVIF keeps its sampling and colours.
+    - Lossy WebP and AVIF are written anew, at quality 95 or more: no quantiser that the headers of
+      the result tell is coarser than the finest of the source's; "reencoded". AVIF keeps its
+      sampling and colours.
 
     Of the metadata only the colour profile, the orientation, the resolution and what decoding
     needs stay; with `policy` "keep-safe" also the camera's maker and model, dates and the
