@@ -209,6 +209,11 @@ def test_a_setting_that_does_not_exist_is_not_passed_over() -> None:
         Settings(treshold=0.5)  # type: ignore[call-arg]
 
 
+def test_a_policy_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UsageError, match="faces, all, keep-safe"):
+        Settings(metadata="some").recipe()  # type: ignore[arg-type]
+
+
 def test_every_setting_reaches_the_recipe(boxes: Path) -> None:
     """Another value for each, and the recipe is another one."""
     base = Settings(method="fill").recipe()
@@ -221,6 +226,7 @@ def test_every_setting_reaches_the_recipe(boxes: Path) -> None:
         "expand": 0.3,
         "colour": (9, 9, 9),
         "on_unsupported": "reencode",
+        "metadata": "all",
         "verify_detectors": ("yunet",),
         "max_pixels": 5,
     }

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from sfumato import codec, obfuscation
 from sfumato.codec.blocks import OnUnsupported
@@ -15,6 +15,7 @@ from sfumato.detection import specifications
 from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.formats import box_files
+from sfumato.jpeg import Policy
 from sfumato.ledger import Given, Ledger
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 
@@ -28,8 +29,10 @@ class Settings:
     `detectors` (specifications such as "yunet@640:0.5") replace the profile; `threshold` is one
     for all of them. With `boxes`, faces come from a file; `unlisted` says what a picture is that
     the file doesn't name (None: "faceless" for CSV, which lists faces; "refuse" for the others,
-    which list pictures). `verify_detectors` search the release (empty: as in detection, or the
-    default profile if boxes came from a file).
+    which list pictures). `metadata` says whose metadata go: those of edited files ("faces"), of
+    "all" files, or of edited ones but for date, camera and copyright ("keep-safe").
+    `verify_detectors` search the release (empty: as in detection, or the default profile if boxes
+    came from a file).
     """
 
     profile: str = "default"
@@ -41,6 +44,7 @@ class Settings:
     expand: float = 0.25
     colour: tuple[int, int, int] | None = None
     on_unsupported: OnUnsupported = "refuse"
+    metadata: Policy = "faces"
     verify_detectors: tuple[str, ...] = ()
     max_pixels: int = codec.MAX_PIXELS
 
@@ -50,7 +54,9 @@ class Settings:
         Raises:
             UsageError: a value is out of range, or a name is unknown.
         """
-        cover = cover_step(self.method, self.expand, self.colour, self.on_unsupported)
+        cover = cover_step(
+            self.method, self.expand, self.colour, self.on_unsupported, self.metadata
+        )
         if self.max_pixels < 1:
             raise UsageError(f"--max-pixels must be at least 1, not {self.max_pixels}.")
         wanted = specifications(self.profile, detectors=self.detectors, threshold=self.threshold)
@@ -72,13 +78,18 @@ def cover_step(
     expand: float,
     colour: tuple[int, int, int] | None,
     on_unsupported: OnUnsupported = "refuse",
+    metadata: Policy = "faces",
 ) -> ObfuscateStep:
     """Return the step of a recipe that covers faces; raises `UsageError` for a wrong value."""
     obfuscation.make(method, expand=expand, colour=colour)
+    if metadata not in get_args(Policy):
+        raise UsageError(
+            f"metadata must be one of {', '.join(get_args(Policy))}, not {metadata!r}."
+        )
     # The published recipe is applied as it was published: once.
     looks = 0 if method == obfuscation.ImageNet.name else ObfuscateStep().looks
     # As a float: 1 from a notebook and 1.0 from the command line are one recipe.
-    return ObfuscateStep(method, float(expand), colour, on_unsupported, looks)
+    return ObfuscateStep(method, float(expand), colour, on_unsupported, looks, metadata)
 
 
 def verify_step(specs: Sequence[str]) -> VerifyStep:

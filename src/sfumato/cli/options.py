@@ -155,8 +155,17 @@ obfuscation = _several(
         type=click.Choice(["refuse", "reencode"]),
         default="refuse",
         show_default=True,
-        help="A JPEG with faces that can't be edited block by block (arithmetic coding, 12 bits): "
+        help="A JPEG with faces that can't be edited block by block (arithmetic coding): "
         "refuse it, or write it anew with some loss everywhere.",
+    ),
+    click.option(
+        "--metadata",
+        type=click.Choice(["faces", "all", "keep-safe"]),
+        default="faces",
+        show_default=True,
+        help="Whose metadata (place, previews, comments …) go. faces: those of edited files; "
+        "others keep their bytes. all: of every file, its pixels as they are, or it is refused. "
+        "keep-safe: as faces, but edited files keep date, camera and copyright.",
     ),
     click.option(
         "--colour",
