@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 from sfumato.errors import Code, SampleError
+from sfumato.jpeg._scan import end_of_scan
 from sfumato.jpeg.exif import orientation_of, rebuilt_exif
 
 # faces: strip edited files only. all: strip every file. keep-safe: as faces, and keep the date,
@@ -32,10 +33,6 @@ STRUCTURE: Final = SOF_CODES | {SOS, DQT, DHT, DRI}  # what a decoder needs
 JFIF, JFXX, EXIF = b"JFIF\0", b"JFXX\0", b"Exif\0\0"
 ICC, ADOBE, MPF, PHOTOSHOP = b"ICC_PROFILE\0", b"Adobe", b"MPF\0", b"Photoshop 3.0\0"
 
-# In entropy-coded data: a marker that is no restart marker (with any number of fill bytes before
-# it), or fill bytes before a stuffed zero, which no encoder may write. A match begins where a
-# stretch of 0xFF begins and never gives one back: trying each of them is quadratic.
-_SCAN_END: Final = re.compile(rb"(?<!\xff)\xff(?:\xff*+[\x01-\xcf\xd8-\xfe]|\xff++\x00)")
 # A start of image and, looked at but not consumed, the head of the segment after it.
 _PREVIEW: Final = re.compile(rb"\xff\xd8(?=\xff++[\xc0-\xc4\xdb\xdd\xe0-\xef\xfe](..))", re.DOTALL)
 
@@ -121,13 +118,10 @@ def _refuse_marker(marker: int, offset: int) -> None:
 
 def _end_of_scan(data: bytes, start: int) -> int:
     """Return where entropy-coded data end: at a marker that is no restart marker."""
-    # A view, because the scan header may end with 0xFF, and that is not to be looked back at.
-    end = _SCAN_END.search(memoryview(data)[start:])
-    if end is None:  # the end marker is missing, or cut in two
-        return len(data) - data.endswith(b"\xff")
-    if data[start + end.end() - 1] == 0:
-        raise broken(f"stray fill bytes at byte {start + end.start()}")
-    return start + end.start()
+    end = end_of_scan(data, start)
+    if end < 0:
+        raise broken(f"stray fill bytes at byte {~end}")
+    return end
 
 
 def kept(segments: Sequence[Segment], policy: Policy) -> list[Segment]:
