@@ -78,6 +78,15 @@ cdef inline void samples_of(const Coefficients* block, const float* scale, Block
     product(half, BASIS, samples)
 
 
+cdef inline const uint8_t* whole_block(const uint8_t[:, :] plane, Py_ssize_t top, Py_ssize_t left) except NULL:
+    """Return the first of 8x8 samples, all of which lie in the plane.
+
+    The bounds of the first and the last are checked, and so those of all between them.
+    """
+    cdef const uint8_t* last = &plane[top + 7, left + 7]
+    return &plane[top, left] if last != NULL else NULL
+
+
 def inverse(const Coefficients[::1] coefficients, const int32_t[:, :] numbers,
             const float[::1] steps, uint8_t[:, :] rounded):
     """Turn the blocks of these numbers (rows, columns) into samples, as a decoder shows them.
@@ -85,6 +94,8 @@ def inverse(const Coefficients[::1] coefficients, const int32_t[:, :] numbers,
     `rounded` is (height, width), at most 8 times as large.
     """
     cdef Py_ssize_t row, column, y, x, k, height = rounded.shape[0], width = rounded.shape[1]
+    cdef Py_ssize_t down = rounded.strides[0], across = rounded.strides[1]
+    cdef uint8_t* corner
     cdef Block block
     cdef float scale[64]
     for k in range(64):
@@ -95,6 +106,12 @@ def inverse(const Coefficients[::1] coefficients, const int32_t[:, :] numbers,
             for y in range(8):
                 for x in range(8):
                     block[y][x] = min(max(block[y][x] + <float>128.5, <float>0), <float>255)
+            if 8 * row + 8 <= height and 8 * column + 8 <= width:
+                corner = <uint8_t*>whole_block(rounded, 8 * row, 8 * column)
+                for y in range(8):
+                    for x in range(8):
+                        corner[y * down + x * across] = <uint8_t>block[y][x]
+                continue
             for y in range(min(8, height - 8 * row)):
                 for x in range(min(8, width - 8 * column)):
                     rounded[8 * row + y, 8 * column + x] = <uint8_t>block[y][x]
@@ -164,17 +181,30 @@ cdef inline int wanted_samples(
     """Fill `samples`, around 0, with those of a touched block: the new ones, or the exact old."""
     cdef Py_ssize_t y, x, row, column
     cdef Py_ssize_t height = before.shape[0], width = before.shape[1]
+    cdef Py_ssize_t down = after.strides[0], across = after.strides[1]
+    cdef Py_ssize_t old_down = before.strides[0], old_across = before.strides[1]
+    cdef const uint8_t* corner
+    cdef const uint8_t* old_corner
     cdef Block same, old
-    cdef int unchanged = 0
-    cdef uint8_t sample
+    cdef float unchanged = 0
+    if top + 8 <= height and left + 8 <= width:
+        corner, old_corner = whole_block(after, top, left), whole_block(before, top, left)
+        for y in range(8):
+            for x in range(8):
+                samples[y][x] = <float>corner[y * down + x * across]
+                same[y][x] = <float>old_corner[y * old_down + x * old_across]
+    else:  # the last row and column are repeated
+        for y in range(8):
+            row = min(top + y, height - 1)
+            for x in range(8):
+                column = min(left + x, width - 1)
+                samples[y][x] = <float>after[row, column]
+                same[y][x] = <float>before[row, column]
     for y in range(8):
-        row = min(top + y, height - 1)
         for x in range(8):
-            column = min(left + x, width - 1)
-            sample = after[row, column]
-            samples[y][x] = <float>sample - 128
-            same[y][x] = sample == before[row, column]
-            unchanged += sample == before[row, column]
+            same[y][x] = 1 if same[y][x] == samples[y][x] else 0
+            samples[y][x] -= 128
+            unchanged += same[y][x]
     if unchanged < FEW:
         return 0
     samples_of(block, scale, old)

@@ -19,6 +19,8 @@ cdef enum:
     DC_SIZES = 11
     AC_SIZES = 10
     DC_LARGEST = 2047
+    MOST_BLOCKS = 10  # of an MCU, and
+    MOST_COMPONENTS = 4  # of a scan (T.81 B.2.3)
     SHORT = 10  # bits: codes up to this length are found by one look into a table
     # How far a scan can read past its end before that is checked, at the end of a block or MCU:
     # 64 coefficients of up to 31 bits, in bytes; 10 blocks of DC are less.
@@ -135,6 +137,19 @@ def fill(const uint8_t[::1] table, int32_t[::1] entries):
     return limit if code > limit else 1 << 16
 
 
+def assign(const uint8_t[::1] table, uint32_t[::1] codes, uint8_t[::1] lengths):
+    """Write the code and the length of each symbol of a table (T.81 C.2) to its place."""
+    cdef int length, number
+    cdef Py_ssize_t symbol = 16
+    cdef uint32_t code = 0
+    for length in range(1, 17):
+        for number in range(table[length - 1]):
+            codes[table[symbol]], lengths[table[symbol]] = code, length
+            code += 1
+            symbol += 1
+        code <<= 1
+
+
 cdef struct Table:
     int32_t base  # where its entries begin
     int32_t limit  # the first pattern of 16 bits that belongs to a long code
@@ -151,6 +166,23 @@ cdef inline int decoded(const int32_t[::1] entries, Table table, uint64_t bits) 
         if entry == 0:
             raise broken("a code that is in no Huffman table")
     return entry
+
+
+cdef inline int64_t difference(const uint64_t[::1] words, const int32_t[::1] entries, Table table,
+                               int32_t* last_dc, int64_t at) except -1:
+    """Read the difference to the last DC coefficient of a component (T.81 F.2.2.1)."""
+    cdef uint64_t bits = words[at >> 5] << (at & 31)
+    cdef int entry = decoded(entries, table, bits)
+    cdef int size = (entry >> 8) & 255, total = entry & 255
+    cdef int32_t value
+    if size > DC_SIZES:
+        raise broken("a DC coefficient that can't be")
+    if size:
+        value = last_dc[0] + extended(bits, total - size, size)
+        if value > DC_LARGEST or value < -DC_LARGEST:
+            raise broken("a DC coefficient that can't be")
+        last_dc[0] = value
+    return at + total
 
 
 cdef inline int64_t band(const uint64_t[::1] words, const int32_t[::1] entries, Table table,
@@ -224,24 +256,32 @@ cdef class ScanReader:
 
         Where they are not the first of their interval, the MCU before has to be there already.
         """
-        cdef Py_ssize_t i, blocks = self.owners.shape[0]
+        cdef Py_ssize_t i, blocks = self.owners.shape[0], first
         cdef const uint64_t[::1] words = self.words
         cdef const int32_t[::1] entries = self.entries
         cdef const int32_t[:, ::1] order = self.order
         cdef int16_t[::1] flat = self.flat
-        cdef Py_ssize_t first
+        cdef int32_t owners[MOST_BLOCKS]
+        cdef int32_t last_dc[MOST_COMPONENTS]
+        cdef Table dc_tables[MOST_COMPONENTS]
+        cdef Table ac_tables[MOST_COMPONENTS]
         cdef int32_t owner
-        self.last_dc[:] = 0
-        if not first_of_interval:
-            for i in range(blocks):
-                self.last_dc[self.owners[i]] = self.coefficients[order[mcu - 1, i], 0]
+        if blocks > MOST_BLOCKS:
+            raise broken("more than 10 blocks in an MCU")
+        for i in range(MOST_COMPONENTS):
+            last_dc[i] = 0
+        for i in range(blocks):
+            owner = owners[i] = self.owners[i]
+            dc_tables[owner], ac_tables[owner] = self.table(2 * owner), self.table(2 * owner + 1)
+            if not first_of_interval:
+                last_dc[owner] = self.coefficients[order[mcu - 1, i], 0]
         while mcu < stop:
             positions[mcu] = at
             for i in range(blocks):
-                owner, first = self.owners[i], 64 * <Py_ssize_t>order[mcu, i]
-                at = self.difference(self.table(2 * owner), owner, at)
-                flat[first] = <int16_t>self.last_dc[owner]
-                at = band(words, entries, self.table(2 * owner + 1), flat, first, at)
+                owner, first = owners[i], 64 * <Py_ssize_t>order[mcu, i]
+                at = difference(words, entries, dc_tables[owner], &last_dc[owner], at)
+                flat[first] = <int16_t>last_dc[owner]
+                at = band(words, entries, ac_tables[owner], flat, first, at)
                 if at > end:
                     raise broken("the data end before the picture does")
             mcu += 1
@@ -255,7 +295,8 @@ cdef class ScanReader:
         while mcu < stop:
             for i in range(self.owners.shape[0]):
                 owner = self.owners[i]
-                at = self.difference(self.table(2 * owner), owner, at)
+                at = difference(
+                    self.words, self.entries, self.table(2 * owner), &self.last_dc[owner], at)
                 value = self.last_dc[owner] * (1 << low)
                 if value > DC_LARGEST or value < -DC_LARGEST - 1:
                     raise broken("a DC coefficient that can't be")
@@ -381,18 +422,3 @@ cdef class ScanReader:
         cdef Table result
         result.base, result.limit = self.tables[row, 0], self.tables[row, 1]
         return result
-
-    cdef inline int64_t difference(self, Table table, int32_t owner, int64_t at) except -1:
-        """Read the difference to the last DC coefficient of a component (T.81 F.2.2.1)."""
-        cdef uint64_t bits = self.window(at)
-        cdef int entry = decoded(self.entries, table, bits)
-        cdef int size = (entry >> 8) & 255, total = entry & 255
-        cdef int32_t value
-        if size > DC_SIZES:
-            raise broken("a DC coefficient that can't be")
-        if size:
-            value = self.last_dc[owner] + extended(bits, total - size, size)
-            if value > DC_LARGEST or value < -DC_LARGEST:
-                raise broken("a DC coefficient that can't be")
-            self.last_dc[owner] = value
-        return at + total

@@ -108,13 +108,21 @@ class Frame:
         rows, columns = self.mcus
         return rows * columns * sum(c.h * c.v for c in self.components)
 
+    @cached_property
+    def _all_numbers(self) -> tuple[Numbers, ...]:
+        rows, columns = self.mcus
+        numbers, first = [], 0
+        for component in self.components:
+            shape = (rows * component.v, columns * component.h)
+            stop = first + shape[0] * shape[1]
+            numbers.append(np.arange(first, stop, dtype=np.int32).reshape(shape))
+            numbers[-1].flags.writeable = False  # shared
+            first = stop
+        return tuple(numbers)
+
     def numbers(self, index: int) -> Numbers:
         """Return the block numbers of a component, padding included: (rows, columns)."""
-        rows, columns = self.mcus
-        component = self.components[index]
-        first = rows * columns * sum(c.h * c.v for c in self.components[:index])
-        shape = (rows * component.v, columns * component.h)
-        return np.arange(first, first + shape[0] * shape[1], dtype=np.int32).reshape(shape)
+        return self._all_numbers[index]
 
     def order(self, indices: Sequence[int]) -> Numbers:
         """Return the block numbers in the order of a scan of these components: (MCUs, blocks).

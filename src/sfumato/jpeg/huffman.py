@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.jpeg._decode import fill
+from sfumato.jpeg._decode import assign, fill
 from sfumato.jpeg.markers import broken
 
 SHORT_BITS: Final = 10  # codes up to this length are found by one look into a table
@@ -45,22 +45,6 @@ class Codes:
     lengths: NDArray[np.uint8]  # (256,)
 
 
-def _lengths(table: bytes) -> NDArray[np.int64]:
-    return np.repeat(np.arange(1, 17), np.frombuffer(table[:16], dtype=np.uint8))
-
-
-def _left_aligned(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return each code with zeros behind it up to 16 bits (T.81 C.2: count, and shift to length).
-
-    Left-aligned, the canonical rule is a running sum: each code takes 2^(16 - length) of the
-    65,536 patterns of 16 bits, and the next one begins behind it.
-    """
-    ends = np.cumsum(np.int64(1) << (16 - lengths))
-    if ends.size and ends[-1] > 1 << 16:
-        raise broken("Huffman table with more codes than bits allow")
-    return np.concatenate([np.zeros(1, dtype=np.int64), ends])
-
-
 @lru_cache(maxsize=256)
 def lookup(table: bytes) -> Lookup:
     """Return the table for reading.
@@ -68,24 +52,27 @@ def lookup(table: bytes) -> Lookup:
     Raises:
         SampleError: `IMAGE_DECODE` for codes that contradict each other.
     """
+    _check(table)
     taken = [number << (16 - length) for length, number in enumerate(table[:16], start=1)]
-    if sum(taken) > 1 << 16:
-        raise broken("Huffman table with more codes than bits allow")
     long_codes = sum(taken[SHORT_BITS:])
     size = (1 << SHORT_BITS) + ((1 << 16) - sum(taken[:SHORT_BITS]) if long_codes else 0)
     entries = np.zeros(size, dtype=np.int32)
     return Lookup(entries, fill(table, entries))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def codes(table: bytes) -> Codes:
-    """Return the table for writing."""
-    lengths = _lengths(table)
-    values = _left_aligned(lengths)[: len(lengths)] >> (16 - lengths)
-    symbols = np.frombuffer(table[16:], dtype=np.uint8)
+    """Return the table for writing; raises as `lookup`."""
+    _check(table)
     by_symbol, sizes = np.zeros(256, dtype=np.uint32), np.zeros(256, dtype=np.uint8)
-    by_symbol[symbols], sizes[symbols] = values, lengths
+    assign(table, by_symbol, sizes)
     return Codes(by_symbol, sizes)
+
+
+def _check(table: bytes) -> None:
+    """Refuse a table whose codes take more than the 65,536 patterns of 16 bits."""
+    if sum(number << (16 - length) for length, number in enumerate(table[:16], start=1)) > 1 << 16:
+        raise broken("Huffman table with more codes than bits allow")
 
 
 def extended(table: bytes, symbols: Sequence[int]) -> bytes | None:

@@ -103,7 +103,7 @@ def _check_bits(source: Picture, header: Header, intended: Coefficients, touched
     if len(bounds) - 1 != len(source.begins):
         raise _failed("scans or restart markers changed")
     step = scan.interval or len(order)
-    runs = list(runs_to_code(touched[order], scan.interval))
+    runs = runs_to_code(touched, order, scan.interval)
     # What is decoded, in a small array of its own: each run, behind the MCU before it, which its
     # first differences refer to.
     wanted = [range(first - (first % step > 0), stop) for first, stop in runs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -38,17 +38,35 @@ def spliced(picture: Picture, coefficients: Coefficients, touched: Flags) -> lis
     if len(scans) > 1 or frame.process == "progressive":
         return None
     scan, order = scans[0], picture.order
-    runs = list(runs_to_code(touched[order], scan.interval))
+    runs = runs_to_code(touched, order, scan.interval)
     tokens, ends = _tokens_of_runs(frame, scan, order, coefficients, runs)
-    added, full = _missing_codes(scan, tokens)
+    added, full = _added_codes(scan, tokens)
     if full:
         if not _respelled(frame, scan, coefficients, touched, full):
             return None
         tokens, ends = _tokens_of_runs(frame, scan, order, coefficients, runs)
-        added, full = _missing_codes(scan, tokens)
+        added, full = _added_codes(scan, tokens)
         if full:  # an MCU behind a touched one
             return None
     table_codes, lengths = _codes_of(*_with_added(scan, added))
+    bits = _spliced_bits(picture, runs, (tokens, ends), table_codes, lengths)
+    data = _stuffed(bits.payload(), [0, *bits.bounds])
+    segments = [replace(s, scan=data) if s.marker == SOS else s for s in picture.segments]
+    return _with_tables(segments, added) if added else segments
+
+
+def _spliced_bits(
+    picture: Picture,
+    runs: Sequence[Run],
+    coded: tuple[Tokens, Sequence[int]],
+    table_codes: NDArray[np.uint32],
+    lengths: NDArray[np.uint8],
+) -> BitWriter:
+    """Put the tokens of the runs between the picture's own bits.
+
+    `coded` are all tokens, and where those of each run end.
+    """
+    scan, order, (tokens, ends) = picture.header.scans[0], picture.order, coded
     # A token has at most 31 bits.
     most = len(scan.data) // 4 + len(tokens) + len(picture.ends) + 1
     writer = BitWriter(np.empty(most, dtype=np.uint32))
@@ -65,18 +83,20 @@ def spliced(picture: Picture, coefficients: Coefficients, touched: Flags) -> lis
             at = end if stop in (behind, len(order)) else picture.positions[stop]
         writer.copy(picture.words, at, end)
         writer.align()
-    data = _stuffed(writer.payload(), [0, *writer.bounds])
-    segments = [replace(s, scan=data) if s.marker == SOS else s for s in picture.segments]
-    return _with_tables(segments, added) if added else segments
+    return writer
 
 
-def _missing_codes(scan: Scan, tokens: Tokens) -> tuple[dict[int, bytes], set[int]]:
+def _added_codes(scan: Scan, tokens: Tokens) -> tuple[dict[int, bytes], set[int]]:
     """Look for tables that lack codes for these tokens, by their class and slot (T.81 B.2.4.2).
 
     Return those tables with the codes added, and the names of those that have no room for them.
     """
     counts = np.zeros(IDS, dtype=np.int64)
     count(tokens, counts)
+    _, lengths = _codes_of(scan.dc_tables, scan.ac_tables)
+    needed = np.logical_and(counts > 0, lengths == 0)
+    if not needed.any():
+        return {}, set()
     tables: dict[int, bytes] = {}
     missing: dict[int, set[int]] = {}
     for index in range(len(scan.components)):
@@ -85,7 +105,7 @@ def _missing_codes(scan: Scan, tokens: Tokens) -> tuple[dict[int, bytes], set[in
             (0x10, scan.ac_slots[index], scan.ac_tables[index]),
         ):
             row = 256 * (2 * index + (kind > 0))
-            symbols = np.flatnonzero((counts[row : row + 256] > 0) & (codes(table).lengths == 0))
+            symbols = np.flatnonzero(needed[row : row + 256])
             if symbols.size:
                 tables[kind | slot] = table
                 missing.setdefault(kind | slot, set()).update(symbols.tolist())
@@ -139,21 +159,28 @@ def _with_tables(segments: Sequence[Segment], tables: Mapping[int, bytes]) -> li
     return result
 
 
-def runs_to_code(touched: Flags, interval: int) -> Iterator[Run]:
-    """Yield the MCUs to code anew: touched ones and one behind, cut at restart markers.
+def runs_to_code(touched: Flags, order: Numbers, interval: int) -> list[Run]:
+    """Return the MCUs to code anew: those with a touched block and one behind, cut at restarts.
 
-    `touched` is (MCUs, blocks of an MCU).
+    `order` is (MCUs, blocks of an MCU), as in `ScanReader`.
     """
-    touched = np.logical_or.reduce(touched, axis=1)
-    wanted = touched.copy()
-    wanted[1:] |= touched[:-1]
+    wanted = touched[order[:, 0]]
+    for column in range(1, order.shape[1]):
+        wanted |= touched[order[:, column]]
+    behind = wanted[:-1].copy()
     if interval:  # the first MCU of an interval refers to none before
-        wanted[::interval] = touched[::interval]
-    edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
-    for first, stop in edges.reshape(-1, 2).tolist():
+        behind[interval - 1 :: interval] = False
+    wanted[1:] |= behind
+    edges = (np.flatnonzero(wanted[1:] != wanted[:-1]) + 1).tolist()
+    if wanted[0]:
+        edges.insert(0, 0)
+    if wanted[-1]:
+        edges.append(len(wanted))
+    runs: list[Run] = []
+    for first, stop in zip(edges[::2], edges[1::2], strict=True):
         cuts = range(first - first % interval + interval, stop, interval) if interval else ()
-        bounds = [first, *cuts, stop]
-        yield from pairwise(bounds)
+        runs += pairwise([first, *cuts, stop])
+    return runs
 
 
 def _tokens_of_runs(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -39,6 +40,7 @@ class Face:
     reach: Box
 
 
+@lru_cache(maxsize=1024)  # asked for at every step, and for each plane of a JPEG
 def face_of(box: Box, expand: float, feather: float) -> Face:
     """Work out the geometry of a face on the grid of sub-pixels, always outwards."""
     box = floats(box)
