@@ -38,6 +38,7 @@ TOP_OPEN, LEFT_OPEN, BOTTOM_OPEN, RIGHT_OPEN = TOP, LEFT, BOTTOM, RIGHT
 cdef float BORDER = 12
 cdef float WHOLE_BORDER = 48
 cdef float FINE = 6  # weighted squares: a quarter of a grey level along a whole border
+cdef float TWO = 2  # a bare 2 would make doubles of the terms
 cdef float LITTLE = 1  # weighted squares: not worth another turn
 cdef int MOST_TURNS = 24
 cdef int FEW = 8  # unchanged samples of a block, fewer than a row: chance, not its edge
@@ -131,7 +132,7 @@ def forward(const uint8_t[:, :] before, const uint8_t[:, :] after, const int32_t
     """
     cdef Py_ssize_t row, column, y, x, k
     cdef Py_ssize_t rows = numbers.shape[0], columns = numbers.shape[1]
-    cdef int32_t number
+    cdef Coefficients* target
     cdef int sides
     cdef Block block, half, scale, step, limit, whole
     cdef float old_steps[64]
@@ -148,9 +149,8 @@ def forward(const uint8_t[:, :] before, const uint8_t[:, :] after, const int32_t
         for column in range(columns):
             if not touched[row, column]:
                 continue
-            number = numbers[row, column]
-            wanted_samples(before, after, 8 * row, 8 * column,
-                           &coefficients[number], old_steps, block)
+            target = &coefficients[numbers[row, column]]
+            wanted_samples(before, after, 8 * row, 8 * column, target, old_steps, block)
             product(BASIS, block, half)
             product(half, TURNED, block)
             for y in range(8):
@@ -171,7 +171,7 @@ def forward(const uint8_t[:, :] before, const uint8_t[:, :] after, const int32_t
             if sides:
                 mend(block, whole, step, limit, sides)
             for k in range(64):
-                coefficients[number].at[k] = <int16_t>whole[ROWS[k]][COLUMNS[k]]
+                target.at[k] = <int16_t>whole[ROWS[k]][COLUMNS[k]]
 
 
 cdef inline int wanted_samples(
@@ -185,26 +185,26 @@ cdef inline int wanted_samples(
     cdef Py_ssize_t old_down = before.strides[0], old_across = before.strides[1]
     cdef const uint8_t* corner
     cdef const uint8_t* old_corner
-    cdef Block same, old
-    cdef float unchanged = 0
+    cdef uint8_t same[8][8]
+    cdef uint8_t sample
+    cdef Block old
+    cdef int unchanged = 0
     if top + 8 <= height and left + 8 <= width:
         corner, old_corner = whole_block(after, top, left), whole_block(before, top, left)
         for y in range(8):
             for x in range(8):
-                samples[y][x] = <float>corner[y * down + x * across]
-                same[y][x] = <float>old_corner[y * old_down + x * old_across]
+                sample = corner[y * down + x * across]
+                same[y][x] = sample == old_corner[y * old_down + x * old_across]
+                unchanged += same[y][x]
+                samples[y][x] = <float>(<int>sample - 128)
     else:  # the last row and column are repeated
         for y in range(8):
             row = min(top + y, height - 1)
             for x in range(8):
                 column = min(left + x, width - 1)
-                samples[y][x] = <float>after[row, column]
-                same[y][x] = <float>before[row, column]
-    for y in range(8):
-        for x in range(8):
-            same[y][x] = 1 if same[y][x] == samples[y][x] else 0
-            samples[y][x] -= 128
-            unchanged += same[y][x]
+                same[y][x] = after[row, column] == before[row, column]
+                unchanged += same[y][x]
+                samples[y][x] = <float>(<int>after[row, column] - 128)
     if unchanged < FEW:
         return 0
     samples_of(block, scale, old)
@@ -212,7 +212,8 @@ cdef inline int wanted_samples(
         for x in range(8):
             # Not beyond what rounds to the sample: a clipped overshoot stays out.
             old[y][x] = min(max(old[y][x], samples[y][x] - <float>0.5), samples[y][x] + <float>0.5)
-            samples[y][x] = old[y][x] if same[y][x] > 0 else samples[y][x]
+            if same[y][x]:
+                samples[y][x] = old[y][x]
     return 0
 
 
@@ -311,11 +312,11 @@ cdef inline void weigh(const float* errors, const float* whole, const float* ste
         upper, lower = move * TURNED[0][v], move * TURNED[7][v]
         on_left, on_right = move * TURNED[0][u], move * TURNED[7][u]
         gains[u] = -(
-            move * (2 * errors[u] + move)
-            + row_weights[0][u] * upper * (2 * rows[0][u] + upper)
-            + row_weights[1][u] * lower * (2 * rows[1][u] + lower)
-            + left_weight * on_left * (2 * left + on_left)
-            + right_weight * on_right * (2 * right + on_right)
+            move * (TWO * errors[u] + move)
+            + row_weights[0][u] * upper * (TWO * rows[0][u] + upper)
+            + row_weights[1][u] * lower * (TWO * rows[1][u] + lower)
+            + left_weight * on_left * (TWO * left + on_left)
+            + right_weight * on_right * (TWO * right + on_right)
         )
         moves[u] = move
         if (whole[u] if move > 0 else -whole[u]) >= limit[u]:
