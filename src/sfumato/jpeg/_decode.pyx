@@ -21,7 +21,7 @@ cdef enum:
     DC_LARGEST = 2047
     MOST_BLOCKS = 10  # of an MCU, and
     MOST_COMPONENTS = 4  # of a scan (T.81 B.2.3)
-    SHORT = 10  # bits: codes up to this length are found by one look into a table
+    SHORT = 11  # bits: codes up to this length are found by one look into a table
     # How far a scan can read past its end before that is checked, at the end of a block or MCU:
     # 64 coefficients of up to 31 bits, in bytes; 10 blocks of DC are less.
     PADDING = 268
@@ -157,7 +157,7 @@ cdef struct Table:
 
 cdef inline int decoded(const int32_t[::1] entries, Table table, uint64_t bits) except 0:
     """Return the entry (see `Lookup`) of the code that these bits begin with."""
-    cdef int entry = entries[table.base + <int>(bits >> (64 - SHORT))]
+    cdef int entry = entries[<size_t>table.base + (bits >> (64 - SHORT))]
     cdef int32_t pattern
     if entry == 0:
         pattern = <int32_t>(bits >> 48)
@@ -171,7 +171,7 @@ cdef inline int decoded(const int32_t[::1] entries, Table table, uint64_t bits) 
 cdef inline int64_t difference(const uint64_t[::1] words, const int32_t[::1] entries, Table table,
                                int32_t* last_dc, int64_t at) except -1:
     """Read the difference to the last DC coefficient of a component (T.81 F.2.2.1)."""
-    cdef uint64_t bits = words[at >> 5] << (at & 31)
+    cdef uint64_t bits = words[<size_t>at >> 5] << (at & 31)
     cdef int entry = decoded(entries, table, bits)
     cdef int size = (entry >> 8) & 255, total = entry & 255
     cdef int32_t value
@@ -186,16 +186,16 @@ cdef inline int64_t difference(const uint64_t[::1] words, const int32_t[::1] ent
 
 
 cdef inline int64_t band(const uint64_t[::1] words, const int32_t[::1] entries, Table table,
-                         int16_t[::1] coefficients, Py_ssize_t first, int64_t at) except -1:
+                         int16_t[::1] coefficients, size_t first, int64_t at) except -1:
     """Read coefficients 1 to 63 of a block of a sequential scan (T.81 F.2.2.2).
 
     `first` is where the block begins in `coefficients`.
     """
     cdef int k = 1, entry, size, value, total, ready = 64 - <int>(at & 31)
-    cdef uint64_t bits = words[at >> 5] << (at & 31)
+    cdef uint64_t bits = words[<size_t>at >> 5] << (at & 31)
     while k < 64:
         if ready < 32:
-            bits = words[at >> 5] << (at & 31)
+            bits = words[<size_t>at >> 5] << (at & 31)
             ready = 64 - <int>(at & 31)
         entry = decoded(entries, table, bits)
         k += (entry >> 12) & 15
@@ -218,7 +218,7 @@ cdef inline int64_t band(const uint64_t[::1] words, const int32_t[::1] entries, 
             value = extended(bits, total - size, size)
         if k > 63:
             raise broken("a coefficient that can't be")
-        coefficients[first + k] = <int16_t>value
+        coefficients[first + <size_t>k] = <int16_t>value
         k += 1
         bits <<= total
         ready -= total
@@ -256,7 +256,8 @@ cdef class ScanReader:
 
         Where they are not the first of their interval, the MCU before has to be there already.
         """
-        cdef Py_ssize_t i, blocks = self.owners.shape[0], first
+        cdef Py_ssize_t i, blocks = self.owners.shape[0]
+        cdef size_t first
         cdef const uint64_t[::1] words = self.words
         cdef const int32_t[::1] entries = self.entries
         cdef const int32_t[:, ::1] order = self.order
@@ -278,7 +279,7 @@ cdef class ScanReader:
         while mcu < stop:
             positions[mcu] = at
             for i in range(blocks):
-                owner, first = owners[i], 64 * <Py_ssize_t>order[mcu, i]
+                owner, first = owners[i], 64 * <size_t>order[mcu, i]
                 at = difference(words, entries, dc_tables[owner], &last_dc[owner], at)
                 flat[first] = <int16_t>last_dc[owner]
                 at = band(words, entries, ac_tables[owner], flat, first, at)

@@ -7,6 +7,7 @@ first and turned into bits later, because the best Huffman tables follow from co
 """
 
 cimport cython
+from libc.string cimport memcpy
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 import numpy as np
@@ -26,6 +27,16 @@ RAW, RESTART, IDS = RAW_ID, RESTART_ID, 2050
 
 cdef extern from *:
     int leading_zeros "__builtin_clz"(unsigned int value) noexcept nogil
+
+
+cdef inline uint32_t big_endian(uint32_t word) noexcept:
+    """Return a word whose first byte in memory is its highest."""
+    cdef uint8_t bytes_of[4]
+    cdef uint32_t result
+    bytes_of[0], bytes_of[1] = <uint8_t>(word >> 24), <uint8_t>(word >> 16)
+    bytes_of[2], bytes_of[3] = <uint8_t>(word >> 8), <uint8_t>word
+    memcpy(&result, bytes_of, 4)
+    return result
 
 
 cdef inline int size_of(int value) noexcept:
@@ -346,7 +357,7 @@ cdef class BitWriter:
         self.held_bits += size
         if self.held_bits >= 32:
             self.held_bits -= 32
-            self.out[self.used] = <uint32_t>(self.held >> self.held_bits)
+            self.out[self.used] = big_endian(<uint32_t>(self.held >> self.held_bits))
             self.used += 1
         return 0
 
@@ -371,7 +382,7 @@ cdef class BitWriter:
             held_bits += lengths[name] + size
             if held_bits >= 32:
                 held_bits -= 32
-                out[used] = <uint32_t>(held >> held_bits)
+                out[used] = big_endian(<uint32_t>(held >> held_bits))
                 used += 1
         self.used, self.held, self.held_bits = used, held, held_bits
 
@@ -396,4 +407,4 @@ cdef class BitWriter:
         cdef Py_ssize_t size = 4 * self.used + self.held_bits // 8
         if self.held_bits:
             self.push(0, 32 - self.held_bits)
-        return np.asarray(self.out[:self.used]).astype(">u4").tobytes()[:size]
+        return np.asarray(self.out[:self.used]).view(np.uint8)[:size].tobytes()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sfumato.jpeg._decode import assign, fill
 from sfumato.jpeg.markers import broken
 
-SHORT_BITS: Final = 10  # codes up to this length are found by one look into a table
+SHORT_BITS: Final = 11  # codes up to this length are found by one look into a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Lookup:
 
     `entries` hold ``value << 16 | symbol << 8 | bits``, 0 where no code begins like that; the
     bits are those of the code and of the number behind it, whose size is the lower half of the
-    symbol. The first 1024 are looked up by the next 10 bits; where these show the number as
-    well, it is the `value`, and 0 otherwise. Codes of 11 to 16 bits all begin at or above
+    symbol. The first 2048 are looked up by the next 11 bits; where these show the number as
+    well, it is the `value`, and 0 otherwise. Codes of 12 to 16 bits all begin at or above
     `limit` (canonical codes grow with their length) and are found at
-    ``1024 + next 16 bits - limit``.
+    ``2048 + next 16 bits - limit``.
     """
 
     entries: NDArray[np.int32]
