@@ -21,7 +21,7 @@ from sfumato import demo_pictures
 from sfumato.detectors import registry
 from sfumato.evaluation import comparison, intervals
 from sfumato.evaluation.matching import SIZES, Truth, judge, match, size_of
-from sfumato.evaluation.precision import average_precision
+from sfumato.evaluation.precision import average_precision, estimated_precision
 from sfumato.evaluation.reliability import calibration_error, is_face, reliability
 from sfumato.types import Box, Face
 
@@ -182,6 +182,18 @@ def test_average_precision_on_labelled_crowds_is_that_of_pycocotools(shared_data
         found = average_precision(pictures, iou=iou)
         assert 0.3 < found < 1
         assert found == pytest.approx(coco_average_precision(pictures, iou), abs=1e-9)
+
+
+def test_the_interval_of_a_precision_surrounds_it_and_narrows_with_more_pictures() -> None:
+    widths = []
+    for count in (10, 160):
+        rng = np.random.default_rng(1)
+        pictures = [random_picture(rng) for _ in range(count)]
+        found = estimated_precision(pictures, rng, rounds=200)
+        assert found.value == average_precision(pictures)
+        assert found.low < found.value < found.high
+        widths.append(found.high - found.low)
+    assert widths[1] < widths[0] / 2
 
 
 def test_without_a_label_there_is_no_precision_to_speak_of() -> None:

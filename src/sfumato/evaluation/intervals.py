@@ -46,10 +46,22 @@ def ratio(
     same; then the open end is the exact one (Clopper-Pearson) with the pictures that count as
     trials. Set `share` to False for ratios that aren't shares, such as boxes a picture.
     """
+    parts, wholes = (sums[0] for sums in resampled([part, whole], rng, rounds))
+    return from_draws(part, whole, parts, wholes, share=share)
+
+
+def from_draws(
+    part: Numbers,
+    whole: Numbers,
+    parts: NDArray[np.float64],
+    wholes: NDArray[np.float64],
+    *,
+    share: bool = True,
+) -> Estimate:
+    """Return what `ratio` does from sums that `resampled` has drawn."""
     total = float(whole.sum())
     if not total:
         return Estimate(0, 0, float("nan"), float("nan"), float("nan"))
-    parts, wholes = (sums[0] for sums in resampled([part, whole], rng, rounds))
     filled = wholes > 0
     tails = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
     low, high = np.percentile(parts[filled] / wholes[filled], tails)
