@@ -113,6 +113,16 @@ def test_the_cheapest_setting_that_covers_enough_is_chosen() -> None:
     assert choose(table, 0.75, np.array([False, False, True, False])) == Setting(3, 0)
 
 
+def test_false_boxes_and_needless_pixels_both_have_their_price() -> None:
+    """As it is: 1 box and 0.1 of the pixels. Three ways to cover the second face as well."""
+    faces, covered = np.array([2]), np.array([[1, 1, 1], [2, 2, 2], [2, 2, 2]])[..., None]
+    boxes_, pixels = np.array([[1], [2], [9]]), np.array([[0.1] * 3, [0.3, 0.2, 0.5], [0.1] * 3])
+    pixels = pixels[..., None]
+    table = Table((0.0, -1.0, -2.0), (0.25, 0.3, 0.5), faces, covered, boxes_, pixels, pixels)
+    assert choose(table, 1.0) == Setting(1, 1)  # 2 + 2 against 2 + 3, 2 + 5 and 9 + 1
+    assert choose(table, 0.5) == Setting(0, 0)
+
+
 def test_where_nothing_covers_enough_the_most_is_taken() -> None:
     table = table_of([[1, 0, 0], [1, 1, 0], [1, 1, 0]], [[1, 1, 1], [5, 5, 5], [4, 4, 4]])
     assert choose(table, 0.99) == Setting(2, 0)

@@ -27,12 +27,14 @@ from sfumato.detection import SAME_FACE_IOU
 from sfumato.errors import UsageError
 from sfumato.evaluation.intervals import Estimate, ratio, trials_needed
 from sfumato.evaluation.matching import Truth, area_share, shares, touches_nothing
+from sfumato.recipe import ObfuscateStep
 from sfumato.types import Face
 
 SHIFTS: Final = tuple(round(-3 + 0.2 * i, 1) for i in range(26))  # log-odds, -3 to 2
 GROWTHS: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 FOLDS: Final = 10
 CUTS: Final = 3  # ways to cut the pictures into folds
+_USUAL_GROWTH: Final = ObfuscateStep().expand
 _AIMS: Final = 8  # steps from the wanted recall up to all faces
 
 
@@ -78,6 +80,14 @@ class Searched:
     found: tuple[tuple[Face, ...], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Places in a table's `shifts` and `growths`."""
+
+    shift: int
+    growth: int
+
+
 @dataclass(frozen=True)
 class Table:
     """What every setting covers and costs on every picture.
@@ -99,6 +109,26 @@ class Table:
     def pictures(self) -> int:
         """How many pictures were judged."""
         return len(self.faces)
+
+    @cached_property
+    def usual(self) -> Setting:
+        """The thresholds as they are, and the growth of a run, or what is nearest to them."""
+        shift = np.abs(self.shifts).argmin()
+        return Setting(int(shift), int(np.abs(np.subtract(self.growths, _USUAL_GROWTH)).argmin()))
+
+    def price(self, picked: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return what each setting costs on these pictures: false boxes and needless pixels.
+
+        Each is measured by what the usual setting costs on all pictures, so that the price of
+        that one is about 2. Pixels alone would rather have ten false boxes than a margin, and
+        boxes alone the widest margin.
+        """
+        at, count = self.usual, int(picked.sum())
+        box = max(float(self.false_boxes[at.shift].mean()), 0.01) * count
+        pixel = max(float(self.needless[at.shift, at.growth].mean()), 1e-4) * count
+        boxes = self.false_boxes[:, picked].sum(axis=-1)[:, None] / box
+        price: NDArray[np.float64] = boxes + self.needless[..., picked].sum(axis=-1) / pixel
+        return price
 
 
 def tabulate(
@@ -151,35 +181,30 @@ def _judge(
 ) -> list[NDArray[np.float64]]:
     """Return covered faces, false boxes, false pixels and needless pixels by shift and growth."""
     known: dict[tuple[Face, ...], NDArray[np.float64]] = {}
+    in_faces = area_share(picture.truth, picture.truth.faces)
     rows = []
     for at in thresholds:
         kept = tuple(kept_at(picture, at))
         if kept not in known:
-            known[kept] = np.array([_count(picture.truth, kept, share, g) for g in growths])
+            false = touches_nothing(picture.truth, kept).tolist()
+            counts = [_count(picture.truth, kept, false, share, growth) for growth in growths]
+            known[kept] = np.array(counts) - [0, 0, 0, in_faces]
         rows.append(known[kept])
     return list(np.moveaxis(np.stack(rows), -1, 0))
 
 
 def _count(
-    truth: Truth, kept: Sequence[Face], share: float, growth: float
+    truth: Truth, kept: Sequence[Face], false: Sequence[bool], share: float, growth: float
 ) -> tuple[float, float, float, float]:
+    """Return covered faces, false boxes, their pixels, and pixels in any box or face."""
     grown = [boxes.grow(face.box, growth) for face in kept]
-    false = touches_nothing(truth, kept)
     wrong = [box for box, is_false in zip(grown, false, strict=True) if is_false]
     return (
         sum(part >= share for part in shares(truth.faces, grown)),
-        float(false.sum()),
-        area_share(truth, wrong),
-        area_share(truth, [*grown, *truth.faces]) - area_share(truth, truth.faces),
+        sum(false),
+        area_share(truth, wrong) if wrong else 0.0,
+        area_share(truth, [*grown, *truth.faces]),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """Places in a table's `shifts` and `growths`."""
-
-    shift: int
-    growth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,15 +270,14 @@ def promise(table: Table, wanted: float, rng: np.random.Generator) -> Promise:
 
 
 def choose(table: Table, aim: float, among: NDArray[np.bool_] | None = None) -> Setting:
-    """Return the setting that covers this share of the faces and the fewest needless pixels.
+    """Return the setting of the lowest price that covers this share of the faces.
 
     Where none covers as much, those that cover most count. `among` picks pictures.
     """
     picked = np.ones(table.pictures, dtype=bool) if among is None else among
     covered = table.covered[..., picked].sum(axis=-1)
     least = min(aim * int(table.faces[picked].sum()) - 1e-9, int(covered.max()))
-    price = table.needless[..., picked].sum(axis=-1)
-    price = np.where(covered >= least, price, np.inf)
+    price = np.where(covered >= least, table.price(picked), np.inf)
     shift, growth = np.unravel_index(int(price.argmin()), price.shape)
     return Setting(int(shift), int(growth))
 

@@ -174,12 +174,10 @@ def as_json(
 
 
 def _before(table: Table, specs: tuple[str, ...], rng: np.random.Generator) -> JSON:
-    """Return what the profile does as it is, grown as a run would, or nearest to that."""
-    usual = Settings.__dataclass_fields__["expand"].default
-    growth = int(np.abs(np.array(table.growths) - usual).argmin())
-    shift = table.shifts.index(0.0)
-    found = _at(table, shift, growth, rng)
-    return {"detectors": list(specs), "expand": table.growths[growth], **found}
+    """Return what the detectors do as they are."""
+    at = table.usual
+    found = _at(table, at.shift, at.growth, rng)
+    return {"detectors": list(specs), "expand": table.growths[at.growth], **found}
 
 
 def _at(table: Table, shift: int, growth: int, rng: np.random.Generator) -> JSON:
