@@ -141,6 +141,7 @@ def population(rng: np.random.Generator, pictures: int) -> Table:
     return table_of(covered.tolist(), noise.tolist(), faces.tolist())
 
 
+@pytest.mark.slow
 def test_the_promise_is_kept_on_new_pictures() -> None:
     """What is promised is on average what pictures from the same source give, and is wanted."""
     rng = np.random.default_rng(0)

@@ -414,6 +414,7 @@ def test_the_benchmark_counts_right(tmp_path: Path) -> None:
     assert estimates["false pixels"]["value"] == pytest.approx(expected, rel=0.35)
 
 
+@pytest.mark.slow
 def test_the_benchmark_draws_the_whole_curve(tmp_path: Path) -> None:
     images = tmp_path / "groups" / "images"
     images.mkdir(parents=True)

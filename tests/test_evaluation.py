@@ -281,6 +281,7 @@ def test_faces_that_are_missed_together_widen_the_interval() -> None:
     assert crowds.high - crowds.low == pytest.approx(alone.high - alone.low)
 
 
+@pytest.mark.slow
 def test_an_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(3)
     held = 0
@@ -339,6 +340,7 @@ def fisher(inside: Flags, missed: Flags) -> float:
     return float(stats.fisher_exact(table).pvalue)
 
 
+@pytest.mark.slow
 def test_faces_of_one_picture_arent_taken_for_many_observations() -> None:
     """Where nothing differs, 5 of 100 tests say that something does; Fisher's say far more."""
     rng = np.random.default_rng(4)

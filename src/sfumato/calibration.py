@@ -123,7 +123,7 @@ class Table:
         that one is about 2. Pixels alone would rather have ten false boxes than a margin, and
         boxes alone the widest margin.
         """
-        at, count = self.usual, int(picked.sum())
+        at, count = self.usual, max(int(picked.sum()), 1)
         box = max(float(self.false_boxes[at.shift].mean()), 0.01) * count
         pixel = max(float(self.needless[at.shift, at.growth].mean()), 1e-4) * count
         boxes = self.false_boxes[:, picked].sum(axis=-1)[:, None] / box

@@ -42,6 +42,12 @@ _NAMED = 10
     help="The labelled faces of pictures below SRC (COCO, Princeton JSON or CSV).",
 )
 @click.option(
+    "--ignore",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Boxes of regions where a found box is neither right nor wrong: art, unclear faces.",
+)
+@click.option(
     "--unlisted",
     type=click.Choice(["skip", "faceless"]),
     default="skip",

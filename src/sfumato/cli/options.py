@@ -172,12 +172,6 @@ obfuscation = _several(
 
 labels = _several(
     click.option(
-        "--ignore",
-        type=_PATH,
-        metavar="FILE",
-        help="Boxes of regions where a found box is neither right nor wrong: art, unclear faces.",
-    ),
-    click.option(
         "--share",
         type=click.FloatRange(0, 1, min_open=True),
         default=0.9,
