@@ -181,7 +181,9 @@ def print_table(title: str, columns: Mapping[str, tuple[Estimates, float]]) -> N
             cells = [show(e[row], percent=row != FALSE) for e, _ in columns.values()]
         print(f"{row:<30}" + "".join(f"{cell:<30}" for cell in cells))
     speeds = [f"{speed:.1f}" for _, speed in columns.values()]
-    print(f"{'pictures a CPU-second':<30}" + "".join(f"{speed:<30}" for speed in speeds))
+    print(
+        f"{'pictures a CPU-second':<30}" + "".join(f"{speed:<30}" for speed in speeds), flush=True
+    )
 
 
 def print_curves(curves: Mapping[str, Curve]) -> None:

@@ -17,10 +17,11 @@ LEFT: Final = 230.0
 RIGHT: Final = 560.0
 ROW: Final = 22
 HEAD: Final = 52
-GAP: Final = 14
+GAP: Final = 22
 _LONGEST: Final = 34  # characters of a name
 # Half of the widest interval is drawn from here on: rates of 0 to 3 % need no axis to 100.
 _AXES: Final = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+_RED: Final = "Red: differs from the rest, by the corrected test and by the interval."
 _STYLE: Final = """
 svg { font: 12px system-ui, sans-serif; background: #fff; color: #1c1c1c }
 text { fill: currentColor }
@@ -44,14 +45,14 @@ def chart(groups: Sequence[Group], overall: float) -> str:
     """
     top = next(end for end in _AXES if end >= min(1.0, max(group.high for group in groups)))
     rows: list[str] = []
-    y = float(HEAD)
+    y = float(HEAD - GAP / 2)
     for column, members in groupby(groups, key=lambda group: group.column):
         y += GAP
         rows.append(_text(8, y + 4, _short(column), "column"))
         for group in members:
             y += ROW
             rows.append(_row(group, y, top))
-    bottom = y + GAP
+    bottom = y + ROW / 2
     spoken = "; ".join(f"{g.column} {g.value}: {g.missed} of {g.faces} missed" for g in groups)
     axis = [
         f'<path class="grid" d="M{_x(mark, top):.1f} {HEAD}V{bottom:.1f}"/>'
@@ -71,7 +72,7 @@ def chart(groups: Sequence[Group], overall: float) -> str:
         *axis,
         f'<path class="rest" d="M{_x(overall, top):.1f} {HEAD}V{bottom:.1f}"/>',
         *rows,
-        _text(8, bottom + 34, f"Dashed: all faces together, {overall:.1%}", "faint"),
+        _text(8, bottom + 34, f"Dashed: all faces together, {overall:.1%}. {_RED}", "faint"),
         "</svg>\n",
     ]
     return "".join(parts)
