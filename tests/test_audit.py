@@ -203,10 +203,22 @@ def test_faces_that_share_pictures_have_a_bootstrap_and_no_sure_difference() -> 
     )
     dark = groups["light", "dark"]
     assert (dark.missed, dark.faces, dark.interval) == (12, 20, "bootstrap")
-    assert dark.low < 0.1
+    assert (dark.low, dark.high) == intervals.wilson(0.6 * 9, 9)  # nine pictures: few
     # Shuffled, that one picture lands in the same place once in 49 times.
     assert dark.corrected == pytest.approx(1 / 49, abs=0.005)
     assert not dark.differs
+
+
+def test_where_groups_are_many_the_small_ones_are_put_together() -> None:
+    classes = ["large"] * 20 + ["other"] * 15 + [f"n{i:02}" for i in range(30)]
+    groups = compared({"class": classes}, [True, False] * 32 + [True], list(range(65)))
+    assert {value: group.faces for (_, value), group in groups.items()} == {
+        "30 smaller groups": 30,
+        "large": 20,
+        "other": 15,
+    }
+    assert groups["class", "30 smaller groups"].p is None
+    assert groups["class", "large"].p is not None
 
 
 def test_every_test_counts_and_small_groups_make_none() -> None:

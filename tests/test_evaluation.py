@@ -302,6 +302,18 @@ def test_the_same_seed_gives_the_same_interval_and_another_another() -> None:
     assert (one.low, one.high) != (three.low, three.high)
 
 
+def test_one_picture_of_many_faces_is_one_observation() -> None:
+    """Resampled, it would always say the same: an interval of no width."""
+    part, whole = np.array([7, 0, 0]), np.array([15, 0, 0])
+    estimate = intervals.ratio(part, whole, np.random.default_rng(0))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
+        (7 / 15, *intervals.wilson(7 / 15, 1))
+    )
+    assert estimate.high - estimate.low > 0.7
+    many = intervals.ratio(np.tile([7, 1], 5), np.full(10, 15), np.random.default_rng(0))
+    assert many.high - many.low < 0.3
+
+
 def test_all_or_nothing_still_has_a_width_and_nothing_at_all_no_value() -> None:
     rng = np.random.default_rng(0)
     ones = np.ones(20, dtype=np.int64)

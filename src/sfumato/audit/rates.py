@@ -14,6 +14,8 @@ from sfumato.evaluation.comparison import holm, permutation
 from sfumato.evaluation.intervals import ratio, resampled, wilson
 
 LEVEL: Final = 0.05
+_SMALLER: Final = " smaller groups"
+_MOST_GROUPS: Final = 12
 NOT_KNOWN: Final = "not known"
 
 
@@ -73,7 +75,8 @@ def compare(
     """Return the groups of all columns; `missed` and `pictures` (numbers) follow the faces.
 
     Groups are in the order of their names, faces of unknown value last. Groups of fewer than
-    `min_faces` are counted and not tested.
+    `min_faces` are counted and not tested; in a column of more than twelve groups they are put
+    together.
     """
     groups: list[Group] = []
     for column in columns:
@@ -90,6 +93,7 @@ def _column(
     seed: int,
     min_faces: int,
 ) -> list[Group]:
+    values = _pooled(values, min_faces)
     known = values != NOT_KNOWN
     names = [
         *sorted(set(values[known].tolist()), key=_order),
@@ -100,10 +104,23 @@ def _column(
         inside = values == value
         group = _counted(name, value, missed[inside], pictures[inside], seed)
         rest = known & ~inside
-        if value != NOT_KNOWN and min(inside.sum(), rest.sum()) >= min_faces:
+        if (
+            not (value == NOT_KNOWN or value.endswith(_SMALLER))
+            and min(inside.sum(), rest.sum()) >= min_faces
+        ):
             group = _tested(group, inside[known], missed[known], pictures[known], seed)
         groups.append(group)
     return groups
+
+
+def _pooled(values: NDArray[np.object_], min_faces: int) -> NDArray[np.object_]:
+    """Return the values with small groups put together, where there are many groups."""
+    counts = Counter(value for value in values.tolist() if value != NOT_KNOWN)
+    small = {value for value, count in counts.items() if count < min_faces}
+    if len(counts) <= _MOST_GROUPS or len(small) < 2:
+        return values
+    name = f"{len(small)}{_SMALLER}"
+    return np.array([name if value in small else value for value in values], dtype=object)
 
 
 def _order(value: str) -> tuple[int, float, str]:

@@ -272,7 +272,10 @@ def as_text(plain: JSON, groups: list[Group]) -> str:
             lines += ["", f"{column[:27]:<28}{head}"]
         lines.append(_line(group))
     boot = any(group.interval == "bootstrap" for group in groups)
-    kind = "bootstrap over pictures; Wilson's where no two faces share one" if boot else "Wilson's"
+    kind = "Wilson's"
+    if boot:
+        kind += " where no two faces share a picture, else a bootstrap over pictures (of fewer than "
+        kind += "ten: Wilson's, each picture a trial)"
     lines += ["", f"Intervals: {kind}. {_STAR}", SAYS_NOT]
     return "\n".join(lines)
 

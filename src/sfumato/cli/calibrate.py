@@ -67,7 +67,7 @@ _NAMED = 10
     "--expand",
     type=click.FloatRange(0, 1),
     metavar="FRACTION",
-    help="Grow boxes by just this share.  [default: what costs least]",
+    help="Grow boxes by just this share.  [default: what costs least, from 0.25 to 0.5]",
 )
 @options.labels
 @options.searching

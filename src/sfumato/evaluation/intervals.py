@@ -18,6 +18,7 @@ Numbers: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
 
 LEVEL: Final = 0.95
 ROUNDS: Final = 2000
+FEWEST: Final = 10  # pictures from which on drawing them anew says something
 _CHUNK: Final = 4_000_000  # indices drawn at a time: 32 MB
 
 
@@ -44,7 +45,9 @@ def ratio(
 
     Pictures are drawn with replacement `rounds` times. Where a share is 0 or 1, every draw is the
     same; then the open end is the exact one (Clopper-Pearson) with the pictures that count as
-    trials. Set `share` to False for ratios that aren't shares, such as boxes a picture.
+    trials. Of fewer than ten such pictures, drawing says too little (of one: nothing); then the
+    interval of a share is Wilson's, each picture a trial. Set `share` to False for ratios that
+    aren't shares, such as boxes a picture.
     """
     parts, wholes = (sums[0] for sums in resampled([part, whole], rng, rounds))
     return from_draws(part, whole, parts, wholes, share=share)
@@ -66,9 +69,12 @@ def from_draws(
     tails = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
     low, high = np.percentile(parts[filled] / wholes[filled], tails)
     value = float(part.sum() / total)
+    pictures = int(np.count_nonzero(whole))
     if share and value in {0.0, 1.0}:
-        bound = least(int(np.count_nonzero(whole)))
+        bound = least(pictures)
         low, high = (bound, 1.0) if value else (0.0, 1 - bound)
+    elif share and pictures < FEWEST:
+        low, high = wilson(value * pictures, pictures)
     return Estimate(float(part.sum()), total, value, float(low), float(high))
 
 
@@ -91,8 +97,11 @@ def resampled(
     return [np.concatenate(found, axis=-1) for found in sums]
 
 
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """Return Wilson's 95 % score interval of a share of independent trials; (0, 1) without one."""
+def wilson(hits: float, trials: int) -> tuple[float, float]:
+    """Return Wilson's 95 % score interval of a share of independent trials; (0, 1) without one.
+
+    `hits` may be broken: a share of the trials.
+    """
     if not trials:
         return 0.0, 1.0
     z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
