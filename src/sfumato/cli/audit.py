@@ -274,8 +274,8 @@ def as_text(plain: JSON, groups: list[Group]) -> str:
     boot = any(group.interval == "bootstrap" for group in groups)
     kind = "Wilson's"
     if boot:
-        kind += " where no two faces share a picture, else a bootstrap over pictures (of fewer than "
-        kind += "ten: Wilson's, each picture a trial)"
+        kind += " where no two faces share a picture, else a bootstrap over pictures (of fewer "
+        kind += "than ten: Wilson's, each picture a trial)"
     lines += ["", f"Intervals: {kind}. {_STAR}", SAYS_NOT]
     return "\n".join(lines)
 
