@@ -355,6 +355,28 @@ def test_what_a_release_has_covered_counts(sample: Path, tmp_path: Path) -> None
     assert misses(plain) == {"class day": (6, 6), "class night": (3, 6)}
 
 
+def test_labels_of_another_size_and_pictures_that_arent_there_are_left_out(
+    sample: Path, tmp_path: Path
+) -> None:
+    names = [("day/06.png", 160), ("day/07.png", 320), ("day/99.png", 160)]
+    box = {"category_id": 1, "bbox": [40, 40, 60, 60]}
+    coco = {
+        "images": [
+            {"id": i, "file_name": name, "width": side, "height": side}
+            for i, (name, side) in enumerate(names)
+        ],
+        "annotations": [{"id": i, "image_id": i, **box} for i in range(3)],
+        "categories": [{"id": 1, "name": "face"}],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(coco))
+    by = ("--boxes", tmp_path / "labels.json", "--by", "class")
+    done = sfumato("audit", "detection", sample / "src", *by, *SMALL)
+    assert done.code == 0, done.err
+    assert "left out: day/07.png: labelled, but not searched, or of another size" in done.err
+    assert "left out: day/99.png: labelled, but not in SRC" in done.err
+    assert "1 labelled faces in 1 pictures" in done.out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

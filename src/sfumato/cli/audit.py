@@ -38,7 +38,7 @@ from sfumato.formats.groups_csv import read as read_groups
 from sfumato.formats.imagefolder import ImageFolder
 from sfumato.pipeline import private_folder
 from sfumato.settings import Settings, last_recipe
-from sfumato.survey import Labels, Survey, look, read_labels
+from sfumato.survey import Labels, Survey, fits_labels, look, read_labels
 from sfumato.types import JSON, Box, Face
 
 _NAMED = 10
@@ -180,7 +180,11 @@ def _found(
         step = recipe.obfuscate
         if step.method == obfuscation.ImageNet.name:
             raise UsageError("The growth of --method imagenet isn't known here: leave OUT away.")
-        known = {record.key: record.faces for record in detections(path)}
+        known = {
+            record.key: record.faces
+            for record in detections(path)
+            if fits_labels(labels, record.key, record)
+        }
         return known, step.expand if out is not None else values["expand"]
     recipe = Settings(profile=values["profile"], detectors=values["detectors"]).recipe()
     survey = Survey(source, recipe.detect.detectors)
@@ -189,6 +193,7 @@ def _found(
     joined = {
         key: tuple(geometry.union([one.faces for one in each], SAME_FACE_IOU))
         for key, each in surveyed.found.items()
+        if fits_labels(labels, key, each[0])
     }
     return joined, values["expand"]
 
@@ -207,10 +212,14 @@ def _missed(
 
 
 def _say_left_out(labels: Labels, found: Mapping[str, tuple[Face, ...]]) -> None:
-    lost = [f"{key}: labelled, but not searched" for key in labels.faces if key not in found]
+    lost = [
+        f"{key}: labelled, but not searched, or of another size"
+        for key in labels.faces
+        if key not in found
+    ]
     lost += [f"{name}: labelled, but not in SRC" for name in labels.unused]
-    for words in lost[:_NAMED]:
-        print(f"left out: {words}", file=sys.stderr)
+    for one in lost[:_NAMED]:
+        print(f"left out: {one}", file=sys.stderr)
     if len(lost) > _NAMED:
         print(f"left out: {len(lost) - _NAMED} more", file=sys.stderr)
 
