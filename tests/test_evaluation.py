@@ -251,6 +251,15 @@ def test_wilson_is_that_of_scipy(hits: int, trials: int) -> None:
     assert intervals.wilson(hits, trials) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
+def test_the_interval_of_a_difference_is_that_of_newcombes_paper() -> None:
+    """56 of 70 against 48 of 80: 0.0524 to 0.3339 (Statistics in Medicine 17, 1998, table II)."""
+    one, other = (
+        intervals.Estimate(hits, trials, hits / trials, *intervals.wilson(hits, trials))
+        for hits, trials in ((56, 70), (48, 80))
+    )
+    assert intervals.difference(one, other) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
 @pytest.mark.parametrize("trials", [1, 12, 300])
 def test_the_end_where_all_are_hits_is_the_exact_one_of_scipy(trials: int) -> None:
     theirs = stats.binomtest(trials, trials).proportion_ci(method="exact")

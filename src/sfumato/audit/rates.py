@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.evaluation.comparison import holm, permutation
-from sfumato.evaluation.intervals import ratio, resampled, wilson
+from sfumato.evaluation.intervals import FEWEST, difference, ratio, resampled, wilson
 
 LEVEL: Final = 0.05
 _SMALLER: Final = " smaller groups"
@@ -26,7 +26,8 @@ class Group:
     `low` and `high` are the 95 % interval of `rate` = missed / faces; `interval` says how it was
     made. `difference` is the rate minus that of all other faces whose value is known, with its
     own interval. `p` is that of the permutation test, `corrected` by Holm over all tests; None
-    where there is nothing to compare, or too few faces.
+    where there is nothing to compare, or too few faces. `fewest_pictures` are those of the
+    smaller side of the comparison.
     """
 
     column: str
@@ -43,15 +44,18 @@ class Group:
     difference_high: float | None = None
     p: float | None = None
     corrected: float | None = None
+    fewest_pictures: int = 0
 
     @property
     def differs(self) -> bool:
         """Whether chance is a poor explanation: by the corrected test, and by the interval.
 
         The test alone can be moved by one picture of many faces; drawing pictures anew leaves
-        that picture out often enough to show it.
+        that picture out often enough to show it. Of a handful of pictures neither is believed.
         """
         if self.corrected is None or self.difference_low is None or self.difference_high is None:
+            return False
+        if self.fewest_pictures < FEWEST:
             return False
         return self.corrected < LEVEL and not self.difference_low <= 0 <= self.difference_high
 
@@ -160,17 +164,32 @@ def _tested(
     sides = [inside & missed, inside, ~inside & missed, ~inside]
     counts = np.array([np.bincount(number, side) for side in sides])
     rng = np.random.default_rng(seed)
+    low, high = _gap(counts, rng)
+    return replace(
+        group,
+        difference=float(missed[inside].mean() - missed[~inside].mean()),
+        difference_low=low,
+        difference_high=high,
+        p=permutation(inside, missed, pictures, rng),
+        fewest_pictures=int(min(np.count_nonzero(counts[1]), np.count_nonzero(counts[3]))),
+    )
+
+
+def _gap(counts: NDArray[np.int64], rng: np.random.Generator) -> tuple[float, float]:
+    """Return the interval of a difference; rows: missed and faces of the group, and of the rest.
+
+    Pictures are drawn anew, where that says something: not from a handful of them, and not where
+    one side is all or nothing. There it follows from the intervals of the two shares.
+    """
+    sides = ratio(counts[0], counts[1], rng), ratio(counts[2], counts[3], rng)
+    pictures = min(np.count_nonzero(counts[1]), np.count_nonzero(counts[3]))
+    if pictures < FEWEST or any(side.value in {0.0, 1.0} for side in sides):
+        return difference(*sides)
     here, faces, there, others = resampled([counts], rng)[0]
     drawn = (faces > 0) & (others > 0)
     gaps = here[drawn] / faces[drawn] - there[drawn] / others[drawn]
     low, high = np.percentile(gaps, [2.5, 97.5])
-    return replace(
-        group,
-        difference=float(missed[inside].mean() - missed[~inside].mean()),
-        difference_low=float(low),
-        difference_high=float(high),
-        p=permutation(inside, missed, pictures, rng),
-    )
+    return float(low), float(high)
 
 
 def _corrected(groups: Sequence[Group]) -> list[Group]:

@@ -46,7 +46,8 @@ def ratio(
     Pictures are drawn with replacement `rounds` times. Where a share is 0 or 1, every draw is the
     same; then the open end is the exact one (Clopper-Pearson) with the pictures that count as
     trials. Of fewer than ten such pictures, drawing says too little (of one: nothing); then the
-    interval of a share is Wilson's, each picture a trial. Set `share` to False for ratios that
+    interval of a share is Wilson's, each picture a trial (Kish's number of them, which is smaller
+    where one picture holds most of the faces). Set `share` to False for ratios that
     aren't shares, such as boxes a picture.
     """
     parts, wholes = (sums[0] for sums in resampled([part, whole], rng, rounds))
@@ -74,7 +75,8 @@ def from_draws(
         bound = least(pictures)
         low, high = (bound, 1.0) if value else (0.0, 1 - bound)
     elif share and pictures < FEWEST:
-        low, high = wilson(value * pictures, pictures)
+        trials = total**2 / float(np.square(np.asarray(whole, dtype=np.float64)).sum())
+        low, high = wilson(value * trials, trials)
     return Estimate(float(part.sum()), total, value, float(low), float(high))
 
 
@@ -97,10 +99,10 @@ def resampled(
     return [np.concatenate(found, axis=-1) for found in sums]
 
 
-def wilson(hits: float, trials: int) -> tuple[float, float]:
+def wilson(hits: float, trials: float) -> tuple[float, float]:
     """Return Wilson's 95 % score interval of a share of independent trials; (0, 1) without one.
 
-    `hits` may be broken: a share of the trials.
+    Both may be broken numbers.
     """
     if not trials:
         return 0.0, 1.0
@@ -111,6 +113,18 @@ def wilson(hits: float, trials: int) -> tuple[float, float]:
     low = 0.0 if hits == 0 else middle - half
     high = 1.0 if hits == trials else middle + half
     return low, high
+
+
+def difference(one: Estimate, other: Estimate) -> tuple[float, float]:
+    """Return an interval of one share minus another from the intervals of both.
+
+    Newcombe's hybrid score method (1998, method 10), for any two intervals (Zou and Donner 2008).
+    It takes the shares for independent; where pictures add to both it is too wide.
+    """
+    gap = one.value - other.value
+    below = sqrt((one.value - one.low) ** 2 + (other.high - other.value) ** 2)
+    above = sqrt((one.high - one.value) ** 2 + (other.value - other.low) ** 2)
+    return gap - below, gap + above
 
 
 def least(trials: int) -> float:
