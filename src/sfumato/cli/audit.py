@@ -42,7 +42,10 @@ from sfumato.survey import Labels, Survey, fits_labels, look, read_labels
 from sfumato.types import JSON, Box, Face
 
 _NAMED = 10
-_STAR = "* differs from the rest: the corrected p is below 0.05, and the interval leaves out 0."
+_STAR = (
+    "* differs from the rest: the corrected p is below 0.05, the interval leaves out 0, and both "
+    "sides lie in at least ten pictures."
+)
 SAYS_NOT = (
     "What these numbers don't say: groups are as somebody perceived or labelled them, not what "
     "people are. Skin, light, size, pose and picture quality go together here; a difference isn't "

@@ -163,20 +163,25 @@ def as_json(
         },
         "on_these_pictures": _at(table, at.shift, at.growth, rng),
         "before": _before(table, specs, rng),
-        "curve": [
-            {
-                "shift": shift,
-                "detectors": [shifted(spec, shift) for spec in specs],
-                "expand": growth,
-                "recall": float(table.covered[i, j].sum() / table.faces.sum()),
-                "false_boxes": float(table.false_boxes[i].mean()),
-                "false_pixels": float(table.false_pixels[i, j].mean()),
-                "needless_pixels": float(table.needless[i, j].mean()),
-            }
-            for i, shift in enumerate(table.shifts)
-            for j, growth in enumerate(table.growths)
-        ],
+        "curve": _curve(table, specs),
     }
+
+
+def _curve(table: Table, specs: tuple[str, ...]) -> list[JSON]:
+    """Return every setting with what it covers and costs on these pictures."""
+    return [
+        {
+            "shift": shift,
+            "detectors": [shifted(spec, shift) for spec in specs],
+            "expand": growth,
+            "recall": float(table.covered[i, j].sum() / table.faces.sum()),
+            "false_boxes": float(table.false_boxes[i].mean()),
+            "false_pixels": float(table.false_pixels[i, j].mean()),
+            "needless_pixels": float(table.needless[i, j].mean()),
+        }
+        for i, shift in enumerate(table.shifts)
+        for j, growth in enumerate(table.growths)
+    ]
 
 
 def _before(table: Table, specs: tuple[str, ...], rng: np.random.Generator) -> JSON:
