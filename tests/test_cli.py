@@ -68,8 +68,17 @@ def process(*words: str | Path, cwd: Path | None = None) -> subprocess.Completed
 
 # --- help ---------------------------------------------------------------------------------------
 
-COMMANDS = [(verb,) for verb in VERBS] + [("faces", "export")]
-ON_ALL_THAT_REPORT = {"run", "detect", "obfuscate", "verify", "report", "demo", "doctor"}
+COMMANDS = [(verb,) for verb in VERBS] + [("faces", "export"), ("audit", "detection")]
+ON_ALL_THAT_REPORT = {
+    "run",
+    "detect",
+    "obfuscate",
+    "verify",
+    "report",
+    "demo",
+    "doctor",
+    "calibrate",
+}
 
 
 @pytest.mark.parametrize("words", [(), *COMMANDS], ids=" ".join)

@@ -404,6 +404,41 @@ def test_the_benchmark_counts_right(tmp_path: Path) -> None:
     assert estimates[">= 96 px"]["value"] == 1.0
     false = estimates["false boxes a picture"]
     assert (false["part"], false["whole"]) == (1, 3)
+    assert estimates["one box fits, all"]["part"] == 1
+    # Two pictures are found that show no face; of one of them nobody can say.
+    assert estimates["pictures with a face: found"]["value"] == 1.0
+    found = estimates["pictures found: with a face"]
+    assert (found["part"], found["whole"]) == (1, 2)
+    # A face of 90 by 118 in one of three pictures of 512 by 512, grown to 1.5 times its sides.
+    expected = 90 * 118 * 1.5**2 / 512**2 / 3
+    assert estimates["false pixels"]["value"] == pytest.approx(expected, rel=0.35)
+
+
+@pytest.mark.slow
+def test_the_benchmark_draws_the_whole_curve(tmp_path: Path) -> None:
+    images = tmp_path / "groups" / "images"
+    images.mkdir(parents=True)
+    rows = ["path,x0,y0,x1,y1,kind,set"]
+    for name in ("first", "second", "third"):
+        small = Image.fromarray(demo("people/astronaut.png")).resize((256, 256))
+        small.save(images / f"{name}.png")
+        rows.append(f"{name}.png,89,30,134,89,face,")
+    (tmp_path / "groups" / "faces.csv").write_text("\n".join(rows))
+    record = tmp_path / "out.json"
+    command = [sys.executable, str(RECALL), "--data", str(tmp_path), "--set", "groups", "-j", "1"]
+    command += ["--detector", "yunet@256:0.5", "--curve", "--json", str(record)]
+    done = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+    assert "faces covered with at most so many false boxes a picture" in done.stdout
+    (measured,) = json.loads(record.read_text())["sets"]["groups"]["profiles"].values()
+    curve = measured["curve"]
+    assert curve["average_precision"]["value"] == 1.0
+    assert 0 <= curve["calibration_error"]["value"] < 0.5
+    assert sum(one["faces"] for one in curve["reliability"]) == 3
+    points = curve["points"]
+    assert points[0]["detectors"] == ["yunet@256:0.0474"]
+    assert points[15]["recall"] == 1.0  # where the thresholds are as given
+    boxes_by_threshold = [point["false_boxes"] for point in points]
+    assert boxes_by_threshold == sorted(boxes_by_threshold, reverse=True)
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ config = click.option(
     help="Take defaults from a TOML file; flags and SFUMATO_… variables go before it.",
 )
 
-detection = _several(
+searching = _several(
     click.option(
         "--profile",
         type=click.Choice(list(PROFILES)),
@@ -94,6 +94,10 @@ detection = _several(
         metavar="NAME[@SIDE][:THRESHOLD]",
         help="A detector instead of the profile's, such as yunet@640:0.5; may be repeated.",
     ),
+)
+
+detection = _several(
+    searching,
     click.option(
         "-t",
         "--threshold",
@@ -172,6 +176,21 @@ obfuscation = _several(
         callback=_colour,
         metavar="#RRGGBB",
         help="The colour of --method fill.  [default: the mean of the grown box]",
+    ),
+)
+
+labels = _several(
+    click.option(
+        "--share",
+        type=click.FloatRange(0, 1, min_open=True),
+        default=0.9,
+        show_default=True,
+        metavar="SHARE",
+        help="The share of a labelled face that must lie under boxes for it to be covered; 0.7 "
+        "where labels are loose.",
+    ),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Of everything that is drawn."
     ),
 )
 
