@@ -538,7 +538,7 @@ def test_the_doctor_names_versions_weights_and_what_extras_would_add() -> None:
     for name, weight in WEIGHTS.items():
         assert weight.sha256 in facts["weights"][name]
         assert weight.sha256 in done.out
-    assert len(WEIGHTS) == 2
+    assert len(WEIGHTS) == 3
     assert facts["problems"] == {}
     assert facts["versions"]["sfumato"] == __version__
     assert "CPUExecutionProvider" in facts["providers"]["onnxruntime"]
