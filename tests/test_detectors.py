@@ -360,7 +360,7 @@ class TestRegistry:
     def test_other_packages_bring_detectors(self, monkeypatch: pytest.MonkeyPatch) -> None:
         brought = EntryPoint("mine", "sfumato.detectors.yunet:YuNet", registry.GROUP)
         declare(monkeypatch, brought)
-        assert names() == ("centerface", "mine", "yunet")
+        assert names() == ("centerface", "finder", "mine", "yunet")
         assert parse("mine@640") == YuNet(long_side=640)
 
     def test_a_name_taken_twice_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +371,7 @@ class TestRegistry:
 
     def test_an_installation_declares_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         declare(monkeypatch, *registry.SHIPPED)
-        assert names() == ("centerface", "yunet")
+        assert names() == ("centerface", "finder", "yunet")
 
 
 def recall(*arguments: str, timeout: float) -> dict[str, dict[str, float]]:

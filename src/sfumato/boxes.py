@@ -84,6 +84,13 @@ def union(groups: Sequence[Sequence[Face]], limit: float) -> list[Face]:
     return [faces[i] for i in kept]
 
 
+def apart(faces: Sequence[Face], others: Sequence[Face], limit: float) -> list[Face]:
+    """Return the faces whose IoU with every one of the others is at most `limit`."""
+    overlap = iou(as_boxes([face.box for face in faces]), as_boxes([face.box for face in others]))
+    most = overlap.max(axis=1, initial=0.0).tolist()
+    return [face for face, nearest in zip(faces, most, strict=True) if nearest <= limit]
+
+
 def covered(box: Box, covers: Sequence[Box]) -> float:
     """Return the share of a box that lies inside the union of other boxes, in [0, 1].
 
