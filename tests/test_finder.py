@@ -17,7 +17,7 @@ from sfumato.detectors.decision import Decision, Model
 from sfumato.detectors.finder import CANDIDATE, PLANS, Finder
 from sfumato.detectors.proposal import propose
 from sfumato.errors import UsageError
-from sfumato.types import Detector, Pixels
+from sfumato.types import Boxes, Detector, Pixels
 from tests.contract.detector import DetectorContract, noise, overlap
 
 FACE = DetectorContract.FACE
@@ -52,18 +52,18 @@ def portrait() -> Pixels:
 def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each network runs over a whole picture ("whole") and over crops (a box each)."""
     counted: Counter[str] = Counter()
-    find, scores = session.find, second_look.scores
+    find, look_at = session.find, second_look.look_at
 
     def finding(*given: object, **words: object) -> object:
         counted["whole"] += 1
         return find(*given, **words)  # type: ignore[arg-type]
 
-    def scoring(image: Pixels, boxes: np.ndarray, looks: Sequence[second_look.Look]) -> np.ndarray:
+    def looking(image: Pixels, boxes: Boxes, looks: Sequence[second_look.Look]) -> second_look.Seen:
         counted["crops"] += len(boxes) * len(looks)
-        return scores(image, boxes, looks)
+        return look_at(image, boxes, looks)
 
     monkeypatch.setattr("sfumato.detectors.proposal.find", finding)
-    monkeypatch.setattr("sfumato.detectors.finder.second_look.scores", scoring)
+    monkeypatch.setattr("sfumato.detectors.finder.second_look.look_at", looking)
     return counted
 
 
@@ -122,6 +122,7 @@ def test_a_specification_says_it_all_and_comes_back() -> None:
         ("finder@640:0.3", "finder takes a profile there"),
         ("yunet@default", "yunet takes a side in pixels there"),
         ("finder@fast:1.5", r"\(0, 1\]"),
+        ("finder@fast:0", r"\(0, 1\]"),
     ],
 )
 def test_what_cannot_be_a_finder_says_why(spec: str, words: str) -> None:

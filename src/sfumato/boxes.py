@@ -37,6 +37,12 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     return overlap
 
 
+def hulls(a: Boxes, b: Boxes) -> Boxes:
+    """Return the smallest boxes (n, 4) that hold both of each pair."""
+    corners = (np.minimum(a[:, :2], b[:, :2]), np.maximum(a[:, 2:], b[:, 2:]))
+    return np.concatenate(corners, axis=1)
+
+
 def grow(box: Box, fraction: float) -> Box:
     """Grow a box by this share of its width and height on each side (0.25: 1.5 times as wide)."""
     x0, y0, x1, y1 = box

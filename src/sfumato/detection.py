@@ -18,9 +18,9 @@ from sfumato.types import Box, Detection, Detector, Face, Pixels, Sample
 
 # finder@plan:probability from which a face is covered without a person's eye
 PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
-    "fast": ("finder@fast:0.08",),
-    "default": ("finder@default:0.08",),
-    "high": ("finder@high:0.03",),
+    "fast": ("finder@fast:0.02",),
+    "default": ("finder@default:0.06",),
+    "high": ("finder@high:0.018",),
 }
 # Boxes of different detectors that overlap more are taken for the same face, which counts once.
 SAME_FACE_IOU: Final = 0.45

@@ -9,6 +9,7 @@ needs no other. docs/detection.md has recall, false boxes and cost of each.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sfumato.boxes import hulls
 from sfumato.detectors import second_look
 from sfumato.detectors.decision import Decision, Model, Probabilities, Scores
 from sfumato.detectors.proposal import Source, from_centerface, from_yunet, propose
@@ -26,7 +28,7 @@ from sfumato.weights import WEIGHTS
 
 NAME: Final = "finder-1"
 # Below this probability a proposal isn't worth a person's eye.
-CANDIDATE: Final = 0.01
+CANDIDATE: Final = 0.008
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +57,22 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
             first=STRETCHED,
             further=(),
             decision=Decision(
-                early=Model((0.77, 0.96), -0.51),
-                late=Model((0.77, 0.96), -0.51),
+                early=Model((0.9357, 1.9113), -0.7698),
+                late=Model((0.9357, 1.9113), -0.7698),
                 doubt=_DOUBT,
             ),
-            threshold=0.08,
+            threshold=0.02,
         ),
         "default": Plan(
             sources=(from_yunet(960, 0.18), from_yunet(320, 0.35)),
             first=STRETCHED,
             further=_FURTHER,
             decision=Decision(
-                early=Model((0.77, 0.0, 0.96), -0.51),
-                late=Model((0.18, 0.0, 0.39, 0.34, 0.37, 0.37, 0.31), 0.35),
+                early=Model((0.5116, 0.3168, 1.3182), 0.5581),
+                late=Model((0.1617, 0.1136, 0.3932, 0.3905, 0.393, 0.4444, 0.4122), 0.592),
                 doubt=_DOUBT,
             ),
-            threshold=0.08,
+            threshold=0.06,
         ),
         "high": Plan(
             sources=(
@@ -83,11 +85,14 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
             first=STRETCHED,
             further=_FURTHER,
             decision=Decision(
-                early=Model((0.3, 0.1, 0.1, 0.3, 0.3, 0.7), -0.5),
-                late=Model((0.09, 0.11, 0.0, 0.17, 0.24, 0.31, 0.28, 0.35, 0.35, 0.3), 0.89),
-                doubt=(0.01, 0.99),
+                early=Model((0.2276, 0.173, 0.2366, 0.2274, 0.4155, 1.1637), 2.0662),
+                late=Model(
+                    (0.0963, 0.075, 0.0985, 0.0991, 0.2303, 0.4255, 0.426, 0.4445, 0.4512, 0.392),
+                    1.6244,
+                ),
+                doubt=(0.005, 0.995),
             ),
-            threshold=0.03,
+            threshold=0.018,
         ),
     }
 )
@@ -102,12 +107,12 @@ class Finder:
     """
 
     profile: str = "default"
-    threshold: float = 0.0
+    threshold: float = math.nan  # that of the plan
 
     def __post_init__(self) -> None:
         if self.profile not in PLANS:
             raise ValueError(f"there is no profile {self.profile!r}: choose {', '.join(PLANS)}")
-        if not self.threshold:
+        if math.isnan(self.threshold):
             object.__setattr__(self, "threshold", PLANS[self.profile].threshold)
         if not 0.0 < self.threshold <= 1.0:
             raise ValueError(f"threshold must lie in (0, 1], got {self.threshold}")
@@ -166,23 +171,25 @@ def judge(
     proposed = propose(image, plan.sources, near)
     if not len(proposed.boxes):
         return proposed.boxes, np.zeros(0)
-    seen = second_look.scores(image, proposed.boxes, (plan.first,))
-    early = np.concatenate((proposed.scores, seen), axis=1)
+    seen = second_look.look_at(image, proposed.boxes, (plan.first,))
+    early = np.concatenate((proposed.scores, seen.scores), axis=1)
     chances = plan.decision.early.probability(early)
+    boxes = seen.boxes
     open_ones = plan.decision.undecided(chances)
     if len(open_ones) and plan.further:
-        more = second_look.scores(image, proposed.boxes[open_ones], plan.further)
-        late = np.concatenate((early[open_ones], more), axis=1)
+        more = second_look.look_at(image, proposed.boxes[open_ones], plan.further)
+        late = np.concatenate((early[open_ones], more.scores), axis=1)
         chances[open_ones] = plan.decision.late.probability(late)
-    return proposed.boxes, chances
+        boxes[open_ones] = hulls(boxes[open_ones], more.boxes)
+    return boxes, chances
 
 
 def evidence(image: Pixels, plan: Plan) -> tuple[Boxes, Scores]:
     """Return every proposal and all its scores, none left out: what a decision is fitted on."""
     proposed = propose(image, plan.sources)
-    seen = second_look.scores(image, proposed.boxes, (plan.first, *plan.further))
-    scores: NDArray[np.float32] = np.concatenate((proposed.scores, seen), axis=1)
-    return proposed.boxes, scores
+    seen = second_look.look_at(image, proposed.boxes, (plan.first, *plan.further))
+    scores: NDArray[np.float32] = np.concatenate((proposed.scores, seen.scores), axis=1)
+    return seen.boxes, scores
 
 
 def settings(plan: Plan) -> str:

@@ -21,6 +21,7 @@ from sfumato.types import Boxes, Pixels
 AT_ONCE = 16  # crops of one run; more take memory and no less time
 FLOOR = 0.02  # scores below count as nothing
 SAME = 0.3  # IoU with the proposal from which a box in the crop speaks of it
+DRAWS = (0.3, 0.5)  # score and IoU from which it also draws the face anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +43,43 @@ WIDE = Look(centerface.NETWORK_8BIT, View(side=192, face=32))
 NEAR_BY_YUNET = Look(yunet.NETWORK, View(side=128, face=40))
 
 
-def scores(image: Pixels, boxes: Boxes, looks: Sequence[Look]) -> NDArray[np.float32]:
-    """Look at each box (n, 4) in each way; return (n, looks) scores in [0, 1].
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the looks saw of n proposals: scores (n, looks) in [0, 1], and boxes (n, 4).
 
-    A score is that of the best box that the network finds on the proposal, 0 if there is none.
-    Each proposal has its own crop, so that none affects another.
+    A score is that of the best box that a network finds on the proposal, 0 if there is none. A
+    box is the proposal with what the looks saw of the same face beyond it: boxes are joined,
+    never averaged.
     """
+
+    scores: NDArray[np.float32]
+    boxes: Boxes
+
+
+def look_at(image: Pixels, boxes: Boxes, looks: Sequence[Look]) -> Seen:
+    """Look at each box (n, 4) in each way; each has its own crop, so that none affects another."""
     found = np.zeros((len(boxes), len(looks)), dtype=np.float32)
+    drawn = boxes.copy()
     crops: dict[View, list[Crop]] = {}
     for column, look in enumerate(looks):
         if look.view not in crops:
             crops[look.view] = [crop(image, tuple(box), look.view) for box in boxes.tolist()]
-        for row, (part, seen) in enumerate(_seen(crops[look.view], look)):
-            found[row, column] = _best(part, seen, boxes[row])
-    return found
+        for row, (there, scores) in enumerate(_answers(crops[look.view], look)):
+            overlap = iou(there, boxes[row : row + 1])[:, 0]
+            said = np.where(overlap >= SAME, scores, np.float32(0))
+            if not len(said):
+                continue
+            best = int(said.argmax())
+            found[row, column] = min(float(said[best]), 1.0)
+            if said[best] >= DRAWS[0] and overlap[best] >= DRAWS[1]:
+                drawn[row, :2] = np.minimum(drawn[row, :2], there[best, :2])
+                drawn[row, 2:] = np.maximum(drawn[row, 2:], there[best, 2:])
+    width, height = image.shape[1], image.shape[0]
+    return Seen(found, drawn.clip(0, np.array([width, height] * 2, dtype=np.float32)))
 
 
-def _seen(
-    crops: Sequence[Crop], look: Look
-) -> list[tuple[Crop, tuple[Boxes, NDArray[np.float32]]]]:
-    """Run the network of a look over crops of one size."""
+def _answers(crops: Sequence[Crop], look: Look) -> list[tuple[Boxes, NDArray[np.float32]]]:
+    """Return what the network sees in each crop, in pixels of the picture, and the scores."""
     pixels = [stretched(one.pixels) if look.stretch else one.pixels for one in crops]
     answers: list[list[Tensor]] = []
     step = AT_ONCE if look.network.takes_bytes else 1
@@ -70,10 +88,8 @@ def _seen(
         outputs = _run(look.network, batch)
         answers += [[output[i : i + 1] for output in outputs] for i in range(len(batch))]
     size = (look.view.side, look.view.side)
-    return [
-        (one, look.network.decode(answer, size, FLOOR))
-        for one, answer in zip(crops, answers, strict=True)
-    ]
+    decoded = [look.network.decode(answer, size, FLOOR) for answer in answers]
+    return [(one.outward(b), said) for one, (b, said) in zip(crops, decoded, strict=True)]
 
 
 def _run(network: Network, batch: Pixels) -> Sequence[Tensor]:
@@ -84,9 +100,3 @@ def _run(network: Network, batch: Pixels) -> Sequence[Tensor]:
     runtime = session(network.file)
     outputs: Sequence[Tensor] = runtime.run(network.outputs, {runtime.get_inputs()[0].name: given})
     return outputs
-
-
-def _best(part: Crop, seen: tuple[Boxes, NDArray[np.float32]], proposed: Boxes) -> float:
-    boxes, said = seen
-    overlap = iou(part.outward(boxes), proposed[None])[:, 0]
-    return float(said[overlap >= SAME].max(initial=0.0).clip(0.0, 1.0))
