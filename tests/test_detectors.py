@@ -417,6 +417,29 @@ def test_the_default_profile_finds_the_labelled_faces(shared_data: Path, tmp_pat
     assert estimates["false boxes a picture"]["value"] <= 0.35
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("labels", "profile", "covered", "false"),
+    [
+        ("blind", "fast", 0.61, 0.2),
+        ("blind", "default", 0.92, 0.3),
+        ("blind", "high", 0.95, 1.0),
+        ("crowds", "default", 0.93, 1.5),
+        ("grey", "default", 0.94, 0.3),
+        ("portraits", "default", 0.99, 0.3),
+    ],
+)
+def test_the_profiles_find_what_people_find(
+    shared_data: Path, tmp_path: Path, labels: str, profile: str, covered: float, false: float
+) -> None:
+    """Floors a little below what docs/detection.md prints."""
+    options = ["--set", labels, "--profile", profile, "--json", str(tmp_path / "out.json")]
+    estimates = recall("--data", str(shared_data), *options, timeout=900)
+    assert estimates["all"]["value"] >= covered
+    assert estimates["false boxes a picture"]["value"] <= false
+
+
 def test_both_detectors_agree_on_a_face() -> None:
     picture = demo("people/grace_hopper.jpg")
     groups = [detector.detect([picture])[0] for detector in (CenterFace(), YuNet())]

@@ -18,7 +18,7 @@ from sfumato.types import Box, Detection, Detector, Face, Pixels, Sample
 
 # finder@plan:probability from which a face is covered without a person's eye
 PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
-    "fast": ("finder@fast:0.02",),
+    "fast": ("finder@fast:0.01",),
     "default": ("finder@default:0.06",),
     "high": ("finder@high:0.018",),
 }

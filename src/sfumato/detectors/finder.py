@@ -61,7 +61,7 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
                 late=Model((0.9357, 1.9113), -0.7698),
                 doubt=_DOUBT,
             ),
-            threshold=0.02,
+            threshold=0.01,
         ),
         "default": Plan(
             sources=(from_yunet(960, 0.18), from_yunet(320, 0.35)),
