@@ -133,7 +133,7 @@ def fit(seen: Sequence[Seen], plan: Plan) -> Decision:
         part = x[:, :columns]
         model = logistic(part[known], y[known].astype(float), weight[known])
         models.append(_calibrated(model, part[known & target], y[known & target]))
-    return Decision(models[0], models[1], plan.decision.doubt)
+    return Decision(models[0], models[1], plan.decision.doubt, plan.decision.trust)
 
 
 def _calibrated(model: Model, x: Numbers, y: NDArray[np.int64]) -> Model:
@@ -154,7 +154,7 @@ def judged(one: Seen, made: Decision, plan: Plan) -> Numbers:
     further = made.undecided(chances)
     if plan.further:
         chances[further] = made.late.probability(one.scores[further])
-    return chances
+    return made.settled(chances, one.scores[:, 0])
 
 
 def validated(seen: Sequence[Seen], plan: Plan) -> list[Numbers]:

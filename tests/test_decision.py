@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfumato.detectors.decision import Decision, Model, evidence
+from sfumato.detectors.decision import Decision, Model, Trust, evidence
 from sfumato.detectors.finder import PLANS
 
 MODELS = [model for plan in PLANS.values() for model in (plan.decision.early, plan.decision.late)]
@@ -51,6 +51,18 @@ def test_a_weight_below_0_is_refused() -> None:
 
 def test_what_is_undecided_lies_between_the_two_doubts() -> None:
     model = Model((1.0,), 0.0)
-    decision = Decision(model, model, (0.2, 0.8))
+    decision = Decision(model, model, (0.2, 0.8), Trust(0.6, 0.08))
     chances = np.array([0.1, 0.2, 0.5, 0.8, 0.9])
     assert decision.undecided(chances).tolist() == [1, 2, 3]
+
+
+def test_a_source_that_is_sure_by_itself_is_never_vetoed() -> None:
+    model = Model((1.0,), 0.0)
+    decision = Decision(model, model, (0.2, 0.8), Trust(0.6, 0.08))
+    chances, first = np.array([0.01, 0.01, 0.5]), np.array([0.59, 0.6, 0.9], dtype=np.float32)
+    assert decision.settled(chances, first).tolist() == [0.01, 0.08, 0.5]
+
+
+def test_what_is_trusted_is_covered() -> None:
+    for plan in PLANS.values():
+        assert plan.decision.trust.chance >= plan.threshold

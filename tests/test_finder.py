@@ -13,7 +13,7 @@ from PIL import Image
 
 from sfumato import demo_pictures
 from sfumato.detectors import finder, parse, second_look, session
-from sfumato.detectors.decision import Decision, Model
+from sfumato.detectors.decision import Model
 from sfumato.detectors.finder import CANDIDATE, PLANS, Finder
 from sfumato.detectors.proposal import propose
 from sfumato.errors import UsageError
@@ -136,9 +136,7 @@ def test_another_coefficient_is_another_fingerprint(monkeypatch: pytest.MonkeyPa
     plan = PLANS["fast"]
     weights = tuple(weight + 0.0001 for weight in plan.decision.early.weights)
     early = Model(weights, plan.decision.early.bias)
-    changed = dataclasses.replace(
-        plan, decision=Decision(early, plan.decision.late, plan.decision.doubt)
-    )
+    changed = dataclasses.replace(plan, decision=dataclasses.replace(plan.decision, early=early))
     monkeypatch.setattr(finder, "PLANS", MappingProxyType({**PLANS, "fast": changed}))
     assert Finder("fast").weights_sha256 != before
     assert len(before) == 64

@@ -19,8 +19,8 @@ from sfumato.types import Box, Detection, Detector, Face, Pixels, Sample
 # finder@plan:probability from which a face is covered without a person's eye
 PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
     "fast": ("finder@fast:0.01",),
-    "default": ("finder@default:0.06",),
-    "high": ("finder@high:0.018",),
+    "default": ("finder@default:0.08",),
+    "high": ("finder@high:0.025",),
 }
 # Boxes of different detectors that overlap more are taken for the same face, which counts once.
 SAME_FACE_IOU: Final = 0.45

@@ -44,18 +44,37 @@ def evidence(scores: Scores) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """No veto: what the first source scores this high has at least that chance, whatever crops say.
+
+    A logistic function can't say so by itself: one network that is sure beside another that sees
+    nothing is its blind corner.
+    """
+
+    score: float
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """How one profile decides.
 
     `early` knows the first look and one crop, `late` all looks. Between the two probabilities of
-    `doubt`, inclusive, a proposal is worth the other looks; outside `early` has the last word.
+    `doubt`, inclusive, a proposal is worth the other looks; outside `early` has the last word, but
+    for `trust`.
     """
 
     early: Model
     late: Model
     doubt: tuple[float, float]
+    trust: Trust
 
     def undecided(self, early: Probabilities) -> NDArray[np.intp]:
         """Return the indices of the proposals that need the other looks."""
         low, high = self.doubt
         return np.flatnonzero((early >= low) & (early <= high))
+
+    def settled(self, chances: Probabilities, first: NDArray[np.float32]) -> Probabilities:
+        """Return the final probabilities (n,); `first` are the scores of the first source."""
+        trusted = first >= np.float32(self.trust.score)
+        return np.where(trusted, np.maximum(chances, self.trust.chance), chances)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sfumato.boxes import hulls
 from sfumato.detectors import second_look
-from sfumato.detectors.decision import Decision, Model, Probabilities, Scores
+from sfumato.detectors.decision import Decision, Model, Probabilities, Scores, Trust
 from sfumato.detectors.proposal import Source, from_centerface, from_yunet, propose
 from sfumato.detectors.second_look import CLOSE, NEAR, NEAR_BY_YUNET, STRETCHED, WIDE, Look
 from sfumato.types import Box, Boxes, Face, Pixels
@@ -49,6 +49,8 @@ class Plan:
 
 _FURTHER: Final = (NEAR, CLOSE, WIDE, NEAR_BY_YUNET)
 _DOUBT: Final = (0.03, 0.97)
+# Of what YuNet sees from 0.6 on and CenterFace in no crop, one in fourteen is a face (imagenet).
+_TRUST: Final = Trust(score=0.6, chance=0.08)
 # The numbers of the decisions are what `python benchmarks/fit_decision.py PROFILE` prints.
 PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
     {
@@ -60,6 +62,7 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
                 early=Model((0.9357, 1.9113), -0.7698),
                 late=Model((0.9357, 1.9113), -0.7698),
                 doubt=_DOUBT,
+                trust=_TRUST,
             ),
             threshold=0.01,
         ),
@@ -71,8 +74,9 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
                 early=Model((0.5116, 0.3168, 1.3182), 0.5581),
                 late=Model((0.1617, 0.1136, 0.3932, 0.3905, 0.393, 0.4444, 0.4122), 0.592),
                 doubt=_DOUBT,
+                trust=_TRUST,
             ),
-            threshold=0.06,
+            threshold=0.08,
         ),
         "high": Plan(
             sources=(
@@ -91,8 +95,9 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
                     1.6244,
                 ),
                 doubt=(0.005, 0.995),
+                trust=_TRUST,
             ),
-            threshold=0.018,
+            threshold=0.025,
         ),
     }
 )
@@ -181,7 +186,7 @@ def judge(
         late = np.concatenate((early[open_ones], more.scores), axis=1)
         chances[open_ones] = plan.decision.late.probability(late)
         boxes[open_ones] = hulls(boxes[open_ones], more.boxes)
-    return boxes, chances
+    return boxes, plan.decision.settled(chances, proposed.scores[:, 0])
 
 
 def evidence(image: Pixels, plan: Plan) -> tuple[Boxes, Scores]:
