@@ -23,6 +23,7 @@ from tests.contract.detector import DetectorContract, noise, overlap
 FACE = DetectorContract.FACE
 
 
+@pytest.mark.slow
 class TestFast(DetectorContract):
     @pytest.fixture
     def detector(self) -> Detector:
