@@ -360,7 +360,7 @@ class TestRegistry:
     def test_other_packages_bring_detectors(self, monkeypatch: pytest.MonkeyPatch) -> None:
         brought = EntryPoint("mine", "sfumato.detectors.yunet:YuNet", registry.GROUP)
         declare(monkeypatch, brought)
-        assert names() == ("centerface", "mine", "yunet")
+        assert names() == ("centerface", "finder", "mine", "yunet")
         assert parse("mine@640") == YuNet(long_side=640)
 
     def test_a_name_taken_twice_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +371,7 @@ class TestRegistry:
 
     def test_an_installation_declares_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         declare(monkeypatch, *registry.SHIPPED)
-        assert names() == ("centerface", "yunet")
+        assert names() == ("centerface", "finder", "yunet")
 
 
 def recall(*arguments: str, timeout: float) -> dict[str, dict[str, float]]:
@@ -450,6 +450,29 @@ def test_the_default_profile_finds_the_labelled_faces(shared_data: Path, tmp_pat
     assert estimates["all"]["whole"] >= 100
     assert estimates["all"]["value"] >= 0.96
     assert estimates["false boxes a picture"]["value"] <= 0.35
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("labels", "profile", "covered", "false"),
+    [
+        ("blind", "fast", 0.61, 0.2),
+        ("blind", "default", 0.92, 0.3),
+        ("blind", "high", 0.95, 1.0),
+        ("crowds", "default", 0.93, 1.5),
+        ("grey", "default", 0.94, 0.3),
+        ("portraits", "default", 0.99, 0.3),
+    ],
+)
+def test_the_profiles_find_what_people_find(
+    shared_data: Path, tmp_path: Path, labels: str, profile: str, covered: float, false: float
+) -> None:
+    """Floors a little below what docs/detection.md prints."""
+    options = ["--set", labels, "--profile", profile, "--json", str(tmp_path / "out.json")]
+    estimates = recall("--data", str(shared_data), *options, timeout=900)
+    assert estimates["all"]["value"] >= covered
+    assert estimates["false boxes a picture"]["value"] <= false
 
 
 def test_both_detectors_agree_on_a_face() -> None:

@@ -37,6 +37,12 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     return overlap
 
 
+def hulls(a: Boxes, b: Boxes) -> Boxes:
+    """Return the smallest boxes (n, 4) that hold both of each pair."""
+    corners = (np.minimum(a[:, :2], b[:, :2]), np.maximum(a[:, 2:], b[:, 2:]))
+    return np.concatenate(corners, axis=1)
+
+
 def grow(box: Box, fraction: float) -> Box:
     """Grow a box by this share of its width and height on each side (0.25: 1.5 times as wide)."""
     x0, y0, x1, y1 = box
@@ -82,6 +88,13 @@ def union(groups: Sequence[Sequence[Face]], limit: float) -> list[Face]:
     scores = np.asarray([face.score for face in faces], dtype=np.float32)
     kept = suppress(as_boxes([face.box for face in faces]), scores, limit)
     return [faces[i] for i in kept]
+
+
+def apart(faces: Sequence[Face], others: Sequence[Face], limit: float) -> list[Face]:
+    """Return the faces whose IoU with every one of the others is at most `limit`."""
+    overlap = iou(as_boxes([face.box for face in faces]), as_boxes([face.box for face in others]))
+    most = overlap.max(axis=1, initial=0.0).tolist()
+    return [face for face, nearest in zip(faces, most, strict=True) if nearest <= limit]
 
 
 def covered(box: Box, covers: Sequence[Box]) -> float:

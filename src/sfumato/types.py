@@ -73,13 +73,18 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The faces found in the bytes with this digest; width and height of the upright image."""
+    """The faces found in the bytes with this digest; width and height of the upright image.
+
+    `candidates` may be faces but are too doubtful to cover unseen: they wait for a person's eye,
+    are never covered, and never published.
+    """
 
     key: str
     digest: str
     width: int
     height: int
     faces: tuple[Face, ...]
+    candidates: tuple[Face, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ arXiv:1911.03599 (2019). Trained on WIDER FACE; weights under the MIT licence.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,6 +44,11 @@ NETWORK = Network(
     outputs=("537", "538", "539"),  # heat, scale, offset; landmarks are not used
     decode=decode,
     overlap=0.30,
+)
+
+# The same network in 8 bits (`quantise_weights.py`): twice as fast, for the parts of a finder.
+NETWORK_8BIT = replace(
+    NETWORK, file="centerface-8bit", origin="centerface-2019-8bit", takes_bytes=True
 )
 
 

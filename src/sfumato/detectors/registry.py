@@ -1,7 +1,8 @@
 """Detectors by name: the two that are shipped, and those that other packages bring.
 
 A package brings a detector by an entry point of the group "sfumato.detectors" whose object,
-called with any of the keywords `long_side` and `threshold`, returns a `Registered`.
+called with any of the keywords `long_side` (or `profile`, a word) and `threshold`, returns a
+`Registered`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
+from inspect import signature
 from typing import Protocol
 
 from sfumato.errors import UsageError
@@ -19,11 +21,12 @@ GROUP = "sfumato.detectors"
 # path (a checkout, a zip), and are the same as those that an installation declares.
 SHIPPED = (
     EntryPoint("centerface", "sfumato.detectors.centerface:CenterFace", GROUP),
+    EntryPoint("finder", "sfumato.detectors.finder:Finder", GROUP),
     EntryPoint("yunet", "sfumato.detectors.yunet:YuNet", GROUP),
 )
 SPEC = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9._-]*)"
-    r"(?:@(?P<long_side>[0-9]{1,6}))?"
+    r"(?:@(?:(?P<long_side>[0-9]{1,6})|(?P<profile>[a-z]+)))?"
     r"(?::(?P<threshold>[0-9]*\.?[0-9]+(?:e-[0-9]+)?))?"
 )
 
@@ -51,8 +54,8 @@ def parse(spec: str) -> Registered:
     """Make the detector that a specification describes: ``NAME[@LONG_SIDE][:THRESHOLD]``.
 
     What is left out has the detector's own default: "yunet", "yunet@640", "yunet:0.4" and
-    "yunet@640:0.4" are all right. Raises `UsageError` if the name is not known or a number
-    can't be used, naming what can.
+    "yunet@640:0.4" are all right. A finder has a profile in place of a side: "finder@high:0.2".
+    Raises `UsageError` if the name is not known or a number can't be used, naming what can.
 
     >>> parse("yunet@640:0.5")
     YuNet(long_side=640, threshold=0.5)
@@ -62,12 +65,19 @@ def parse(spec: str) -> Registered:
         raise UsageError(
             f"detector {spec!r} is not NAME[@LONG_SIDE][:THRESHOLD], such as centerface@640:0.3"
         )
-    settings: dict[str, int | float] = {}
+    settings: dict[str, int | float | str] = {}
     if match["long_side"]:
         settings["long_side"] = int(match["long_side"])
+    if match["profile"]:
+        settings["profile"] = match["profile"]
     if match["threshold"]:
         settings["threshold"] = float(match["threshold"])
     make = _load(match["name"])
+    try:
+        signature(make).bind(**settings)
+    except TypeError as error:  # a profile for what has sides, or the other way round
+        wanted = "a side in pixels" if match["profile"] else "a profile"
+        raise UsageError(f"detector {spec!r}: {match['name']} takes {wanted} there") from error
     try:
         return make(**settings)
     except ValueError as error:

@@ -125,4 +125,4 @@ def not_measured(checked: Mapping[Code, int], *, reviewed: int, obfuscated: int)
 def uses_wider_face(recipe: JSON) -> bool:
     """Say whether a detector that was trained on WIDER FACE is named anywhere in the recipe."""
     settings = json.dumps(recipe).lower()
-    return "centerface" in settings or "yunet" in settings
+    return any(name in settings for name in ("centerface", "yunet", "finder"))

