@@ -15,7 +15,7 @@ from PIL import Image
 
 from sfumato import jpeg
 from sfumato.errors import SampleError
-from sfumato.jpeg._encode import respell
+from sfumato.jpeg._tables import respell
 from sfumato.jpeg.huffman import codes, extended
 from sfumato.jpeg.independent import compare
 from sfumato.jpeg.picture import Coefficients, Picture, read

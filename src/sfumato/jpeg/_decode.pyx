@@ -106,50 +106,6 @@ cdef inline int extended(uint64_t bits, int length, int size) noexcept:
     return value - (((value >> (size - 1)) - 1) & ((1 << size) - 1))
 
 
-def fill(const uint8_t[::1] table, int32_t[::1] entries):
-    """Fill the entries of a `Lookup` (see there) from a table as T.81 stores it; return its limit.
-
-    `entries` are zero, and as many as `Lookup` says.
-    """
-    cdef int length, number, size, i
-    cdef Py_ssize_t symbol = 16
-    cdef int32_t code = 0, limit = 1 << 16, entry, step, pattern  # codes are left-aligned, 16 bits
-    for length in range(1, 17):
-        step = 1 << (16 - length)
-        if length == SHORT + 1:
-            limit = code
-        for number in range(table[length - 1]):
-            size = table[symbol] & 15
-            entry = table[symbol] << 8 | (length + size)
-            if length > SHORT:
-                for i in range(step):
-                    entries[(1 << SHORT) + code + i - limit] = entry
-            elif size and length + size <= SHORT:  # the number behind the code is seen as well
-                for i in range(step >> (16 - SHORT)):
-                    pattern = code + (i << (16 - SHORT))
-                    entries[pattern >> (16 - SHORT)] = entry | extended(
-                        <uint64_t>pattern << 48, length, size) * (1 << 16)
-            else:
-                for i in range(step >> (16 - SHORT)):
-                    entries[(code >> (16 - SHORT)) + i] = entry
-            code += step
-            symbol += 1
-    return limit if code > limit else 1 << 16
-
-
-def assign(const uint8_t[::1] table, uint32_t[::1] codes, uint8_t[::1] lengths):
-    """Write the code and the length of each symbol of a table (T.81 C.2) to its place."""
-    cdef int length, number
-    cdef Py_ssize_t symbol = 16
-    cdef uint32_t code = 0
-    for length in range(1, 17):
-        for number in range(table[length - 1]):
-            codes[table[symbol]], lengths[table[symbol]] = code, length
-            code += 1
-            symbol += 1
-        code <<= 1
-
-
 cdef struct Table:
     int32_t base  # where its entries begin
     int32_t limit  # the first pattern of 16 bits that belongs to a long code

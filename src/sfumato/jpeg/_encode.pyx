@@ -84,48 +84,6 @@ cdef inline Py_ssize_t whole_band(
     return used
 
 
-def respell(int16_t[:, ::1] coefficients, const int32_t[::1] blocks, const uint8_t[::1] lengths):
-    """Change blocks so that every AC symbol they need has a code; return whether that was possible.
-
-    `lengths` are those of the 256 codes, 0 where there is none. Where a run of zeros and the
-    number behind it have no code, one of the zeros becomes 1 and breaks the run in two that have
-    codes, or a number of size 1 or 2 loses 1. Both change a coefficient by one step.
-    """
-    cdef Py_ssize_t i
-    for i in range(blocks.shape[0]):
-        if not respelled(coefficients[blocks[i]], lengths):
-            return False
-    return True
-
-
-cdef inline bint has_code(const uint8_t[::1] lengths, int zeros, int size) except -1:
-    return lengths[((zeros & 15) << 4) + size] and (zeros < 16 or lengths[SIXTEEN_ZEROS])
-
-
-cdef bint respelled(int16_t[::1] block, const uint8_t[::1] lengths) except -1:
-    """Do for one block what `respell` says."""
-    cdef int k = 1, last = 0, size, between, value
-    while k < 64:
-        value = block[k]
-        size = size_of(value)
-        if size == 0 or has_code(lengths, k - last - 1, size):
-            last = k if size else last
-            k += 1
-            continue
-        for between in range(last + 1, k):
-            if has_code(lengths, between - last - 1, 1) and has_code(lengths, k - between - 1, size):
-                block[between] = 1
-                break
-        else:
-            if size > 2 or value > 2 or value < -2:
-                return False
-            block[k] -= 1 if value > 0 else -1  # and look at it again
-            continue
-        last = k
-        k += 1
-    return last == 63 or lengths[END_OF_BLOCK]
-
-
 @cython.final
 cdef class ScanTokens:
     """Writes the tokens of one scan; `order` and `owners` are as in `ScanReader`."""

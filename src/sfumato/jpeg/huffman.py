@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.jpeg._decode import assign, fill
+from sfumato.jpeg._tables import assign, fill
 from sfumato.jpeg.markers import broken
 
 SHORT_BITS: Final = 11  # codes up to this length are found by one look into a table

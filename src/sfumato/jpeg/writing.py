@@ -9,7 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.jpeg._encode import IDS, BitWriter, ScanTokens, count, respell
+from sfumato.jpeg._encode import IDS, BitWriter, ScanTokens, count
+from sfumato.jpeg._tables import respell
 from sfumato.jpeg.header import Frame, Numbers, Scan, read_huffman
 from sfumato.jpeg.huffman import best_table, codes, extended
 from sfumato.jpeg.markers import DHT, SOS, Segment
