@@ -12,6 +12,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from sfumato import boxes
 from sfumato.codec import Picture
+from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.types import Box, Detection, Detector, Face, Pixels, Sample
 
@@ -78,4 +79,4 @@ def specifications(
     chosen = tuple(detectors) or PROFILES[profile]
     if threshold is None:
         return chosen
-    return tuple(f"{chosen_one.partition(':')[0]}:{threshold}" for chosen_one in chosen)
+    return tuple(registry.adjusted(one, threshold=threshold) for one in chosen)

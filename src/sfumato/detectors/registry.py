@@ -1,15 +1,18 @@
-"""Detectors by name: the two that are shipped, and those that other packages bring.
+"""Detectors by name: those that are shipped, those that other packages bring, and ONNX files.
 
 A package brings a detector by an entry point of the group "sfumato.detectors" whose object,
-called with any of the keywords `long_side` and `threshold`, returns a `Registered`.
+called with any of the keywords `long_side`, `threshold` and `device`, returns a `Registered`.
+Only what is asked for is passed: an object without a keyword has no such setting.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 from sfumato.errors import UsageError
 from sfumato.types import Detector
@@ -21,11 +24,14 @@ SHIPPED = (
     EntryPoint("centerface", "sfumato.detectors.centerface:CenterFace", GROUP),
     EntryPoint("yunet", "sfumato.detectors.yunet:YuNet", GROUP),
 )
-SPEC = re.compile(
-    r"(?P<name>[a-z0-9][a-z0-9._-]*)"
+FILE: Final = "onnx"  # onnx:FILE, for a file instead of a registered name
+_SETTINGS: Final = (
     r"(?:@(?P<long_side>[0-9]{1,6}))?"
     r"(?::(?P<threshold>[0-9]*\.?[0-9]+(?:e-[0-9]+)?))?"
+    r"(?:#(?P<device>[a-z]+))?"
 )
+SPEC = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)" + _SETTINGS)
+_FILE_SPEC = re.compile(rf"(?P<name>{FILE}):(?P<file>[^\n]+?)" + _SETTINGS)
 
 
 class Registered(Detector, Protocol):
@@ -38,7 +44,7 @@ class Registered(Detector, Protocol):
 
     @property
     def weights_sha256(self) -> str:
-        """Return the SHA-256 in hex of the weights."""
+        """Return the SHA-256 in hex of the weights, or of what else decides the results."""
         ...
 
 
@@ -48,36 +54,90 @@ def names() -> tuple[str, ...]:
 
 
 def parse(spec: str) -> Registered:
-    """Make the detector that a specification describes: ``NAME[@LONG_SIDE][:THRESHOLD]``.
+    """Make the detector that a specification describes: ``NAME[@LONG_SIDE][:THRESHOLD][#DEVICE]``.
 
     What is left out has the detector's own default: "yunet", "yunet@640", "yunet:0.4" and
-    "yunet@640:0.4" are all right. Raises `UsageError` if the name is not known or a number
-    can't be used, naming what can.
+    "yunet@640:0.4" are all right. "onnx:FILE" names a description (or the model beside one)
+    instead, and takes the same settings. Raises `UsageError` if the name is not known, a setting
+    can't be used or doesn't exist, naming what can.
 
-    >>> parse("yunet@640:0.5")
-    YuNet(long_side=640, threshold=0.5)
+    >>> parse("yunet@640:0.5").spec
+    'yunet@640:0.5'
     """
-    match = SPEC.fullmatch(spec)
+    match = _FILE_SPEC.fullmatch(spec) or SPEC.fullmatch(spec)
     if match is None:
         raise UsageError(
-            f"detector {spec!r} is not NAME[@LONG_SIDE][:THRESHOLD], such as centerface@640:0.3"
+            f"detector {spec!r} is not NAME[@LONG_SIDE][:THRESHOLD] (such as centerface@640:0.3) "
+            "and not onnx:FILE[@LONG_SIDE][:THRESHOLD]"
         )
-    settings: dict[str, int | float] = {}
+    settings: dict[str, int | float | str] = {}
     if match["long_side"]:
         settings["long_side"] = int(match["long_side"])
     if match["threshold"]:
         settings["threshold"] = float(match["threshold"])
-    make = _load(match["name"])
+    if match["device"]:
+        settings["device"] = match["device"]
+    make = _file(match["file"]) if match.re is _FILE_SPEC else _load(match["name"])
+    _takes(make, match["name"], settings)
     try:
         return make(**settings)
     except ValueError as error:
         raise UsageError(f"detector {spec!r}: {error}") from error
 
 
+def check_weights(made: Sequence[Registered], weights: Sequence[str]) -> None:
+    """Raise `UsageError` if a detector isn't the one whose SHA-256 was recorded."""
+    for one, expected in zip(made, weights, strict=True):
+        if one.weights_sha256 != expected:
+            raise UsageError(
+                f"Detector {one.spec} is not the one that the records speak of: its weights or "
+                "its description changed. Begin again with --overwrite, or bring the old ones back."
+            )
+
+
+def adjusted(spec: str, *, threshold: float | None = None, device: str = "") -> str:
+    """Return a specification with another threshold, and with a device unless it names one.
+
+    What is no specification stays as it is: `parse` says what is wrong with it.
+    """
+    match = _FILE_SPEC.fullmatch(spec) or SPEC.fullmatch(spec)
+    if match is None:
+        return spec
+    name = f"{FILE}:{match['file']}" if match.re is _FILE_SPEC else match["name"]
+    side = f"@{match['long_side']}" if match["long_side"] else ""
+    score = match["threshold"] if threshold is None else threshold
+    place = match["device"] or device
+    return f"{name}{side}{f':{score}' if score else ''}{f'#{place}' if place else ''}"
+
+
+def _file(path: str) -> Callable[..., Registered]:
+    from sfumato.detectors.onnx_file import OnnxFile
+
+    return lambda long_side=None, threshold=None, device="cpu": OnnxFile(
+        Path(path), long_side, threshold, device
+    )
+
+
+def _takes(
+    make: Callable[..., Registered], name: str, settings: dict[str, int | float | str]
+) -> None:
+    """Raise `UsageError` if a detector has no such setting."""
+    parameters = inspect.signature(make).parameters.values()
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
+        return
+    unknown = settings.keys() - {one.name for one in parameters}
+    if unknown:
+        words = {"long_side": "@LONG_SIDE", "threshold": ":THRESHOLD", "device": "choice of device"}
+        missing = " and no ".join(words[key] for key in sorted(unknown))
+        raise UsageError(f"detector {name!r} has no {missing}: leave it out.")
+
+
 def _load(name: str) -> Callable[..., Registered]:
     known = _known()
     if name not in known:
-        raise UsageError(f"no detector {name!r}; there are: {', '.join(sorted(known))}")
+        raise UsageError(
+            f"no detector {name!r}; there are: {', '.join(sorted(known))}, and onnx:FILE"
+        )
     made: Callable[..., Registered] = known[name].load()
     return made
 
