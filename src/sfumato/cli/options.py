@@ -92,7 +92,15 @@ detection = _several(
         "detectors",
         multiple=True,
         metavar="NAME[@SIDE][:THRESHOLD]",
-        help="A detector instead of the profile's, such as yunet@640:0.5; may be repeated.",
+        help="A detector instead of the profile's, such as yunet@640:0.5 or onnx:FILE (a "
+        "described ONNX file, docs/detection.md); may be repeated.",
+    ),
+    click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        metavar="cpu|cuda|cuda,cpu",
+        help="Where networks run; with cuda,cpu on the processor if there is no CUDA.",
     ),
     click.option(
         "-t",
