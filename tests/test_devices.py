@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from sfumato.detectors import batches, devices, onnx_file, parse, session
+from sfumato.detectors import batches, devices, network, onnx_file, parse, session
 from sfumato.detectors.centerface import CenterFace
 from sfumato.detectors.session import Tensor
 from sfumato.detectors.yunet import YuNet
@@ -135,13 +135,13 @@ class TestBatches:
     ) -> None:
         path = described(tmp_path, family)
         runs: list[int] = []
-        run = onnx_file.Model.run
+        run = network.Model.run
 
-        def counted(self: onnx_file.Model, given: Tensor) -> list[Tensor]:
+        def counted(self: network.Model, given: Tensor) -> list[Tensor]:
             runs.append(len(given))
             return run(self, given)
 
-        monkeypatch.setattr(onnx_file.Model, "run", counted)
+        monkeypatch.setattr(network.Model, "run", counted)
         light = np.full((60, 90, 3), 220, dtype=np.uint8)
         pictures = [light, noise(90, 60), light[::-1], noise(200, 50)]
         alone = parse(f"onnx:{path}").detect(pictures)

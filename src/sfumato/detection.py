@@ -21,6 +21,7 @@ PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
     "fast": ("yunet@640:0.5",),
     "default": ("centerface@640:0.3", "yunet@960:0.53"),
     "high": ("centerface@640:0.19", "yunet@960:0.31"),
+    "clean-weights": ("blazeface@256:0.6", "blazeface@512:0.55"),
 }
 # Boxes of different detectors that overlap more are taken for the same face, which counts once.
 SAME_FACE_IOU: Final = 0.45

@@ -15,16 +15,13 @@ from typing import Any, Final
 
 import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from sfumato.detectors import devices
-from sfumato.detectors.batches import LARGEST, alike
-from sfumato.detectors.canvas import Canvas, fill, lay
+from sfumato.detectors.canvas import fill, lay
 from sfumato.detectors.description import Description, read
-from sfumato.detectors.pictures import as_rgb
-from sfumato.detectors.session import Tensor, check, faces
-from sfumato.errors import Code, SampleError, UsageError
+from sfumato.detectors.network import REFUSALS, Model, decoded, first_line, search
+from sfumato.detectors.session import check
+from sfumato.errors import UsageError
 from sfumato.types import Face, Pixels
 
 PREFIX: Final = "onnx:"
@@ -32,42 +29,7 @@ _TYPES: Final[dict[str, type[np.floating[Any]]]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
 }
-# What ONNX Runtime raises for a model or an input that it can't take; they share no base.
-_REFUSALS: Final[tuple[type[Exception], ...]] = (
-    *(
-        getattr(runtime_errors, name)
-        for name in (
-            "EPFail EngineError Fail InvalidArgument InvalidGraph InvalidProtobuf ModelLoaded "
-            "NoModel NoSuchFile NotImplemented RuntimeException"
-        ).split()
-    ),
-    RuntimeError,
-    ValueError,
-)
 _TRIED: Final = (64, 96)  # height and width of the pictures that a model is tried on, at least
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model that was tried: what is said of it, its session, and its input's name and type."""
-
-    description: Description
-    session: ort.InferenceSession
-    input: str
-    dtype: type[np.floating[Any]]
-
-    def run(self, given: Tensor) -> list[NDArray[np.float32]]:
-        """Return the described outputs for a batch; `ValueError` if one can't be read or is NaN."""
-        names = self.description.outputs
-        outputs = self.session.run(list(names), {self.input: given.astype(self.dtype, copy=False)})
-        found = []
-        for name, output in zip(names, outputs, strict=True):
-            if not isinstance(output, np.ndarray) or output.dtype.kind != "f":
-                raise ValueError(f"the output {name!r} holds no floating-point numbers")
-            if np.isnan(output).any():
-                raise ValueError(f"the output {name!r} holds NaN, which is not a number")
-            found.append(output.astype(np.float32, copy=False))
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,31 +88,10 @@ class OnnxFile:
         that the network takes batches; on a processor, where it is no faster, they never do.
         Raises `SampleError` if the network fails on a picture or answers NaN.
         """
-        model = self._model()
-        shape = model.description.input
-        pictures = [as_rgb(image) for image in images]
-        canvases = [self._canvas(picture, model.description) for picture in pictures]
-        largest = LARGEST if shape.batch and self.device != devices.CPU else 1
-        found: list[list[Face]] = [[] for _ in pictures]
-        for group in alike(canvases, lambda canvas: canvas.padded, largest=largest):
-            tensors = [fill(pictures[i], canvases[i], shape) for i in group]
-            for i, one in zip(group, self._search(model, tensors, canvases[group[0]]), strict=True):
-                boxes, scores = one
-                found[i] = faces(
-                    canvases[i].back(boxes), scores, canvases[i].picture, model.description
-                )
-        return found
-
-    def _search(self, model: Model, tensors: Sequence[Tensor], canvas: Canvas) -> list[Any]:
-        try:
-            return _decoded(model, tensors, canvas, self._least(model.description))
-        except _REFUSALS as error:
-            words = f"{model.description.origin} failed on it: {_first_line(error)}"
-            raise SampleError(Code.DETECTOR_FAILED, words) from error
-
-    def _canvas(self, picture: Pixels, described: Description) -> Canvas:
-        size = (picture.shape[1], picture.shape[0])
-        return lay(size, self._side(described), described.input, described.multiple)
+        least = self._least(self._model().description)
+        return search(
+            self._model(), images, long_side=self.long_side, threshold=least, device=self.device
+        )
 
     def _model(self) -> Model:
         return _model(self.path, self.device, self.weights_sha256)
@@ -162,23 +103,6 @@ class OnnxFile:
 
     def _least(self, described: Description) -> float:
         return described.threshold if self.threshold is None else self.threshold
-
-
-def _decoded(
-    model: Model, tensors: Sequence[Tensor], canvas: Canvas, threshold: float
-) -> list[Any]:
-    """Run a batch; return boxes, in pixels of the network picture, and scores of each."""
-    outputs = model.run(np.concatenate(tensors) if len(tensors) > 1 else tensors[0])
-    many = len(tensors) > 1
-    with np.errstate(over="ignore"):  # an endless box is cut to the picture
-        return [
-            model.description.family.decode(
-                [output[i : i + 1] for output in outputs] if many else outputs,
-                canvas.padded[::-1],
-                threshold,
-            )
-            for i in range(len(tensors))
-        ]
 
 
 def _files(path: Path) -> tuple[Description, bytes]:
@@ -201,9 +125,9 @@ def _model(path: Path, device: str, sha256: str) -> Model:
         raise UsageError(f"{path} has changed since the run began: start it again.")
     try:
         session = devices.open_session(data, device)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         raise UsageError(
-            f"{path}: ONNX Runtime can't load the model ({_first_line(error)}). Is it an ONNX file "
+            f"{path}: ONNX Runtime can't load the model ({first_line(error)}). Is it an ONNX file "
             "with its weights inside?"
         ) from error
     name, dtype = _entrance(path, described, session)
@@ -258,7 +182,7 @@ def _try(path: Path, model: Model) -> None:
     tensors = [fill(picture, canvas, least) for picture in (np.zeros_like(noise), noise)]
     groups = [tensors] if shape.batch else [tensors[:1], tensors[1:]]
     try:
-        found = [one for group in groups for one in _decoded(model, group, canvas, -np.inf)]
+        found = [one for group in groups for one in decoded(model, group, canvas, -np.inf)]
         for boxes, scores in found:
             if np.isnan(boxes).any():
                 raise ValueError("boxes come out as NaN, which is not a number")
@@ -267,13 +191,9 @@ def _try(path: Path, model: Model) -> None:
                     f"scores from {scores.min():.3g} to {scores.max():.3g} come out, not in "
                     "[0, 1]: is it another output, or one before its sigmoid?"
                 )
-    except _REFUSALS as error:
+    except REFUSALS as error:
         width, height = canvas.padded
         raise UsageError(
             f"{path}: tried on {width} × {height} pixels, the model doesn't fit its description: "
-            f"{_first_line(error)}. Compare layout, size, [outputs] and [decode] with the model."
+            f"{first_line(error)}. Compare layout, size, [outputs] and [decode] with the model."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
