@@ -312,7 +312,7 @@ class TestSettings:
 
     def test_unknown_weights_are_refused(self) -> None:
         with pytest.raises(WeightsError):
-            session.session("blazeface")
+            session.session("haar")
 
 
 def declare(monkeypatch: pytest.MonkeyPatch, *points: EntryPoint) -> None:
@@ -360,7 +360,7 @@ class TestRegistry:
     def test_other_packages_bring_detectors(self, monkeypatch: pytest.MonkeyPatch) -> None:
         brought = EntryPoint("mine", "sfumato.detectors.yunet:YuNet", registry.GROUP)
         declare(monkeypatch, brought)
-        assert names() == ("centerface", "mine", "yunet")
+        assert names() == ("blazeface", "centerface", "mine", "rekognition", "yunet")
         assert parse("mine@640") == YuNet(long_side=640)
 
     def test_a_package_brings_a_detector_by_being_installed(
@@ -411,7 +411,7 @@ class TestRegistry:
 
     def test_an_installation_declares_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         declare(monkeypatch, *registry.SHIPPED)
-        assert names() == ("centerface", "yunet")
+        assert names() == ("blazeface", "centerface", "rekognition", "yunet")
 
 
 def recall(*arguments: str, timeout: float) -> dict[str, dict[str, float]]:

@@ -2,7 +2,9 @@
 
 A package brings a detector by an entry point of the group "sfumato.detectors" whose object,
 called with any of the keywords `long_side`, `threshold` and `device`, returns a `Registered`.
-Only what is asked for is passed: an object without a keyword has no such setting.
+Only what is asked for is passed: an object without a keyword has no such setting. A detector
+that sends pictures to another machine says so by a true attribute `uploads`, and works only with
+consent (`sfumato.detectors.meter`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ GROUP = "sfumato.detectors"
 # Entry points exist once the package is installed. These stand for them where it is only on the
 # path (a checkout, a zip), and are the same as those that an installation declares.
 SHIPPED = (
+    EntryPoint("blazeface", "sfumato.detectors.blazeface:BlazeFace", GROUP),
     EntryPoint("centerface", "sfumato.detectors.centerface:CenterFace", GROUP),
+    EntryPoint("rekognition", "sfumato.detectors.rekognition:Rekognition", GROUP),
     EntryPoint("yunet", "sfumato.detectors.yunet:YuNet", GROUP),
 )
 FILE: Final = "onnx"  # onnx:FILE, for a file instead of a registered name
@@ -93,6 +97,11 @@ def check_weights(made: Sequence[Registered], weights: Sequence[str]) -> None:
                 f"Detector {one.spec} is not the one that the records speak of: its weights or "
                 "its description changed. Begin again with --overwrite, or bring the old ones back."
             )
+
+
+def uploading(specs: Sequence[str]) -> list[str]:
+    """Return those of some specifications whose detectors send pictures to another machine."""
+    return [spec for spec in specs if getattr(parse(spec), "uploads", False)]
 
 
 def adjusted(spec: str, *, threshold: float | None = None, device: str = "") -> str:
