@@ -334,7 +334,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("run", "{src}", "{other}"), r"isn't empty and wasn't made by sfumato: choose another"),
     (("run", "{src}", "{out}", "--threshold", "2"), r"between 0 and 1, not 2"),
     (("run", "{src}", "{out}", "--threshold", "nan"), r"between 0 and 1, not nan"),
-    (("run", "{src}", "{out}", "--detector", "retina"), r"no detector 'retina'.*centerface, rekognition, yunet"),
+    (("run", "{src}", "{out}", "--detector", "retina"), r"no detector 'retina'.*and onnx:FILE"),
     (("run", "{src}", "{out}", "--detector", "yunet@x"), r"'yunet@x' is not NAME"),
     (("run", "{src}", "{out}", "--verify-detector", "retina"), r"no detector 'retina'"),
     (("run", "{src}", "{out}", "--profile", "best"), r"'best' is not one of"),
