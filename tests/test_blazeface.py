@@ -69,7 +69,7 @@ def test_enlarging_the_network_picture_sees_smaller_faces() -> None:
     picture = np.full((512, 512, 3), 128, dtype=np.uint8)
     small = face[::14, ::14]  # the face itself is 6 pixels wide then
     picture[200 : 200 + len(small), 300 : 300 + small.shape[1]] = small
-    whole, enlarged = (BlazeFace(side, 0.3).detect([picture])[0] for side in (256, 1024))
+    whole, enlarged = (BlazeFace(side, 0.3).detect([picture])[0] for side in (256, 512))
     assert not whole
     assert enlarged
 

@@ -123,7 +123,7 @@ channels = "BGR"
 
 @pytest.mark.parametrize(
     ("text", "name", "shipped"),
-    [(CENTERFACE, "centerface", CenterFace()), (YUNET, "yunet-2023mar", YuNet())],
+    [(CENTERFACE, "centerface", CenterFace(320)), (YUNET, "yunet-2023mar", YuNet(320))],
     ids=["centerface", "yunet"],
 )
 def test_a_shipped_network_described_finds_exactly_the_same(
@@ -135,8 +135,13 @@ def test_a_shipped_network_described_finds_exactly_the_same(
     from tests.test_detectors import demo
 
     pictures += [demo("people/astronaut.png"), demo("people/grace_hopper.jpg")[::-1]]
-    assert OnnxFile(path).detect(pictures) == shipped.detect(pictures)
-    assert overlap(OnnxFile(path).detect(pictures)[2][0], (178, 60, 268, 178)) > 0.6
+    found = OnnxFile(path, 320).detect(pictures)
+    assert found == shipped.detect(pictures)
+    assert overlap(found[2][0], (178, 60, 268, 178)) > 0.6
+    assert (OnnxFile(path).long_side, OnnxFile(path).threshold) == (
+        type(shipped)().long_side,
+        shipped.threshold,
+    )
 
 
 class TestWhatIsRecorded:
