@@ -26,7 +26,7 @@ ifeq ($(wildcard src/sfumato/weights/*.onnx),)
 .PHONY: $(INSTALLED)
 endif
 
-$(INSTALLED): pyproject.toml setup.py build_assets.py constraints.txt \
+$(INSTALLED): pyproject.toml setup.py build_assets.py quantise_weights.py constraints.txt \
               src/sfumato/weights/__init__.py src/sfumato/demo_pictures/__init__.py \
               $(wildcard src/sfumato/*/*.pyx)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sfumato needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -44,7 +44,7 @@ test: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy src tests setup.py build_assets.py $(wildcard benchmarks scripts)
+	$(BIN)/mypy src tests setup.py build_assets.py quantise_weights.py $(wildcard benchmarks scripts)
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_docs.py
 

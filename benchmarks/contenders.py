@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pyarrow.parquet as pq
+from figures import EXPAND
 from labels import Labelled
 from PIL import Image
-from recall import EXPAND
 
 import sfumato
 from sfumato import boxes

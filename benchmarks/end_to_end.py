@@ -31,12 +31,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from contenders import BACKENDS, DEFACE, Deface, Labels, Seen, Sfumato, Timing, Tool, environment
+from figures import FALSE, Estimates, by_size, estimate, show
 from labels import DATA, RULES, read
-from recall import BUCKETS, EDGES, Estimate, Measured, show, summarise
 from tqdm import tqdm
 
-from sfumato import boxes
 from sfumato.errors import SfumatoError, UsageError
+from sfumato.evaluation.intervals import Estimate, Numbers
+from sfumato.evaluation.matching import SIZES, size_of
 from sfumato.executors.local import available_cores
 from sfumato.formats.imagefolder import ImageFolder
 from sfumato.types import JSON
@@ -45,21 +46,19 @@ SET = "imagenet"
 SHARE = RULES[SET].share
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = {"default": 0.9, "fast": 3.5}  # times the pictures a second of deface
-FALSE = "false boxes a picture"  # the one row of recall.py that is no share
 BUSY = 0.1  # cores: more than this taken by other programs spoils the measurement
 
 
-def count(labels: Labels, looks: Sequence[Seen]) -> dict[str, Estimate]:
+def count(labels: Labels, looks: Sequence[Seen]) -> Estimates:
     """Return the recall by size and the false boxes a picture, as recall.py counts them."""
-    faces = np.zeros((len(labels), len(BUCKETS)), dtype=np.int64)
-    covered = np.zeros_like(faces)
-    for i, (picture, look) in enumerate(zip(labels.values(), looks, strict=True)):
-        sides = np.sqrt(boxes.area(boxes.as_boxes(picture.faces)))
-        buckets = np.searchsorted(EDGES, sides, side="right")
-        np.add.at(faces[i], buckets, 1)
-        np.add.at(covered[i], buckets, np.asarray(look.shares) >= SHARE)
-    false = np.array([look.false for look in looks], dtype=np.int64)
-    return summarise(Measured(faces, covered, false, cpu_seconds=np.nan))
+    sizes = [[size_of(box) for box in picture.faces] for picture in labels.values()]
+    faces = by_size(sizes, [[True] * len(group) for group in sizes])
+    covered = by_size(sizes, [[share >= SHARE for share in look.shares] for look in looks])
+    columns: dict[str, tuple[Numbers, Numbers]] = {
+        row: (covered[:, i], faces[:, i]) for i, row in enumerate(("all", *SIZES))
+    }
+    columns[FALSE] = (np.array([look.false for look in looks]), np.ones(len(looks)))
+    return estimate(columns, seed=0, unbounded=(FALSE,))
 
 
 def labelled(data: Path, pictures: Path, keys: Sequence[str]) -> Labels:

@@ -1,6 +1,6 @@
 """Read the labelled pictures that the benchmarks run on (`../shared/data`; see the README there).
 
-Each set is a folder with `images/` and `faces.csv` (columns path,x0,y0,x1,y1,kind,set), made for
+Each set is a folder with pictures and `faces.csv` (columns path,x0,y0,x1,y1,kind,set), made for
 measuring only: nothing of it is copied into the project.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from sfumato.errors import UsageError
+from sfumato.evaluation.matching import Truth
 from sfumato.types import Box, Pixels
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -23,27 +24,33 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a set is read: its folder and files, which faces count, and when one is covered.
+    """How a set is read: its folder and files, which faces count, and when one is found.
 
     `counted` names the values of the column `set` that count in recall; () means all. `share` is
     the part of a face's area that must lie under the grown boxes: 0.9 where labels are tight,
-    0.7 where a person drew them by hand, a few pixels soft or with hair and ears in them.
+    0.7 where a person drew them by hand, a few pixels soft or with hair and ears in them. `iou`
+    is what one box must reach to match a face: 0.5, and 0.35 where labels are loose.
     """
 
     folder: str
     share: float
+    iou: float = 0.5
     labels: str = "faces.csv"
-    listed: str = ""  # file that lists the labelled pictures; without it, all in images/ are
+    images: str = "images"
+    below: str = ""  # only pictures whose path starts so
+    listed: str = ""  # file that lists the labelled pictures; without it, all are
     counted: tuple[str, ...] = ()
 
 
 RULES: Mapping[str, Rule] = {
-    "imagenet": Rule("imagenet", 0.9, counted=("pool",)),
     "blind": Rule("imagenet", 0.7, labels="faces_blind.csv", listed="faces_blind_images.txt"),
+    "imagenet": Rule("imagenet", 0.9, counted=("pool",)),
+    "extended": Rule("imagenet", 0.9, counted=("pool", "extended")),
     "crowds": Rule("crowds", 0.9),
-    "grey": Rule("grey", 0.7),
-    "portraits": Rule("portraits", 0.7),
+    "grey": Rule("grey", 0.7, iou=0.35),
+    "portraits": Rule("portraits", 0.7, iou=0.35),
     "groups": Rule("groups", 0.7),
+    "scenes": Rule("identities", 0.7, iou=0.35, images="", below="scenes/"),
 }
 
 
@@ -64,19 +71,28 @@ class Labelled:
         with Image.open(self.path) as picture:
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
 
+    def truth(self, width: int, height: int) -> Truth:
+        """Return what the picture, of this size, shows."""
+        return Truth(width, height, self.faces, self.ignored)
+
+
+def images_of(name: str, data: Path = DATA) -> Path:
+    """Return the folder that the paths of a set start from."""
+    rule = RULES[name]
+    return data / rule.folder / rule.images
+
 
 def read(name: str, data: Path = DATA) -> list[Labelled]:
     """Return the labelled pictures of a set, those without a face too, sorted by path.
 
     Raises `UsageError` if the set isn't there, or labels a picture that isn't there.
     """
-    rule = RULES[name]
+    rule, images = RULES[name], images_of(name, data)
     folder = data / rule.folder
-    images = folder / "images"
-    if not images.is_dir():
+    if not (images / rule.below).is_dir():
         raise UsageError(f"no labelled pictures in {folder}; give their folder with --data")
     rows = _rows(folder / rule.labels)
-    paths = _listed(folder / rule.listed) if rule.listed else _found(images)
+    paths = _listed(folder / rule.listed) if rule.listed else _found(images, rule.below)
     unknown = sorted(rows.keys() - set(paths))
     if unknown:
         raise UsageError(f"{folder / rule.labels} labels {unknown[0]}, which is not in the set")
@@ -105,5 +121,6 @@ def _listed(file: Path) -> list[str]:
     return sorted(file.read_text(encoding="utf-8").split())
 
 
-def _found(images: Path) -> list[str]:
-    return sorted(p.relative_to(images).as_posix() for p in images.rglob("*") if p.is_file())
+def _found(images: Path, below: str) -> list[str]:
+    files = (path for path in (images / below).rglob("*") if path.is_file())
+    return sorted(path.relative_to(images).as_posix() for path in files)

@@ -1,16 +1,26 @@
 """How many faces the profiles cover, how many boxes are false, and at what cost.
 
-    python benchmarks/recall.py                          # ImageNet, both kinds of labels
-    python benchmarks/recall.py --set crowds --profile high --json recall.json
+    python benchmarks/recall.py --curve --json recall.json     # everything that the docs quote
+    python benchmarks/recall.py --set blind --profile high     # one set, one profile
+    python benchmarks/recall.py --set crowds --detector yunet@640:0.4
 
 A face is *covered* if the stated share of its area lies inside the union of the boxes, each
-grown by 25 % of its width and height on every side (as `sfumato obfuscate` does). A box is
-*false* if, not grown, it touches no labelled face and no region labelled as art or unclear; in
-sets where some faces have no label (imagenet, crowds), some of these are faces. Intervals are
-95 % percentile intervals of a bootstrap over pictures, so that the many faces of one crowd
-count as one observation (exact ones where all or nothing was covered). Speed is pictures per
-second of process CPU time: scaling, network and decoding of boxes on one thread, without reading
-the file.
+grown by 25 % of its width and height on every side (as `sfumato obfuscate` does); rows without
+another name say this. *One box fits* if it reaches the stated IoU, each box fitting one face at
+most. A box is *false* if, not grown, it touches no labelled face and no region labelled as art or
+unclear; in sets where some faces have no label (imagenet, crowds), some of these are faces.
+*False pixels* are the share of a picture under grown false boxes. A picture is *found* if there
+is any box in it. Sizes are square roots of the labels' areas.
+
+Intervals are 95 % percentile intervals of a bootstrap over pictures, so that the many faces of
+one crowd count as one observation (exact ones where all or nothing was hit). Speed is pictures
+per second of process CPU time on one thread: scaling, network and decoding of boxes, without
+reading the file.
+
+With --curve, pictures are searched once more with thresholds 3 log-odds lower, on all cores:
+recall at every price, average precision as pycocotools defines it, and what the scores mean, with
+the expected calibration error in ten bins of equal numbers (Nixon et al. 2019) of scores from
+0.1 on (--from-score).
 """
 
 from __future__ import annotations
@@ -20,149 +30,88 @@ import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeAlias
 
-import numpy as np
-from labels import DATA, RULES, Labelled, read
-from numpy.typing import NDArray
+from figures import (
+    EXPAND,
+    FROM_SCORE,
+    Curve,
+    Estimates,
+    draw_curve,
+    plain,
+    plain_curve,
+    print_curves,
+    print_table,
+    summarise,
+)
+from labels import DATA, RULES, Labelled, Rule, images_of, read
 from tqdm import tqdm
 
 from sfumato import boxes
+from sfumato.calibration import SHIFTS, Searched, shifted
 from sfumato.detection import PROFILES, SAME_FACE_IOU
 from sfumato.detectors import parse
-from sfumato.recipe import ObfuscateStep
-from sfumato.types import JSON, Box, Detector, Face
-
-Counts = NDArray[np.int64]
-
-EXPAND = ObfuscateStep().expand
-EDGES = (16.0, 32.0, 96.0)  # square root of a face's area, in pixels of the picture
-BUCKETS = ("< 16 px", "16-32 px", "32-96 px", ">= 96 px")
-ROUNDS = 2000  # of the bootstrap
-SEED = 0
+from sfumato.evaluation.matching import Outcome, judge
+from sfumato.executors.local import Local
+from sfumato.survey import Survey, look
+from sfumato.types import JSON, Detection, Detector, Face
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Counts for each of n pictures: faces and covered ones (n, 4) by size, false boxes (n,)."""
+class Search:
+    """Searches pictures in this process, each once however many sets it is in."""
 
-    faces: Counts
-    covered: Counts
-    false: Counts
-    cpu_seconds: float
+    def __init__(self, detectors: Sequence[Detector]) -> None:
+        self._detectors = detectors
+        self._known: dict[Path, tuple[list[Face], tuple[int, int], float]] = {}
 
+    def outcomes(self, pictures: Sequence[Labelled], rule: Rule) -> tuple[list[Outcome], float]:
+        """Return each picture judged, and the CPU seconds that searching them all takes."""
+        outcomes: list[Outcome] = []
+        seconds = 0.0
+        if not self._known:
+            self._look(pictures[0])  # loads the networks, which is not counted
+        for picture in tqdm(pictures, unit="picture", leave=False):
+            if picture.path not in self._known:
+                self._known[picture.path] = self._look(picture)
+            found, size, spent = self._known[picture.path]
+            outcomes.append(judge(picture.truth(*size), found, expand=EXPAND, iou=rule.iou))
+            seconds += spent
+        return outcomes, seconds
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A ratio of two counts with its 95 % interval; `value` is NaN if there is nothing to count."""
-
-    part: int
-    whole: int
-    value: float
-    low: float
-    high: float
-
-
-def measure(pictures: Sequence[Labelled], detectors: Sequence[Detector], share: float) -> Measured:
-    """Run the detectors over the pictures and count what they covered and invented."""
-    faces = np.zeros((len(pictures), len(BUCKETS)), dtype=np.int64)
-    covered = np.zeros_like(faces)
-    false = np.zeros(len(pictures), dtype=np.int64)
-    seconds = 0.0
-    _found(pictures[0], detectors)  # loads the networks, which is not counted
-    for i, picture in enumerate(tqdm(pictures, unit="picture", leave=False)):
-        found, spent = _found(picture, detectors)
-        seconds += spent
-        grown = [boxes.grow(face.box, EXPAND) for face in found]
-        for box in picture.faces:
-            bucket = _bucket(box)
-            faces[i, bucket] += 1
-            covered[i, bucket] += boxes.covered(box, grown) >= share
-        false[i] = _false(found, picture)
-    return Measured(faces, covered, false, seconds)
+    def _look(self, picture: Labelled) -> tuple[list[Face], tuple[int, int], float]:
+        pixels = picture.pixels()
+        start = time.process_time()
+        groups = [detector.detect([pixels])[0] for detector in self._detectors]
+        found = boxes.union(groups, SAME_FACE_IOU)
+        return found, (pixels.shape[1], pixels.shape[0]), time.process_time() - start
 
 
-def _found(picture: Labelled, detectors: Sequence[Detector]) -> tuple[list[Face], float]:
-    pixels = picture.pixels()
-    start = time.process_time()
-    groups = [detector.detect([pixels])[0] for detector in detectors]
-    found = boxes.union(groups, SAME_FACE_IOU)
-    return found, time.process_time() - start
+class LowSearch:
+    """Searches folders at low thresholds with all cores, each picture once."""
+
+    def __init__(self, specs: Sequence[str], workers: int) -> None:
+        self._specs = tuple(shifted(spec, SHIFTS[0]) for spec in specs)
+        self._workers = workers
+        self._known: dict[Path, tuple[Detection, ...]] = {}
+
+    def searched(self, pictures: Sequence[Labelled], images: Path) -> list[Searched]:
+        """Return the pictures with what each detector found in them."""
+        new = [p.path for p in pictures if p.path not in self._known]
+        keys = [path.relative_to(images).as_posix() for path in new]
+        surveyed = look(Survey(images, self._specs), keys, Local(self._workers))
+        self._known.update({images / key: found for key, found in surveyed.found.items()})
+        searched = []
+        for picture in pictures:
+            found = self._known[picture.path]
+            truth = picture.truth(found[0].width, found[0].height)
+            searched.append(Searched(truth, tuple(one.faces for one in found)))
+        return searched
 
 
-def _bucket(box: Box) -> int:
-    side = ((box[2] - box[0]) * (box[3] - box[1])) ** 0.5
-    return int(np.searchsorted(EDGES, side, side="right"))
-
-
-def _false(found: Sequence[Face], picture: Labelled) -> int:
-    labelled = boxes.as_boxes([*picture.faces, *picture.ignored])
-    overlap = boxes.iou(boxes.as_boxes([face.box for face in found]), labelled)
-    return int((~(overlap > 0).any(axis=1)).sum())
-
-
-def ratio(part: Counts, whole: Counts) -> Estimate:
-    """Return the ratio of two counts made on each of n pictures, with a bootstrap interval.
-
-    Where all or nothing was counted, resampling gives an interval of no width. Then its end is
-    the exact binomial one (Clopper-Pearson) with the pictures that count as the trials.
-    """
-    rng = np.random.default_rng(SEED)
-    drawn = rng.integers(0, len(part), size=(ROUNDS, len(part)))
-    parts, wholes = part[drawn].sum(axis=1), whole[drawn].sum(axis=1)
-    filled = wholes > 0
-    total = int(whole.sum())
-    if not total:
-        return Estimate(0, 0, np.nan, np.nan, np.nan)
-    low, high = np.percentile(parts[filled] / wholes[filled], [2.5, 97.5])
-    value, bound = float(part.sum() / total), 0.025 ** (1 / np.count_nonzero(whole))
-    if value in {0.0, 1.0}:
-        low, high = (bound, 1.0) if value else (0.0, 1 - bound)
-    return Estimate(int(part.sum()), total, value, float(low), float(high))
-
-
-def summarise(measured: Measured) -> dict[str, Estimate]:
-    """Return the estimates by row of the table; the last is false boxes a picture."""
-    estimates = {"all": ratio(measured.covered.sum(axis=1), measured.faces.sum(axis=1))}
-    for i, bucket in enumerate(BUCKETS):
-        estimates[bucket] = ratio(measured.covered[:, i], measured.faces[:, i])
-    estimates["false boxes a picture"] = ratio(measured.false, np.ones_like(measured.false))
-    return estimates
-
-
-def show(estimate: Estimate, *, percent: bool) -> str:
-    """Return an estimate as text: ``110/113 97.3 % (94.1-99.2)``, or ``0.29 (0.21-0.38)``."""
-    if not estimate.whole:
-        return "none"
-    value, low, high = estimate.value, estimate.low, estimate.high
-    if not percent:
-        return f"{value:.2f} ({low:.2f}-{high:.2f})"
-    count = f"{estimate.part}/{estimate.whole}"
-    return f"{count} {value:.1%} ({100 * low:.1f}-{100 * high:.1f})"
-
-
-def print_table(title: str, columns: Mapping[str, tuple[dict[str, Estimate], float]]) -> None:
-    """Print a column for each profile."""
-    print(f"\n{title}")
-    print(" " * 24 + "".join(f"{profile:<28}" for profile in columns))
-    for row in ("all", *BUCKETS, "false boxes a picture"):
-        percent = row != "false boxes a picture"
-        cells = [show(estimates[row], percent=percent) for estimates, _ in columns.values()]
-        print(f"{row:<24}" + "".join(f"{cell:<28}" for cell in cells))
-    speeds = [f"{speed:.1f}" for _, speed in columns.values()]
-    print(f"{'pictures a CPU-second':<24}" + "".join(f"{speed:<28}" for speed in speeds))
-
-
-def as_json(estimates: Mapping[str, Estimate], speed: float, specs: Sequence[str]) -> JSON:
-    """Return the figures of one profile on one set as plain data."""
-    rows = {
-        name: {"part": e.part, "whole": e.whole, "value": e.value, "interval_95": [e.low, e.high]}
-        for name, e in estimates.items()
-        if e.whole
-    }
-    return {"detectors": list(specs), "pictures_per_cpu_second": speed, "estimates": rows}
+# Whole specifications, and how they are searched: as they are, and at low thresholds.
+Searches: TypeAlias = tuple[tuple[str, ...], Search, LowSearch]
 
 
 def arguments() -> argparse.Namespace:
@@ -170,38 +119,83 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the labelled sets")
     parser.add_argument("--set", dest="sets", action="append", choices=list(RULES))
     parser.add_argument("--profile", dest="profiles", action="append", choices=list(PROFILES))
+    parser.add_argument(
+        "--detector",
+        dest="detectors",
+        action="append",
+        metavar="SPEC",
+        help="measure the union of these instead of the profiles",
+    )
+    parser.add_argument("--curve", action="store_true", help="also look below the thresholds")
+    parser.add_argument(
+        "--from-score", type=float, default=FROM_SCORE, help="reliability of scores from here on"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("-j", dest="workers", type=int, default=0, help="processes for --curve")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args()
+
+
+def settings(given: argparse.Namespace) -> Mapping[str, tuple[str, ...]]:
+    """Return what is measured: names and whole specifications of detectors."""
+    named = {name: PROFILES[name] for name in given.profiles or PROFILES}
+    if given.detectors:
+        named = {" + ".join(given.detectors): tuple(given.detectors)}
+    return {name: tuple(parse(spec).spec for spec in specs) for name, specs in named.items()}
+
+
+def measure(name: str, given: argparse.Namespace, searches: Mapping[str, Searches]) -> JSON:
+    """Measure each setting on a set, print its table, and return the figures as plain data."""
+    rule, pictures = RULES[name], read(name, given.data)
+    columns: dict[str, tuple[Estimates, float]] = {}
+    curves: dict[str, Curve] = {}
+    for setting, (specs, search, low) in searches.items():
+        outcomes, seconds = search.outcomes(pictures, rule)
+        estimates = summarise(outcomes, rule.share, given.seed)
+        columns[setting] = (estimates, len(pictures) / seconds)
+        if given.curve:
+            curves[setting] = draw_curve(
+                low.searched(pictures, images_of(name, given.data)),
+                specs,
+                share=rule.share,
+                iou=rule.iou,
+                seed=given.seed,
+                from_score=given.from_score,
+            )
+    about = f"covered at {rule.share:.0%}, one box fits at an IoU of {rule.iou:g}"
+    print_table(f"{name}: {len(pictures)} pictures; {about}", columns)
+    if curves:
+        print_curves(curves)
+    profiles = {
+        setting: {
+            "detectors": list(searches[setting][0]),
+            "pictures_per_cpu_second": speed,
+            "estimates": plain(estimates),
+            **({"curve": plain_curve(curves[setting])} if curves else {}),
+        }
+        for setting, (estimates, speed) in columns.items()
+    }
+    about_set: JSON = {"pictures": len(pictures), "covered_share": rule.share, "iou": rule.iou}
+    return {**about_set, "profiles": profiles}
 
 
 def main() -> None:
     """Measure each profile on each set, print a table a set, write JSON if asked."""
     given = arguments()
-    record: JSON = {
-        "expand": EXPAND,
-        "versions": {name: version(name) for name in ("onnxruntime", "numpy", "pillow")},
-        "machine": platform.machine(),
-        "sets": {},
+    searches = {
+        name: (specs, Search([parse(spec) for spec in specs]), LowSearch(specs, given.workers))
+        for name, specs in settings(given).items()
     }
-    for name in given.sets or ("imagenet", "blind"):
-        rule, pictures = RULES[name], read(name, given.data)
-        columns: dict[str, tuple[dict[str, Estimate], float]] = {}
-        profiles: JSON = {}
-        for profile in given.profiles or PROFILES:
-            detectors = [parse(spec) for spec in PROFILES[profile]]
-            measured = measure(pictures, detectors, rule.share)
-            estimates, speed = summarise(measured), len(pictures) / measured.cpu_seconds
-            columns[profile] = (estimates, speed)
-            profiles[profile] = as_json(estimates, speed, PROFILES[profile])
-        print_table(
-            f"{name}: {len(pictures)} pictures, a face is covered at {rule.share:.0%}", columns
-        )
-        record["sets"][name] = {
-            "pictures": len(pictures),
-            "covered_share": rule.share,
-            "profiles": profiles,
-        }
+    sets = {name: measure(name, given, searches) for name in given.sets or RULES}
     if given.json:
+        record: JSON = {
+            "expand": EXPAND,
+            "seed": given.seed,
+            "from_score": given.from_score,
+            "versions": {name: version(name) for name in ("onnxruntime", "numpy", "pillow")},
+            "machine": platform.machine(),
+            "sets": sets,
+        }
         given.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 

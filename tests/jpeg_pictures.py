@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,77 @@ def ycck() -> bytes:
     return data[:at] + b"\x02" + data[at + 1 :]
 
 
+def segments_of(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """Return the segments before the (first) scan, and its entropy-coded data without the end."""
+    found, at = [], 2
+    while True:
+        size = int.from_bytes(data[at + 2 : at + 4], "big")
+        found.append((data[at + 1], data[at + 4 : at + 2 + size]))
+        at += 2 + size
+        if found[-1][0] == 0xDA:
+            return found, data[at:-2]
+
+
+def segment(marker: int, payload: bytes) -> bytes:
+    """Return a marker segment."""
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
+
+
+def extended(data: bytes) -> bytes:
+    """Return a baseline file as extended sequential (SOF1) with quantisation steps of 16 bits."""
+    segments, scan = segments_of(data)
+    written = b""
+    for marker, payload in segments:
+        if marker == 0xDB:
+            steps = np.frombuffer(payload[1:], dtype=np.uint8).astype(">u2").tobytes()
+            written += segment(marker, bytes((0x10 | payload[0],)) + steps)
+        else:
+            written += segment(0xC1 if marker == 0xC0 else marker, payload)
+    return b"\xff\xd8" + written + scan + b"\xff\xd9"
+
+
+def several_scans() -> bytes:
+    """Return a 4:2:0 file with a scan for each component, made of three grey files."""
+    image = Image.fromarray(picture()).convert("YCbCr")
+    half = (-(-image.width // 2), -(-image.height // 2))
+    planes = image.split()[:1] + tuple(plane.resize(half) for plane in image.split()[1:])
+    scans = b""
+    for number, plane in enumerate(planes, start=1):
+        stream = io.BytesIO()
+        plane.save(stream, "JPEG", quality=85)
+        segments, scan = segments_of(stream.getvalue())
+        scans += segment(0xDA, bytes((1, number, 0, 0, 63, 0))) + scan
+    tables = b"".join(segment(m, payload) for m, payload in segments if m in (0xE0, 0xDB, 0xC4))
+    frame = struct.pack(">BHHB", 8, image.height, image.width, 3)
+    frame += bytes((1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0))
+    return b"\xff\xd8" + tables + segment(0xC0, frame) + scans + b"\xff\xd9"
+
+
+def named_rgb() -> bytes:
+    """Return an RGB file that says so by the names of its components alone."""
+    data = saved(quality=85, keep_rgb=True)
+    at = data.index(b"\xff\xee")
+    assert data[at + 4 : at + 9] == b"Adobe"
+    return data[:at] + data[at + 16 :]
+
+
+def mpo(data: bytes) -> bytes:
+    """Return a file of two pictures."""
+    image = Image.open(io.BytesIO(data))
+    stream = io.BytesIO()
+    profile = image.info.get("icc_profile")
+    image.save(stream, "MPO", save_all=True, append_images=[image.copy()], icc_profile=profile)
+    assert b"MPF\0" in stream.getvalue()
+    return stream.getvalue()
+
+
+def filled(data: bytes) -> bytes:
+    """Return the file with fill bytes before segments, and before the end of the image."""
+    segments, scan = segments_of(data)
+    written = b"".join(b"\xff" * 3 + segment(marker, payload) for marker, payload in segments)
+    return b"\xff\xd8" + written + scan + b"\xff\xff\xff\xd9"
+
+
 # One file of each kind that cameras and the web produce.
 KINDS: dict[str, Callable[[], bytes]] = {
     "4:4:4": lambda: saved(quality=90, subsampling=0),
@@ -79,6 +151,13 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "one MCU wide": lambda: saved(quality=85, size=(9, 141)),
     "q10": lambda: saved(quality=10),
     "q100": lambda: saved(quality=100, subsampling=0),
+    "extended, 16-bit tables": lambda: extended(saved(quality=85)),
+    "several scans": several_scans,
+    "RGB by names": named_rgb,
+    "MPO": lambda: mpo(saved(quality=85)),
+    "fill bytes": lambda: filled(saved(quality=85)),
+    "no end": lambda: saved(quality=85)[:-2],
+    "doubled end": lambda: saved(quality=85) + b"\xff\xd9",
     "multiple of 16": lambda: saved(quality=85, size=(160, 144)),
 }
 STRICT = ("4:4:4", "grey", "CMYK", "RGB", "q100", "YCCK")  # pixels outside are identical

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 from unittest.mock import patch
@@ -22,8 +23,10 @@ from sfumato import __version__, demo_pictures
 from sfumato.cli import VERBS, cli
 from sfumato.cli.outcome import clock
 from sfumato.formats import box_files
+from sfumato.ledger import Ledger
 from sfumato.pipeline import private_folder
-from sfumato.types import Shard, Task
+from sfumato.recipe import Recipe
+from sfumato.types import Detection, Face, Shard, Task
 from sfumato.weights import WEIGHTS
 from tests import dataset
 from tests.command import Done, Here, sfumato
@@ -68,8 +71,17 @@ def process(*words: str | Path, cwd: Path | None = None) -> subprocess.Completed
 
 # --- help ---------------------------------------------------------------------------------------
 
-COMMANDS = [(verb,) for verb in VERBS] + [("faces", "export")]
-ON_ALL_THAT_REPORT = {"run", "detect", "obfuscate", "verify", "report", "demo", "doctor"}
+COMMANDS = [(verb,) for verb in VERBS] + [("faces", "export"), ("audit", "detection")]
+ON_ALL_THAT_REPORT = {
+    "run",
+    "detect",
+    "obfuscate",
+    "verify",
+    "report",
+    "demo",
+    "doctor",
+    "calibrate",
+}
 
 
 @pytest.mark.parametrize("words", [(), *COMMANDS], ids=" ".join)
@@ -335,7 +347,9 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("run", "{src}", "{out}", "--threshold", "2"), r"between 0 and 1, not 2"),
     (("run", "{src}", "{out}", "--threshold", "nan"), r"between 0 and 1, not nan"),
     (("run", "{src}", "{out}", "--detector", "retina"), r"no detector 'retina'.*and onnx:FILE"),
-    (("run", "{src}", "{out}", "--detector", "yunet@x"), r"'yunet@x' is not NAME"),
+    (("run", "{src}", "{out}", "--detector", "yunet@x"), r"'yunet' takes a side in pixels"),
+    (("run", "{src}", "{out}", "--detector", "finder@640"), r"'finder' takes a profile"),
+    (("run", "{src}", "{out}", "--detector", "yunet@X"), r"'yunet@X' is not NAME"),
     (("run", "{src}", "{out}", "--verify-detector", "retina"), r"no detector 'retina'"),
     (("run", "{src}", "{out}", "--profile", "best"), r"'best' is not one of"),
     (("run", "{src}", "{out}", "--method", "blur"), r"'blur' is not one of"),
@@ -467,7 +481,7 @@ def test_detect_obfuscate_verify_report_and_export(finished: Dataset, tmp_path: 
     ledger = tmp_path / "faces.sqlite"
     found = sfumato("detect", finished.source, "--boxes", finished.boxes, "--ledger", ledger)
     assert found.code == 0
-    assert found.out == "12 pictures: 6 faces in 6, 0 refused\n"
+    assert found.out == "12 pictures: 6 faces in 6, 0 candidates, 0 refused\n"
     covered = sfumato("obfuscate", finished.source, step, "--detections", ledger)
     assert covered.code == 0
     assert ACCOUNT.match(covered.out.splitlines()[-1])
@@ -488,7 +502,8 @@ def test_detect_obfuscate_verify_report_and_export(finished: Dataset, tmp_path: 
 def test_detect_counts_in_json(finished: Dataset, tmp_path: Path) -> None:
     ledger = tmp_path / "faces.sqlite"
     words = ("detect", finished.source, "--boxes", finished.boxes, "--ledger", ledger, "--json")
-    counted = {"pictures": 12, "faces": 6, "pictures_with_faces": 6, "refused": 0}
+    counted = {"pictures": 12, "faces": 6, "pictures_with_faces": 6, "candidates": 0}
+    counted["refused"] = 0
     assert json.loads(sfumato(*words).out) == counted
     assert json.loads(sfumato(*words, "--no-resume").out) == counted
 
@@ -528,6 +543,29 @@ def test_a_searched_source_can_be_exported_before_it_is_released(data: Dataset) 
     assert len(json.loads(text)["annotations"]) == len(data.with_face)
 
 
+def test_candidates_are_counted_and_exported_until_a_final_box_covers_them(data: Dataset) -> None:
+    assert sfumato("detect", data.source, "--boxes", data.boxes).code == 0
+    key, other = data.with_face[0], data.without[0]
+    doubtful = Face((1.0, 2.0, 30.0, 25.0), 0.04, "finder-1")
+    same = Face(BOX, 0.06, "finder-1")
+    with Ledger(private_folder(data.source) / "ledger.sqlite") as ledger:
+        last = ledger.last_run()
+        assert last is not None
+        fingerprint = Recipe.from_json(json.loads(last[2])).fingerprint("detect")
+        known = {record.key: record for record in ledger.latest(fingerprint, ["detection"])}
+        for place in (key, other):
+            found = known[place]
+            assert isinstance(found, Detection)
+            ledger.commit([(fingerprint, replace(found, candidates=(doubtful, same)))])
+    counted = json.loads(sfumato("detect", data.source, "--boxes", data.boxes, "--json").out)
+    assert counted["candidates"] == 4
+    exported = json.loads(sfumato("faces", "export", data.source, "--candidates").out)
+    assert [row["score"] for row in exported["annotations"]].count(0.04) == 2
+    assert [row["score"] for row in exported["annotations"]].count(0.06) == 1  # of the faceless
+    plain = sfumato("faces", "export", data.source).out
+    assert "finder-1" not in plain
+
+
 # --- doctor and demo ----------------------------------------------------------------------------
 
 
@@ -538,7 +576,7 @@ def test_the_doctor_names_versions_weights_and_what_extras_would_add() -> None:
     for name, weight in WEIGHTS.items():
         assert weight.sha256 in facts["weights"][name]
         assert weight.sha256 in done.out
-    assert len(WEIGHTS) == 3
+    assert len(WEIGHTS) == 4
     assert facts["problems"] == {}
     assert facts["versions"]["sfumato"] == __version__
     assert "CPUExecutionProvider" in facts["providers"]["onnxruntime"]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
 
 from sfumato import codec
-from sfumato.codec import writing
+from sfumato.codec import encoding, writing
 from sfumato.errors import Code, SampleError
 from sfumato.obfuscation import Fill, Gaussian
 from sfumato.types import Box, Pixels
@@ -217,8 +217,18 @@ STILL = {
         encoded(picture(), "TIFF", big_tiff=True, compression="tiff_adobe_deflate"),
         ("TIFF", "RGB", 8),
     ),
+    "avif": (encoded(picture(), "AVIF", quality=90), ("AVIF", "RGB", 8)),
+    "avif-grey": (encoded(picture("L"), "AVIF", quality=90), ("AVIF", "L", 8)),
+    "avif-alpha": (encoded(picture("RGBA"), "AVIF", quality=90), ("AVIF", "RGBA", 8)),
 }
-LOSSY = {"webp", "webp-alpha", *(name for name in STILL if name.startswith("jpeg"))}
+LOSSY = {
+    "webp",
+    "webp-alpha",
+    "avif",
+    "avif-grey",
+    "avif-alpha",
+    *(name for name in STILL if name.startswith("jpeg")),
+}
 MOVING = {
     "GIF": animated("GIF"),
     "WEBP": animated("WEBP", lossless=True),
@@ -367,7 +377,7 @@ def test_a_shape_in_alpha_alone_is_seen() -> None:
         (b"path,x0\nBM,1\n" * 20, Code.IMAGE_UNRECOGNISED),
         (b"BMW 320, a car in text", Code.IMAGE_UNRECOGNISED),
         (bytes(100), Code.IMAGE_UNRECOGNISED),
-        (b"\x00\x00\x00\x1cftypavif" + bytes(40), Code.IMAGE_UNSUPPORTED),
+        (b"\x00\x00\x00\x1cftypavif" + bytes(40), Code.IMAGE_DECODE),
         (b"\x00\x00\x00\x18ftypheic" + bytes(40), Code.IMAGE_UNSUPPORTED),
         (b"%PDF-1.7\n", Code.IMAGE_UNSUPPORTED),
         (b"II*\x00" + bytes(20), Code.IMAGE_DECODE),
@@ -495,7 +505,7 @@ def test_only_the_reach_of_a_face_changes(name: str) -> None:
     inside = (slice(y0 + 8, y1 - 8), slice(x0 + 8, x1 - 8))
     changed = np.abs(before.frames[0].astype(int) - after.frames[0])
     assert changed[inside].mean() > 40
-    anew = name in LOSSY and "webp" in name
+    anew = name in LOSSY and name.startswith(("webp", "avif"))
     assert edited.encoding == ("reencoded" if anew else "exact")
     if anew:
         assert psnr(before.frames[0], after.frames[0], away) > 30
@@ -504,6 +514,24 @@ def test_only_the_reach_of_a_face_changes(name: str) -> None:
         exactly = away_from(Negative().reaches([FACE]), before.frames[0].shape, fringe=fringe)
         assert not changed[exactly].any()
     assert codec.private_metadata(edited.data) == ()
+
+
+@pytest.mark.parametrize("name", [name for name in STILL if name not in LOSSY])
+def test_colour_type_depth_and_profile_stay_but_where_grey_needs_8_bits(name: str) -> None:
+    """PNG's own words: colour type and depth; of the others mode, depth and number of colours."""
+    data, (kind, mode, bits) = STILL[name]
+    edited = codec.edit(data, [FACE], Negative()).data
+    header = codec.inspect(edited)
+    grey = mode == "1" or (mode == "L" and bits < 8)
+    assert header.mode == ("L" if grey else mode)
+    assert header.bits == (8 if grey else bits)
+    if kind == "PNG":
+        types = {"1": 0, "L": 0, "LA": 4, "RGB": 2, "RGBA": 6, "P": 3}
+        assert (edited[24], edited[25]) == (header.bits, types[mode])
+    if kind in ("PNG", "TIFF", "WEBP"):
+        profiled = encoded(opened(data), kind, icc_profile=SRGB, **TURNED.get(kind, {}))
+        written = codec.edit(profiled, [FACE], Negative()).data
+        assert opened(written).info["icc_profile"] == SRGB
 
 
 @pytest.mark.parametrize("name", [n for n in STILL if n not in LOSSY and STILL[n][1][1] != "P"])
@@ -765,16 +793,16 @@ def test_a_result_that_is_not_what_it_should_be_is_not_returned(
 
     turned_jpeg, data = turned("JPEG", 6), STILL["jpeg"][0]
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "_orientation_exif", lambda _: exif(6, private=True))
+        patch.setattr(encoding, "kept_exif", lambda *_: exif(6, private=True))
         assert refusal(edit, turned_jpeg, [FACE], Negative()) == Code.IMAGE_ENCODE
-        patch.setattr(writing, "_orientation_exif", lambda _: b"")
+        patch.setattr(encoding, "kept_exif", lambda *_: b"")
         assert refusal(edit, turned_jpeg, [FACE], Negative()) == Code.IMAGE_ENCODE
     for spoil in (ImageOps.invert, ImageOps.mirror, ImageOps.grayscale):
         wrong = codec.Edited(encoded(spoil(picture()), "JPEG"), "reencoded")
-        monkeypatch.setitem(writing._WRITERS, "JPEG", lambda *_, wrong=wrong: wrong)
+        monkeypatch.setitem(encoding.WRITERS, "JPEG", lambda *_, wrong=wrong: wrong)
         assert refusal(edit, data, [FACE], Negative()) == Code.IMAGE_ENCODE
     small = codec.Edited(encoded(picture().reduce(2), "JPEG"), "reencoded")
-    monkeypatch.setitem(writing._WRITERS, "JPEG", lambda *_: small)
+    monkeypatch.setitem(encoding.WRITERS, "JPEG", lambda *_: small)
     assert refusal(edit, data, [FACE], Negative()) == Code.IMAGE_ENCODE
 
 

@@ -360,7 +360,8 @@ class TestRegistry:
     def test_other_packages_bring_detectors(self, monkeypatch: pytest.MonkeyPatch) -> None:
         brought = EntryPoint("mine", "sfumato.detectors.yunet:YuNet", registry.GROUP)
         declare(monkeypatch, brought)
-        assert names() == ("blazeface", "centerface", "mine", "rekognition", "yunet")
+        everything = ("blazeface", "centerface", "finder", "mine", "rekognition", "yunet")
+        assert names() == everything
         assert parse("mine@640") == YuNet(long_side=640)
 
     def test_a_package_brings_a_detector_by_being_installed(
@@ -391,6 +392,9 @@ class TestRegistry:
             ("yunet:0.5#cpu", "yunet:0.7#cpu"),
             ("onnx:a b/c@2.toml@640:0.1", "onnx:a b/c@2.toml@640:0.7#cuda"),
             ("onnx:C:/x:y.onnx", "onnx:C:/x:y.onnx:0.7#cuda"),
+            ("finder@high", "finder@high:0.7#cuda"),
+            ("finder@high:0.2#cpu", "finder@high:0.7#cpu"),
+            ("onnx:a@high:0.1", "onnx:a@high:0.7#cuda"),
             ("no Spec", "no Spec"),
         ],
     )
@@ -411,7 +415,7 @@ class TestRegistry:
 
     def test_an_installation_declares_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         declare(monkeypatch, *registry.SHIPPED)
-        assert names() == ("blazeface", "centerface", "rekognition", "yunet")
+        assert names() == ("blazeface", "centerface", "finder", "rekognition", "yunet")
 
 
 def recall(*arguments: str, timeout: float) -> dict[str, dict[str, float]]:
@@ -444,6 +448,41 @@ def test_the_benchmark_counts_right(tmp_path: Path) -> None:
     assert estimates[">= 96 px"]["value"] == 1.0
     false = estimates["false boxes a picture"]
     assert (false["part"], false["whole"]) == (1, 3)
+    assert estimates["one box fits, all"]["part"] == 1
+    # Two pictures are found that show no face; of one of them nobody can say.
+    assert estimates["pictures with a face: found"]["value"] == 1.0
+    found = estimates["pictures found: with a face"]
+    assert (found["part"], found["whole"]) == (1, 2)
+    # A face of 90 by 118 in one of three pictures of 512 by 512, grown to 1.5 times its sides.
+    expected = 90 * 118 * 1.5**2 / 512**2 / 3
+    assert estimates["false pixels"]["value"] == pytest.approx(expected, rel=0.35)
+
+
+@pytest.mark.slow
+def test_the_benchmark_draws_the_whole_curve(tmp_path: Path) -> None:
+    images = tmp_path / "groups" / "images"
+    images.mkdir(parents=True)
+    rows = ["path,x0,y0,x1,y1,kind,set"]
+    for name in ("first", "second", "third"):
+        small = Image.fromarray(demo("people/astronaut.png")).resize((256, 256))
+        small.save(images / f"{name}.png")
+        rows.append(f"{name}.png,89,30,134,89,face,")
+    (tmp_path / "groups" / "faces.csv").write_text("\n".join(rows))
+    record = tmp_path / "out.json"
+    command = [sys.executable, str(RECALL), "--data", str(tmp_path), "--set", "groups", "-j", "1"]
+    command += ["--detector", "yunet@256:0.5", "--curve", "--json", str(record)]
+    done = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+    assert "faces covered with at most so many false boxes a picture" in done.stdout
+    (measured,) = json.loads(record.read_text())["sets"]["groups"]["profiles"].values()
+    curve = measured["curve"]
+    assert curve["average_precision"]["value"] == 1.0
+    assert 0 <= curve["calibration_error"]["value"] < 0.5
+    assert sum(one["faces"] for one in curve["reliability"]) == 3
+    points = curve["points"]
+    assert points[0]["detectors"] == ["yunet@256:0.0474"]
+    assert points[15]["recall"] == 1.0  # where the thresholds are as given
+    boxes_by_threshold = [point["false_boxes"] for point in points]
+    assert boxes_by_threshold == sorted(boxes_by_threshold, reverse=True)
 
 
 @pytest.mark.slow
@@ -455,6 +494,29 @@ def test_the_default_profile_finds_the_labelled_faces(shared_data: Path, tmp_pat
     assert estimates["all"]["whole"] >= 100
     assert estimates["all"]["value"] >= 0.96
     assert estimates["false boxes a picture"]["value"] <= 0.35
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("labels", "profile", "covered", "false"),
+    [
+        ("blind", "fast", 0.61, 0.2),
+        ("blind", "default", 0.92, 0.3),
+        ("blind", "high", 0.95, 1.0),
+        ("crowds", "default", 0.93, 1.5),
+        ("grey", "default", 0.94, 0.3),
+        ("portraits", "default", 0.99, 0.3),
+    ],
+)
+def test_the_profiles_find_what_people_find(
+    shared_data: Path, tmp_path: Path, labels: str, profile: str, covered: float, false: float
+) -> None:
+    """Floors a little below what docs/detection.md prints."""
+    options = ["--set", labels, "--profile", profile, "--json", str(tmp_path / "out.json")]
+    estimates = recall("--data", str(shared_data), *options, timeout=900)
+    assert estimates["all"]["value"] >= covered
+    assert estimates["false boxes a picture"]["value"] <= false
 
 
 def test_both_detectors_agree_on_a_face() -> None:

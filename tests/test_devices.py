@@ -82,15 +82,24 @@ class TestWithCuda:
         providers(monkeypatch, "CUDAExecutionProvider", "CPUExecutionProvider")
 
     def test_it_is_in_the_recipe_and_its_fingerprint(self) -> None:
-        recipe = Settings(profile="fast", device="cuda").recipe()
+        wanted = ("yunet@640:0.5",)
+        recipe = Settings(detectors=wanted, device="cuda").recipe()
         assert recipe.detect.detectors == recipe.verify.detectors == ("yunet@640:0.5#cuda",)
-        assert recipe == Settings(profile="fast", device="cuda,cpu").recipe()
+        assert recipe == Settings(detectors=wanted, device="cuda,cpu").recipe()
         there = recipe.fingerprint("detect")
-        assert there != Settings(profile="fast").recipe().fingerprint("detect")
+        assert there != Settings(detectors=wanted).recipe().fingerprint("detect")
+
+    @pytest.mark.parametrize("profile", ["fast", "default", "high"])
+    def test_the_finder_says_that_it_runs_on_the_processor_only(self, profile: str) -> None:
+        with pytest.raises(UsageError, match=r"processor only.*--detector centerface@640"):
+            Settings(profile=profile, device="cuda").recipe()
+        recipe = Settings(detectors=(f"finder@{profile}#cpu", "yunet"), device="cuda").recipe()
+        assert recipe.detect.detectors == (parse(f"finder@{profile}").spec, "yunet@960:0.53#cuda")
 
     def test_a_specification_keeps_its_own(self) -> None:
         recipe = Settings(detectors=("yunet#cpu", "centerface"), device="cuda").recipe()
         assert recipe.detect.detectors == ("yunet@960:0.53", "centerface@640:0.3#cuda")
+        assert recipe.verify.detectors == recipe.detect.detectors
 
     def test_a_threshold_for_all_keeps_it_too(self) -> None:
         recipe = Settings(detectors=("yunet#cuda",), threshold=0.4).recipe()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Callable
 from functools import cache
 
@@ -14,13 +13,9 @@ from PIL import Image, ImageCms
 from sfumato import jpeg
 from sfumato.errors import SampleError
 from sfumato.obfuscation import Gaussian
-from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, coefficients, pixels, saved
+from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, coefficients, mpo, pixels, saved, segment
 
 PREVIEW = saved(size=(40, 32), quality=60)
-
-
-def segment(marker: int, payload: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 
 def with_segments(data: bytes, *segments: bytes) -> bytes:
@@ -50,16 +45,6 @@ def second_starts(data: bytes) -> int:
 @cache
 def icc() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def mpo(data: bytes) -> bytes:
-    """Return a file of two pictures."""
-    image = Image.open(io.BytesIO(data))
-    stream = io.BytesIO()
-    profile = image.info.get("icc_profile")
-    image.save(stream, "MPO", save_all=True, append_images=[image.copy()], icc_profile=profile)
-    assert b"MPF\0" in stream.getvalue()
-    return stream.getvalue()
 
 
 DIRTY: dict[str, Callable[[bytes], bytes]] = {

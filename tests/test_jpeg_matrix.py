@@ -53,8 +53,8 @@ def variant(data: bytes, options: dict[str, object] | None) -> bytes:
     return stream.getvalue()
 
 
-@pytest.fixture(scope="module")
-def faces(shared_data: Path) -> dict[Path, list[Box]]:
+def faces_of(shared_data: Path) -> dict[Path, list[Box]]:
+    """Return the ImageNet pictures with faces, and the boxes in each."""
     root = shared_data / "imagenet"
     found: dict[Path, list[Box]] = defaultdict(list)
     with (root / "faces.csv").open() as stream:
@@ -65,10 +65,15 @@ def faces(shared_data: Path) -> dict[Path, list[Box]]:
     return found
 
 
-def djpeg_says(data: bytes) -> str:
-    """Return what djpeg complains of; "" where it isn't installed."""
+@pytest.fixture(scope="module")
+def faces(shared_data: Path) -> dict[Path, list[Box]]:
     if shutil.which("djpeg") is None:
-        return ""
+        pytest.skip("no djpeg here: install the Debian package libjpeg-turbo-progs")
+    return faces_of(shared_data)
+
+
+def djpeg_says(data: bytes) -> str:
+    """Return what djpeg complains of."""
     run = subprocess.run(["djpeg"], input=data, capture_output=True, check=False)
     return run.stderr.decode() + ("" if run.returncode == 0 else f" exit {run.returncode}")
 
@@ -94,7 +99,9 @@ def test_matrix(name: str, faces: dict[Path, list[Box]]) -> None:
         assert djpeg_says(result.data) == djpeg_says(data)
         assert result.data.find(b"\xff\xd8\xff", 2) == -1
         ratios.append(len(result.data) / len(data))
-    assert abs(np.median(ratios) - 1) < (0.03 if name == "as is" else 0.04), np.median(ratios)
+    # A blurred face takes fewer bytes: every median lies below 1. Saved anew at these settings,
+    # the faces are a larger share of the file than in the originals.
+    assert abs(np.median(ratios) - 1) < (0.03 if name == "as is" else 0.035), np.median(ratios)
     assert max(ratios) < 1.1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 import tracemalloc
 from contextlib import suppress
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from sfumato import jpeg
 from sfumato.errors import Code, SampleError
 from sfumato.obfuscation import Fill, Gaussian
+from tests.jpeg_attacks import resized
 from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, saved
 
 FILES = {kind: make() for kind, make in KINDS.items()}
@@ -37,12 +37,6 @@ def outcome(data: bytes) -> Code | None:
     except SampleError as refused:
         return refused.code
     return None
-
-
-def resized(data: bytes, width: int, height: int) -> bytes:
-    """Forge the size in the frame header."""
-    at = next(i for i in range(len(data)) if data[i : i + 2] in (b"\xff\xc0", b"\xff\xc2"))
-    return data[: at + 5] + struct.pack(">HH", height, width) + data[at + 9 :]
 
 
 @pytest.mark.parametrize("kind", ["4:2:0", "progressive", "grey"])
@@ -115,40 +109,7 @@ def test_many_scans_are_refused() -> None:
     data = FILES["progressive"]
     start = data.index(b"\xff\xda")
     scan = data[start : data.index(b"\xff", start + 20)]
-    assert outcome(data[:start] + scan * 5000 + data[start:]) is not None
-
-
-def segment(marker: int, payload: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
-
-
-def nearly_empty(side: int, scans: int) -> bytes:
-    """Return a progressive file in which a few bytes stand for each pass over all blocks."""
-    blocks = (side // 8) ** 2
-    data = b"\xff\xd8" + segment(0xDB, b"\0" + b"\1" * 64)
-    data += segment(0xC2, struct.pack(">BHHB3B", 8, side, side, 1, 1, 0x11, 0))
-    one_code = b"\1" + bytes(15)
-    data += segment(0xC4, b"\x00" + one_code + b"\x00" + b"\x10" + one_code + b"\xe0")
-    data += segment(0xDA, bytes([1, 1, 0, 0, 0, 0])) + bytes(-(-blocks // 8))
-    count = -(-blocks // 32767)
-    runs = [blocks // count + (i < blocks % count) for i in range(count)]
-    bits = "".join("0" + format(run - (1 << 14), "014b") for run in runs)
-    bits += "1" * (-len(bits) % 8)
-    scan = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
-    for number in range(scans):
-        band, high = number % 63 + 1, number // 63
-        approximation = high << 4 | (1 - high)
-        data += segment(0xDA, bytes([1, 1, 0, band, band, approximation])) + scan
-    return data + b"\xff\xd9"
-
-
-def test_passes_over_nothing_are_bounded() -> None:
-    data = nearly_empty(5600, 20)
-    start = time.process_time()
-    assert jpeg.edit(data, [FACE], Fill(colour=(255,)), max_pixels=MAX_PIXELS).method == "recoded"
-    assert time.process_time() - start < 1.5
-    with pytest.raises(SampleError, match="IMAGE_UNSUPPORTED"):
-        edit(nearly_empty(8000, 90))
+    assert outcome(data[:start] + scan * 500 + data[start:]) is not None
 
 
 mutations = st.lists(
@@ -163,7 +124,7 @@ mutations = st.lists(
 
 
 @given(kind=st.sampled_from(sorted(FILES)), changes=mutations)
-@settings(max_examples=400, deadline=1000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=1000, suppress_health_check=[HealthCheck.too_slow])
 def test_mutated_files_are_edited_or_refused(
     kind: str, changes: list[tuple[float, bytes, int]]
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato import jpeg
+from sfumato.jpeg.header import read_header
+from sfumato.jpeg.markers import walk
 from sfumato.obfuscation import Fill, Gaussian, Method
 from sfumato.types import Box
 from tests.jpeg_pictures import MAX_PIXELS, pixels
@@ -32,25 +36,31 @@ def saved(plane: NDArray[np.float64], quality: int, **options: object) -> bytes:
     return stream.getvalue()
 
 
-def steps(error: NDArray[np.int64], touched: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the mean step of the error across each edge between a touched and another block."""
+def steps(
+    error: NDArray[np.int64], touched: NDArray[np.bool_], summary: Callable[..., Any] = np.mean
+) -> NDArray[np.float64]:
+    """Return the mean step of the error across each edge between a touched and another block.
+
+    Or with `np.max` the largest step of a single pixel there.
+    """
     found = []
     for axis in (0, 1):
         error, touched = (error, touched) if axis == 0 else (error.T, touched.T)
         for row, column in np.argwhere(touched[1:] != touched[:-1]):
             across = slice(8 * column, 8 * column + 8)
-            found.append((error[8 * row + 8, across] - error[8 * row + 7, across]).mean())
+            step = error[8 * row + 8, across] - error[8 * row + 7, across]
+            found.append(summary(step if summary is np.mean else np.abs(step)))
     return np.abs(found)
 
 
-@pytest.mark.parametrize("quality", [75, 90, 95, 100])
+@pytest.mark.parametrize("quality", [50, 75, 90, 100])
 @pytest.mark.parametrize("method", [Gaussian(), Fill()])
 @pytest.mark.parametrize("name", ["gradient", "texture"])
 def test_no_step_over_one_grey_level_at_the_border(name: str, method: Method, quality: int) -> None:
     """Against the ideal: the method's soft mask on the decoded picture, without JPEG.
 
-    Steps are means over the 8 pixels of a block's edge: single pixels of a texture carry the
-    file's own quantisation noise.
+    Steps are means over the 8 pixels of a block's edge, which is what the eye sees as a seam.
+    Single pixels carry the file's own quantisation noise as well, and both roundings.
     """
     data = saved(PLANES[name], quality)
     ideal = method(pixels(data)[:, :, None], [BOX])[:, :, 0].astype(np.int64)
@@ -59,10 +69,13 @@ def test_no_step_over_one_grey_level_at_the_border(name: str, method: Method, qu
     assert result.touched[0].any()
     assert not result.touched[0].all()
     found = steps(error, result.touched[0])
-    assert found.mean() < 1
-    if quality >= 95:  # below, the file's own DC steps are 1 grey level and more
-        assert found.max() <= 1
-        assert abs(error[np.kron(result.touched[0], np.ones((8, 8), dtype=bool))].mean()) < 0.2
+    assert found.max() <= 1
+    assert found.mean() < 0.25
+    assert steps(error, result.touched[0], np.max).max() <= 2
+    # A flat colour can be off by half a step of the file's own DC coefficients.
+    step = read_header(walk(data)[0], max_pixels=MAX_PIXELS).quantisation[0][0] / 8
+    inside = np.kron(result.touched[0], np.ones((8, 8), dtype=bool))
+    assert abs(error[inside].mean()) < max(0.2, step / 2)
 
 
 def test_flat_planes_stay_as_they_are() -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from sfumato.errors import Code, LedgerError
-from sfumato.ledger import Given, Ledger
+from sfumato.ledger import Given, Ledger, decode
 from sfumato.types import Detection, Face, Failure, Finding, Output, Record, Review
 
 FACE = Face((1.5, 2.0, 30.25, 40.0), 0.75, "yunet-2023mar")
 RECORDS: list[Record] = [
-    Detection("a/1.jpg", "00", 640, 480, (FACE,)),
+    Detection("a/1.jpg", "00", 640, 480, (FACE,), (Face((5.0, 6.0, 9.0, 9.5), 0.03, "finder-1"),)),
     Review("a/1.jpg", "00", "anna", "correct", (FACE, FACE)),
     Output("a/1.jpg", "00", "11", "obfuscated", "reencoded", "gaussian", (FACE,)),
     Finding("a/1.jpg", Code.VERIFY_STRENGTH, False, 0.5, 0.2, "strong", "11"),
@@ -35,6 +35,11 @@ def test_every_kind_of_record_comes_back_as_it_was(ledger: Ledger) -> None:
             assert list(ledger.latest("f", [kind])) == [record]
             assert ledger.latest_of("f", [kind], record.key) == record
             assert list(ledger.latest("other", [kind])) == []
+
+
+def test_a_detection_from_before_there_were_candidates_has_none() -> None:
+    body = '{"key":"k","digest":"0","width":4,"height":3,"faces":[]}'
+    assert decode("detection", body) == Detection("k", "0", 4, 3, (), ())
 
 
 def test_the_latest_record_of_a_key_counts(ledger: Ledger) -> None:

@@ -244,6 +244,7 @@ def test_a_preview_that_no_walk_knows_is_found() -> None:
         (encoded("GIF")[:-40], Code.IMAGE_DECODE),
         (encoded("WEBP")[:-40], Code.IMAGE_DECODE),
         (encoded("TIFF")[:12], Code.IMAGE_DECODE),
+        (b"II+\0\x08\0\0\0" + b"\xff" * 8, Code.IMAGE_DECODE),
     ],
 )
 def test_what_cannot_be_walked_is_no_clean_picture(data: bytes, code: Code) -> None:

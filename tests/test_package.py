@@ -173,7 +173,10 @@ def test_no_build_succeeds_without_the_weights(kind: str, tmp_path: Path) -> Non
 def copy_of_repository(target: Path) -> Path:
     """What a clone holds of the files that a build reads."""
     target.mkdir()
-    for name in ("pyproject.toml", "setup.py", "build_assets.py", "README.md", "LICENSE", "NOTICE"):
+    for name in (
+        *("pyproject.toml", "setup.py", "build_assets.py", "quantise_weights.py"),
+        *("README.md", "LICENSE", "NOTICE"),
+    ):
         shutil.copy(REPOSITORY / name, target)
     shutil.copytree(REPOSITORY / "licenses", target / "licenses")
     unwanted = shutil.ignore_patterns("*.onnx", "images", "__pycache__", "*.egg-info")

@@ -39,6 +39,7 @@ OTHER: dict[str, dict[str, object]] = {
         "colour": None,
         "on_unsupported": "reencode",
         "looks": 0,
+        "metadata": "all",
     },
     "verify": {"detectors": ("yunet@640:0.51",), "weights": ("cc",)},
 }
@@ -79,7 +80,8 @@ def test_a_fingerprint_is_the_digest_of_canonical_json() -> None:
         '"max_pixels":1000,"unlisted":"","weights":["aa","bb"]}'
     )
     obfuscate = (
-        '"obfuscate":{"colour":[1,2,3],"expand":0.25,"looks":3,"method":"fill",'
+        '"obfuscate":{"colour":[1,2,3],"expand":0.25,"looks":3,"metadata":"faces",'
+        '"method":"fill",'
         '"on_unsupported":"refuse"}'
     )
     verify = '"verify":{"detectors":["yunet@640:0.5"],"weights":["bb"]}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -32,9 +33,11 @@ from sfumato.report.plots import (
     share_bar,
     strip,
 )
-from sfumato.types import Failure
+from sfumato.report.tally import Tally
+from sfumato.types import Detection, Failure, Review
 from tests.report_records import (
     ABOUT,
+    DIGEST,
     Picture,
     face,
     finding,
@@ -155,6 +158,28 @@ def test_the_public_page_holds_nothing_private() -> None:
     assert "Jane" not in private + public
     with pytest.raises(ValueError, match="public"):
         render(hostile_report(), private=False, pairs=[Pair("a", png("red"), png("red"), "")])
+
+
+def test_only_the_private_page_tells_how_many_candidates_wait() -> None:
+    found = Detection("a", DIGEST, 500, 500, (), (face(9.0), face(11.0), face(30.0)))
+    settled = replace(found, key="b")
+    tally = tallied(
+        [
+            ("a", "", [found, output("a")]),
+            ("b", "", [settled, Review("b", DIGEST, "anna", "accept", ()), output("b")]),
+        ]
+    )
+    words = "3 regions may show a face"
+    assert words in Parsed(render(tally.report(), private=True)).text
+    assert words not in Parsed(render(tally.report(), private=False)).text
+    assert "candidates" not in json.dumps(tally.report().summary())
+
+
+def test_the_finder_is_named_in_words() -> None:
+    recipe = {**ABOUT.recipe, "detect": {"detectors": ["finder@high:0.025"], "boxes": ""}}
+    page = render(Tally(replace(ABOUT, recipe=recipe)).report(), private=False)
+    assert "finder, profile high, probabilities from 0.025" in Parsed(page).text
+    assert "WIDER FACE" in Parsed(page).text
 
 
 def test_a_pair_is_shown_with_both_pictures_and_words() -> None:

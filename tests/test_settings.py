@@ -13,6 +13,7 @@ import pytest
 
 from sfumato import codec
 from sfumato.detection import PROFILES
+from sfumato.detectors.finder import Finder
 from sfumato.errors import UsageError
 from sfumato.ledger import Ledger
 from sfumato.settings import Settings, give_boxes, last_recipe, verify_step
@@ -46,9 +47,7 @@ def coco(tmp_path: Path) -> Path:
 def test_the_defaults_are_written_out() -> None:
     recipe = Settings().recipe()
     assert recipe.detect.detectors == PROFILES["default"]
-    hashes = {"centerface": "centerface", "yunet": "yunet-2023mar"}
-    for spec, weights in zip(recipe.detect.detectors, recipe.detect.weights, strict=True):
-        assert weights == WEIGHTS[hashes[spec.partition("@")[0]]].sha256
+    assert recipe.detect.weights == (Finder("default").weights_sha256,)
     assert recipe.detect.max_pixels == codec.MAX_PIXELS
     assert (recipe.detect.boxes, recipe.detect.unlisted) == ("", "")
     assert recipe.verify.detectors == recipe.detect.detectors
@@ -63,6 +62,14 @@ def test_a_profile_names_detectors_with_all_their_settings(profile: str) -> None
     recipe = Settings(profile=profile).recipe()
     assert recipe.detect.detectors == PROFILES[profile]
     assert len(recipe.detect.weights) == len(PROFILES[profile])
+
+
+def test_a_named_network_brings_the_hash_of_its_weights() -> None:
+    recipe = Settings(detectors=("centerface", "yunet@320")).recipe()
+    assert recipe.detect.weights == (
+        WEIGHTS["centerface"].sha256,
+        WEIGHTS["yunet-2023mar"].sha256,
+    )
 
 
 def test_detectors_replace_the_profile() -> None:
@@ -180,7 +187,7 @@ def test_a_colour_is_part_of_the_recipe() -> None:
     ("wrong", "words"),
     [
         ({"profile": "best"}, "no profile 'best'.*fast, default, high"),
-        ({"detectors": ("retina",)}, "no detector 'retina'.*centerface.*and onnx:FILE"),
+        ({"detectors": ("retina",)}, "no detector 'retina'.*centerface, finder.*and onnx:FILE"),
         ({"detectors": ("yunet@640@640",)}, "is not NAME"),
         ({"detectors": ("yunet@0",)}, "yunet@0"),
         ({"detectors": ("yunet:1.5",)}, "yunet:1.5"),
@@ -209,6 +216,11 @@ def test_a_setting_that_does_not_exist_is_not_passed_over() -> None:
         Settings(treshold=0.5)  # type: ignore[call-arg]
 
 
+def test_a_policy_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UsageError, match="faces, all, keep-safe"):
+        Settings(metadata="some").recipe()  # type: ignore[arg-type]
+
+
 def test_every_setting_reaches_the_recipe(boxes: Path) -> None:
     """Another value for each, and the recipe is another one."""
     base = Settings(method="fill").recipe()
@@ -221,6 +233,7 @@ def test_every_setting_reaches_the_recipe(boxes: Path) -> None:
         "expand": 0.3,
         "colour": (9, 9, 9),
         "on_unsupported": "reencode",
+        "metadata": "all",
         "verify_detectors": ("yunet",),
         "max_pixels": 5,
     }

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from PIL import Image
 
-from sfumato import weights
+from sfumato import demo_pictures, weights
 from sfumato.errors import WeightsError
 
 SIZES = [(64, 96), (160, 32)]  # height, width
@@ -26,8 +27,10 @@ def open_network(name: str) -> onnxruntime.InferenceSession:
 def shapes(name: str, batch: int, height: int, width: int) -> dict[str, tuple[int, ...]]:
     network = open_network(name)
     (picture,) = network.get_inputs()
-    sides = (batch, 3, height, width) if picture.shape[1] == 3 else (batch, height, width, 3)
-    given = {picture.name: np.zeros(sides, dtype=np.float32)}
+    bytes_wanted = picture.type == "tensor(uint8)"
+    last = bytes_wanted or picture.shape[1] != 3
+    sides = (batch, height, width, 3) if last else (batch, 3, height, width)
+    given = {picture.name: np.zeros(sides, dtype=np.uint8 if bytes_wanted else np.float32)}
     names = [output.name for output in network.get_outputs()]
     outputs = network.run(names, given)
     return {key: output.shape for key, output in zip(names, outputs, strict=True)}
@@ -39,12 +42,33 @@ def test_the_shipped_files_are_the_measured_ones(name: str) -> None:
     assert weights.path(name).parent == weights.FOLDER
 
 
-@pytest.mark.parametrize("name", weights.WEIGHTS)
+@pytest.mark.parametrize("name", ["centerface", "yunet-2023mar", "blazeface-back-2020"])
 def test_the_one_input_is_a_picture_of_any_size(name: str) -> None:
     (picture,) = open_network(name).get_inputs()
     last = name.startswith("blazeface")
     assert picture.shape == (["B", "H", "W", 3] if last else ["B", 3, "H", "W"])
     assert picture.type == "tensor(float)"
+
+
+def test_the_network_of_8_bits_takes_a_picture_as_it_is_in_memory() -> None:
+    (picture,) = open_network("centerface-8bit").get_inputs()
+    assert picture.shape == ["B", "H", "W", 3]
+    assert picture.type == "tensor(uint8)"
+
+
+def test_8_bits_see_what_32_bits_see() -> None:
+    with Image.open(demo_pictures.root() / "people" / "astronaut.png") as opened:
+        pixels = np.asarray(opened.convert("RGB").resize((256, 256)))
+    planes = pixels.astype(np.float32).transpose(2, 0, 1)[None]
+    fine, scale, offset = open_network("centerface").run(("537", "538", "539"), {"input.1": planes})
+    heat, scale8, offset8 = open_network("centerface-8bit").run(
+        ("537", "538", "539"), {"picture": pixels[None]}
+    )
+    assert np.abs(heat - fine).max() < 0.12
+    face = fine[0, 0] > 0.5
+    assert face.any()
+    np.testing.assert_allclose(scale8[0][:, face], scale[0][:, face], atol=0.15)  # 16 % of a side
+    np.testing.assert_allclose(offset8[0][:, face], offset[0][:, face], atol=0.3)  # cells
 
 
 @pytest.mark.parametrize("name", weights.WEIGHTS)
@@ -56,10 +80,13 @@ def test_no_output_declares_a_size_that_a_picture_contradicts(
     assert "does not match actual shape" not in capfd.readouterr().err  # as ONNX Runtime warns
 
 
+@pytest.mark.parametrize("name", ["centerface", "centerface-8bit"])
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_centerface_answers_on_a_grid_of_stride_4_for_each_picture(height: int, width: int) -> None:
+def test_centerface_answers_on_a_grid_of_stride_4_for_each_picture(
+    name: str, height: int, width: int
+) -> None:
     channels = {"537": 1, "538": 2, "539": 2, "540": 10}
-    assert shapes("centerface", 2, height, width) == {
+    assert shapes(name, 2, height, width) == {
         output: (2, count, height // 4, width // 4) for output, count in channels.items()
     }
 
@@ -110,7 +137,8 @@ def test_a_file_that_cannot_be_read_says_why(copied: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(WeightsError, match="centerface, yunet-2023mar, blazeface-back-2020"):
+    known = "centerface, centerface-8bit, yunet-2023mar, blazeface-back-2020"
+    with pytest.raises(WeightsError, match=known):
         weights.path("haar")
 
 

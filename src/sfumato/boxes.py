@@ -37,6 +37,12 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     return overlap
 
 
+def hulls(a: Boxes, b: Boxes) -> Boxes:
+    """Return the smallest boxes (n, 4) that hold both of each pair."""
+    corners = (np.minimum(a[:, :2], b[:, :2]), np.maximum(a[:, 2:], b[:, 2:]))
+    return np.concatenate(corners, axis=1)
+
+
 def grow(box: Box, fraction: float) -> Box:
     """Grow a box by this share of its width and height on each side (0.25: 1.5 times as wide)."""
     x0, y0, x1, y1 = box
@@ -84,22 +90,34 @@ def union(groups: Sequence[Sequence[Face]], limit: float) -> list[Face]:
     return [faces[i] for i in kept]
 
 
+def apart(faces: Sequence[Face], others: Sequence[Face], limit: float) -> list[Face]:
+    """Return the faces whose IoU with every one of the others is at most `limit`."""
+    overlap = iou(as_boxes([face.box for face in faces]), as_boxes([face.box for face in others]))
+    most = overlap.max(axis=1, initial=0.0).tolist()
+    return [face for face, nearest in zip(faces, most, strict=True) if nearest <= limit]
+
+
 def covered(box: Box, covers: Sequence[Box]) -> float:
     """Return the share of a box that lies inside the union of other boxes, in [0, 1].
 
     Exact: the box is cut along every edge of the covers, and each cell is in or out.
     """
-    xs = np.unique(np.clip([box[0], box[2], *(x for c in covers for x in c[::2])], box[0], box[2]))
-    ys = np.unique(np.clip([box[1], box[3], *(y for c in covers for y in c[1::2])], box[1], box[3]))
+    low, high = np.array(box[:2], dtype=np.float64), np.array(box[2:], dtype=np.float64)
+    corners = np.array(covers, dtype=np.float64).reshape(-1, 2, 2)
+    corners = np.clip(corners, low, high)
+    xs = np.unique(np.append(corners[..., 0], [box[0], box[2]]))
+    ys = np.unique(np.append(corners[..., 1], [box[1], box[3]]))
+    columns = np.searchsorted(xs, corners[..., 0]).tolist()
+    rows = np.searchsorted(ys, corners[..., 1]).tolist()
     inside = np.zeros((len(ys) - 1, len(xs) - 1), dtype=bool)
-    mid_x, mid_y = (xs[1:] + xs[:-1]) / 2, (ys[1:] + ys[:-1]) / 2
-    for x0, y0, x1, y1 in covers:
-        columns = (mid_x >= x0) & (mid_x < x1)
-        rows = (mid_y >= y0) & (mid_y < y1)
-        inside |= rows[:, None] & columns[None, :]
-    cells = np.diff(ys)[:, None] * np.diff(xs)[None, :]
+    for (left, right), (top, bottom) in zip(columns, rows, strict=True):
+        inside[top:bottom, left:right] = True
+    if inside.all():
+        return 1.0
+    # Cells times widths, then heights: no product of all cells is made.
+    area = np.diff(ys) @ (inside @ np.diff(xs))
     whole = (box[2] - box[0]) * (box[3] - box[1])
-    return float(cells[inside].sum() / whole)
+    return float(area / whole)
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:

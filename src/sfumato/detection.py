@@ -1,8 +1,9 @@
 """The stage that finds faces: decoded pictures in, `Detection` records out.
 
 Profiles name detectors with the settings that were measured (docs/detection.md has recall,
-false boxes and speed of each). The union of what the detectors find counts: none of them can
-veto another, since a missed face exposes a person and a false box costs a few pixels.
+false boxes and speed of each): a finder whose scores are probabilities. Where several detectors
+are named, the union of what they find counts: none of them can veto another, since a missed face
+exposes a person and a false box costs a few pixels.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.types import Box, Detection, Detector, Face, Pixels, Sample
 
-# name@longer side:score threshold
+# finder@plan:probability from which a face is covered without a person's eye
 PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
-    "fast": ("yunet@640:0.5",),
-    "default": ("centerface@640:0.3", "yunet@960:0.53"),
-    "high": ("centerface@640:0.19", "yunet@960:0.31"),
+    "fast": ("finder@fast:0.01",),
+    "default": ("finder@default:0.08",),
+    "high": ("finder@high:0.025",),
     "clean-weights": ("blazeface@256:0.6", "blazeface@512:0.55"),
 }
 # Boxes of different detectors that overlap more are taken for the same face, which counts once.
@@ -28,16 +29,33 @@ SAME_FACE_IOU: Final = 0.45
 
 
 def detect(sample: Sample, picture: Picture, detectors: Sequence[Detector]) -> Detection:
-    """Find the faces of a picture; in a picture of several frames, those of all frames."""
+    """Find the faces of a picture, and what may be one; of several frames, those of all frames."""
     width, height = picture.header.upright_size
-    faces = find(picture, detectors)
-    return Detection(sample.key, sample.digest, width, height, tuple(faces))
+    frames = list(picture.frames)
+    sure, doubtful = list[list[Face]](), list[list[Face]]()
+    for detector in detectors:
+        if isinstance(detector, _Doubts):
+            for faces, candidates in detector.search(frames):
+                sure.append(faces)
+                doubtful.append(candidates)
+        else:
+            sure += detector.detect(frames)
+    found = boxes.union(sure, SAME_FACE_IOU)
+    candidates = boxes.apart(boxes.union(doubtful, SAME_FACE_IOU), found, SAME_FACE_IOU)
+    return Detection(sample.key, sample.digest, width, height, tuple(found), tuple(candidates))
 
 
 def find(picture: Picture, detectors: Sequence[Detector]) -> list[Face]:
     """Return the union of what the detectors find in any frame, best score first."""
     groups = [found for detector in detectors for found in detector.detect(list(picture.frames))]
     return boxes.union(groups, SAME_FACE_IOU)
+
+
+@runtime_checkable
+class _Doubts(Protocol):
+    """A detector that also says what may be a face but is too doubtful to be covered unseen."""
+
+    def search(self, images: Sequence[Pixels]) -> list[tuple[list[Face], list[Face]]]: ...
 
 
 @runtime_checkable

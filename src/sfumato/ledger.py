@@ -69,7 +69,7 @@ def encode(record: Record) -> tuple[str, str]:
 def decode(kind: str, body: str) -> Record:
     """Return the record that `encode` wrote."""
     fields = json.loads(body)
-    for name in fields.keys() & {"faces", "ghosts"}:
+    for name in fields.keys() & {"faces", "ghosts", "candidates"}:
         fields[name] = faces_from(fields[name])
     if "code" in fields:
         fields["code"] = Code(fields["code"])

@@ -40,7 +40,9 @@ class ObfuscateStep:
 
     A covered picture is searched again with the detectors of the first step and measured; what
     they still see and what is too weak is covered once more, up to `looks` times (0: never).
-    `on_unsupported` says what becomes of a JPEG that can't be edited block by block.
+    `on_unsupported` says what becomes of a JPEG that can't be edited block by block. `metadata`
+    says whose metadata go: those of edited files ("faces"), of "all" files, or of edited ones but
+    for date, camera and copyright ("keep-safe").
     """
 
     method: str = "gaussian"
@@ -48,6 +50,7 @@ class ObfuscateStep:
     colour: tuple[int, int, int] | None = None
     on_unsupported: Literal["refuse", "reencode"] = "refuse"
     looks: int = 3
+    metadata: Literal["faces", "all", "keep-safe"] = "faces"
 
 
 @dataclass(frozen=True, slots=True)

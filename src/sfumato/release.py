@@ -1,6 +1,7 @@
 """The stage that covers faces: a sample and its final faces in, a staged picture out.
 
-A picture without a face leaves byte for byte as it came. A picture with faces is edited by
+A picture without a face leaves byte for byte as it came, or, where all metadata shall go, with
+the same coded pixels in a clean file. A picture with faces is edited by
 `sfumato.codec`, then searched and measured again; what the detectors still see and what is
 covered too weakly is covered once more. A picture that can't be edited without harm is refused,
 never passed through.
@@ -16,7 +17,8 @@ from sfumato.boxes import as_boxes, grow, iou
 from sfumato.codec import Picture
 from sfumato.codec.blocks import OnUnsupported
 from sfumato.detection import find_near
-from sfumato.types import Detector, Face, Obfuscator, Output, Sample, Sink
+from sfumato.jpeg import Policy
+from sfumato.types import Detector, Encoding, Face, Obfuscator, Output, Sample, Sink
 
 # A box that overlaps a covered face this much shows the cover, not another face.
 _GHOST_IOU = 0.1
@@ -32,6 +34,7 @@ class Cover:
     looks: int
     max_pixels: int
     on_unsupported: OnUnsupported
+    metadata: Policy = "faces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,12 @@ def release(
     looked at them).
 
     Raises:
-        SampleError: the picture can't be edited (several frames, 16 bits a channel, …).
+        SampleError: the picture can't be edited (several frames, 16 bits a channel, …), or its
+            metadata can't be removed with proof that nothing else changed.
         OutputError: the release can't be written.
     """
     if not faces:
-        written = sink.stage(sample, sample.data)
-        return Output(sample.key, sample.digest, written, "copied", "identical", "", ()), None
+        return _copy(sample, cover, sink), None
     if before is None:
         raise ValueError("a picture with faces must come decoded")
     found, ghosts = list(faces), list[Face]()
@@ -90,6 +93,16 @@ def release(
     return output, last
 
 
+def _copy(sample: Sample, cover: Cover, sink: Sink) -> Output:
+    """Stage a picture without a face: its bytes, or under "all" its pixels without metadata."""
+    data = sample.data
+    if cover.metadata == "all":
+        data = codec.strip(data, max_pixels=cover.max_pixels)
+    written = sink.stage(sample, data)
+    encoding: Encoding = "identical" if data is sample.data else "exact"
+    return Output(sample.key, sample.digest, written, "copied", encoding, "", ())
+
+
 def _edit(sample: Sample, faces: Sequence[Face], cover: Cover) -> codec.Edited:
     boxes = [face.box for face in faces]
     return codec.edit(
@@ -98,6 +111,7 @@ def _edit(sample: Sample, faces: Sequence[Face], cover: Cover) -> codec.Edited:
         cover.obfuscator,
         max_pixels=cover.max_pixels,
         on_unsupported=cover.on_unsupported,
+        policy=cover.metadata,
     )
 
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from sfumato import codec, obfuscation
 from sfumato.codec.blocks import OnUnsupported
@@ -16,6 +16,7 @@ from sfumato.detection import specifications
 from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.formats import box_files
+from sfumato.jpeg import Policy
 from sfumato.ledger import Given, Ledger
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 
@@ -31,9 +32,11 @@ class Settings:
     `detectors` (specifications such as "yunet@640:0.5") replace the profile; `threshold` is one
     for all of them. With `boxes`, faces come from a file; `unlisted` says what a picture is that
     the file doesn't name (None: "faceless" for CSV, which lists faces; "refuse" for the others,
-    which list pictures). `verify_detectors` search the release (empty: as in detection, or the
-    default profile if boxes came from a file). `device` is where networks run: "cpu", "cuda", or
-    "cuda,cpu" for the first that is there; a specification that names one keeps it.
+    which list pictures). `metadata` says whose metadata go: those of edited files ("faces"), of
+    "all" files, or of edited ones but for date, camera and copyright ("keep-safe").
+    `verify_detectors` search the release (empty: as in detection, or the default profile if boxes
+    came from a file). `device` is where networks run: "cpu", "cuda", or "cuda,cpu" for the first
+    that is there; a specification that names one keeps it.
     """
 
     profile: str = "default"
@@ -45,6 +48,7 @@ class Settings:
     expand: float = 0.25
     colour: tuple[int, int, int] | None = None
     on_unsupported: OnUnsupported = "refuse"
+    metadata: Policy = "faces"
     verify_detectors: tuple[str, ...] = ()
     device: str = "cpu"
     max_pixels: int = codec.MAX_PIXELS
@@ -55,13 +59,15 @@ class Settings:
         Raises:
             UsageError: a value is out of range, or a name is unknown.
         """
-        cover = cover_step(self.method, self.expand, self.colour, self.on_unsupported)
+        cover = cover_step(
+            self.method, self.expand, self.colour, self.on_unsupported, self.metadata
+        )
         if self.max_pixels < 1:
             raise UsageError(f"--max-pixels must be at least 1, not {self.max_pixels}.")
         wanted = specifications(self.profile, detectors=self.detectors, threshold=self.threshold)
         device = _device(self.device)
         searched, weights = _full(wanted, device)
-        again = self.verify_detectors or searched
+        again = self.verify_detectors or wanted  # as written: one with #cpu stays there
         detect = DetectStep(searched, weights, self.max_pixels)
         if self.boxes is not None:
             detect = DetectStep((), (), self.max_pixels, _digest(self.boxes), self._unlisted())
@@ -78,13 +84,18 @@ def cover_step(
     expand: float,
     colour: tuple[int, int, int] | None,
     on_unsupported: OnUnsupported = "refuse",
+    metadata: Policy = "faces",
 ) -> ObfuscateStep:
     """Return the step of a recipe that covers faces; raises `UsageError` for a wrong value."""
     obfuscation.make(method, expand=expand, colour=colour)
+    if metadata not in get_args(Policy):
+        raise UsageError(
+            f"metadata must be one of {', '.join(get_args(Policy))}, not {metadata!r}."
+        )
     # The published recipe is applied as it was published: once.
     looks = 0 if method == obfuscation.ImageNet.name else ObfuscateStep().looks
     # As a float: 1 from a notebook and 1.0 from the command line are one recipe.
-    return ObfuscateStep(method, float(expand), colour, on_unsupported, looks)
+    return ObfuscateStep(method, float(expand), colour, on_unsupported, looks, metadata)
 
 
 def verify_step(specs: Sequence[str], device: str = "") -> VerifyStep:

@@ -23,7 +23,8 @@ Pixels: TypeAlias = NDArray[np.uint8]  # (height, width, channels), 0..255; RGB 
 Boxes: TypeAlias = NDArray[np.float32]  # (n, 4) x0 y0 x1 y1
 Box: TypeAlias = tuple[float, float, float, float]  # x0 y0 x1 y1
 Action: TypeAlias = Literal["copied", "obfuscated"]
-# identical: same bytes. exact: same outside the touched region. reencoded: lossy outside too.
+# identical: same bytes. exact: the same pixels outside the touched region (in a copied picture,
+# which has none, everywhere: only metadata went). reencoded: lossy outside too.
 Encoding: TypeAlias = Literal["identical", "exact", "reencoded"]
 Verdict: TypeAlias = Literal["accept", "correct", "unsure"]
 
@@ -72,13 +73,18 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The faces found in the bytes with this digest; width and height of the upright image."""
+    """The faces found in the bytes with this digest; width and height of the upright image.
+
+    `candidates` may be faces but are too doubtful to cover unseen: they wait for a person's eye,
+    are never covered, and never published.
+    """
 
     key: str
     digest: str
     width: int
     height: int
     faces: tuple[Face, ...]
+    candidates: tuple[Face, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

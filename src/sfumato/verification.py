@@ -6,9 +6,9 @@ digests and boxes are taken from there.
 
 | code | what is measured | limit |
 |---|---|---|
-| VERIFY_BYTES_CHANGED | the written file is not the one that was staged: 0 or 1 | 0 |
+| VERIFY_BYTES_CHANGED | the written file is not the one that it should be: 0 or 1 | 0 |
 | VERIFY_UNREADABLE | the written file can't be decoded: 0 or 1 | 0 |
-| VERIFY_METADATA | private parts left in an edited file | 0 |
+| VERIFY_METADATA | private parts left in an edited file, under "all" in any file | 0 |
 | VERIFY_PIXELS_CHANGED | change away from every face, in grey levels | 0; `REENCODED_LIMIT` |
 | VERIFY_COEFFICIENTS | JPEG blocks that changed away from every face, by libjpeg | 0 |
 | VERIFY_STRENGTH | how much is left of the worst face, see `strength` | `strength.LIMITS` |
@@ -30,6 +30,7 @@ from sfumato.boxes import as_boxes, grow, iou, to_stored
 from sfumato.codec import Picture
 from sfumato.detection import find
 from sfumato.errors import Code, SampleError
+from sfumato.jpeg import Policy
 from sfumato.jpeg.independent import compare
 from sfumato.release import Look
 from sfumato.types import Box, Detector, Face, Finding, Obfuscator, Output, Pixels, Sample
@@ -49,7 +50,8 @@ class Checks:
 
     `searched` says that these detectors found no face in what was copied, and that an exact copy
     need not be searched again. With `second_reader`, exactly edited JPEG files are also compared
-    coefficient by coefficient by libjpeg (extra `verify`).
+    coefficient by coefficient by libjpeg (extra `verify`). `metadata` is the policy that the
+    release was made by.
     """
 
     obfuscator: Obfuscator
@@ -57,6 +59,7 @@ class Checks:
     max_pixels: int
     searched: bool
     second_reader: bool = False
+    metadata: Policy = "faces"
 
 
 def verify(
@@ -78,9 +81,12 @@ def verify(
     same = hashlib.sha256(after).hexdigest() == output.written
     copied = output.action == "copied"
     untouched = output.written == sample.digest
-    kept = same and (untouched or not copied)
+    stripped = copied and output.encoding == "exact" and checks.metadata == "all"
+    kept = same and (untouched or stripped or not copied)
     found = [_finding(output, Code.VERIFY_BYTES_CHANGED, float(not kept), 0)]
-    if copied and kept and checks.searched:
+    if copied and checks.metadata == "all":
+        found += _cleaned(sample.data, after, output, checks)
+    if copied and all(finding.passed for finding in found) and checks.searched:
         return found
     look = look if same else None
     try:
@@ -90,13 +96,35 @@ def verify(
     if output.action == "obfuscated":
         if before is None:
             raise ValueError("an obfuscated picture is compared with its source, decoded")
-        private = codec.private_metadata(after)
-        found.append(_finding(output, Code.VERIFY_METADATA, len(private), 0, ", ".join(private)))
+        found.append(_metadata(after, output, keep_safe=checks.metadata == "keep-safe"))
         found += _edited(before.frames[0], picture.frames[0], after, output, checks, look)
         if checks.second_reader and output.encoding == "exact":
             found += _second_reading(sample.data, after, output, checks)
     seen = find(picture, checks.detectors) if look is None or look.seen is None else look.seen
     return [*found, _finding(output, Code.VERIFY_FACE_FOUND, len(seen), 0, _where(seen, output))]
+
+
+def _metadata(
+    after: bytes, output: Output, *, keep_safe: bool = False, frames: bool = False
+) -> Finding:
+    private = codec.private_metadata(after, keep_safe=keep_safe, frames=frames)
+    return _finding(output, Code.VERIFY_METADATA, len(private), 0, ", ".join(private))
+
+
+def _cleaned(before: bytes, after: bytes, output: Output, checks: Checks) -> list[Finding]:
+    """Check a picture without a face whose metadata had to go: it is clean, its pixels the same."""
+    try:
+        found = [_metadata(after, output, frames=True)]
+        if before != after:
+            moved = codec.difference(before, after, max_pixels=checks.max_pixels)
+            words = (
+                "" if moved is not None else "its size, frames, turn, palette or profile changed"
+            )
+            value = 255 if moved is None else moved
+            found.append(_finding(output, Code.VERIFY_PIXELS_CHANGED, value, 0, words))
+    except SampleError as error:
+        return [_finding(output, Code.VERIFY_UNREADABLE, 1, 0, error.reason)]
+    return found
 
 
 def _edited(

@@ -146,6 +146,7 @@ class Work:
             looks=step.looks,
             max_pixels=detect.max_pixels,
             on_unsupported=step.on_unsupported,
+            metadata=step.metadata,
         )
 
     def _verify_published(self, sample: Sample, ledger: Ledger) -> Iterator[Finding]:
@@ -179,6 +180,7 @@ class Work:
             self.recipe.detect.max_pixels,
             searched,
             second_reader=self.second_reader,
+            metadata=self.recipe.obfuscate.metadata,
         )
         if picture is None and output.action == "obfuscated":
             picture = self._decode(sample)

@@ -24,6 +24,8 @@ VERBS = {
     "verify": "Check a release against its source: names, bytes, pixels, strength, faces left.",
     "report": "Write the manifest and the reports of a release again.",
     "faces": "Write the boxes of a release to a file.",
+    "calibrate": "Choose thresholds and growth for a wanted recall, from labelled pictures.",
+    "audit": "Ask which groups of labelled faces are missed more often than others.",
     "demo": "Run everything on pictures that come with sfumato.",
     "doctor": "Show versions, weights, disk and cores, and what is missing.",
 }

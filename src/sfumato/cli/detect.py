@@ -56,7 +56,8 @@ def detect(src: Path, **values: Any) -> int:
     else:
         print(
             f"{numbers['pictures']} pictures: {numbers['faces']} faces in "
-            f"{numbers['pictures_with_faces']}, {numbers['refused']} refused"
+            f"{numbers['pictures_with_faces']}, {numbers['candidates']} candidates, "
+            f"{numbers['refused']} refused"
         )
     return 3 if numbers["refused"] else 0
 
@@ -64,13 +65,16 @@ def detect(src: Path, **values: Any) -> int:
 def count(ledger: Ledger, recipe: Recipe) -> dict[str, int]:
     """Count pictures, faces and refusals of what the source holds now."""
     there = {key for key, kind in ledger.listing() if kind in ("picture", "refused")}
-    numbers = dict.fromkeys(("pictures", "faces", "pictures_with_faces", "refused"), 0)
+    numbers = dict.fromkeys(
+        ("pictures", "faces", "pictures_with_faces", "candidates", "refused"), 0
+    )
     for record in ledger.latest(recipe.fingerprint("detect"), ("detection", "failure")):
         if record.key not in there:
             continue
         numbers["pictures"] += 1
         if isinstance(record, Detection):
             numbers["faces"] += len(record.faces)
+            numbers["candidates"] += len(record.candidates)
             numbers["pictures_with_faces"] += bool(record.faces)
         numbers["refused"] += isinstance(record, Failure)
     return numbers

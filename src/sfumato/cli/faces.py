@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
+from sfumato.boxes import apart
 from sfumato.cli.run import absolute
+from sfumato.detection import SAME_FACE_IOU
 from sfumato.errors import UsageError
 from sfumato.formats.box_files import LAYOUTS, Layout, save
 from sfumato.ledger import Ledger
@@ -41,7 +43,16 @@ def faces() -> None:
     help="Where to write.  [default: standard output]",
 )
 @click.option("--ledger", type=click.Path(path_type=Path), metavar="FILE", help="The records.")
-def export(folder: Path, layout: Layout, output: Path | None, ledger: Path | None) -> int:
+@click.option(
+    "--candidates", is_flag=True, help="Write what may be a face and wasn't covered, instead."
+)
+def export(
+    folder: Path,
+    layout: Layout,
+    output: Path | None,
+    ledger: Path | None,
+    candidates: bool,
+) -> int:
     """Write the final boxes as found or decided, not grown.
 
     FOLDER is the OUT of a release, or a SRC that `sfumato detect` has searched. docs/formats.md
@@ -51,6 +62,12 @@ def export(folder: Path, layout: Layout, output: Path | None, ledger: Path | Non
     if not path.is_file():
         raise UsageError(f"There is no ledger {path}: give an OUT or a searched SRC, or --ledger.")
     found = detections(path)
+    if candidates:
+        # Those that no final box covers by now.
+        found = [
+            replace(one, faces=tuple(apart(one.candidates, one.faces, SAME_FACE_IOU)))
+            for one in found
+        ]
     if output is not None:
         save(output, found, layout=layout)
         return 0

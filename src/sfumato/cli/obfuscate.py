@@ -48,7 +48,11 @@ def obfuscate(src: Path, out: Path, detections: Path | None, **values: Any) -> i
         origins, "detect", f"No faces were searched in {src}: run `sfumato detect {src}` first."
     )
     step = cover_step(
-        values["method"], values["expand"], values["colour"], values["on_unsupported"]
+        values["method"],
+        values["expand"],
+        values["colour"],
+        values["on_unsupported"],
+        values["metadata"],
     )
     job = Job(
         source=src,

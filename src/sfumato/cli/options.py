@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +21,8 @@ _PATH = click.Path(path_type=Path)
 # Measured: docs/detection.md, "Weights without WIDER FACE".
 CLEAN_WEIGHTS = (
     "clean-weights finds fewer faces than default: it covers 45 of 75 faces that people find "
-    "(60 %; default 79 %), and 56 % of those in crowds (default 90 %), at 0.32 false boxes a "
-    "picture (default 0.30)."
+    "(60 %; default 92 %), and 56 % of those in crowds (default 94 %), at 0.32 false boxes a "
+    "picture (default 0.28)."
 )
 
 
@@ -86,7 +86,7 @@ config = click.option(
     help="Take defaults from a TOML file; flags and SFUMATO_… variables go before it.",
 )
 
-detection = _several(
+searching = _several(
     click.option(
         "--profile",
         type=click.Choice(list(PROFILES)),
@@ -109,6 +109,10 @@ detection = _several(
         metavar="cpu|cuda|cuda,cpu",
         help="Where networks run; with cuda,cpu on the processor if there is no CUDA.",
     ),
+)
+
+detection = _several(
+    searching,
     click.option(
         "-t",
         "--threshold",
@@ -170,8 +174,17 @@ obfuscation = _several(
         type=click.Choice(["refuse", "reencode"]),
         default="refuse",
         show_default=True,
-        help="A JPEG with faces that can't be edited block by block (arithmetic coding, 12 bits): "
+        help="A JPEG with faces that can't be edited block by block (arithmetic coding): "
         "refuse it, or write it anew with some loss everywhere.",
+    ),
+    click.option(
+        "--metadata",
+        type=click.Choice(["faces", "all", "keep-safe"]),
+        default="faces",
+        show_default=True,
+        help="Whose metadata (place, previews, comments …) go. faces: those of edited files; "
+        "others keep their bytes. all: of every file, its pixels as they are, or it is refused. "
+        "keep-safe: as faces, but edited files keep date, camera and copyright.",
     ),
     click.option(
         "--colour",
@@ -200,6 +213,21 @@ sending = _several(
         show_default=True,
         metavar="DOLLARS",
         help="Price of 1,000 calls (Rekognition's list price for the first million a month).",
+    ),
+)
+
+labels = _several(
+    click.option(
+        "--share",
+        type=click.FloatRange(0, 1, min_open=True),
+        default=0.9,
+        show_default=True,
+        metavar="SHARE",
+        help="The share of a labelled face that must lie under boxes for it to be covered; 0.7 "
+        "where labels are loose.",
+    ),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Of everything that is drawn."
     ),
 )
 
@@ -274,6 +302,11 @@ def settings(values: dict[str, Any]) -> Settings:
     if chosen == "clean-weights":
         click.echo(CLEAN_WEIGHTS, err=True)
     return Settings(**{name: values[name] for name in names})
+
+
+def search_settings(values: Mapping[str, Any]) -> Settings:
+    """Take out of a verb's parameters only what says how labelled pictures are searched."""
+    return settings({name: values[name] for name in ("profile", "detectors", "device")})
 
 
 def executor(values: dict[str, Any]) -> Local:

@@ -1,8 +1,9 @@
-"""Sniff, guard, decode; obfuscate boxes and encode again; name private metadata.
+"""Sniff, guard, decode; obfuscate boxes and encode again; name or remove private metadata.
 
     header = inspect(data)                    # no pixel decoded
     frames = decode(data).frames              # upright RGB
     edited = edit(data, boxes, obfuscator)    # same format, checked
+    clean = strip(data)                       # coded pixels as they are, no private metadata
     assert not private_metadata(edited.data)
 
 Everything raises `SampleError` for bytes that can't be used, and nothing else.
@@ -10,11 +11,13 @@ Everything raises `SampleError` for bytes that can't be used, and nothing else.
 
 from __future__ import annotations
 
+from sfumato.codec.encoding import Edited
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.reading import MAX_PIXELS, Format, Header, Picture, decode, inspect
 from sfumato.codec.signatures import HEAD, may_hold_pictures, sniff
+from sfumato.codec.stripping import difference, strip
 from sfumato.codec.thumbnail import thumbnail
-from sfumato.codec.writing import Edited, edit
+from sfumato.codec.writing import edit
 
 __all__ = [
     "HEAD",
@@ -24,10 +27,12 @@ __all__ = [
     "Header",
     "Picture",
     "decode",
+    "difference",
     "edit",
     "inspect",
     "may_hold_pictures",
     "private_metadata",
     "sniff",
+    "strip",
     "thumbnail",
 ]

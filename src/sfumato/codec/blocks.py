@@ -15,7 +15,12 @@ OnUnsupported: TypeAlias = Literal["refuse", "reencode"]
 
 
 def edit_blocks(
-    data: bytes, boxes: Sequence[Box], obfuscator: Obfuscator, *, max_pixels: int
+    data: bytes,
+    boxes: Sequence[Box],
+    obfuscator: Obfuscator,
+    *,
+    max_pixels: int,
+    policy: jpeg.Policy = "faces",
 ) -> bytes:
     """Return a JPEG file in which only the blocks under the boxes (stored pixels) changed.
 
@@ -29,5 +34,5 @@ def edit_blocks(
         info = jpeg.inspect(data, max_pixels=max_pixels)
         values = jpeg.component_values(info, (red, green, blue))
         each = [replace(obfuscator, colour=(value,)) for value in values]
-        return jpeg.edit(data, boxes, each, max_pixels=max_pixels).data
-    return jpeg.edit(data, boxes, obfuscator, max_pixels=max_pixels).data
+        return jpeg.edit(data, boxes, each, max_pixels=max_pixels, policy=policy).data
+    return jpeg.edit(data, boxes, obfuscator, max_pixels=max_pixels, policy=policy).data

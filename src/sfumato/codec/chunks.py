@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MALFORMED = (ValueError, IndexError, KeyError, struct.error)
+# OverflowError: an offset of 64 bits that no file can have
+MALFORMED = (ValueError, IndexError, KeyError, OverflowError, struct.error)
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 STRAY = 0  # bytes between two segments that belong to none
@@ -77,13 +79,22 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         at = end + 4  # the checksum
 
 
-def riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (name, start, end) for the payload of each chunk of a WebP file."""
-    at, stop = 12, riff_end(data)
+def png_chunk(name: bytes, payload: bytes) -> bytes:
+    """Write a chunk of PNG with its checksum."""
+    check = struct.pack(">I", zlib.crc32(name + payload))
+    return struct.pack(">I", len(payload)) + name + payload + check
+
+
+def riff_chunks(
+    data: bytes, start: int = 12, stop: int | None = None
+) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (name, start, end) for the payload of each chunk of a WebP file, or of a part of it."""
+    limit = len(data) if stop is None else stop
+    at, stop = start, riff_end(data) if stop is None else stop
     while at + 8 <= stop:
         name, length = struct.unpack_from("<4sI", data, at)
         start, end = at + 8, at + 8 + length
-        if end > len(data):
+        if end > limit:
             raise ValueError("a chunk reaches past the end of the file")
         yield name, start, end
         at = end + (length & 1)
@@ -117,6 +128,30 @@ def gif_blocks(data: bytes) -> Iterator[tuple[int, int, int, int]]:
             at += 1 + size
         at += 1
         yield kind, label, start, at
+
+
+def bmp_parts(data: bytes) -> tuple[int, int, int]:
+    """Return where a BMP's headers and palette end, where its pixels begin, and where they end."""
+    number = int.from_bytes
+    pixels, header = number(data[10:14], "little"), number(data[14:18], "little")
+    end = pixels
+    if header == 12:
+        width, height = number(data[18:20], "little"), number(data[20:22], "little")
+        bits, coding, size = number(data[24:26], "little"), 0, 0
+    else:
+        width = number(data[18:22], "little")
+        height = abs(number(data[22:26], "little", signed=True))
+        bits, coding = number(data[28:30], "little"), number(data[30:34], "little")
+        size = number(data[34:38], "little")
+    end += size if coding in (1, 2) else (width * bits + 31) // 32 * 4 * height
+    colours = number(data[46:50], "little") if header >= 40 else 0
+    table = (colours or 1 << bits if bits <= 8 else colours) * (3 if header == 12 else 4)
+    return 14 + header + table + (16 if coding == 3 else 0), pixels, end
+
+
+def bmp_profile(data: bytes) -> bool:
+    """Tell whether a BMP (version 5) holds a colour profile or the path of one."""
+    return int.from_bytes(data[14:18], "little") == 124 and any(data[126:130])
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +202,13 @@ class Tiff:
     def directory(self, at: int) -> tuple[Page, int]:
         """Return the directory at an offset and the offset of the next one (0: none)."""
         return _directory(self.data, self.order, at, big=self.big)
+
+
+def tiff_parts(tiff: Tiff, index: int) -> list[tuple[int, int]]:
+    """Return (offset, size) of each strip or tile of a page, in their order."""
+    tags = tiff.pages[index].tags
+    at, size = (324, 325) if 324 in tags else (273, 279)
+    return list(zip(tiff.numbers(tags[at]), tiff.numbers(tags[size]), strict=True))
 
 
 def parse_tiff(data: bytes, *, first_only: bool = False) -> Tiff:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from sfumato.codec import chunks
+from sfumato.codec import av1, chunks, isobmff
 from sfumato.codec.signatures import HEAD, sniff
 from sfumato.errors import Code, SampleError
 
@@ -23,6 +25,14 @@ _JPEG_NAMES = {chunks.STRAY: "stray bytes", chunks.SOI: "second start of image",
 _PNG_KNOWN = frozenset(
     b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP bKGD hIST pHYs acTL fcTL".split()
 )
+_WEBP_PIXELS = frozenset((b"VP8 ", b"VP8L", b"ALPH"))
+_AVIF_BOXES = frozenset(
+    b"ftyp meta mdat hdlr pitm iloc iinf iprp iref idat".split()  # files, and what tells of items
+)
+_AVIF_PROPERTIES = frozenset(
+    b"ispe pixi av1C colr irot imir clap pasp auxC a1op a1lx lsel clli mdcv cclv amve".split()
+)
+_LONGEST_HANDLER = 64  # bytes: it may hold a name
 _TIFF_KNOWN = frozenset(
     (254, *range(256, 260), 262, 266, 273, 274, *range(277, 280), 282, 283, 284)
 )
@@ -37,16 +47,34 @@ _TIFF_NAMES = {
     34853: "exif:gps",
     330: "second picture",
 }
-_EXIF_IFD, _GPS_IFD, _MAKER_NOTE = 34665, 34853, 37500
+_EXIF_IFD, _GPS_IFD, _MAKER_NOTE, _DATE_TAKEN = 34665, 34853, 37500, 36867
+_JPEG_CODING, _JPEG_TABLES = 7, 347  # of TIFF: a compression, and the tag with its tables
+_SAFE_TEXTS = frozenset((271, 272, 306, 33432))  # make, model, date changed, copyright
+_SAFE_WORDS = (b"Copyright", b"Creation Time")  # keywords of PNG
+_TEXT_TAGS = _SAFE_TEXTS | {_DATE_TAKEN}
+_LONGEST_TEXT = 256
 _SMALL_EXIF = 32  # bytes of a block with one tag, and some room for alignment
 _TIFF_SLACK = 64  # bytes that alignment may leave between the parts of a TIFF
 
 
-def private_metadata(data: bytes) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """What is allowed besides the pixels of one picture and what decoding needs."""
+
+    safe_texts: bool
+    frames: bool
+
+
+def private_metadata(
+    data: bytes, *, keep_safe: bool = False, frames: bool = False
+) -> tuple[str, ...]:
     """Name everything in a picture that an obfuscated one must not hold; empty if clean.
 
     Allowed are pixels and what decoding needs, a colour profile, resolution, and the
-    orientation. Everything else has a name here, in order of appearance and each once:
+    orientation; with `keep_safe` also the maker and model of the camera, dates and copyright, as
+    short printable ASCII; with `frames` also the frames of animations and the pages of a TIFF
+    (never the second picture of an MPO). Everything else has a name here, in order of appearance
+    and each once:
 
     - "exif:thumbnail", "exif:gps", "exif:makernote", "exif:tags", "exif:unused bytes",
       "exif:unreadable"
@@ -56,6 +84,7 @@ def private_metadata(data: bytes) -> tuple[str, ...]:
     - "iptc", "photoshop resources", "photoshop layers", "tag NUMBER", "second picture",
       "unreferenced bytes"
     - "application extension", "plain text"
+    - "sequence", "box NAME", "item NAME", "property NAME", "message in coded data"
     - "trailing data"
 
     Raises:
@@ -67,15 +96,15 @@ def private_metadata(data: bytes) -> tuple[str, ...]:
     kind = sniff(data[:HEAD])
     if kind is None:
         raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of a picture")
-    walks = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp, "TIFF": _tiff, "GIF": _gif}
+    allowed = _Allowed(keep_safe, frames)
     try:
-        return tuple(dict.fromkeys(walks[kind](data)))
+        return tuple(dict.fromkeys(_WALKS[kind](data, allowed)))
     except chunks.MALFORMED as error:
         reason = f"its parts can't be walked to the end ({type(error).__name__})"
         raise SampleError(Code.IMAGE_DECODE, reason) from error
 
 
-def _jpeg(data: bytes) -> Iterator[str]:
+def _jpeg(data: bytes, allowed: _Allowed) -> Iterator[str]:
     end = 0
     profile: list[bytes] = []
     tables: list[tuple[int, int]] = []
@@ -85,7 +114,7 @@ def _jpeg(data: bytes) -> Iterator[str]:
         if marker == 0xE2 and data.startswith(b"ICC_PROFILE\x00", start):
             profile.append(data[start + 12 : end])
         elif 0xE0 <= marker <= 0xEF:
-            yield from _jpeg_application(marker, data[start:end])
+            yield from _jpeg_application(marker, data[start:end], allowed)
         elif marker not in _JPEG_DECODING:
             yield _JPEG_NAMES.get(marker, f"marker {marker:02X}")
     if profile:
@@ -94,11 +123,12 @@ def _jpeg(data: bytes) -> Iterator[str]:
         yield "trailing data"
     for found in _PICTURE_START.finditer(data, 2):
         at = found.start()
-        if not any(first <= at < last for first, last in tables) and _leads_on(data, at + 2):
+        before = bisect_right(tables, at, key=lambda table: table[0]) - 1  # in order, no overlap
+        if not (before >= 0 and at < tables[before][1]) and _leads_on(data, at + 2):
             yield "second start of image"
 
 
-def _jpeg_application(marker: int, payload: bytes) -> Iterator[str]:
+def _jpeg_application(marker: int, payload: bytes, allowed: _Allowed) -> Iterator[str]:
     if payload.startswith(b"JFIF\x00") and len(payload) >= 14:
         thumbnail = 3 * payload[12] * payload[13]
         if thumbnail:
@@ -108,7 +138,7 @@ def _jpeg_application(marker: int, payload: bytes) -> Iterator[str]:
     elif payload.startswith(b"JFXX\x00"):
         yield "jfif:thumbnail"
     elif payload.startswith(b"Exif\x00"):
-        yield from _exif(payload)
+        yield from _exif(payload, allowed)
     elif payload.startswith((b"http://ns.adobe.com/xap/", b"http://ns.adobe.com/xmp/")):
         yield "xmp"
     elif payload.startswith(b"MPF\x00"):
@@ -126,25 +156,53 @@ def _leads_on(data: bytes, at: int) -> bool:
     return data[behind : behind + 1] == b"\xff"
 
 
-def _exif(block: bytes) -> Iterator[str]:
+def _exif(block: bytes, allowed: _Allowed) -> Iterator[str]:
     block = block.removeprefix(b"Exif\x00\x00")
     try:
         tiff = chunks.parse_tiff(block)
         tags = tiff.pages[0].tags
-        if tags.keys() - {chunks.ORIENTATION}:
+        inner: dict[int, chunks.Tag] = {}
+        if _EXIF_IFD in tags:
+            inner = tiff.directory(tiff.number(0, _EXIF_IFD, 0))[0].tags
+        safe = _safe_exif(block, tags, inner) if allowed.safe_texts else 0
+        plain = tags.keys() <= {chunks.ORIENTATION}
+        if not plain and not safe:
             yield "exif:tags"
         if len(tiff.pages) > 1:
             yield "exif:thumbnail"
-        elif tags.keys() <= {chunks.ORIENTATION} and len(block) > _SMALL_EXIF:
+        elif (plain or safe) and len(block) > _SMALL_EXIF + safe:
             yield "exif:unused bytes"
         if _GPS_IFD in tags:
             yield "exif:gps"
-        if _EXIF_IFD in tags:
-            inner, _ = tiff.directory(tiff.number(0, _EXIF_IFD, 0))
-            if _MAKER_NOTE in inner.tags:
-                yield "exif:makernote"
+        if _MAKER_NOTE in inner:
+            yield "exif:makernote"
     except chunks.MALFORMED:
         yield "exif:unreadable"
+
+
+def _safe_exif(block: bytes, tags: dict[int, chunks.Tag], inner: dict[int, chunks.Tag]) -> int:
+    """Return how many bytes the safe texts of an EXIF block take; 0 where anything else is there.
+
+    Safe are maker, model and dates of the camera and the copyright line, nothing but text.
+    """
+    if tags.keys() - _SAFE_TEXTS - {chunks.ORIENTATION, _EXIF_IFD} or inner.keys() - {_DATE_TAKEN}:
+        return 0
+    texts = [tag for number, tag in (*tags.items(), *inner.items()) if number in _TEXT_TAGS]
+    if not all(_plain_text(block, tag) for tag in texts):
+        return 0
+    directories = 12 + 6 if _EXIF_IFD in tags else 0
+    return directories + sum(12 + tag.size + 1 for tag in texts)
+
+
+def _plain_text(data: bytes, tag: chunks.Tag) -> bool:
+    """Tell whether a tag is a short line of printable ASCII that one zero byte ends."""
+    value = data[tag.at : tag.at + tag.size]
+    text, end, rest = value.partition(b"\x00")
+    return tag.type == 2 and end == b"\x00" and not rest and _printable(text)
+
+
+def _printable(text: bytes) -> bool:
+    return len(text) <= _LONGEST_TEXT and all(32 <= byte < 127 for byte in text)
 
 
 def _profile(profile: bytes) -> Iterator[str]:
@@ -152,25 +210,28 @@ def _profile(profile: bytes) -> Iterator[str]:
         yield "profile:unreadable"
 
 
-def _png(data: bytes) -> Iterator[str]:
+def _png(data: bytes, allowed: _Allowed) -> Iterator[str]:
     end = 0
     for name, start, end in chunks.png_chunks(data):
         if name == b"eXIf":
-            yield from _exif(data[start:end])
+            yield from _exif(data[start:end], allowed)
         elif name == b"iCCP":
             yield from _png_profile(data[start:end])
-        elif name == b"iTXt" and data.startswith(b"XML:com.adobe.xmp", start):
-            yield "xmp"
         elif name in (b"tEXt", b"zTXt", b"iTXt"):
-            yield f"text chunk {name.decode()}"
-        elif name == b"tIME":
-            yield "time"
-        elif name == b"fdAT":
-            yield "animation frames"
-        elif name not in _PNG_KNOWN:
-            yield f"chunk {name.decode() if name.isalpha() else '?'}"
+            if not (allowed.safe_texts and _safe_words(name, data[start:end])):
+                xmp = data.startswith(b"XML:com.adobe.xmp", start)
+                yield "xmp" if xmp else f"text chunk {name.decode()}"
+        elif name not in _PNG_KNOWN and not (name == b"fdAT" and allowed.frames):
+            unknown = f"chunk {name.decode() if name.isalpha() else '?'}"
+            yield {b"tIME": "time", b"fdAT": "animation frames"}.get(name, unknown)
     if end + 4 < len(data):
         yield "trailing data"
+
+
+def _safe_words(name: bytes, payload: bytes) -> bool:
+    """Tell whether a text chunk of PNG holds nothing but a date or a copyright line."""
+    keyword, _, text = payload.partition(b"\x00")
+    return name == b"tEXt" and keyword in _SAFE_WORDS and _printable(text)
 
 
 def _png_profile(chunk: bytes) -> Iterator[str]:
@@ -185,66 +246,77 @@ def _png_profile(chunk: bytes) -> Iterator[str]:
         yield "profile:unreadable"
 
 
-def _webp(data: bytes) -> Iterator[str]:
+def _webp(data: bytes, allowed: _Allowed) -> Iterator[str]:
     for name, start, end in chunks.riff_chunks(data):
         if name == b"EXIF":
-            yield from _exif(data[start:end])
+            yield from _exif(data[start:end], allowed)
         elif name == b"ICCP":
             yield from _profile(data[start:end])
         elif name == b"XMP ":
             yield "xmp"
         elif name == b"ANMF":
-            yield "animation frames"
-        elif name not in (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM"):
+            inside = {part for part, _, _ in chunks.riff_chunks(data, start + 16, end)}
+            if not allowed.frames:
+                yield "animation frames"
+            elif not inside <= _WEBP_PIXELS:
+                yield "chunk ?"
+        elif name not in _WEBP_PIXELS | {b"VP8X", b"ANIM"}:
             yield f"chunk {name.decode().strip() if name.strip().isalnum() else '?'}"
     if chunks.riff_end(data) < len(data):
         yield "trailing data"
 
 
-def _bmp(data: bytes) -> Iterator[str]:
-    number = int.from_bytes
-    pixels, header = number(data[10:14], "little"), number(data[14:18], "little")
-    end = pixels
-    if header == 12:
-        width, height = number(data[18:20], "little"), number(data[20:22], "little")
-        bits, coding, size = number(data[24:26], "little"), 0, 0
-    else:
-        width = number(data[18:22], "little")
-        height = abs(number(data[22:26], "little", signed=True))
-        bits, coding = number(data[28:30], "little"), number(data[30:34], "little")
-        size = number(data[34:38], "little")
-    end += size if coding in (1, 2) else (width * bits + 31) // 32 * 4 * height
-    if header == 124 and number(data[126:130], "little"):  # a profile, or a path to one
+def _bmp(data: bytes, _: _Allowed) -> Iterator[str]:
+    head, pixels, end = chunks.bmp_parts(data)
+    if chunks.bmp_profile(data):  # a profile, or a path to one
         yield "profile:unreadable"
-    colours = number(data[46:50], "little") if header >= 40 else 0
-    table = (colours or 1 << bits if bits <= 8 else colours) * (3 if header == 12 else 4)
-    if pixels > 14 + header + table + (16 if coding == 3 else 0):
+    if pixels > head:
         yield "unreferenced bytes"
     if end < len(data):
         yield "trailing data"
 
 
-def _tiff(data: bytes) -> Iterator[str]:
+def _tiff(data: bytes, allowed: _Allowed) -> Iterator[str]:
     tiff = chunks.parse_tiff(data)
     referenced = 16 if tiff.big else 8
     for index, page in enumerate(tiff.pages):
         referenced += page.size + sum(tag.size for tag in page.tags.values() if tag.size > 4)
-        if index:
+        if index and not allowed.frames:
             yield "second picture"
         for number, tag in page.tags.items():
             if number == 34675:
                 yield from _profile(data[tag.at : tag.at + tag.size])
             elif number in (279, 325):  # bytes of strips, of tiles
                 referenced += sum(tiff.numbers(tag))
+            elif number in _SAFE_TEXTS and allowed.safe_texts and _plain_text(data, tag):
+                continue
             elif number not in _TIFF_KNOWN:
                 yield _TIFF_NAMES.get(number, f"tag {number}")
+        if tiff.number(index, 259, 1) == _JPEG_CODING:
+            yield from _jpeg_in_tiff(tiff, index)
         parts = sum(page.tags[t].count for t in (273, 324) if t in page.tags)
         referenced += parts + len(page.tags)  # a byte of alignment for each
     if len(data) > referenced + _TIFF_SLACK:
         yield "unreferenced bytes"
 
 
-def _gif(data: bytes) -> Iterator[str]:
+def _jpeg_in_tiff(tiff: chunks.Tiff, index: int) -> Iterator[str]:
+    """Name what JPEG files inside a TIFF hold besides what decoding needs."""
+    tags = tiff.pages[index].tags
+    parts = chunks.tiff_parts(tiff, index)
+    if _JPEG_TABLES in tags:
+        tables = tags[_JPEG_TABLES]
+        parts = [(tables.at, tables.size), *parts]
+    for at, size in parts:
+        for marker, start, end in chunks.jpeg_segments(tiff.data[at : at + size]):
+            stream = tiff.data[at + start : at + end]
+            if 0xE0 <= marker <= 0xEF:
+                yield from _jpeg_application(marker, stream, _Allowed(False, False))
+            elif marker not in _JPEG_DECODING:
+                yield _JPEG_NAMES.get(marker, f"marker {marker:02X}")
+
+
+def _gif(data: bytes, allowed: _Allowed) -> Iterator[str]:
     pictures, behind = 0, 0
     for kind, label, start, end in chunks.gif_blocks(data):
         behind = end
@@ -254,7 +326,7 @@ def _gif(data: bytes) -> Iterator[str]:
             yield from _gif_application(data[start + 3 : start + 14])
         elif kind == 0x21 and label != 0xF9:
             yield {0xFE: "comment", 0x01: "plain text"}.get(label, "application extension")
-    if pictures > 1:
+    if pictures > 1 and not allowed.frames:
         yield "animation frames"
     if behind < len(data):
         yield "trailing data"
@@ -265,3 +337,57 @@ def _gif_application(name: bytes) -> Iterator[str]:
         yield "xmp"
     elif name not in (b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012"):
         yield "application extension"
+
+
+def _avif(data: bytes, allowed: _Allowed) -> Iterator[str]:
+    avif = isobmff.parse_avif(data)
+    for part in (*avif.top, *avif.meta):
+        if part.name not in _AVIF_BOXES:
+            yield "sequence" if part.name == b"moov" else _named("box", part.name)
+        elif part.name == b"hdlr" and part.end - part.start > _LONGEST_HANDLER:
+            yield "box hdlr"
+    shown = avif.shown()
+    for item in avif.items.values():
+        if item in shown:
+            yield from _av1_extras(avif.bytes_of(item))
+        else:
+            yield from _avif_item(avif, item, allowed)
+        for part in item.properties:
+            if part.name == b"colr" and data[part.start : part.start + 4] in (b"prof", b"rICC"):
+                yield from _profile(data[part.start + 4 : part.end])
+            elif part.name not in _AVIF_PROPERTIES:
+                yield _named("property", part.name)
+    if isobmff.unreferenced(avif) > 0:
+        yield "unreferenced bytes"
+
+
+def _avif_item(avif: isobmff.Avif, item: isobmff.Item, allowed: _Allowed) -> Iterator[str]:
+    if item.kind == b"Exif":
+        block = avif.bytes_of(item)
+        yield from _exif(block[4 + int.from_bytes(block[:4], "big") :], allowed)
+    elif item.kind != b"grid":
+        names = {b"mime": "xmp", b"av01": "second picture"}
+        yield names.get(item.kind, _named("item", item.kind))
+
+
+def _av1_extras(data: bytes) -> Iterator[str]:
+    """Name what AV1 data hold besides pixels: messages to the user, padding."""
+    for kind, start, end in av1.obus(data):
+        light = end > start and data[start] in (1, 2)  # of HDR screens
+        if (kind == av1.METADATA and not light) or kind == av1.PADDING:
+            yield "message in coded data"
+
+
+def _named(what: str, name: bytes) -> str:
+    return f"{what} {name.decode().strip() if name.strip().isalnum() else '?'}"
+
+
+_WALKS: dict[str, Callable[[bytes, _Allowed], Iterator[str]]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WEBP": _webp,
+    "BMP": _bmp,
+    "TIFF": _tiff,
+    "GIF": _gif,
+    "AVIF": _avif,
+}

@@ -12,21 +12,22 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 
 from sfumato.boxes import upright_size
 from sfumato.codec import chunks
+from sfumato.codec.avif import Facts, facts_of
 from sfumato.codec.signatures import HEAD, Stored, may_hold_pictures, sniff
 from sfumato.errors import Code, SampleError
 from sfumato.types import Pixels
 
-Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO"]
+Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "AVIF"]
 
 MAX_PIXELS: Final = 178_956_970  # where Pillow itself refuses: 2**30 / 3 bytes, half of it, twice
 
@@ -57,6 +58,7 @@ _STRIP = 1 << 22  # pixels converted at a time: no second full copy of a large p
 _PNG_PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"))
 
 _SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SUBIFDS, _XMP, _DNG = 254, 258, 262, 330, 700, 50706
+_LOSSLESS, _HIERARCHICAL = (0xC3, 0xCB), (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF)  # frame headers
 _SENSOR = (32803, 34892)  # photometric: colour filter array, linear raw
 
 
@@ -99,6 +101,7 @@ class Opened:
     image: ImageFile.ImageFile
     header: Header
     orientations: tuple[int, ...]  # one for each page of a TIFF, else one for all
+    avif: Facts | None = None
 
 
 @contextmanager
@@ -108,9 +111,11 @@ def guarded(max_pixels: int, code: Code = Code.IMAGE_DECODE) -> Iterator[None]:
     Pillow's limits are module globals; they are put back on the way out.
     """
     limit, lenient = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    threads = AvifImagePlugin.DEFAULT_MAX_THREADS
     # Pillow raises above twice this number; `_refuse_large` is the exact check.
     Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # there is a process for each core already
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -121,6 +126,7 @@ def guarded(max_pixels: int, code: Code = Code.IMAGE_DECODE) -> Iterator[None]:
         raise SampleError(code, _reason(error)) from error
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limit, lenient
+        AvifImagePlugin.DEFAULT_MAX_THREADS = threads
 
 
 def _reason(error: BaseException) -> str:
@@ -140,7 +146,8 @@ def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
 
     Raises:
         SampleError: IMAGE_EMPTY, IMAGE_UNRECOGNISED (no picture), IMAGE_UNSUPPORTED (a picture
-            of another kind, a camera's raw file, 12-bit JPEG, float or Lab pixels),
+            of another kind, a camera's raw file, 12-bit, lossless or hierarchical JPEG, float or
+            Lab pixels),
             IMAGE_TOO_LARGE, IMAGE_DECODE (a header that can't be read).
     """
     with guarded(max_pixels):
@@ -150,7 +157,7 @@ def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode every frame to upright RGB, (height, width, 3) uint8, 0..255.
 
-    Frames are the pictures of GIF, WebP and PNG animations as a viewer composes them, the
+    Frames are the pictures of GIF, WebP, PNG and AVIF animations as a viewer composes them, the
     pages of a TIFF and the pictures of an MPO; the last two may differ in size from the first.
 
     Alpha is dropped, so colours are seen as they are stored, also where a viewer shows none:
@@ -181,13 +188,13 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
         orientations, readable = _open_png(data)
     elif kind == "TIFF":
         orientations, readable = _open_tiff(data)
-    try:
-        image = Image.open(io.BytesIO(readable), formats=[kind])
-    except UnidentifiedImageError:
-        if kind == "JPEG" and (bits := _jpeg_bits(data)) in (12, 16):
-            raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG of {bits} bits") from None
-        raise
-    if kind in ("JPEG", "WEBP"):
+    elif kind == "JPEG":
+        _refuse_coding(data)
+    facts = facts_of(data) if kind == "AVIF" else None
+    if facts is not None:  # its decoder takes memory for what the coded data say
+        _refuse_large(facts.pixels, max_pixels)
+    image = Image.open(io.BytesIO(readable), formats=[kind])
+    if kind in ("JPEG", "WEBP", "AVIF"):  # an AVIF's irot and imir come as EXIF from Pillow
         orientations = (chunks.exif_orientation(image.info.get("exif") or b""),)
     _refuse_large(image.width * image.height, max_pixels)
     _refuse_mode(image.mode)
@@ -202,9 +209,11 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
         orientation=orientations[0],
         frames=frames,
         mode=image.mode,
-        bits=_bits(kind, data, image),
+        bits=facts.bits if facts else _bits(kind, data, image),
     )
-    return Opened(data, image, header, orientations)
+    if facts is not None and facts.moving and frames == 1:
+        raise SampleError(Code.IMAGE_UNSUPPORTED, "AVIF with a sequence beside its picture")
+    return Opened(data, image, header, orientations, facts)
 
 
 def _kind(data: bytes) -> Stored:
@@ -254,11 +263,17 @@ def _bits(kind: Stored, data: bytes, image: ImageFile.ImageFile) -> int:
     return 1 if image.mode == "1" else 8
 
 
-def _jpeg_bits(data: bytes) -> int:
-    for marker, start, _ in chunks.jpeg_segments(data):
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return data[start]
-    return 8
+def _refuse_coding(data: bytes) -> None:
+    """Raise for a JPEG that no reader here can decode, by the name of its coding (T.81, B.1)."""
+    with suppress(*chunks.MALFORMED):  # Pillow shall say what is wrong with it
+        for marker, start, _ in chunks.jpeg_segments(data):
+            if marker in _LOSSLESS or marker in _HIERARCHICAL:
+                name = "lossless" if marker in _LOSSLESS else "hierarchical"
+                raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG: {name}")
+            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+                if data[start] in (12, 16):
+                    raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG of {data[start]} bits")
+                return
 
 
 def _open_png(data: bytes) -> tuple[tuple[int, ...], bytes]:

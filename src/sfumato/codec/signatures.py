@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
-Stored: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"]
+Stored: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"]
 
 HEAD = 512  # bytes that `sniff` and `may_hold_pictures` want to see, fewer if the file is shorter
 
@@ -104,17 +104,26 @@ _NETPBM = re.compile(rb"P[1-7fF]\s+(#|\d|WIDTH)")
 _MARKUP = re.compile(rb"<svg|data:image/", re.IGNORECASE)
 
 
+# Major brands under which an AVIF may come; the others need "avif" or "avis" behind them.
+_AVIF = (b"avif", b"avis")
+_CONTAINERS = (*_AVIF, b"mif1", b"msf1")
+
+
 def sniff(head: bytes) -> Stored | None:
     """Tell which of the formats that sfumato reads and writes a file has; None for any other.
 
     Args:
-        head: the first `HEAD` bytes of the file or more; 18 are enough for all six.
+        head: the first `HEAD` bytes of the file or more; 18 are enough for all but some AVIF.
     """
     for magic, kind in _STORED.items():
         if head.startswith(magic):
             return kind
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"
+    if head[4:8] == b"ftyp" and head[8:12] in _CONTAINERS:
+        brands = head[8 : int.from_bytes(head[:4], "big")]
+        if any(brands[at : at + 4] in _AVIF for at in range(0, len(brands), 4)):
+            return "AVIF"
     # Two letters are too little: text may begin with them.
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"

@@ -48,6 +48,11 @@ NETWORK = Network(
     overlap=0.30,
 )
 
+# The same network in 8 bits (`quantise_weights.py`): twice as fast, for the parts of a finder.
+NETWORK_8BIT = replace(
+    NETWORK, file="centerface-8bit", origin="centerface-2019-8bit", takes_bytes=True
+)
+
 
 @dataclass(frozen=True, slots=True)
 class CenterFace:

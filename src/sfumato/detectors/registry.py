@@ -1,10 +1,10 @@
 """Detectors by name: those that are shipped, those that other packages bring, and ONNX files.
 
 A package brings a detector by an entry point of the group "sfumato.detectors" whose object,
-called with any of the keywords `long_side`, `threshold` and `device`, returns a `Registered`.
-Only what is asked for is passed: an object without a keyword has no such setting. A detector
-that sends pictures to another machine says so by a true attribute `uploads`, and works only with
-consent (`sfumato.detectors.meter`).
+called with any of the keywords `long_side` (or `profile`, a word), `threshold` and `device`,
+returns a `Registered`. Only what is asked for is passed: an object without a keyword has no such
+setting. A detector that sends pictures to another machine says so by a true attribute `uploads`,
+and works only with consent (`sfumato.detectors.meter`).
 """
 
 from __future__ import annotations
@@ -25,17 +25,25 @@ GROUP = "sfumato.detectors"
 SHIPPED = (
     EntryPoint("blazeface", "sfumato.detectors.blazeface:BlazeFace", GROUP),
     EntryPoint("centerface", "sfumato.detectors.centerface:CenterFace", GROUP),
+    EntryPoint("finder", "sfumato.detectors.finder:Finder", GROUP),
     EntryPoint("rekognition", "sfumato.detectors.rekognition:Rekognition", GROUP),
     EntryPoint("yunet", "sfumato.detectors.yunet:YuNet", GROUP),
 )
 FILE: Final = "onnx"  # onnx:FILE, for a file instead of a registered name
 _SETTINGS: Final = (
-    r"(?:@(?P<long_side>[0-9]{1,6}))?"
     r"(?::(?P<threshold>[0-9]*\.?[0-9]+(?:e-[0-9]+)?))?"
     r"(?:#(?P<device>[a-z]+))?"
 )
-SPEC = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)" + _SETTINGS)
-_FILE_SPEC = re.compile(rf"(?P<name>{FILE}):(?P<file>[^\n]+?)" + _SETTINGS)
+_SIDE: Final = r"(?P<long_side>[0-9]{1,6})"
+SPEC = re.compile(
+    rf"(?P<name>[a-z0-9][a-z0-9._-]*)(?:@(?:{_SIDE}|(?P<profile>[a-z]+)))?" + _SETTINGS
+)
+_FILE_SPEC = re.compile(rf"(?P<name>{FILE}):(?P<file>[^\n]+?)(?:@{_SIDE})?" + _SETTINGS)
+# A setting, the one that stands in its place in other detectors, and what that one is.
+_INSTEAD: Final = (
+    ("profile", "long_side", "a side in pixels, such as @640,"),
+    ("long_side", "profile", "a profile, such as @default,"),
+)
 
 
 class Registered(Detector, Protocol):
@@ -61,9 +69,10 @@ def parse(spec: str) -> Registered:
     """Make the detector that a specification describes: ``NAME[@LONG_SIDE][:THRESHOLD][#DEVICE]``.
 
     What is left out has the detector's own default: "yunet", "yunet@640", "yunet:0.4" and
-    "yunet@640:0.4" are all right. "onnx:FILE" names a description (or the model beside one)
-    instead, and takes the same settings. Raises `UsageError` if the name is not known, a setting
-    can't be used or doesn't exist, naming what can.
+    "yunet@640:0.4" are all right. A finder has a profile in place of a side: "finder@high:0.2".
+    "onnx:FILE" names a description (or the model beside one) instead, and takes a side. Raises
+    `UsageError` if the name is not known, a setting can't be used or doesn't exist, naming what
+    can.
 
     >>> parse("yunet@640:0.5").spec
     'yunet@640:0.5'
@@ -77,6 +86,8 @@ def parse(spec: str) -> Registered:
     settings: dict[str, int | float | str] = {}
     if match["long_side"]:
         settings["long_side"] = int(match["long_side"])
+    if match.groupdict().get("profile"):
+        settings["profile"] = match["profile"]
     if match["threshold"]:
         settings["threshold"] = float(match["threshold"])
     if match["device"]:
@@ -113,10 +124,17 @@ def adjusted(spec: str, *, threshold: float | None = None, device: str = "") -> 
     if match is None:
         return spec
     name = f"{FILE}:{match['file']}" if match.re is _FILE_SPEC else match["name"]
-    side = f"@{match['long_side']}" if match["long_side"] else ""
+    scale = match["long_side"] or match.groupdict().get("profile")
+    side = f"@{scale}" if scale else ""
     score = match["threshold"] if threshold is None else threshold
     place = match["device"] or device
     return f"{name}{side}{f':{score}' if score else ''}{f'#{place}' if place else ''}"
+
+
+def threshold_of(spec: str) -> float | None:
+    """Return the threshold that a specification names, None if it names none or isn't one."""
+    match = _FILE_SPEC.fullmatch(spec) or SPEC.fullmatch(spec)
+    return float(match["threshold"]) if match and match["threshold"] else None
 
 
 def _file(path: str) -> Callable[..., Registered]:
@@ -134,9 +152,18 @@ def _takes(
     parameters = inspect.signature(make).parameters.values()
     if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
         return
-    unknown = settings.keys() - {one.name for one in parameters}
+    known = {one.name for one in parameters}
+    unknown = settings.keys() - known
+    for given, other, wanted in _INSTEAD:
+        if given in unknown and other in known:
+            raise UsageError(f"detector {name!r} takes {wanted} not {settings[given]!r}.")
     if unknown:
-        words = {"long_side": "@LONG_SIDE", "threshold": ":THRESHOLD", "device": "choice of device"}
+        words = {
+            "long_side": "@LONG_SIDE",
+            "profile": "@PROFILE",
+            "threshold": ":THRESHOLD",
+            "device": "choice of device",
+        }
         missing = " and no ".join(words[key] for key in sorted(unknown))
         raise UsageError(f"detector {name!r} has no {missing}: leave it out.")
 

@@ -49,7 +49,8 @@ class Network:
 
     `origin` is the versioned name its faces carry, `order` the channels of an RGB picture in the
     order in which it takes them, `overlap` the IoU above which the weaker of two boxes goes,
-    `device` where it runs.
+    `device` where it runs. With `takes_bytes` it takes (1, height, width, 3) uint8 RGB and does
+    the rest itself.
     """
 
     file: str
@@ -59,6 +60,7 @@ class Network:
     decode: Decode
     overlap: float
     device: str = CPU
+    takes_bytes: bool = False
 
 
 class Named(Protocol):
@@ -119,6 +121,26 @@ def tensor(
         across = _neighbours(image.shape[1], width, x0, x1)
         down = _neighbours(image.shape[0], height, y0, y1)
         enlarge(image, filled[0], across, down, order)
+    return filled
+
+
+def scaled_bytes(image: Pixels, long_side: int, window: Window) -> Pixels:
+    """Scale an RGB picture as `tensor` does, to whole grey levels: (1, height, width, 3) uint8.
+
+    The whole picture is scaled whatever the window, so that both show the same pixels.
+    """
+    width, height = size = scaled_size(image.shape[1], image.shape[0], long_side)
+    shrinks = width < image.shape[1] or height < image.shape[0]
+    how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    x0, y0, x1, y1 = window
+    filled = np.zeros((1, y1 - y0, x1 - x0, 3), dtype=np.uint8)
+    inside = filled[0, : max(height - y0, 0), : max(width - x0, 0)]
+    if image.nbytes > LARGE:
+        for channel in range(3):
+            plane = Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(size, how)
+            inside[..., channel] = np.asarray(plane)[y0:y1, x0:x1]
+    else:
+        inside[...] = np.asarray(Image.fromarray(image).resize(size, how))[y0:y1, x0:x1]
     return filled
 
 
@@ -203,10 +225,15 @@ def _look(
     image: Pixels, network: Network, long_side: int, threshold: float, window: Window
 ) -> tuple[Boxes, Scores]:
     """Run the network on one window; return boxes in pixels of the whole scaled picture."""
-    given = tensor(image, long_side, order=network.order, window=window)
+    given: Tensor | Pixels
+    if network.takes_bytes:
+        given = scaled_bytes(image, long_side, window)
+    else:
+        given = tensor(image, long_side, order=network.order, window=window)
     runtime = session(network.file, network.device)
     outputs = runtime.run(network.outputs, {runtime.get_inputs()[0].name: given})
-    boxes, scores = network.decode(outputs, (given.shape[2], given.shape[3]), threshold)
+    padded = (window[3] - window[1], window[2] - window[0])
+    boxes, scores = network.decode(outputs, padded, threshold)
     return boxes + np.array(window[:2] * 2, dtype=np.float32), scores
 
 

@@ -23,10 +23,12 @@ from typing import Final
 from sfumato.errors import Code, OutputError, SampleError, UsageError
 from sfumato.types import Failure, Sample, Shard
 
-PICTURES: Final = frozenset("jpg jpeg jpe jfif png webp bmp dib tif tiff gif apng mpo".split())
+PICTURES: Final = frozenset(
+    "jpg jpeg jpe jfif png webp bmp dib tif tiff gif apng mpo avif avifs".split()
+)
 # Pictures by name that can't be read yet: refused, since they may hold faces.
 FOREIGN: Final = frozenset(
-    "heic heif hif avif jxl jp2 j2k jpx psd ico tga pcx pbm pgm ppm pnm svg svgz eps "
+    "heic heif hif jxl jp2 j2k jpx psd ico tga pcx pbm pgm ppm pnm svg svgz eps "
     "raw dng cr2 cr3 nef arw orf rw2 raf pef srw exr hdr dcm".split()
 )
 MAX_BYTES: Final = 768 * 2**20

@@ -24,7 +24,7 @@ MANIFEST: Final = pa.schema(
         pa.field("sha256_in", pa.string()),
         pa.field("sha256_out", pa.string()),
         pa.field("action", pa.string(), nullable=False),  # copied, obfuscated or refused
-        pa.field("encoding", pa.string()),  # identical, exact or reencoded
+        pa.field("encoding", pa.string()),  # identical, exact or reencoded: see `types.Encoding`
         pa.field("code", pa.string()),  # why it was refused
         pa.field("faces", pa.int32(), nullable=False),
         pa.field("method", pa.string()),

@@ -2,6 +2,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 def unstuffed(data: bytes | memoryview, words: NDArray[np.uint64]) -> tuple[int, ...]: ...
+def fill(table: bytes, entries: NDArray[np.int32]) -> int: ...
+def assign(table: bytes, codes: NDArray[np.uint32], lengths: NDArray[np.uint8]) -> None: ...
 def same_bits(
     a: NDArray[np.uint64], at: int, b: NDArray[np.uint64], other: int, count: int
 ) -> bool: ...
@@ -10,7 +12,7 @@ class ScanReader:
     def __init__(
         self,
         words: NDArray[np.uint64],
-        entries: NDArray[np.uint16],
+        entries: NDArray[np.int32],
         tables: NDArray[np.int32],
         order: NDArray[np.int32],
         owners: NDArray[np.int32],

@@ -19,6 +19,9 @@ cdef enum:
     DC_SIZES = 11
     AC_SIZES = 10
     DC_LARGEST = 2047
+    MOST_BLOCKS = 10  # of an MCU, and
+    MOST_COMPONENTS = 4  # of a scan (T.81 B.2.3)
+    SHORT = 11  # bits: codes up to this length are found by one look into a table
     # How far a scan can read past its end before that is checked, at the end of a block or MCU:
     # 64 coefficients of up to 31 bits, in bytes; 10 blocks of DC are less.
     PADDING = 268
@@ -30,19 +33,30 @@ def unstuffed(const uint8_t[::1] data, uint64_t[::1] words):
     Stuffed zeros and restart markers (T.81 B.1.1.5, B.2.1) are left out; the offsets count
     without them. Behind the data come zeros, enough for a block that reads past the end.
     """
-    cdef Py_ssize_t at = 0, size = 0
+    cdef Py_ssize_t at = 0, size = 0, length = data.shape[0]
     cdef uint64_t last_eight = 0
+    cdef uint32_t four
     cdef uint8_t byte
     cdef int restarts = 0
     bounds = [0]
-    while at < data.shape[0]:
+    while at < length:
+        if size & 3 == 0 and at + 4 <= length:  # four at a time where none is 0xFF
+            four = (<uint32_t>data[at] << 24 | <uint32_t>data[at + 1] << 16
+                    | <uint32_t>data[at + 2] << 8 | data[at + 3])
+            if not holds_ff(four):
+                last_eight = (last_eight << 32) | four
+                at += 4
+                size += 4
+                if size >= 8:
+                    words[(size >> 2) - 2] = last_eight
+                continue
         byte = data[at]
         at += 1
         if byte == 0xFF:
-            while at < data.shape[0] and data[at] == 0xFF:
+            while at < length and data[at] == 0xFF:
                 at += 1
-            if at == data.shape[0] or data[at] != 0:
-                if at == data.shape[0] or data[at] != 0xD0 + restarts % 8:
+            if at == length or data[at] != 0:
+                if at == length or data[at] != 0xD0 + restarts % 8:
                     raise broken("restart markers missing or out of order")
                 restarts += 1
                 bounds.append(size)
@@ -60,6 +74,11 @@ def unstuffed(const uint8_t[::1] data, uint64_t[::1] words):
         if size & 3 == 0 and size >= 8:
             words[(size >> 2) - 2] = last_eight
     return tuple(bounds)
+
+
+cdef inline bint holds_ff(uint32_t four) noexcept:
+    """Return whether one of four bytes is 0xFF: the usual test for a zero byte, complemented."""
+    return (four & (~four - <uint32_t>0x01010101) & <uint32_t>0x80808080) != 0
 
 
 def same_bits(const uint64_t[::1] a, int64_t at, const uint64_t[::1] b, int64_t other,
@@ -87,9 +106,123 @@ cdef inline int extended(uint64_t bits, int length, int size) noexcept:
     return value - (((value >> (size - 1)) - 1) & ((1 << size) - 1))
 
 
+def fill(const uint8_t[::1] table, int32_t[::1] entries):
+    """Fill the entries of a `Lookup` (see there) from a table as T.81 stores it; return its limit.
+
+    `entries` are zero, and as many as `Lookup` says.
+    """
+    cdef int length, number, size, i
+    cdef Py_ssize_t symbol = 16
+    cdef int32_t code = 0, limit = 1 << 16, entry, step, pattern  # codes are left-aligned, 16 bits
+    for length in range(1, 17):
+        step = 1 << (16 - length)
+        if length == SHORT + 1:
+            limit = code
+        for number in range(table[length - 1]):
+            size = table[symbol] & 15
+            entry = table[symbol] << 8 | (length + size)
+            if length > SHORT:
+                for i in range(step):
+                    entries[(1 << SHORT) + code + i - limit] = entry
+            elif size and length + size <= SHORT:  # the number behind the code is seen as well
+                for i in range(step >> (16 - SHORT)):
+                    pattern = code + (i << (16 - SHORT))
+                    entries[pattern >> (16 - SHORT)] = entry | extended(
+                        <uint64_t>pattern << 48, length, size) * (1 << 16)
+            else:
+                for i in range(step >> (16 - SHORT)):
+                    entries[(code >> (16 - SHORT)) + i] = entry
+            code += step
+            symbol += 1
+    return limit if code > limit else 1 << 16
+
+
+def assign(const uint8_t[::1] table, uint32_t[::1] codes, uint8_t[::1] lengths):
+    """Write the code and the length of each symbol of a table (T.81 C.2) to its place."""
+    cdef int length, number
+    cdef Py_ssize_t symbol = 16
+    cdef uint32_t code = 0
+    for length in range(1, 17):
+        for number in range(table[length - 1]):
+            codes[table[symbol]], lengths[table[symbol]] = code, length
+            code += 1
+            symbol += 1
+        code <<= 1
+
+
 cdef struct Table:
     int32_t base  # where its entries begin
     int32_t limit  # the first pattern of 16 bits that belongs to a long code
+
+
+cdef inline int decoded(const int32_t[::1] entries, Table table, uint64_t bits) except 0:
+    """Return the entry (see `Lookup`) of the code that these bits begin with."""
+    cdef int entry = entries[<size_t>table.base + (bits >> (64 - SHORT))]
+    cdef int32_t pattern
+    if entry == 0:
+        pattern = <int32_t>(bits >> 48)
+        if pattern >= table.limit:
+            entry = entries[table.base + (1 << SHORT) + pattern - table.limit]
+        if entry == 0:
+            raise broken("a code that is in no Huffman table")
+    return entry
+
+
+cdef inline int64_t difference(const uint64_t[::1] words, const int32_t[::1] entries, Table table,
+                               int32_t* last_dc, int64_t at) except -1:
+    """Read the difference to the last DC coefficient of a component (T.81 F.2.2.1)."""
+    cdef uint64_t bits = words[<size_t>at >> 5] << (at & 31)
+    cdef int entry = decoded(entries, table, bits)
+    cdef int size = (entry >> 8) & 255, total = entry & 255
+    cdef int32_t value
+    if size > DC_SIZES:
+        raise broken("a DC coefficient that can't be")
+    if size:
+        value = last_dc[0] + extended(bits, total - size, size)
+        if value > DC_LARGEST or value < -DC_LARGEST:
+            raise broken("a DC coefficient that can't be")
+        last_dc[0] = value
+    return at + total
+
+
+cdef inline int64_t band(const uint64_t[::1] words, const int32_t[::1] entries, Table table,
+                         int16_t[::1] coefficients, size_t first, int64_t at) except -1:
+    """Read coefficients 1 to 63 of a block of a sequential scan (T.81 F.2.2.2).
+
+    `first` is where the block begins in `coefficients`.
+    """
+    cdef int k = 1, entry, size, value, total, ready = 64 - <int>(at & 31)
+    cdef uint64_t bits = words[<size_t>at >> 5] << (at & 31)
+    while k < 64:
+        if ready < 32:
+            bits = words[<size_t>at >> 5] << (at & 31)
+            ready = 64 - <int>(at & 31)
+        entry = decoded(entries, table, bits)
+        k += (entry >> 12) & 15
+        total = entry & 255
+        at += total
+        value = entry >> 16
+        if value == 0:
+            size = (entry >> 8) & 15
+            if size == 0:
+                if entry >> 8 == 0:  # end of block
+                    return at
+                if entry >> 8 != 0xF0 or k >= 63:
+                    raise broken("a run of zeros that can't be")
+                k += 1
+                bits <<= total
+                ready -= total
+                continue
+            if size > AC_SIZES:
+                raise broken("a coefficient that can't be")
+            value = extended(bits, total - size, size)
+        if k > 63:
+            raise broken("a coefficient that can't be")
+        coefficients[first + <size_t>k] = <int16_t>value
+        k += 1
+        bits <<= total
+        ready -= total
+    return at
 
 
 @cython.final
@@ -102,18 +235,20 @@ cdef class ScanReader:
     """
 
     cdef const uint64_t[::1] words
-    cdef const uint16_t[::1] entries
+    cdef const int32_t[::1] entries
     cdef const int32_t[:, ::1] tables
     cdef const int32_t[:, ::1] order
     cdef const int32_t[::1] owners
     cdef int16_t[:, ::1] coefficients
+    cdef int16_t[::1] flat  # the same, one behind the other
     cdef uint8_t[::1] busy  # per block: has coefficients other than DC (progressive scans)
     cdef int32_t[::1] last_dc  # per component
 
     def __init__(self, words, entries, tables, order, owners, coefficients, busy, last_dc):
         self.words, self.entries, self.tables = words, entries, tables
         self.order, self.owners = order, owners
-        self.coefficients, self.busy, self.last_dc = coefficients, busy, last_dc
+        self.coefficients, self.flat = coefficients, coefficients.reshape(-1)
+        self.busy, self.last_dc = busy, last_dc
 
     def sequential(self, int64_t at, int64_t end, Py_ssize_t mcu, Py_ssize_t stop,
                    int64_t[::1] positions, bint first_of_interval=True):
@@ -121,19 +256,33 @@ cdef class ScanReader:
 
         Where they are not the first of their interval, the MCU before has to be there already.
         """
-        cdef Py_ssize_t i
-        cdef int32_t block, owner
-        self.last_dc[:] = 0
-        if not first_of_interval:
-            for i in range(self.owners.shape[0]):
-                self.last_dc[self.owners[i]] = self.coefficients[self.order[mcu - 1, i], 0]
+        cdef Py_ssize_t i, blocks = self.owners.shape[0]
+        cdef size_t first
+        cdef const uint64_t[::1] words = self.words
+        cdef const int32_t[::1] entries = self.entries
+        cdef const int32_t[:, ::1] order = self.order
+        cdef int16_t[::1] flat = self.flat
+        cdef int32_t owners[MOST_BLOCKS]
+        cdef int32_t last_dc[MOST_COMPONENTS]
+        cdef Table dc_tables[MOST_COMPONENTS]
+        cdef Table ac_tables[MOST_COMPONENTS]
+        cdef int32_t owner
+        if blocks > MOST_BLOCKS:
+            raise broken("more than 10 blocks in an MCU")
+        for i in range(MOST_COMPONENTS):
+            last_dc[i] = 0
+        for i in range(blocks):
+            owner = owners[i] = self.owners[i]
+            dc_tables[owner], ac_tables[owner] = self.table(2 * owner), self.table(2 * owner + 1)
+            if not first_of_interval:
+                last_dc[owner] = self.coefficients[order[mcu - 1, i], 0]
         while mcu < stop:
             positions[mcu] = at
-            for i in range(self.owners.shape[0]):
-                owner, block = self.owners[i], self.order[mcu, i]
-                at = self.difference(self.table(2 * owner), owner, at)
-                self.coefficients[block, 0] = <int16_t>self.last_dc[owner]
-                at = self.band(self.table(2 * owner + 1), block, at)
+            for i in range(blocks):
+                owner, first = owners[i], 64 * <size_t>order[mcu, i]
+                at = difference(words, entries, dc_tables[owner], &last_dc[owner], at)
+                flat[first] = <int16_t>last_dc[owner]
+                at = band(words, entries, ac_tables[owner], flat, first, at)
                 if at > end:
                     raise broken("the data end before the picture does")
             mcu += 1
@@ -147,7 +296,8 @@ cdef class ScanReader:
         while mcu < stop:
             for i in range(self.owners.shape[0]):
                 owner = self.owners[i]
-                at = self.difference(self.table(2 * owner), owner, at)
+                at = difference(
+                    self.words, self.entries, self.table(2 * owner), &self.last_dc[owner], at)
                 value = self.last_dc[owner] * (1 << low)
                 if value > DC_LARGEST or value < -DC_LARGEST - 1:
                     raise broken("a DC coefficient that can't be")
@@ -182,8 +332,8 @@ cdef class ScanReader:
             k = first
             while k <= last:
                 bits = self.window(at)
-                entry = self.decoded(table, bits)
-                total, run, size = entry & 255, entry >> 12, (entry >> 8) & 15
+                entry = decoded(self.entries, table, bits)
+                total, run, size = entry & 255, (entry >> 12) & 15, (entry >> 8) & 15
                 at += total
                 if size == 0 and run < 15:  # this band ends here, and so it is in further blocks
                     at += run
@@ -218,8 +368,8 @@ cdef class ScanReader:
             k = first
             while k <= last and waiting == 0:
                 bits = self.window(at)
-                entry = self.decoded(table, bits)
-                run, size, value = entry >> 12, (entry >> 8) & 15, 0
+                entry = decoded(self.entries, table, bits)
+                run, size, value = (entry >> 12) & 15, (entry >> 8) & 15, 0
                 at += entry & 255
                 if size == 0 and run < 15:
                     waiting = (1 << run) + appended(bits, entry & 255, run)
@@ -273,57 +423,3 @@ cdef class ScanReader:
         cdef Table result
         result.base, result.limit = self.tables[row, 0], self.tables[row, 1]
         return result
-
-    cdef inline int decoded(self, Table table, uint64_t bits) except -1:
-        """Return the entry (see `Lookup`) of the code that these bits begin with."""
-        cdef int32_t pattern = <int32_t>(bits >> 48)
-        cdef int entry
-        if pattern < table.limit:
-            entry = self.entries[table.base + (pattern >> 6)]
-        else:
-            entry = self.entries[table.base + 1024 + pattern - table.limit]
-        if entry == 0:
-            raise broken("a code that is in no Huffman table")
-        return entry
-
-    cdef inline int64_t difference(self, Table table, int32_t owner, int64_t at) except -1:
-        """Read the difference to the last DC coefficient of a component (T.81 F.2.2.1)."""
-        cdef uint64_t bits = self.window(at)
-        cdef int entry = self.decoded(table, bits)
-        cdef int size = entry >> 8, total = entry & 255
-        cdef int32_t value
-        if size > DC_SIZES:
-            raise broken("a DC coefficient that can't be")
-        if size:
-            value = self.last_dc[owner] + extended(bits, total - size, size)
-            if value > DC_LARGEST or value < -DC_LARGEST:
-                raise broken("a DC coefficient that can't be")
-            self.last_dc[owner] = value
-        return at + total
-
-    cdef inline int64_t band(self, Table table, int32_t block, int64_t at) except -1:
-        """Read coefficients 1 to 63 of a block of a sequential scan (T.81 F.2.2.2)."""
-        cdef int k = 1, entry, size, total, ready = 0
-        cdef uint64_t bits = 0
-        while k < 64:
-            if ready < 32:
-                bits = self.window(at)
-                ready = 64 - (at & 31)
-            entry = self.decoded(table, bits)
-            size, total = (entry >> 8) & 15, entry & 255
-            k += entry >> 12
-            at += total
-            if size == 0:
-                if entry >> 8 == 0:  # end of block
-                    return at
-                if entry >> 8 != 0xF0 or k >= 64:
-                    raise broken("a run of zeros that can't be")
-            else:
-                if k > 63 or size > AC_SIZES:
-                    raise broken("a coefficient that can't be")
-                self.coefficients[block, k] = <int16_t>extended(
-                    bits, total - size, size)
-            k += 1
-            bits <<= total
-            ready -= total
-        return at

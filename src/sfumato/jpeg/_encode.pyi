@@ -6,6 +6,9 @@ RESTART: int
 IDS: int
 
 def count(tokens: NDArray[np.uint32], counts: NDArray[np.int64]) -> int: ...
+def respell(
+    coefficients: NDArray[np.int16], blocks: NDArray[np.int32], lengths: NDArray[np.uint8]
+) -> bool: ...
 
 class ScanTokens:
     def __init__(

@@ -7,6 +7,7 @@ first and turned into bits later, because the best Huffman tables follow from co
 """
 
 cimport cython
+from libc.string cimport memcpy
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 import numpy as np
@@ -24,15 +25,105 @@ cdef enum:
 RAW, RESTART, IDS = RAW_ID, RESTART_ID, 2050
 
 
+cdef extern from *:
+    int leading_zeros "__builtin_clz"(unsigned int value) noexcept nogil
+
+
+cdef inline uint32_t big_endian(uint32_t word) noexcept:
+    """Return a word whose first byte in memory is its highest."""
+    cdef uint8_t bytes_of[4]
+    cdef uint32_t result
+    bytes_of[0], bytes_of[1] = <uint8_t>(word >> 24), <uint8_t>(word >> 16)
+    bytes_of[2], bytes_of[3] = <uint8_t>(word >> 8), <uint8_t>word
+    memcpy(&result, bytes_of, 4)
+    return result
+
+
 cdef inline int size_of(int value) noexcept:
     """Return the category of a number: the bits of its magnitude (T.81 F.1.2.1.1)."""
-    cdef int size = 0
-    if value < 0:
-        value = -value
-    while value:
-        size += 1
-        value >>= 1
-    return size
+    return 32 - leading_zeros(value if value > 0 else -value) if value else 0
+
+
+cdef inline uint32_t token_of(int name, int size, int value) noexcept:
+    """Return the token of a symbol and a number; negative ones go in ones' complement."""
+    cdef int bits = (value if value >= 0 else value - 1) & ((1 << size) - 1)
+    return <uint32_t>name | (<uint32_t>size << 12) | (<uint32_t>bits << 16)
+
+
+cdef inline Py_ssize_t whole_band(
+    const int16_t[::1] flat, const int64_t[::1] fours, Py_ssize_t first, int row,
+    uint32_t[::1] out, Py_ssize_t used
+) except -1:
+    """Write coefficients 1 to 63 of a block: runs of zeros, each with what ends it (T.81 F.1.2.2).
+
+    The block begins at `first` in `flat`, which `fours` shows four coefficients at a time; the
+    codes are those of table row `row`. Tokens go to `out` from `used` on; return where they end.
+    """
+    cdef int k = 1, zeros = 0, value, size
+    while k < 64:
+        if k & 3 == 0 and fours[(first + k) >> 2] == 0:
+            k += 4
+            zeros += 4
+            continue
+        value = flat[first + k]
+        k += 1
+        if value == 0:
+            zeros += 1
+            continue
+        while zeros > 15:
+            out[used] = row + SIXTEEN_ZEROS
+            used += 1
+            zeros -= 16
+        size = size_of(value)
+        out[used] = token_of(row + (zeros << 4) + size, size, value)
+        used += 1
+        zeros = 0
+    if zeros:
+        out[used] = row + END_OF_BLOCK
+        used += 1
+    return used
+
+
+def respell(int16_t[:, ::1] coefficients, const int32_t[::1] blocks, const uint8_t[::1] lengths):
+    """Change blocks so that every AC symbol they need has a code; return whether that was possible.
+
+    `lengths` are those of the 256 codes, 0 where there is none. Where a run of zeros and the
+    number behind it have no code, one of the zeros becomes 1 and breaks the run in two that have
+    codes, or a number of size 1 or 2 loses 1. Both change a coefficient by one step.
+    """
+    cdef Py_ssize_t i
+    for i in range(blocks.shape[0]):
+        if not respelled(coefficients[blocks[i]], lengths):
+            return False
+    return True
+
+
+cdef inline bint has_code(const uint8_t[::1] lengths, int zeros, int size) except -1:
+    return lengths[((zeros & 15) << 4) + size] and (zeros < 16 or lengths[SIXTEEN_ZEROS])
+
+
+cdef bint respelled(int16_t[::1] block, const uint8_t[::1] lengths) except -1:
+    """Do for one block what `respell` says."""
+    cdef int k = 1, last = 0, size, between, value
+    while k < 64:
+        value = block[k]
+        size = size_of(value)
+        if size == 0 or has_code(lengths, k - last - 1, size):
+            last = k if size else last
+            k += 1
+            continue
+        for between in range(last + 1, k):
+            if has_code(lengths, between - last - 1, 1) and has_code(lengths, k - between - 1, size):
+                block[between] = 1
+                break
+        else:
+            if size > 2 or value > 2 or value < -2:
+                return False
+            block[k] -= 1 if value > 0 else -1  # and look at it again
+            continue
+        last = k
+        k += 1
+    return last == 63 or lengths[END_OF_BLOCK]
 
 
 @cython.final
@@ -43,6 +134,8 @@ cdef class ScanTokens:
     cdef const int32_t[:, ::1] order
     cdef const int32_t[::1] owners
     cdef const int64_t[:, ::1] fours  # the same, four coefficients at a time
+    cdef const int16_t[::1] flat
+    cdef const int64_t[::1] flat_fours
     cdef uint32_t[::1] out
     cdef Py_ssize_t used
     cdef int32_t[::1] last_dc
@@ -51,6 +144,7 @@ cdef class ScanTokens:
 
     def __init__(self, coefficients, order, owners, out, last_dc, waiting):
         self.coefficients, self.fours = coefficients, coefficients.view(np.int64)
+        self.flat, self.flat_fours = coefficients.reshape(-1), self.fours.base.reshape(-1)
         self.order, self.owners = order, owners
         self.out, self.last_dc, self.waiting = out, last_dc, waiting
 
@@ -64,12 +158,20 @@ cdef class ScanTokens:
 
     def sequential(self, Py_ssize_t mcu, Py_ssize_t stop, bint first_of_interval):
         """Write MCUs of a sequential scan (T.81 F.1.2)."""
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, blocks = self.owners.shape[0]
+        cdef const int16_t[::1] flat = self.flat
+        cdef const int64_t[::1] fours = self.flat_fours
+        cdef const int32_t[:, ::1] order = self.order
+        cdef uint32_t[::1] out = self.out
+        cdef Py_ssize_t first
+        cdef int32_t owner
         self.begin(mcu, first_of_interval)
         while mcu < stop:
-            for i in range(self.owners.shape[0]):
-                self.difference(self.owners[i], self.coefficients[self.order[mcu, i], 0])
-                self.band(256 * (2 * self.owners[i] + 1), self.order[mcu, i], 1, 63, 0, 0)
+            for i in range(blocks):
+                owner, first = self.owners[i], 64 * <Py_ssize_t>order[mcu, i]
+                self.difference(owner, flat[first])
+                self.used = whole_band(
+                    flat, fours, first, 256 * (2 * owner + 1), out, self.used)
             mcu += 1
 
     def dc_first(self, Py_ssize_t mcu, Py_ssize_t stop, int low):
@@ -93,7 +195,7 @@ cdef class ScanTokens:
     def ac_first(self, Py_ssize_t mcu, Py_ssize_t stop, int first, int last, int low):
         """Write the upper bits of a band of AC coefficients (T.81 G.1.2.2)."""
         while mcu < stop:
-            self.band(256, self.order[mcu, 0], first, last, low, 1)
+            self.band(self.order[mcu, 0], first, last, low)
             mcu += 1
         self.end_run()
 
@@ -119,8 +221,10 @@ cdef class ScanTokens:
         return 0
 
     cdef inline int signed_token(self, int name, int size, int value) except -1:
-        """Write a symbol and the bits of a number; negative ones in ones' complement."""
-        return self.token(name, size, (value if value >= 0 else value - 1) & ((1 << size) - 1))
+        """Write a symbol and the bits of a number."""
+        self.out[self.used] = token_of(name, size, value)
+        self.used += 1
+        return 0
 
     cdef inline int difference(self, int32_t owner, int value) except -1:
         """Write the difference to the last DC coefficient of a component (T.81 F.1.2.1)."""
@@ -131,9 +235,8 @@ cdef class ScanTokens:
         self.last_dc[owner] = value
         return self.signed_token(256 * 2 * owner + size, size, step)
 
-    cdef inline int band(self, int row, int32_t block, int first, int last, int low,
-                         bint progressive) except -1:
-        """Write a band of AC coefficients: runs of zeros, each with what ends it (T.81 F.1.2.2)."""
+    cdef inline int band(self, int32_t block, int first, int last, int low) except -1:
+        """Write the upper bits of a band of AC coefficients, as `whole_band` does all of them."""
         cdef int k = first, value, size, zeros = 0
         while k <= last:
             if k & 3 == 0 and k + 3 <= last and self.fours[block, k >> 2] == 0:
@@ -141,22 +244,19 @@ cdef class ScanTokens:
                 zeros += 4
                 continue
             value = self.coefficients[block, k]
-            if value and low:  # a first scan leaves low bits to later ones; towards zero
-                value = (value >> low) if value > 0 else -((-value) >> low)
+            # A first scan leaves low bits to later ones; towards zero.
+            value = (value >> low) if value > 0 else -((-value) >> low)
             k += 1
             if value == 0:
                 zeros += 1
                 continue
-            if progressive:
-                self.end_run()
+            self.end_run()
             while zeros > 15:
-                self.token(row + SIXTEEN_ZEROS, 0, 0)
+                self.token(256 + SIXTEEN_ZEROS, 0, 0)
                 zeros -= 16
             size = size_of(value)
-            self.signed_token(row + (zeros << 4) + size, size, value)
+            self.signed_token(256 + (zeros << 4) + size, size, value)
             zeros = 0
-        if zeros and not progressive:
-            return self.token(row + END_OF_BLOCK, 0, 0)
         if zeros:
             self.run += 1
             if self.run == LONGEST_RUN:
@@ -257,23 +357,34 @@ cdef class BitWriter:
         self.held_bits += size
         if self.held_bits >= 32:
             self.held_bits -= 32
-            self.out[self.used] = <uint32_t>(self.held >> self.held_bits)
+            self.out[self.used] = big_endian(<uint32_t>(self.held >> self.held_bits))
             self.used += 1
         return 0
 
     def put(self, const uint32_t[::1] tokens, const uint32_t[::1] codes, const uint8_t[::1] lengths):
         """Append tokens; codes and lengths go by the token's lower 12 bits."""
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, used = self.used
         cdef uint32_t token, size
         cdef int name
+        cdef uint64_t held = self.held
+        cdef int held_bits = self.held_bits
+        cdef uint32_t[::1] out = self.out
         for i in range(tokens.shape[0]):
             token = tokens[i]
             name = token & 0xFFF
             if name == RESTART_ID:
+                self.used, self.held, self.held_bits = used, held, held_bits
                 self.align()
+                used, held, held_bits = self.used, self.held, self.held_bits
                 continue
             size = (token >> 12) & 15
-            self.push((<uint64_t>codes[name] << size) | (token >> 16), lengths[name] + size)
+            held = (held << (lengths[name] + size)) | (<uint64_t>codes[name] << size) | (token >> 16)
+            held_bits += lengths[name] + size
+            if held_bits >= 32:
+                held_bits -= 32
+                out[used] = big_endian(<uint32_t>(held >> held_bits))
+                used += 1
+        self.used, self.held, self.held_bits = used, held, held_bits
 
     def copy(self, const uint64_t[::1] words, int64_t start, int64_t stop):
         """Append bits of another scan as they are; `words` as in `ScanReader`."""
@@ -296,4 +407,4 @@ cdef class BitWriter:
         cdef Py_ssize_t size = 4 * self.used + self.held_bits // 8
         if self.held_bits:
             self.push(0, 32 - self.held_bits)
-        return np.asarray(self.out[:self.used]).astype(">u4").tobytes()[:size]
+        return np.asarray(self.out[:self.used]).view(np.uint8)[:size].tobytes()

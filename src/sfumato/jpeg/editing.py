@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.boxes import clip
-from sfumato.jpeg._dct import forward, inverse
+from sfumato.jpeg._dct import (
+    BLOCK_OF_COEFFICIENTS,
+    BOTTOM_OPEN,
+    LEFT_OPEN,
+    RIGHT_OPEN,
+    TOP_OPEN,
+    forward,
+    inverse,
+)
 from sfumato.jpeg.header import Frame, Numbers
 from sfumato.jpeg.picture import Coefficients, Picture
 from sfumato.types import Box, Obfuscator, Pixels
@@ -126,29 +134,35 @@ def _edit_planes(
     masks = [np.zeros((rows, columns), dtype=np.uint8) for _ in indices]
     steps = [np.asarray(picture.header.quantisation[i], dtype=np.float32) for i in indices]
     scaled = [grid.scaled(box) for box in boxes]
-    for (top, left, bottom, right), inside in _windows(grid, scaled, obfuscator, rows, columns):
+    blocks = coefficients.view(BLOCK_OF_COEFFICIENTS)[:, 0]
+    for window, inside in _windows(grid, scaled, obfuscator, rows, columns):
+        top, left, bottom, right = window
         numbers = [frame.numbers(i)[top:bottom, left:right] for i in indices]
-        shape = (8 * (bottom - top), 8 * (right - left))
-        exact = np.empty((len(indices), *shape), dtype=np.float32)
+        shape = (min(height, 8 * bottom) - 8 * top, min(width, 8 * right) - 8 * left)
+        before: Pixels = np.empty((*shape, len(indices)), dtype=np.uint8)
         for i in range(len(indices)):
-            inverse(coefficients, numbers[i], steps[i], exact[i])
-        before = _samples(exact)[: height - 8 * top, : width - 8 * left]
+            inverse(blocks, numbers[i], steps[i], before[:, :, i])
         after = _obfuscated(before, grid, inside, obfuscator)
+        goes_on = _open_sides(window, rows, columns)
         for i, index in enumerate(indices):
             mask = masks[i][top:bottom, left:right]
             coarser, largest = _stored(picture.precision[index])
-            old, new = before[:, :, i], after[:, :, i]
-            forward(old, new, exact[i], numbers[i], steps[i] * coarser, largest, coefficients, mask)
+            planes, units = (before[:, :, i], after[:, :, i]), (steps[i], steps[i] * coarser)
+            forward(*planes, numbers[i], *units, largest, blocks, mask, goes_on)
             if (coarser > 1).any():
                 coefficients[numbers[i][mask > 0]] *= coarser.astype(np.int16)
     return masks
 
 
-def _samples(exact: NDArray[np.float32]) -> Pixels:
-    """Round (components, height, width) as a decoder does, to (height, width, components)."""
-    rounded = exact + np.float32(0.5)
-    np.clip(rounded, 0, 255, out=rounded)
-    return np.ascontiguousarray(rounded.astype(np.uint8).transpose(1, 2, 0))
+def _open_sides(window: _Window, rows: int, columns: int) -> int:
+    """Return on which sides of a window the picture goes on, with blocks that stay."""
+    top, left, bottom, right = window
+    return (
+        TOP_OPEN * (top > 0)
+        + LEFT_OPEN * (left > 0)
+        + BOTTOM_OPEN * (bottom < rows)
+        + RIGHT_OPEN * (right < columns)
+    )
 
 
 def _stored(precision: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -15,23 +15,25 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sfumato.jpeg._decode import assign, fill
 from sfumato.jpeg.markers import broken
 
-SHORT_BITS: Final = 10  # codes up to this length are found by one look into a table
+SHORT_BITS: Final = 11  # codes up to this length are found by one look into a table
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """A table for reading: bits to symbol.
 
-    `entries` hold ``symbol << 8 | bits``, 0 where no code begins like that; the bits are those of
-    the code and of the number behind it, whose size is the lower half of the symbol. The first
-    1024 are looked up by the next 10 bits; codes of 11 to 16 bits all begin at or above
+    `entries` hold ``value << 16 | symbol << 8 | bits``, 0 where no code begins like that; the
+    bits are those of the code and of the number behind it, whose size is the lower half of the
+    symbol. The first 2048 are looked up by the next 11 bits; where these show the number as
+    well, it is the `value`, and 0 otherwise. Codes of 12 to 16 bits all begin at or above
     `limit` (canonical codes grow with their length) and are found at
-    ``1024 + next 16 bits - limit``.
+    ``2048 + next 16 bits - limit``.
     """
 
-    entries: NDArray[np.uint16]
+    entries: NDArray[np.int32]
     limit: int
 
 
@@ -43,52 +45,66 @@ class Codes:
     lengths: NDArray[np.uint8]  # (256,)
 
 
-def _lengths(table: bytes) -> NDArray[np.int64]:
-    return np.repeat(np.arange(1, 17), np.frombuffer(table[:16], dtype=np.uint8))
-
-
-def _left_aligned(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return each code with zeros behind it up to 16 bits (T.81 C.2: count, and shift to length).
-
-    Left-aligned, the canonical rule is a running sum: each code takes 2^(16 - length) of the
-    65,536 patterns of 16 bits, and the next one begins behind it.
-    """
-    ends = np.cumsum(np.int64(1) << (16 - lengths))
-    if ends.size and ends[-1] > 1 << 16:
-        raise broken("Huffman table with more codes than bits allow")
-    return np.concatenate([np.zeros(1, dtype=np.int64), ends])
-
-
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def lookup(table: bytes) -> Lookup:
     """Return the table for reading.
 
     Raises:
         SampleError: `IMAGE_DECODE` for codes that contradict each other.
     """
-    lengths = _lengths(table)
-    starts = _left_aligned(lengths)
-    symbols = np.frombuffer(table[16:], dtype=np.uint8).astype(np.uint16)
-    packed = (symbols << 8) | (lengths.astype(np.uint16) + (symbols & 15))
-    short = int((lengths <= SHORT_BITS).sum())
-    limit = int(starts[short]) if short < len(lengths) else 1 << 16
-    entries = np.zeros(1024 + (1 << 16) - limit, dtype=np.uint16)
-    head = np.repeat(packed[:short], 1 << (SHORT_BITS - lengths[:short]))
-    tail = np.repeat(packed[short:], 1 << (16 - lengths[short:]))
-    entries[: len(head)] = head
-    entries[1024 : 1024 + len(tail)] = tail
-    return Lookup(entries, limit)
+    _check(table)
+    taken = [number << (16 - length) for length, number in enumerate(table[:16], start=1)]
+    long_codes = sum(taken[SHORT_BITS:])
+    size = (1 << SHORT_BITS) + ((1 << 16) - sum(taken[:SHORT_BITS]) if long_codes else 0)
+    entries = np.zeros(size, dtype=np.int32)
+    return Lookup(entries, fill(table, entries))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def codes(table: bytes) -> Codes:
-    """Return the table for writing."""
-    lengths = _lengths(table)
-    values = _left_aligned(lengths)[: len(lengths)] >> (16 - lengths)
-    symbols = np.frombuffer(table[16:], dtype=np.uint8)
+    """Return the table for writing; raises as `lookup`."""
+    _check(table)
     by_symbol, sizes = np.zeros(256, dtype=np.uint32), np.zeros(256, dtype=np.uint8)
-    by_symbol[symbols], sizes[symbols] = values, lengths
+    assign(table, by_symbol, sizes)
     return Codes(by_symbol, sizes)
+
+
+def _check(table: bytes) -> None:
+    """Refuse a table whose codes take more than the 65,536 patterns of 16 bits."""
+    if sum(number << (16 - length) for length, number in enumerate(table[:16], start=1)) > 1 << 16:
+        raise broken("Huffman table with more codes than bits allow")
+
+
+def extended(table: bytes, symbols: Sequence[int]) -> bytes | None:
+    """Return a table with codes for further symbols in which all old codes stay as they are.
+
+    Canonical codes of one length follow upon one another, so codes at the end of the longest
+    length, or of a longer one, change none of those before. Bits that were written with the old
+    table read the same with the new one. The code that is all ones stays free, as T.81 (C.2)
+    wants it. None where there isn't room for all of them within 16 bits.
+
+    Args:
+        table: a table as T.81 stores it.
+        symbols: those to add; none of them is in the table.
+    """
+    counts = list(table[:16])
+    taken = sum(number << (16 - length) for length, number in enumerate(counts, start=1))
+    longest = max((length for length, number in enumerate(counts, start=1) if number), default=1)
+    for length in range(longest, 17):
+        if taken + ((len(symbols) + 1) << (16 - length)) <= 1 << 16:
+            counts[length - 1] += len(symbols)
+            return bytes(counts) + table[16:] + bytes(symbols)
+    return None
+
+
+def extends(new: bytes, old: bytes) -> bool:
+    """Return whether every code of the old table is in the new one, for the same symbol."""
+    if new == old:
+        return True
+    a, b = codes(old), codes(new)
+    used = a.lengths > 0
+    same = (a.codes == b.codes) & (a.lengths == b.lengths)
+    return bool(same[used].all())
 
 
 def best_table(counts: Sequence[int]) -> bytes:

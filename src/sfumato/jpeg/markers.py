@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 from sfumato.errors import Code, SampleError
+from sfumato.jpeg._scan import end_of_scan
 from sfumato.jpeg.exif import orientation_of, rebuilt_exif
 
 # faces: strip edited files only. all: strip every file. keep-safe: as faces, and keep the date,
@@ -32,11 +33,8 @@ STRUCTURE: Final = SOF_CODES | {SOS, DQT, DHT, DRI}  # what a decoder needs
 JFIF, JFXX, EXIF = b"JFIF\0", b"JFXX\0", b"Exif\0\0"
 ICC, ADOBE, MPF, PHOTOSHOP = b"ICC_PROFILE\0", b"Adobe", b"MPF\0", b"Photoshop 3.0\0"
 
-# In entropy-coded data: a marker that is no restart marker (with any number of fill bytes before
-# it), or fill bytes before a stuffed zero, which no encoder may write.
-_SCAN_END: Final = re.compile(rb"\xff(?:\xff*[\x01-\xcf\xd8-\xfe]|\xff+\x00)")
-# A start of image and the head of the segment after it.
-_PREVIEW: Final = re.compile(rb"\xff\xd8\xff+[\xc0-\xc4\xdb\xdd\xe0-\xef\xfe](..)", re.DOTALL)
+# A start of image and, looked at but not consumed, the head of the segment after it.
+_PREVIEW: Final = re.compile(rb"\xff\xd8(?=\xff++[\xc0-\xc4\xdb\xdd\xe0-\xef\xfe](..))", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +118,10 @@ def _refuse_marker(marker: int, offset: int) -> None:
 
 def _end_of_scan(data: bytes, start: int) -> int:
     """Return where entropy-coded data end: at a marker that is no restart marker."""
-    end = _SCAN_END.search(data, start)
-    if end is None:  # the end marker is missing, or cut in two
-        return len(data) - data.endswith(b"\xff")
-    if end.group().endswith(b"\0"):
-        raise broken(f"stray fill bytes at byte {end.start()}")
-    return end.start()
+    end = end_of_scan(data, start)
+    if end < 0:
+        raise broken(f"stray fill bytes at byte {~end}")
+    return end
 
 
 def kept(segments: Sequence[Segment], policy: Policy) -> list[Segment]:

@@ -105,7 +105,7 @@ def reader_of(
     busy: NDArray[np.uint8],
 ) -> ScanReader:
     """Put the lookups of a scan one behind the other, DC and AC of each component in turn."""
-    rows, entries, base = [], [np.zeros(0, dtype=np.uint16)], 0
+    rows, entries, base = [], [np.zeros(0, dtype=np.int32)], 0
     for pair in zip(scan.dc_tables, scan.ac_tables, strict=True):
         for table in pair:
             if not table:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg._decode import ScanReader, same_bits
 from sfumato.jpeg.header import Header, read_header
+from sfumato.jpeg.huffman import extends
 from sfumato.jpeg.markers import (
     Segment,
     icc_profile,
@@ -46,7 +47,7 @@ def check(data: bytes, source: Picture, intended: Coefficients, touched: Flags) 
     _check_headers(source, header, segments)
     if previews(data, segments, end) or start_of_image(data, 2) is not None:
         raise _failed("a second picture is left in the file")
-    if _same_tables(source.header, header):
+    if _tables_extend(source.header, header):
         _check_bits(source, header, intended, touched)
         return
     result = decode(segments, end, header).coefficients
@@ -79,27 +80,30 @@ def _script(header: Header) -> list[tuple[object, ...]]:
     return [(s.components, s.first, s.last, s.high, s.low, s.interval) for s in header.scans]
 
 
-def _same_tables(old: Header, new: Header) -> bool:
-    """Return whether both are one sequential scan, coded with the same Huffman tables."""
+def _tables_extend(old: Header, new: Header) -> bool:
+    """Return whether both are one sequential scan, whose old codes mean the same in both."""
     if old.frame.process == "progressive" or len(old.scans) > 1:
         return False
     (a,), (b,) = old.scans, new.scans
-    return a.dc_tables == b.dc_tables and a.ac_tables == b.ac_tables
+    pairs = zip(b.dc_tables + b.ac_tables, a.dc_tables + a.ac_tables, strict=True)
+    return all(extends(*pair) for pair in pairs)
 
 
 def _check_bits(source: Picture, header: Header, intended: Coefficients, touched: Flags) -> None:
-    """Check a scan that has the tables of the source without decoding what is bit for bit equal.
+    """Check a scan that has the codes of the source without decoding what is bit for bit equal.
 
-    What is decoded depends on the bits from there on and on the last DC coefficients, and on
-    nothing else. So a stretch of MCUs with the bits of the source has its coefficients, if the
-    DC coefficients before it are the source's. All other MCUs are decoded and compared.
+    A code stays what it is where further codes are added, since no code begins another: that
+    follows from how tables are stored. What is decoded depends on the bits from there on and on
+    the last DC coefficients, and on nothing else. So a stretch of MCUs with the bits of the
+    source has its coefficients, if the DC coefficients before it are the source's. All other
+    MCUs are decoded and compared.
     """
     scan, order, old = header.scans[0], source.order, source.coefficients
     words, bounds = bits_of(scan)
     if len(bounds) - 1 != len(source.begins):
         raise _failed("scans or restart markers changed")
     step = scan.interval or len(order)
-    runs = list(runs_to_code(touched[order], scan.interval))
+    runs = runs_to_code(touched, order, scan.interval)
     # What is decoded, in a small array of its own: each run, behind the MCU before it, which its
     # first differences refer to.
     wanted = [range(first - (first % step > 0), stop) for first, stop in runs]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.jpeg._encode import IDS, BitWriter, ScanTokens, count
-from sfumato.jpeg.header import Frame, Numbers, Scan
-from sfumato.jpeg.huffman import best_table, codes
+from sfumato.jpeg._encode import IDS, BitWriter, ScanTokens, count, respell
+from sfumato.jpeg.header import Frame, Numbers, Scan, read_huffman
+from sfumato.jpeg.huffman import best_table, codes, extended
 from sfumato.jpeg.markers import DHT, SOS, Segment
 from sfumato.jpeg.picture import Coefficients, Picture
 
@@ -19,7 +19,6 @@ Tokens = NDArray[np.uint32]  # see _encode.pyx
 Flags = NDArray[np.bool_]
 Run = tuple[int, int]  # MCUs: first, one behind the last
 
-_NAME = 0xFFF  # the bits of a token that name its code: 256 * table row + symbol
 _WAITING = 1100  # refining bits that a run of bands can hold back
 
 
@@ -27,8 +26,11 @@ def spliced(picture: Picture, coefficients: Coefficients, touched: Flags) -> lis
     """Return the file's segments with new codes for the MCUs that hold touched blocks.
 
     All other bits of the scan are copied. The MCU behind a touched one is coded anew, too,
-    because its DC coefficients are stored as differences. None where the picture isn't one
-    sequential scan, or where the file's Huffman tables lack a code that is needed now.
+    because its DC coefficients are stored as differences. Huffman tables that lack a code which
+    is needed now get it behind their last one, so that the old bits mean what they meant. Where
+    a table has no room for that, some touched coefficients are changed by one step, in place,
+    so that they need no new code (`respell`). None where the picture isn't one sequential scan,
+    or where none of this helps.
     """
     frame, scans = picture.header.frame, picture.header.scans
     if not touched.any():
@@ -36,11 +38,35 @@ def spliced(picture: Picture, coefficients: Coefficients, touched: Flags) -> lis
     if len(scans) > 1 or frame.process == "progressive":
         return None
     scan, order = scans[0], picture.order
-    runs = list(runs_to_code(touched[order], scan.interval))
+    runs = runs_to_code(touched, order, scan.interval)
     tokens, ends = _tokens_of_runs(frame, scan, order, coefficients, runs)
-    table_codes, lengths = _codes_of(scan.dc_tables, scan.ac_tables)
-    if not lengths[tokens & _NAME].all():
-        return None
+    added, full = _added_codes(scan, tokens)
+    if full:
+        if not _respelled(frame, scan, coefficients, touched, full):
+            return None
+        tokens, ends = _tokens_of_runs(frame, scan, order, coefficients, runs)
+        added, full = _added_codes(scan, tokens)
+        if full:  # an MCU behind a touched one
+            return None
+    table_codes, lengths = _codes_of(*_with_added(scan, added))
+    bits = _spliced_bits(picture, runs, (tokens, ends), table_codes, lengths)
+    data = _stuffed(bits.payload(), [0, *bits.bounds])
+    segments = [replace(s, scan=data) if s.marker == SOS else s for s in picture.segments]
+    return _with_tables(segments, added) if added else segments
+
+
+def _spliced_bits(
+    picture: Picture,
+    runs: Sequence[Run],
+    coded: tuple[Tokens, Sequence[int]],
+    table_codes: NDArray[np.uint32],
+    lengths: NDArray[np.uint8],
+) -> BitWriter:
+    """Put the tokens of the runs between the picture's own bits.
+
+    `coded` are all tokens, and where those of each run end.
+    """
+    scan, order, (tokens, ends) = picture.header.scans[0], picture.order, coded
     # A token has at most 31 bits.
     most = len(scan.data) // 4 + len(tokens) + len(picture.ends) + 1
     writer = BitWriter(np.empty(most, dtype=np.uint32))
@@ -57,25 +83,104 @@ def spliced(picture: Picture, coefficients: Coefficients, touched: Flags) -> lis
             at = end if stop in (behind, len(order)) else picture.positions[stop]
         writer.copy(picture.words, at, end)
         writer.align()
-    data = _stuffed(writer.payload(), [0, *writer.bounds])
-    return [replace(s, scan=data) if s.marker == SOS else s for s in picture.segments]
+    return writer
 
 
-def runs_to_code(touched: Flags, interval: int) -> Iterator[Run]:
-    """Yield the MCUs to code anew: touched ones and one behind, cut at restart markers.
+def _added_codes(scan: Scan, tokens: Tokens) -> tuple[dict[int, bytes], set[int]]:
+    """Look for tables that lack codes for these tokens, by their class and slot (T.81 B.2.4.2).
 
-    `touched` is (MCUs, blocks of an MCU).
+    Return those tables with the codes added, and the names of those that have no room for them.
     """
-    touched = np.logical_or.reduce(touched, axis=1)
-    wanted = touched.copy()
-    wanted[1:] |= touched[:-1]
+    counts = np.zeros(IDS, dtype=np.int64)
+    count(tokens, counts)
+    _, lengths = _codes_of(scan.dc_tables, scan.ac_tables)
+    needed = np.logical_and(counts > 0, lengths == 0)
+    if not needed.any():
+        return {}, set()
+    tables: dict[int, bytes] = {}
+    missing: dict[int, set[int]] = {}
+    for index in range(len(scan.components)):
+        for kind, slot, table in (
+            (0x00, scan.dc_slots[index], scan.dc_tables[index]),
+            (0x10, scan.ac_slots[index], scan.ac_tables[index]),
+        ):
+            row = 256 * (2 * index + (kind > 0))
+            symbols = np.flatnonzero(needed[row : row + 256])
+            if symbols.size:
+                tables[kind | slot] = table
+                missing.setdefault(kind | slot, set()).update(symbols.tolist())
+    longer = {name: extended(table, sorted(missing[name])) for name, table in tables.items()}
+    added = {name: table for name, table in longer.items() if table is not None}
+    return added, longer.keys() - added.keys()
+
+
+def _respelled(
+    frame: Frame, scan: Scan, coefficients: Coefficients, touched: Flags, full: set[int]
+) -> bool:
+    """Change touched coefficients of components whose tables are full; return if it was possible.
+
+    DC coefficients stay: a difference has one code or none.
+    """
+    if any(name < 0x10 for name in full):
+        return False
+    for index, slot, table in zip(scan.components, scan.ac_slots, scan.ac_tables, strict=True):
+        if slot | 0x10 in full:
+            numbers = frame.numbers(index).ravel()
+            blocks = numbers[touched[numbers]]
+            if not respell(coefficients, blocks, codes(table).lengths):
+                return False
+    return True
+
+
+def _with_added(
+    scan: Scan, added: Mapping[int, bytes]
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Return the DC and the AC table of each component, the longer one where there is one."""
+    dc = zip(scan.dc_slots, scan.dc_tables, strict=True)
+    ac = zip(scan.ac_slots, scan.ac_tables, strict=True)
+    return (
+        tuple(added.get(slot, table) for slot, table in dc),
+        tuple(added.get(slot | 0x10, table) for slot, table in ac),
+    )
+
+
+def _with_tables(segments: Sequence[Segment], tables: Mapping[int, bytes]) -> list[Segment]:
+    """Return the segments with these Huffman tables in the place of their namesakes."""
+    result = []
+    for segment in segments:
+        if segment.marker == DHT:
+            held = read_huffman(segment.payload)
+            payload = b"".join(
+                bytes((name,)) + tables.get(name, table) for name, table in held.items()
+            )
+            result.append(replace(segment, payload=payload))
+        else:
+            result.append(segment)
+    return result
+
+
+def runs_to_code(touched: Flags, order: Numbers, interval: int) -> list[Run]:
+    """Return the MCUs to code anew: those with a touched block and one behind, cut at restarts.
+
+    `order` is (MCUs, blocks of an MCU), as in `ScanReader`.
+    """
+    wanted = touched[order[:, 0]]
+    for column in range(1, order.shape[1]):
+        wanted |= touched[order[:, column]]
+    behind = wanted[:-1].copy()
     if interval:  # the first MCU of an interval refers to none before
-        wanted[::interval] = touched[::interval]
-    edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
-    for first, stop in edges.reshape(-1, 2).tolist():
+        behind[interval - 1 :: interval] = False
+    wanted[1:] |= behind
+    edges = (np.flatnonzero(wanted[1:] != wanted[:-1]) + 1).tolist()
+    if wanted[0]:
+        edges.insert(0, 0)
+    if wanted[-1]:
+        edges.append(len(wanted))
+    runs: list[Run] = []
+    for first, stop in zip(edges[::2], edges[1::2], strict=True):
         cuts = range(first - first % interval + interval, stop, interval) if interval else ()
-        bounds = [first, *cuts, stop]
-        yield from pairwise(bounds)
+        runs += pairwise([first, *cuts, stop])
+    return runs
 
 
 def _tokens_of_runs(

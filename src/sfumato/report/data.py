@@ -200,7 +200,8 @@ class Report:
     """Everything the two pages say. What only the private one may say isn't in `summary`.
 
     `failed` and `refused` are the first rows (by key) of all findings and failures; the full
-    numbers are in `checks` and `refusals`.
+    numbers are in `checks` and `refusals`. `candidates` are regions that may show a face and
+    wait for a person's eye; only the private page counts them.
     """
 
     about: About
@@ -215,6 +216,7 @@ class Report:
     ignored: int
     ignored_names: tuple[str, ...]
     reviewed: int
+    candidates: int = 0
 
     @property
     def verdict(self) -> ReportVerdict:

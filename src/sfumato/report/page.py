@@ -165,6 +165,8 @@ def _detector_in_words(specification: str) -> str:
     parts = re.fullmatch(r"([^@:]+)@([^@:]+):([0-9.]+)", str(specification))
     if parts is None:
         return str(specification)
+    if parts[1] == "finder":
+        return f"finder, profile {parts[2]}, probabilities from {parts[3]}"
     return f"{parts[1]} at {parts[2]} px, scores from {parts[3]}"
 
 

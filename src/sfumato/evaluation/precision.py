@@ -1,0 +1,93 @@
+"""Many pictures: how well scores rank the boxes, as COCO's average precision says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.evaluation.intervals import Estimate, Numbers
+from sfumato.evaluation.matching import Truth, match
+from sfumato.types import Face
+
+_RECALLS: Final = np.linspace(0.0, 1.0, 101)
+
+
+def average_precision(
+    pictures: Iterable[tuple[Truth, Sequence[Face]]], *, iou: float = 0.5
+) -> float:
+    """Return the average precision at one IoU; NaN if no face is labelled.
+
+    As pycocotools (`COCOeval`) defines it: all boxes of all pictures by descending score,
+    precision made monotone, averaged at the recalls 0, 0.01, …, 1. Ignored regions are its
+    crowds. There is no limit to the boxes of a picture (there: 100).
+    """
+    ranking = rank(pictures, iou=iou)
+    return _average(ranking, np.ones(len(ranking.faces)))
+
+
+def estimated_precision(
+    pictures: Iterable[tuple[Truth, Sequence[Face]]],
+    rng: np.random.Generator,
+    *,
+    iou: float = 0.5,
+    rounds: int = 500,
+) -> Estimate:
+    """Return the average precision with a percentile interval over pictures drawn anew.
+
+    `part` and `whole` are boxes that fit a face, and labelled faces.
+    """
+    ranking = rank(pictures, iou=iou)
+    n = len(ranking.faces)
+    value = _average(ranking, np.ones(n))
+    drawn = (np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(rounds))
+    low, high = np.nanpercentile([_average(ranking, times) for times in drawn], [2.5, 97.5])
+    right, faces = float(ranking.right.sum()), float(ranking.faces.sum())
+    return Estimate(right, faces, value, float(low), float(high))
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """All boxes by descending score: whether each fits a face, and the number of its picture.
+
+    `faces` are the labelled faces of each picture.
+    """
+
+    right: NDArray[np.bool_]
+    picture: NDArray[np.intp]
+    faces: NDArray[np.int64]
+
+
+def rank(pictures: Iterable[tuple[Truth, Sequence[Face]]], *, iou: float) -> Ranking:
+    """Match boxes to faces picture by picture, leave ignored ones out, and rank them all."""
+    scores: list[NDArray[np.float64]] = [np.empty(0)]
+    right: list[NDArray[np.bool_]] = [np.empty(0, dtype=bool)]
+    faces: list[int] = []
+    for truth, found in pictures:
+        faces.append(len(truth.faces))
+        fits = match(truth, found, iou)
+        kept = ~fits.ignored
+        scores.append(np.asarray([face.score for face in found], dtype=np.float64)[kept])
+        right.append((fits.face >= 0)[kept])
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    picture = np.repeat(np.arange(len(faces)), [len(group) for group in right[1:]])
+    return Ranking(np.concatenate(right)[order], picture[order], np.asarray(faces, dtype=np.int64))
+
+
+def _average(ranking: Ranking, times: Numbers) -> float:
+    """Return the average precision with each picture counted so many times."""
+    faces = float(ranking.faces @ times)
+    if not faces:
+        return float("nan")
+    weights = times[ranking.picture]
+    counted = weights > 0
+    weights, right = weights[counted], ranking.right[counted]
+    hits = np.cumsum(weights * right)
+    recall, precision = hits / faces, hits / np.cumsum(weights)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    places = np.searchsorted(recall, _RECALLS, side="left")
+    reached = places < len(envelope)
+    return float(envelope[places[reached]].sum() / len(_RECALLS))
