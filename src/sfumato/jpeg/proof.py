@@ -27,6 +27,8 @@ from sfumato.jpeg.writing import Run, runs_to_code
 
 Flags = NDArray[np.bool_]
 
+_AT_ONCE = 4096  # blocks compared at a time: no copy of a whole picture
+
 
 def check(data: bytes, source: Picture, intended: Coefficients, touched: Flags) -> None:
     """Check that `data` holds the intended coefficients, and only touched blocks differ.
@@ -107,7 +109,8 @@ def _check_bits(source: Picture, header: Header, intended: Coefficients, touched
     # What is decoded, in a small array of its own: each run, behind the MCU before it, which its
     # first differences refer to.
     wanted = [range(first - (first % step > 0), stop) for first, stop in runs]
-    numbers = order[[mcu for mcus in wanted for mcu in mcus]]
+    mcus_of = [np.arange(mcus.start, mcus.stop) for mcus in wanted]
+    numbers = order[np.concatenate([np.zeros(0, dtype=np.intp), *mcus_of])]
     found = np.zeros((numbers.size, 64), dtype=np.int16)
     local = np.arange(numbers.size, dtype=np.int32).reshape(numbers.shape)
     starts = np.cumsum([0, *map(len, wanted)])[:-1]
@@ -116,11 +119,14 @@ def _check_bits(source: Picture, header: Header, intended: Coefficients, touched
     reader = reader_of(header.frame, scan, local, words, found, np.zeros(0, dtype=np.uint8))
     _check_stretches(source, reader, (words, bounds), runs, starts.tolist())
     numbers = numbers.ravel()
-    if not np.array_equal(_by_four(found), _by_four(intended)[numbers]):
-        raise _failed("coefficients are not those that were to be written")
     same = ~touched[numbers]
-    if not np.array_equal(_by_four(found)[same], _by_four(old)[numbers[same]]):
-        raise _failed("coefficients changed outside the touched blocks")
+    for start in range(0, len(numbers), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        here, there, kept = _by_four(found[part]), numbers[part], same[part]
+        if not np.array_equal(here, _by_four(intended)[there]):
+            raise _failed("coefficients are not those that were to be written")
+        if not np.array_equal(here[kept], _by_four(old)[there[kept]]):
+            raise _failed("coefficients changed outside the touched blocks")
     last = [start + len(mcus) - 1 for start, mcus in zip(starts, wanted, strict=True)
             if mcus.stop % step and mcus.stop < len(order)]  # fmt: skip
     if not same.reshape(local.shape)[last].all():

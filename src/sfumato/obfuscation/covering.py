@@ -26,6 +26,7 @@ from sfumato.types import Box, Pixels
 # and its boxes moved by whole pixels give the same weights.
 _SUBPIXELS = 256
 _SMALL_SIGMA = 2.5  # px; blurring starts from here after the picture was reduced
+_ROWS_AT_ONCE = 256  # of a large picture, so that little is held twice
 _MODES: Mapping[int, str] = {1: "L", 2: "RGB", 3: "RGB", 4: "CMYK"}
 
 
@@ -83,8 +84,11 @@ def cover(image: Pixels, faces: Sequence[Face], smooth: Callable[[Pixels, Face],
         if clip(face.box, width, height) is None or inside is None:
             continue
         x0, y0, x1, y1 = (int(side) for side in inside)
-        crop = result[y0:y1, x0:x1]
-        blend(crop, smooth(crop, face), _weights(face, (x0, y0, x1, y1)))
+        covered = smooth(result[y0:y1, x0:x1], face)
+        for top in range(y0, y1, _ROWS_AT_ONCE):
+            bottom = min(top + _ROWS_AT_ONCE, y1)
+            weights = _weights(face, (x0, top, x1, bottom))
+            blend(result[top:bottom, x0:x1], covered[top - y0 : bottom - y0], weights)
     return result
 
 
@@ -117,9 +121,10 @@ def gaussian_blur(crop: Pixels, sigma: float) -> Pixels:
         return as_pixels(picture.filter(ImageFilter.GaussianBlur(sigma)), crop.shape[2])
     rest = math.sqrt(sigma**2 - (k**2 - 1) / 12 - k**2 / 6) / k
     small = picture.reduce(k).filter(ImageFilter.GaussianBlur(rest))
-    extent = (0.0, 0.0, picture.width / k, picture.height / k)
-    large = small.resize(picture.size, Image.Resampling.BILINEAR, box=extent)
-    return as_pixels(large, crop.shape[2])
+    size = picture.size
+    del picture  # large pictures are not kept twice
+    extent = (0.0, 0.0, size[0] / k, size[1] / k)
+    return as_pixels(small.resize(size, Image.Resampling.BILINEAR, box=extent), crop.shape[2])
 
 
 def check_image(image: Pixels) -> None:
@@ -135,9 +140,17 @@ def as_picture(image: Pixels) -> Image.Image:
     height, width, channels = image.shape
     if channels == 2:
         image = np.concatenate([image, np.zeros_like(image[..., :1])], axis=2)
-    return Image.frombytes(_MODES[channels], (width, height), image.tobytes())
+    mode, pixels = _MODES[channels], np.ascontiguousarray(image)
+    return Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
 
 
 def as_pixels(picture: Image.Image, channels: int) -> Pixels:
     """Return the (h, w, channels) pixels of what `as_picture` wrapped."""
-    return np.asarray(picture).reshape(picture.height, picture.width, -1)[..., :channels]
+    width, height = picture.size
+    if height <= _ROWS_AT_ONCE:
+        return np.asarray(picture).reshape(height, width, -1)[..., :channels]
+    pixels = np.empty((height, width, channels), dtype=np.uint8)
+    for top in range(0, height, _ROWS_AT_ONCE):  # Pillow holds what it hands out twice
+        band = picture.crop((0, top, width, min(top + _ROWS_AT_ONCE, height)))
+        pixels[top : top + band.height] = as_pixels(band, channels)
+    return pixels
