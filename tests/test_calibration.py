@@ -42,9 +42,14 @@ def test_thresholds_move_in_log_odds_whatever_the_detector_is() -> None:
     assert shifted("yunet@640:0.5", 0) == "yunet@640:0.5"
     assert shifted("onnx:models/a.onnx@512:0.2", -np.log(2)) == "onnx:models/a.onnx@512:0.111"
     assert threshold_of("finder:0.05") == 0.05
+    assert shifted("finder@high:0.2", -np.log(2)) == "finder@high:0.111"
+    assert shifted("yunet@640:0.2#cuda", -np.log(2)) == "yunet@640:0.111#cuda"
+    assert threshold_of("onnx:C:/a#b.toml:0.5#cpu") == 0.5
 
 
-@pytest.mark.parametrize("specification", ["yunet", "yunet@640", "onnx:file.onnx", "a:1.5", "a:0"])
+@pytest.mark.parametrize(
+    "specification", ["yunet", "yunet@640", "yunet#cuda", "onnx:file.onnx", "a:1.5", "a:0"]
+)
 def test_without_a_threshold_there_is_nothing_to_move(specification: str) -> None:
     with pytest.raises(UsageError, match="no threshold between 0 and 1"):
         shifted(specification, -1)
@@ -263,3 +268,19 @@ def test_labels_that_cant_be_right_are_refused(sample: Path, tmp_path: Path) -> 
     done = sfumato("calibrate", sample / "src", "--boxes", wrong, *SMALL)
     assert done.code == 2
     assert "names no picture" in done.err
+
+
+def test_the_device_is_not_passed_over(sample: Path) -> None:
+    labels = ("--boxes", sample / "labels.csv")
+    for verb in (("calibrate",), ("audit", "detection", "--by", "size")):
+        done = sfumato(*verb, sample / "src", *labels, *SMALL, "--device", "tpu")
+        assert done.code == 2
+        assert "There is no device 'tpu'" in done.err
+
+
+def test_measuring_sends_no_picture_out_of_this_machine(sample: Path) -> None:
+    labels = ("--boxes", sample / "labels.csv")
+    for verb in (("calibrate",), ("audit", "detection", "--by", "size")):
+        done = sfumato(*verb, sample / "src", *labels, "--detector", "rekognition:0.5", "-q")
+        assert done.code == 2
+        assert "which nothing that measures does: choose a detector that works here" in done.err

@@ -346,8 +346,10 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("run", "{src}", "{other}"), r"isn't empty and wasn't made by sfumato: choose another"),
     (("run", "{src}", "{out}", "--threshold", "2"), r"between 0 and 1, not 2"),
     (("run", "{src}", "{out}", "--threshold", "nan"), r"between 0 and 1, not nan"),
-    (("run", "{src}", "{out}", "--detector", "retina"), r"no detector 'retina'.*: centerface, f"),
-    (("run", "{src}", "{out}", "--detector", "yunet@x"), r"yunet takes a side in pixels"),
+    (("run", "{src}", "{out}", "--detector", "retina"), r"no detector 'retina'.*and onnx:FILE"),
+    (("run", "{src}", "{out}", "--detector", "yunet@x"), r"'yunet' takes a side in pixels"),
+    (("run", "{src}", "{out}", "--detector", "finder@640"), r"'finder' takes a profile"),
+    (("run", "{src}", "{out}", "--detector", "yunet@X"), r"'yunet@X' is not NAME"),
     (("run", "{src}", "{out}", "--verify-detector", "retina"), r"no detector 'retina'"),
     (("run", "{src}", "{out}", "--profile", "best"), r"'best' is not one of"),
     (("run", "{src}", "{out}", "--method", "blur"), r"'blur' is not one of"),
@@ -574,7 +576,7 @@ def test_the_doctor_names_versions_weights_and_what_extras_would_add() -> None:
     for name, weight in WEIGHTS.items():
         assert weight.sha256 in facts["weights"][name]
         assert weight.sha256 in done.out
-    assert len(WEIGHTS) == 3
+    assert len(WEIGHTS) == 4
     assert facts["problems"] == {}
     assert facts["versions"]["sfumato"] == __version__
     assert "CPUExecutionProvider" in facts["providers"]["onnxruntime"]

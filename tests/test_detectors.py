@@ -23,18 +23,18 @@ from sfumato.detectors.yunet import YuNet
 from sfumato.errors import UsageError, WeightsError
 from sfumato.types import Boxes, Detector, Pixels
 from sfumato.weights import WEIGHTS
-from tests.contract.detector import DetectorContract, noise, overlap
+from tests.contract.detector import FaceDetectorContract, noise, overlap
 
 RECALL = Path(__file__).resolve().parents[1] / "benchmarks" / "recall.py"
 
 
-class TestCenterFace(DetectorContract):
+class TestCenterFace(FaceDetectorContract):
     @pytest.fixture
     def detector(self) -> Detector:
         return CenterFace(long_side=320)
 
 
-class TestYuNet(DetectorContract):
+class TestYuNet(FaceDetectorContract):
     @pytest.fixture
     def detector(self) -> Detector:
         return YuNet(long_side=320)
@@ -312,7 +312,7 @@ class TestSettings:
 
     def test_unknown_weights_are_refused(self) -> None:
         with pytest.raises(WeightsError):
-            session.session("blazeface")
+            session.session("haar")
 
 
 def declare(monkeypatch: pytest.MonkeyPatch, *points: EntryPoint) -> None:
@@ -360,8 +360,52 @@ class TestRegistry:
     def test_other_packages_bring_detectors(self, monkeypatch: pytest.MonkeyPatch) -> None:
         brought = EntryPoint("mine", "sfumato.detectors.yunet:YuNet", registry.GROUP)
         declare(monkeypatch, brought)
-        assert names() == ("centerface", "finder", "mine", "yunet")
+        everything = ("blazeface", "centerface", "finder", "mine", "rekognition", "yunet")
+        assert names() == everything
         assert parse("mine@640") == YuNet(long_side=640)
+
+    def test_a_package_brings_a_detector_by_being_installed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A distribution as pip leaves it: a module, and metadata that name its entry point."""
+        (tmp_path / "brought.py").write_text(
+            "from sfumato.detectors.yunet import YuNet\n"
+            "def small(threshold=0.4):\n    return YuNet(320, threshold)\n"
+        )
+        metadata = tmp_path / "brought-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text("[sfumato.detectors]\nsmall = brought:small\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        assert "small" in names()
+        assert parse("small:0.6") == YuNet(320, 0.6)
+        with pytest.raises(UsageError, match=r"detector 'small' has no @LONG_SIDE: leave it out"):
+            parse("small@640")
+        with pytest.raises(UsageError, match=r"has no choice of device"):
+            parse("small#cuda")
+
+    @pytest.mark.parametrize(
+        ("spec", "expected"),
+        [
+            ("yunet", "yunet:0.7#cuda"),
+            ("yunet@640:0.5", "yunet@640:0.7#cuda"),
+            ("yunet:0.5#cpu", "yunet:0.7#cpu"),
+            ("onnx:a b/c@2.toml@640:0.1", "onnx:a b/c@2.toml@640:0.7#cuda"),
+            ("onnx:C:/x:y.onnx", "onnx:C:/x:y.onnx:0.7#cuda"),
+            ("finder@high", "finder@high:0.7#cuda"),
+            ("finder@high:0.2#cpu", "finder@high:0.7#cpu"),
+            ("onnx:a@high:0.1", "onnx:a@high:0.7#cuda"),
+            ("no Spec", "no Spec"),
+        ],
+    )
+    def test_threshold_and_device_can_be_set(self, spec: str, expected: str) -> None:
+        assert registry.adjusted(spec, threshold=0.7, device="cuda") == expected
+
+    def test_weights_of_a_record_must_be_those_of_the_detector(self) -> None:
+        made: list[registry.Registered] = [YuNet(), CenterFace()]
+        registry.check_weights(made, [one.weights_sha256 for one in made])
+        with pytest.raises(UsageError, match=r"yunet@960:0.53 is not the one"):
+            registry.check_weights(made, ["00", made[1].weights_sha256])
 
     def test_a_name_taken_twice_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         other = EntryPoint("yunet", "elsewhere:YuNet", registry.GROUP)
@@ -371,7 +415,7 @@ class TestRegistry:
 
     def test_an_installation_declares_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         declare(monkeypatch, *registry.SHIPPED)
-        assert names() == ("centerface", "finder", "yunet")
+        assert names() == ("blazeface", "centerface", "finder", "rekognition", "yunet")
 
 
 def recall(*arguments: str, timeout: float) -> dict[str, dict[str, float]]:

@@ -18,26 +18,26 @@ from sfumato.detectors.finder import CANDIDATE, PLANS, Finder
 from sfumato.detectors.proposal import propose
 from sfumato.errors import UsageError
 from sfumato.types import Boxes, Detector, Pixels
-from tests.contract.detector import DetectorContract, noise, overlap
+from tests.contract.detector import FaceDetectorContract, noise, overlap
 
-FACE = DetectorContract.FACE
+FACE = FaceDetectorContract.FACE
 
 
 @pytest.mark.slow
-class TestFast(DetectorContract):
+class TestFast(FaceDetectorContract):
     @pytest.fixture
     def detector(self) -> Detector:
         return Finder("fast")
 
 
-class TestDefault(DetectorContract):
+class TestDefault(FaceDetectorContract):
     @pytest.fixture
     def detector(self) -> Detector:
         return Finder("default")
 
 
 @pytest.mark.slow
-class TestHigh(DetectorContract):
+class TestHigh(FaceDetectorContract):
     @pytest.fixture
     def detector(self) -> Detector:
         return Finder("high")
@@ -120,8 +120,8 @@ def test_a_specification_says_it_all_and_comes_back() -> None:
     ("spec", "words"),
     [
         ("finder@best", "no profile 'best'.*fast, default, high"),
-        ("finder@640:0.3", "finder takes a profile there"),
-        ("yunet@default", "yunet takes a side in pixels there"),
+        ("finder@640:0.3", "'finder' takes a profile, such as @default"),
+        ("yunet@default", "'yunet' takes a side in pixels, such as @640"),
         ("finder@fast:1.5", r"\(0, 1\]"),
         ("finder@fast:0", r"\(0, 1\]"),
     ],

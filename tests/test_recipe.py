@@ -93,6 +93,16 @@ def test_a_fingerprint_is_the_digest_of_canonical_json() -> None:
     assert prints(RECIPE) == [hashlib.sha256(text.encode()).hexdigest() for text in texts]
 
 
+def test_where_a_file_of_a_detector_lies_is_not_published() -> None:
+    step = replace(RECIPE.detect, detectors=("onnx:/home/me/a b/m.toml@640:0.5", "yunet@640:0.5"))
+    recipe = replace(RECIPE, detect=step)
+    assert recipe.published()["detect"]["detectors"] == ["onnx:m.toml@640:0.5", "yunet@640:0.5"]
+    assert recipe.as_json()["detect"]["detectors"][0] == "onnx:/home/me/a b/m.toml@640:0.5"
+    moved = replace(step, detectors=("onnx:/srv/m.toml@640:0.5", "yunet@640:0.5"))
+    assert prints(replace(recipe, detect=moved)) == prints(recipe)
+    assert prints(replace(recipe, detect=replace(moved, weights=("cc", "bb")))) != prints(recipe)
+
+
 def test_another_process_gives_the_same_fingerprints() -> None:
     program = (
         "import json, sys; from sfumato.recipe import Recipe\n"

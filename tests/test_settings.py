@@ -187,7 +187,7 @@ def test_a_colour_is_part_of_the_recipe() -> None:
     ("wrong", "words"),
     [
         ({"profile": "best"}, "no profile 'best'.*fast, default, high"),
-        ({"detectors": ("retina",)}, "no detector 'retina'.*centerface, finder, yunet"),
+        ({"detectors": ("retina",)}, "no detector 'retina'.*centerface, finder.*and onnx:FILE"),
         ({"detectors": ("yunet@640@640",)}, "is not NAME"),
         ({"detectors": ("yunet@0",)}, "yunet@0"),
         ({"detectors": ("yunet:1.5",)}, "yunet:1.5"),
@@ -237,7 +237,7 @@ def test_every_setting_reaches_the_recipe(boxes: Path) -> None:
         "verify_detectors": ("yunet",),
         "max_pixels": 5,
     }
-    assert other.keys() == {field.name for field in fields(Settings)} - {"unlisted"}
+    assert other.keys() == {field.name for field in fields(Settings)} - {"unlisted", "device"}
     for name, value in other.items():
         assert Settings(**{"method": "fill", name: value}).recipe() != base, name
 

@@ -27,9 +27,10 @@ def open_network(name: str) -> onnxruntime.InferenceSession:
 def shapes(name: str, batch: int, height: int, width: int) -> dict[str, tuple[int, ...]]:
     network = open_network(name)
     (picture,) = network.get_inputs()
-    given = {picture.name: np.zeros((batch, 3, height, width), dtype=np.float32)}
-    if picture.type == "tensor(uint8)":
-        given = {picture.name: np.zeros((batch, height, width, 3), dtype=np.uint8)}
+    bytes_wanted = picture.type == "tensor(uint8)"
+    last = bytes_wanted or picture.shape[1] != 3
+    sides = (batch, height, width, 3) if last else (batch, 3, height, width)
+    given = {picture.name: np.zeros(sides, dtype=np.uint8 if bytes_wanted else np.float32)}
     names = [output.name for output in network.get_outputs()]
     outputs = network.run(names, given)
     return {key: output.shape for key, output in zip(names, outputs, strict=True)}
@@ -41,10 +42,11 @@ def test_the_shipped_files_are_the_measured_ones(name: str) -> None:
     assert weights.path(name).parent == weights.FOLDER
 
 
-@pytest.mark.parametrize("name", ["centerface", "yunet-2023mar"])
+@pytest.mark.parametrize("name", ["centerface", "yunet-2023mar", "blazeface-back-2020"])
 def test_the_one_input_is_a_picture_of_any_size(name: str) -> None:
     (picture,) = open_network(name).get_inputs()
-    assert picture.shape == ["B", 3, "H", "W"]
+    last = name.startswith("blazeface")
+    assert picture.shape == (["B", "H", "W", 3] if last else ["B", 3, "H", "W"])
     assert picture.type == "tensor(float)"
 
 
@@ -135,11 +137,16 @@ def test_a_file_that_cannot_be_read_says_why(copied: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(WeightsError, match="centerface, centerface-8bit, yunet-2023mar"):
+    known = "centerface, centerface-8bit, yunet-2023mar, blazeface-back-2020"
+    with pytest.raises(WeightsError, match=known):
         weights.path("haar")
 
 
 @pytest.mark.parametrize("weight", weights.WEIGHTS.values(), ids=lambda weight: weight.file)
 def test_licence_and_training_data_are_stated(weight: weights.Weight) -> None:
-    assert weight.licence == "MIT"
-    assert weight.trained_on == "WIDER FACE"
+    if weight.file.startswith("blazeface"):
+        assert weight.licence == "Apache-2.0"
+        assert "not WIDER FACE" in weight.trained_on
+    else:
+        assert weight.licence == "MIT"
+        assert weight.trained_on == "WIDER FACE"

@@ -41,8 +41,8 @@ def detect(
     """Find the faces of one picture, best score first.
 
     Boxes are float pixels of the upright picture, as found (not grown). `profile` is "fast",
-    "default" or "high"; `detectors`, such as "yunet@640:0.5", replace it; `threshold` is one
-    score for all of them.
+    "default", "high" or "clean-weights"; `detectors`, such as "yunet@640:0.5" or "onnx:FILE",
+    replace it; `threshold` is one score for all of them.
 
     Raises:
         SampleError: the picture can't be read.

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from sfumato import boxes
 from sfumato.detection import SAME_FACE_IOU
+from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.evaluation.intervals import Estimate, ratio, trials_needed
 from sfumato.evaluation.matching import Truth, area_share, shares, touches_nothing
@@ -43,25 +44,20 @@ def shifted(specification: str, shift: float) -> str:
     """Return a detector's specification with its threshold moved by this many log-odds.
 
     Raises:
-        UsageError: it doesn't end in a threshold between 0 and 1.
+        UsageError: it names no threshold between 0 and 1.
     """
-    name, _, _ = specification.rpartition(":")
     moved = 1 / (1 + exp(-(_log_odds(threshold_of(specification)) + shift)))
-    return f"{name}:{float(f'{moved:.3g}')}"
+    return registry.adjusted(specification, threshold=float(f"{moved:.3g}"))
 
 
 def threshold_of(specification: str) -> float:
-    """Return the threshold at the end of a whole specification such as "yunet@640:0.5".
+    """Return the threshold of a whole specification such as "yunet@640:0.5" or "yunet:0.5#cuda".
 
     Raises:
         UsageError: there is none between 0 and 1.
     """
-    _, _, last = specification.rpartition(":")
-    try:
-        threshold = float(last)
-    except ValueError:
-        threshold = 0.0
-    if not 0 < threshold < 1:
+    threshold = registry.threshold_of(specification)
+    if threshold is None or not 0 < threshold < 1:
         raise UsageError(
             f"{specification!r} has no threshold between 0 and 1 that could be moved: name one, "
             "as in yunet@640:0.5."

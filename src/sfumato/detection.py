@@ -13,6 +13,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from sfumato import boxes
 from sfumato.codec import Picture
+from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.types import Box, Detection, Detector, Face, Pixels, Sample
 
@@ -21,6 +22,7 @@ PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
     "fast": ("finder@fast:0.01",),
     "default": ("finder@default:0.08",),
     "high": ("finder@high:0.025",),
+    "clean-weights": ("blazeface@256:0.6", "blazeface@512:0.55"),
 }
 # Boxes of different detectors that overlap more are taken for the same face, which counts once.
 SAME_FACE_IOU: Final = 0.45
@@ -96,4 +98,4 @@ def specifications(
     chosen = tuple(detectors) or PROFILES[profile]
     if threshold is None:
         return chosen
-    return tuple(f"{chosen_one.partition(':')[0]}:{threshold}" for chosen_one in chosen)
+    return tuple(registry.adjusted(one, threshold=threshold) for one in chosen)

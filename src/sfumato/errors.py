@@ -43,6 +43,7 @@ class Code(StrEnum):
     # refused: the work on it
     BOXES_MISSING = "BOXES_MISSING"
     DETECTOR_TIMEOUT = "DETECTOR_TIMEOUT"
+    DETECTOR_FAILED = "DETECTOR_FAILED"
     WORKER_DIED = "WORKER_DIED"
     INTERNAL_ERROR = "INTERNAL_ERROR"
     # found by verify on the written release

@@ -53,7 +53,7 @@ def finish(
     Raises:
         OutputError: the disk refuses.
     """
-    about = About(recipe.as_json(), recipe.fingerprint("verify"), source_name, __version__)
+    about = About(recipe.published(), recipe.fingerprint("verify"), source_name, __version__)
     tally = Tally(about)
     try:
         with (  # left in reverse: the manifest is renamed into place last

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -74,13 +75,25 @@ class Recipe:
         Stages are "detect", "obfuscate" and "verify"; each depends on those before it.
         """
         steps = ("detect", "obfuscate", "verify")
-        used = {name: asdict(getattr(self, name)) for name in steps[: steps.index(stage) + 1]}
+        published = self.published()
+        used = {name: published[name] for name in steps[: steps.index(stage) + 1]}
         canonical = json.dumps({"layout": LAYOUT, **used}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
     def as_json(self) -> JSON:
-        """Return the settings as plain JSON data, for the ledger, the summary and the report."""
+        """Return the settings as plain JSON data, for the ledger."""
         plain: JSON = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    def published(self) -> JSON:
+        """Return the settings as they may be published: a detector's file without its folder.
+
+        What such a file holds is in `weights`; where it lies is this machine's business.
+        """
+        plain = self.as_json()
+        for step in ("detect", "verify"):
+            specs = plain[step]["detectors"]
+            plain[step]["detectors"] = [re.sub(r"^onnx:.*/", "onnx:", spec) for spec in specs]
         return plain
 
     @classmethod

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from sfumato import codec, obfuscation
 from sfumato.codec.blocks import OnUnsupported
@@ -18,6 +19,8 @@ from sfumato.formats import box_files
 from sfumato.jpeg import Policy
 from sfumato.ledger import Given, Ledger
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
+
+_LOG: Final = logging.getLogger(__name__)
 
 Unlisted: TypeAlias = Literal["refuse", "faceless"]
 
@@ -32,7 +35,8 @@ class Settings:
     which list pictures). `metadata` says whose metadata go: those of edited files ("faces"), of
     "all" files, or of edited ones but for date, camera and copyright ("keep-safe").
     `verify_detectors` search the release (empty: as in detection, or the default profile if boxes
-    came from a file).
+    came from a file). `device` is where networks run: "cpu", "cuda", or "cuda,cpu" for the first
+    that is there; a specification that names one keeps it.
     """
 
     profile: str = "default"
@@ -46,6 +50,7 @@ class Settings:
     on_unsupported: OnUnsupported = "refuse"
     metadata: Policy = "faces"
     verify_detectors: tuple[str, ...] = ()
+    device: str = "cpu"
     max_pixels: int = codec.MAX_PIXELS
 
     def recipe(self) -> Recipe:
@@ -60,12 +65,13 @@ class Settings:
         if self.max_pixels < 1:
             raise UsageError(f"--max-pixels must be at least 1, not {self.max_pixels}.")
         wanted = specifications(self.profile, detectors=self.detectors, threshold=self.threshold)
-        searched, weights = _full(wanted)
-        again = self.verify_detectors or searched
+        device = _device(self.device)
+        searched, weights = _full(wanted, device)
+        again = self.verify_detectors or wanted  # as written: one with #cpu stays there
         detect = DetectStep(searched, weights, self.max_pixels)
         if self.boxes is not None:
             detect = DetectStep((), (), self.max_pixels, _digest(self.boxes), self._unlisted())
-        return Recipe(detect, verify_step(again), cover)
+        return Recipe(detect, verify_step(again, device), cover)
 
     def _unlisted(self) -> Unlisted:
         if self.unlisted is not None or self.boxes is None:
@@ -92,9 +98,9 @@ def cover_step(
     return ObfuscateStep(method, float(expand), colour, on_unsupported, looks, metadata)
 
 
-def verify_step(specs: Sequence[str]) -> VerifyStep:
+def verify_step(specs: Sequence[str], device: str = "") -> VerifyStep:
     """Return the step of a recipe that searches the release with these detectors."""
-    return VerifyStep(*_full(specs))
+    return VerifyStep(*_full(specs, device))
 
 
 def last_recipe(ledgers: Sequence[Path], stage: str, missing: str) -> Recipe:
@@ -112,9 +118,21 @@ def last_recipe(ledgers: Sequence[Path], stage: str, missing: str) -> Recipe:
     raise UsageError(missing)
 
 
-def _full(specs: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _device(wanted: str) -> str:
+    """Return the device that is used of those wanted, "" for the processor; say if it's another."""
+    if wanted == "cpu":
+        return ""
+    from sfumato.detectors import devices  # loads ONNX Runtime
+
+    device = devices.choose(wanted)
+    if device != wanted.partition(",")[0].strip():
+        _LOG.warning("No %s here: networks run on %s.", wanted.partition(",")[0], device)
+    return "" if device == devices.CPU else device
+
+
+def _full(specs: Sequence[str], device: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return specifications with their defaults written out, and the weights' hashes."""
-    made = [registry.parse(spec) for spec in specs]
+    made = [registry.parse(registry.adjusted(spec, device=device)) for spec in specs]
     return tuple(one.spec for one in made), tuple(one.weights_sha256 for one in made)
 
 

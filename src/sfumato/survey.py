@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from sfumato import codec
 from sfumato.detection import find
+from sfumato.detectors import registry
 from sfumato.errors import SampleError, UsageError
 from sfumato.evaluation.matching import Truth
 from sfumato.formats import box_files
@@ -81,12 +82,20 @@ def _sound(file: Path, keys: Sequence[str]) -> box_files.Matched:
 class Survey:
     """Search pictures with each detector by itself: one `Detection` for each, in their order.
 
-    A task for an executor. `detectors` are specifications.
+    A task for an executor. `detectors` are specifications; `UsageError` if one would upload.
     """
 
     source: Path
     detectors: tuple[str, ...]
     max_pixels: int = codec.MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        sending = registry.uploading(self.detectors)
+        if sending:
+            raise UsageError(
+                f"{', '.join(sending)} would send pictures out of this machine, which nothing that "
+                "measures does: choose a detector that works here, such as yunet."
+            )
 
     def __call__(self, shard: Shard) -> Iterator[tuple[Record, ...]]:
         """Yield the detections of each picture of the shard, or its failure, in order."""

@@ -18,7 +18,7 @@ from sfumato.detectors import registry
 from sfumato.errors import Code, SampleError
 from sfumato.formats.imagefolder import FolderSink, ImageFolder, read_steadily
 from sfumato.ledger import Ledger
-from sfumato.recipe import Recipe
+from sfumato.recipe import DetectStep, Recipe, VerifyStep
 from sfumato.release import Cover, Look, release
 from sfumato.types import (
     Detection,
@@ -114,7 +114,7 @@ class Work:
                 raise _no_detection(known)
         picture = self._decode(sample)
         if not self.recipe.detect.boxes:
-            return detect(sample, picture, detectors(self.recipe.detect.detectors)), picture
+            return detect(sample, picture, self._detectors(self.recipe.detect)), picture
         size = picture.header.upright_size
         faces = self._given(sample.key, size, ledger)
         return Detection(sample.key, sample.digest, *size, faces), picture
@@ -142,7 +142,7 @@ class Work:
         return Cover(
             method=step.method,
             obfuscator=method,
-            detectors=detectors(detect.detectors),
+            detectors=self._detectors(detect),
             looks=step.looks,
             max_pixels=detect.max_pixels,
             on_unsupported=step.on_unsupported,
@@ -176,7 +176,7 @@ class Work:
             look = replace(look, seen=None)
         checks = Checks(
             self._cover().obfuscator,
-            detectors(self.recipe.verify.detectors),
+            self._detectors(self.recipe.verify),
             self.recipe.detect.max_pixels,
             searched,
             second_reader=self.second_reader,
@@ -185,6 +185,10 @@ class Work:
         if picture is None and output.action == "obfuscated":
             picture = self._decode(sample)
         yield from verify(sample, picture, after, output, checks, look=look)
+
+    @staticmethod
+    def _detectors(step: DetectStep | VerifyStep) -> tuple[Detector, ...]:
+        return detectors(step.detectors, step.weights)
 
     def _sink(self) -> FolderSink:
         if self.sink is None:
@@ -201,6 +205,14 @@ def _no_detection(known: Record | None) -> SampleError:
 
 
 @cache
-def detectors(specifications: tuple[str, ...]) -> tuple[Detector, ...]:
-    """Make the detectors of these specifications, once in a process."""
-    return tuple(registry.parse(specification) for specification in specifications)
+def detectors(
+    specifications: tuple[str, ...], weights: tuple[str, ...] = ()
+) -> tuple[Detector, ...]:
+    """Make the detectors of these specifications, once in a process.
+
+    With `weights`, their SHA-256, raises `UsageError` if one has others now.
+    """
+    made = tuple(registry.parse(specification) for specification in specifications)
+    if weights:
+        registry.check_weights(made, weights)
+    return made

@@ -189,7 +189,7 @@ def _found(
             if fits_labels(labels, record.key, record)
         }
         return known, step.expand if out is not None else values["expand"]
-    recipe = Settings(profile=values["profile"], detectors=values["detectors"]).recipe()
+    recipe = options.search_settings(values).recipe()
     survey = Survey(source, recipe.detect.detectors)
     with progress("audit", quiet=values["quiet"]) as shown:
         surveyed = look(survey, list(labels.faces), options.executor(dict(values)), progress=shown)

@@ -25,7 +25,6 @@ from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
 from sfumato.errors import OutputError, UsageError
 from sfumato.evaluation.intervals import Estimate, ratio
-from sfumato.settings import Settings
 from sfumato.survey import Labels, Survey, Surveyed, fits_labels, look, read_labels
 from sfumato.types import JSON
 
@@ -91,7 +90,7 @@ def calibrate(src: Path, boxes: Path, **values: Any) -> int:
     and writes nothing, if the sample can't carry the promise.
     """
     source = absolute(src)
-    recipe = Settings(profile=values["profile"], detectors=values["detectors"]).recipe()
+    recipe = options.search_settings(values).recipe()
     specs = recipe.detect.detectors
     labels = read_labels(source, boxes, ignore=values["ignore"], unlisted=values["unlisted"])
     survey = Survey(source, tuple(shifted(spec, SHIFTS[0]) for spec in specs))

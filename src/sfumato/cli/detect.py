@@ -12,6 +12,7 @@ from sfumato.cli import options
 from sfumato.cli.outcome import preview
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
+from sfumato.cli.uploads import uploads
 from sfumato.ledger import Ledger
 from sfumato.pipeline import Job, check_folders, private_folder, search
 from sfumato.recipe import Recipe
@@ -21,6 +22,7 @@ from sfumato.types import Detection, Failure
 @click.command()
 @options.source
 @options.detection
+@options.sending
 @options.running
 @options.ledger
 @options.output
@@ -42,7 +44,10 @@ def detect(src: Path, **values: Any) -> int:
     if values["dry_run"]:
         check_folders(job)
         return preview(job, ("detect",), as_json=values["as_json"])
-    with progress("detect", quiet=values["quiet"]) as shown:
+    with (
+        uploads(job, ("detect",), values),
+        progress("detect", quiet=values["quiet"]) as shown,
+    ):
         search(job, options.executor(values), progress=shown)
     with Ledger(job.ledger, read_only=True) as ledger:
         numbers = count(ledger, job.recipe)

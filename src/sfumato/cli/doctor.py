@@ -6,18 +6,21 @@ import json
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
 import click
 
 from sfumato import weights
+from sfumato.detectors import registry
 from sfumato.errors import SfumatoError
 from sfumato.executors.local import available_cores
 from sfumato.pipeline import software
 
 # What each extra adds, and the module that shows whether it is there.
 EXTRAS: dict[str, tuple[str, str]] = {
+    "cloud": ("boto3", "the detector rekognition, which sends pictures to a service"),
     "verify": ("jpeglib", "a second, independent reader of JPEG coefficients"),
     "dev": ("pytest", "what tests, checks and benchmarks of sfumato itself need"),
 }
@@ -25,12 +28,19 @@ EXTRAS: dict[str, tuple[str, str]] = {
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def doctor(as_json: bool) -> int:
+@click.option(
+    "--detector",
+    "detectors",
+    multiple=True,
+    metavar="NAME[@SIDE][:THRESHOLD]",
+    help="Also look at this detector, such as onnx:FILE: hash and licence; may be repeated.",
+)
+def doctor(as_json: bool, detectors: tuple[str, ...]) -> int:
     """Show versions, providers, weights and their hashes, disk and cores.
 
     Leaves with exit code 1 if something that sfumato needs is missing or not what it should be.
     """
-    facts = examine()
+    facts = examine(detectors)
     if as_json:
         print(json.dumps(facts, indent=2))
     else:
@@ -42,8 +52,8 @@ def doctor(as_json: bool) -> int:
     return 1 if facts["problems"] else 0
 
 
-def examine() -> dict[str, Any]:
-    """Look at the installation and the machine."""
+def examine(detectors: Sequence[str] = ()) -> dict[str, Any]:
+    """Look at the installation and the machine, and at some detectors."""
     problems: dict[str, str] = {}
     found: dict[str, str] = {}
     for name, weight in weights.WEIGHTS.items():
@@ -60,6 +70,7 @@ def examine() -> dict[str, Any]:
         "versions": {**software(), "system": f"{platform.system()} {platform.machine()}"},
         "providers": {"onnxruntime": ", ".join(_providers(problems))},
         "weights": found,
+        **({"detectors": _detectors(detectors, problems)} if detectors else {}),
         "machine": {
             "cores": f"{available_cores()} for this process",
             "memory": f"{memory / 2**30:.1f} GiB",
@@ -68,6 +79,20 @@ def examine() -> dict[str, Any]:
         "extras": {name: _extra(name) for name in EXTRAS},
         "problems": problems,
     }
+
+
+def _detectors(specs: Sequence[str], problems: dict[str, str]) -> dict[str, str]:
+    """Make each detector; say its name, its hash and what it says of its licence."""
+    made: dict[str, str] = {}
+    for spec in specs:
+        try:
+            one = registry.parse(spec)
+        except SfumatoError as error:
+            problems[spec] = str(error)
+            continue
+        licence = getattr(one, "licence", "licence as above, or as its package says")
+        made[one.spec] = f"{one.name}, SHA-256 {one.weights_sha256}, {licence}"
+    return made
 
 
 def _providers(problems: dict[str, str]) -> list[str]:

@@ -13,6 +13,7 @@ from sfumato.cli import options
 from sfumato.cli.outcome import conclude, preview
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
+from sfumato.cli.uploads import uploads
 from sfumato.pipeline import Job, check_folders, private_folder, run
 from sfumato.settings import cover_step, last_recipe
 
@@ -21,6 +22,7 @@ from sfumato.settings import cover_step, last_recipe
 @options.source
 @options.release
 @options.obfuscation
+@options.sending
 @options.writing
 @options.running
 @options.ledger
@@ -66,7 +68,10 @@ def obfuscate(src: Path, out: Path, detections: Path | None, **values: Any) -> i
     if values["dry_run"]:
         check_folders(job)
         return preview(job, ("obfuscate",), as_json=values["as_json"])
-    with progress("obfuscate", quiet=values["quiet"]) as shown:
+    with (
+        uploads(job, ("obfuscate",), values),
+        progress("obfuscate", quiet=values["quiet"]) as shown,
+    ):
         report = run(job, ("obfuscate",), options.executor(values), progress=shown)
     return conclude(
         report,

@@ -12,6 +12,7 @@ import click
 from sfumato.cli import options
 from sfumato.cli.outcome import conclude, preview
 from sfumato.cli.progress import progress
+from sfumato.cli.uploads import uploads
 from sfumato.executors.local import Local
 from sfumato.pipeline import STAGES, Job, check_folders, private_folder
 from sfumato.pipeline import run as run_job
@@ -24,6 +25,7 @@ from sfumato.settings import Settings
 @options.detection
 @options.obfuscation
 @options.verification
+@options.sending
 @options.writing
 @options.running
 @options.ledger
@@ -63,7 +65,10 @@ def release(
     if values.get("dry_run"):
         check_folders(job)
         return preview(job, stages, as_json=values["as_json"])
-    with progress(stages[-1], quiet=values["quiet"]) as shown:
+    with (
+        uploads(job, stages, values),
+        progress(stages[-1], quiet=values["quiet"]) as shown,
+    ):
         report = run_job(job, stages, executor, progress=shown)
     return conclude(
         report,

@@ -14,6 +14,7 @@ from sfumato.cli import options
 from sfumato.cli.outcome import conclude
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
+from sfumato.cli.uploads import uploads
 from sfumato.errors import MissingExtra
 from sfumato.pipeline import Job, private_folder, run
 from sfumato.settings import last_recipe, verify_step
@@ -23,6 +24,7 @@ from sfumato.settings import last_recipe, verify_step
 @options.source
 @options.release
 @options.verification
+@options.sending
 @options.workers
 @click.option(
     "--second-reader",
@@ -50,7 +52,10 @@ def verify(src: Path, out: Path, **values: Any) -> int:
     if values["second_reader"] and find_spec("jpeglib") is None:
         raise MissingExtra("--second-reader needs jpeglib: pip install 'sfumato[verify]'")
     job = Job(src, recipe, ledger, out, second_reader=values["second_reader"])
-    with progress("verify", quiet=values["quiet"]) as shown:
+    with (
+        uploads(job, ("verify",), values),
+        progress("verify", quiet=values["quiet"]) as shown,
+    ):
         report = run(job, ("verify",), options.executor(values), progress=shown)
     return conclude(
         report,

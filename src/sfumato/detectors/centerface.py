@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sfumato.detectors import devices
+from sfumato.detectors.batches import find_all
 from sfumato.detectors.session import Network, Scores, Tensor, check, find
 from sfumato.types import Box, Boxes, Face, Pixels
 from sfumato.weights import WEIGHTS
@@ -58,13 +60,16 @@ class CenterFace:
 
     `long_side` is the length in pixels to which the longer side of a picture is scaled, up or
     down; `threshold` the least score of a face, in (0, 1]. `ValueError` if they can't be used.
+    `device` is where it runs, "cpu" or "cuda"; `UsageError` if that isn't there.
     """
 
     long_side: int = 640
     threshold: float = 0.30
+    device: str = devices.CPU
 
     def __post_init__(self) -> None:
         check(self.long_side, self.threshold)
+        devices.check(self.device)
 
     @property
     def name(self) -> str:
@@ -74,7 +79,7 @@ class CenterFace:
     @property
     def spec(self) -> str:
         """Return the specification from which `sfumato.detectors.parse` makes this detector."""
-        return f"centerface@{self.long_side}:{self.threshold}"
+        return f"centerface@{self.long_side}:{self.threshold}{devices.suffix(self.device)}"
 
     @property
     def weights_sha256(self) -> str:
@@ -84,15 +89,15 @@ class CenterFace:
     def detect(self, images: Sequence[Pixels]) -> list[list[Face]]:
         """Find the faces of each upright RGB picture, (height, width, 3); best score first.
 
-        Pictures run one after another: on a CPU a batch is no faster, and none affects another.
+        On a processor they run one after another, where a batch is no faster.
         """
-        return [
-            find(image, NETWORK, long_side=self.long_side, threshold=self.threshold)
-            for image in images
-        ]
+        return find_all(images, self._network(), long_side=self.long_side, threshold=self.threshold)
+
+    def _network(self) -> Network:
+        return replace(NETWORK, device=self.device)
 
     def detect_near(self, image: Pixels, regions: Sequence[Box]) -> list[Face]:
         """Find the faces in and around some rectangles of a picture, at its whole's scale."""
         return find(
-            image, NETWORK, long_side=self.long_side, threshold=self.threshold, near=regions
+            image, self._network(), long_side=self.long_side, threshold=self.threshold, near=regions
         )

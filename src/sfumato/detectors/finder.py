@@ -21,8 +21,11 @@ from numpy.typing import NDArray
 from sfumato.boxes import hulls
 from sfumato.detectors import second_look
 from sfumato.detectors.decision import Decision, Model, Probabilities, Scores, Trust
+from sfumato.detectors.devices import CPU
+from sfumato.detectors.pictures import as_rgb
 from sfumato.detectors.proposal import Source, from_centerface, from_yunet, propose
 from sfumato.detectors.second_look import CLOSE, NEAR, NEAR_BY_YUNET, STRETCHED, WIDE, Look
+from sfumato.errors import UsageError
 from sfumato.types import Box, Boxes, Face, Pixels
 from sfumato.weights import WEIGHTS
 
@@ -110,10 +113,13 @@ class Finder:
 
     `profile` names a plan; `threshold` is the probability from which a proposal counts as a
     face, in (0, 1]. The score of a face is the probability. `ValueError` if they can't be used.
+    `device` can only be "cpu", from which the scores came that the decision was fitted to;
+    `UsageError` for another.
     """
 
     profile: str = "default"
     threshold: float = math.nan  # that of the plan
+    device: str = CPU
 
     def __post_init__(self) -> None:
         if self.profile not in PLANS:
@@ -122,6 +128,12 @@ class Finder:
             object.__setattr__(self, "threshold", PLANS[self.profile].threshold)
         if not 0.0 < self.threshold <= 1.0:
             raise ValueError(f"threshold must lie in (0, 1], got {self.threshold}")
+        if self.device != CPU:
+            raise UsageError(
+                f"The finder (profiles {', '.join(PLANS)}) runs on the processor only, not on "
+                f"{self.device!r}: leave the device out, or name detectors that can, as in "
+                "--detector centerface@640:0.3 --detector yunet@960:0.53 --device cuda."
+            )
 
     @property
     def name(self) -> str:
@@ -174,6 +186,7 @@ def judge(
     image: Pixels, plan: Plan, near: Sequence[Box] | None = None
 ) -> tuple[Boxes, Probabilities]:
     """Return what is proposed in a picture, (n, 4), and the probability of each to be a face."""
+    image = as_rgb(image)
     proposed = propose(image, plan.sources, near)
     if not len(proposed.boxes):
         return proposed.boxes, np.zeros(0)
@@ -192,6 +205,7 @@ def judge(
 
 def evidence(image: Pixels, plan: Plan) -> tuple[Boxes, Scores]:
     """Return every proposal and all its scores, none left out: what a decision is fitted on."""
+    image = as_rgb(image)
     proposed = propose(image, plan.sources)
     seen = second_look.look_at(image, proposed.boxes, (plan.first, *plan.further))
     scores: NDArray[np.float32] = np.concatenate((proposed.scores, seen.scores), axis=1)

@@ -97,6 +97,6 @@ def _run(network: Network, batch: Pixels) -> Sequence[Tensor]:
     if not network.takes_bytes:
         planes = batch[..., list(network.order)].transpose(0, 3, 1, 2)
         given = np.ascontiguousarray(planes, dtype=np.float32)
-    runtime = session(network.file)
+    runtime = session(network.file, network.device)
     outputs: Sequence[Tensor] = runtime.run(network.outputs, {runtime.get_inputs()[0].name: given})
     return outputs

@@ -12,7 +12,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import onnxruntime as ort
@@ -21,6 +21,8 @@ from PIL import Image
 
 from sfumato.boxes import as_boxes, suppress
 from sfumato.detectors._enlarge import enlarge, neighbours
+from sfumato.detectors.devices import CPU, open_session
+from sfumato.detectors.pictures import as_rgb
 from sfumato.types import Box, Boxes, Face, Pixels
 from sfumato.weights import verified
 
@@ -46,8 +48,9 @@ class Network:
     """A trained network: the file, its channel order, the outputs that are used, their meaning.
 
     `origin` is the versioned name its faces carry, `order` the channels of an RGB picture in the
-    order in which it takes them, `overlap` the IoU above which the weaker of two boxes goes.
-    With `takes_bytes` it takes (1, height, width, 3) uint8 RGB and does the rest itself.
+    order in which it takes them, `overlap` the IoU above which the weaker of two boxes goes,
+    `device` where it runs. With `takes_bytes` it takes (1, height, width, 3) uint8 RGB and does
+    the rest itself.
     """
 
     file: str
@@ -56,27 +59,32 @@ class Network:
     outputs: tuple[str, ...]
     decode: Decode
     overlap: float
+    device: str = CPU
     takes_bytes: bool = False
 
 
+class Named(Protocol):
+    """What `faces` needs to know of a network."""
+
+    @property
+    def origin(self) -> str:
+        """Return the versioned name that its faces carry."""
+        ...
+
+    @property
+    def overlap(self) -> float:
+        """Return the IoU above which the weaker of two boxes goes."""
+        ...
+
+
 @functools.cache
-def session(file: str) -> ort.InferenceSession:
+def session(file: str, device: str = CPU) -> ort.InferenceSession:
     """Return this process's ONNX Runtime session for a weights file; loaded once.
 
-    One thread and no spinning, as the executor runs one process per core. The memory arena
-    stays on: without it each run maps its memory anew, 8 to 60 % more CPU time. Memory patterns
-    are off: they take 15 % more memory when shapes vary, and save less than 1 % of the time.
-
-    Raises `WeightsError` if the file is missing or not the expected bytes.
+    Raises `WeightsError` if the file is missing or not the expected bytes, `UsageError` if the
+    device can't be used.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.enable_mem_pattern = False
-    options.log_severity_level = 3  # errors; the warnings list initializers that nothing uses
-    return ort.InferenceSession(str(verified(file)), options, providers=["CPUExecutionProvider"])
+    return open_session(str(verified(file)), device)
 
 
 def check(long_side: int, threshold: float) -> None:
@@ -199,10 +207,9 @@ def find(
     picture, hardly on its size. With `near`, the network sees these rectangles alone, at the
     scale of the whole picture and with some context around them.
 
-    Raises `ValueError` for an array that isn't (height, width, 3) uint8 with pixels in it.
+    Grey and transparent pictures are taken too (`as_rgb`); raises `ValueError` for other arrays.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(f"picture must be (h, w, 3) uint8, got {image.shape} {image.dtype}")
+    image = as_rgb(image)
     width, height = image.shape[1], image.shape[0]
     size = scaled_size(width, height, long_side)
     whole = (0, 0, _whole_strides(size[0]), _whole_strides(size[1]))
@@ -211,11 +218,7 @@ def find(
     parts = [_look(image, network, long_side, threshold, window) for window in looks]
     boxes = np.concatenate([part[0] for part in parts] or [as_boxes([])])
     scores = np.concatenate([part[1] for part in parts] or [np.zeros(0, dtype=np.float32)])
-    kept, scores = _strongest(boxes * back, scores, (width, height), network.overlap)
-    return [
-        Face(box=tuple(box), score=score, origin=network.origin)
-        for box, score in zip(kept.tolist(), scores.tolist(), strict=True)
-    ]
+    return faces(boxes * back, scores, (width, height), network)
 
 
 def _look(
@@ -227,7 +230,7 @@ def _look(
         given = scaled_bytes(image, long_side, window)
     else:
         given = tensor(image, long_side, order=network.order, window=window)
-    runtime = session(network.file)
+    runtime = session(network.file, network.device)
     outputs = runtime.run(network.outputs, {runtime.get_inputs()[0].name: given})
     padded = (window[3] - window[1], window[2] - window[0])
     boxes, scores = network.decode(outputs, padded, threshold)
@@ -267,13 +270,16 @@ def _cells(window: Window) -> int:
     return (window[2] - window[0]) * (window[3] - window[1]) // STRIDE**2
 
 
-def _strongest(
-    boxes: Boxes, scores: Scores, size: tuple[int, int], overlap: float
-) -> tuple[Boxes, Scores]:
-    """Cut boxes to the picture, drop slivers, keep the best, suppress doubles."""
+def faces(boxes: Boxes, scores: Scores, size: tuple[int, int], network: Named) -> list[Face]:
+    """Cut boxes to a picture of (width, height), drop slivers, keep the best, suppress doubles."""
     boxes = np.clip(boxes, 0.0, np.array([*size, *size], dtype=np.float32))
     sides = boxes[:, 2:] - boxes[:, :2]
     solid = np.flatnonzero((sides > 1.0).all(axis=1))  # false for NaN too
     best = solid[np.argsort(-scores[solid], kind="stable")[:BEST]]
-    kept = best[suppress(boxes[best], scores[best], overlap)]
-    return boxes[kept], np.clip(scores[kept], 0.0, 1.0)
+    kept = best[suppress(boxes[best], scores[best], network.overlap)]
+    return [
+        Face(box=tuple(box), score=score, origin=network.origin)
+        for box, score in zip(
+            boxes[kept].tolist(), np.clip(scores[kept], 0.0, 1.0).tolist(), strict=True
+        )
+    ]

@@ -7,10 +7,11 @@ Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", Machine Intellige
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sfumato.detectors import devices
 from sfumato.detectors.session import Network, Scores, Tensor, check, find
 from sfumato.types import Box, Boxes, Face, Pixels
 from sfumato.weights import WEIGHTS
@@ -64,14 +65,17 @@ class YuNet:
 
     `long_side` is the length in pixels to which the longer side of a picture is scaled, up or
     down; `threshold` the least score of a face, in (0, 1]. `ValueError` if they can't be used.
+    `device` is where it runs, "cpu" or "cuda"; `UsageError` if that isn't there.
     Trained for faces of about 10 to 300 px: above 960 large faces get lost.
     """
 
     long_side: int = 960
     threshold: float = 0.53
+    device: str = devices.CPU
 
     def __post_init__(self) -> None:
         check(self.long_side, self.threshold)
+        devices.check(self.device)
 
     @property
     def name(self) -> str:
@@ -81,7 +85,7 @@ class YuNet:
     @property
     def spec(self) -> str:
         """Return the specification from which `sfumato.detectors.parse` makes this detector."""
-        return f"yunet@{self.long_side}:{self.threshold}"
+        return f"yunet@{self.long_side}:{self.threshold}{devices.suffix(self.device)}"
 
     @property
     def weights_sha256(self) -> str:
@@ -94,12 +98,15 @@ class YuNet:
         Pictures run one after another: the network joins the cells of a batch into one picture.
         """
         return [
-            find(image, NETWORK, long_side=self.long_side, threshold=self.threshold)
+            find(image, self._network(), long_side=self.long_side, threshold=self.threshold)
             for image in images
         ]
+
+    def _network(self) -> Network:
+        return replace(NETWORK, device=self.device)
 
     def detect_near(self, image: Pixels, regions: Sequence[Box]) -> list[Face]:
         """Find the faces in and around some rectangles of a picture, at its whole's scale."""
         return find(
-            image, NETWORK, long_side=self.long_side, threshold=self.threshold, near=regions
+            image, self._network(), long_side=self.long_side, threshold=self.threshold, near=regions
         )

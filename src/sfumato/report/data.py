@@ -32,7 +32,7 @@ _QUANTILES: Final = (
 class About:
     """Where a report comes from.
 
-    `recipe` is `Recipe.as_json()`; `source` is the name of the source for the private copy (a
+    `recipe` is `Recipe.published()`; `source` is the name of the source for the private copy (a
     name, never a path: two runs from different places give the same page).
     """
 

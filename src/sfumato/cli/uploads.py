@@ -1,0 +1,63 @@
+"""Consent, price and limit of detectors that send pictures to a paid service."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sfumato.detectors import meter, registry
+from sfumato.errors import UsageError
+from sfumato.ledger import Ledger
+from sfumato.pipeline import Job, make_plan
+
+
+@contextmanager
+def uploads(job: Job, stages: Sequence[str], values: dict[str, Any]) -> Iterator[None]:
+    """Let a job send pictures away if that was allowed, and say what it costs before and after.
+
+    Does nothing for a job whose detectors all work on this machine.
+
+    Raises:
+        UsageError: nobody allowed it, or it would cost more than --max-cost before the first call.
+    """
+    searching = job.recipe.detect.detectors if {"detect", "obfuscate"} & {*stages} else ()
+    checking = job.recipe.verify.detectors if "verify" in stages else ()
+    sending = registry.uploading(tuple(dict.fromkeys((*searching, *checking))))
+    if not sending:
+        yield
+        return
+    if not values.get("allow_upload"):
+        raise UsageError(
+            f"{', '.join(sending)} would send pictures out of this machine, to a paid service. Say "
+            "--allow-upload if they may go there."
+        )
+    tariff = meter.Tariff(values["upload_price"], values["max_cost"])
+    left = _pictures_left(job, stages)
+    least = left * len(registry.uploading(searching)) if "detect" in stages else 0
+    _say(
+        f"Pictures leave this machine: {', '.join(sending)}. {left:,} pictures are left: at least "
+        f"{least:,} calls, about ${tariff.cost(least):,.2f} at ${tariff.price:g} for 1,000. "
+        "Those with faces are searched again when they are covered and checked, crowded ones in "
+        "parts."
+    )
+    tariff.check(least, f"{least:,} calls for {left:,} pictures")
+    path = job.ledger.parent / "uploads.json"
+    with meter.allowed(path, tariff):
+        try:
+            yield
+        finally:
+            calls = meter.calls_at(path)
+            _say(f"{calls:,} calls were made, about ${tariff.cost(calls):,.2f}.")
+
+
+def _pictures_left(job: Job, stages: Sequence[str]) -> int:
+    if not job.ledger.exists():
+        return make_plan(job, stages, None).pictures_left
+    with Ledger(job.ledger, read_only=True) as ledger:
+        return make_plan(job, stages, ledger).pictures_left
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
