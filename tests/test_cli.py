@@ -248,7 +248,6 @@ def test_nothing_is_verified_after_obfuscate_alone(data: Dataset) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_the_program_itself_with_its_workers(data: Dataset) -> None:
     words = ("run", data.source, data.out, "--boxes", data.boxes, *WATCH, "-j", "2")
     done = process(*words, "--json")

@@ -259,7 +259,6 @@ def _command(data: Dataset, out: Path | None = None) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_an_interrupted_run_leaves_130_and_goes_on(tmp_path: Path) -> None:
     data = dataset.make(tmp_path, count=12)
     process = _command(data)
