@@ -53,7 +53,7 @@ def steps(
     return np.abs(found)
 
 
-@pytest.mark.parametrize("quality", [50, 75, 90, 100])
+@pytest.mark.parametrize("quality", [50, 75, 90, 95, 100])
 @pytest.mark.parametrize("method", [Gaussian(), Fill()])
 @pytest.mark.parametrize("name", ["gradient", "texture"])
 def test_no_step_over_one_grey_level_at_the_border(name: str, method: Method, quality: int) -> None:

@@ -47,13 +47,8 @@ def obfuscate(src: Path, out: Path, detections: Path | None, **values: Any) -> i
     found = last_recipe(
         origins, "detect", f"No faces were searched in {src}: run `sfumato detect {src}` first."
     )
-    step = cover_step(
-        values["method"],
-        values["expand"],
-        values["colour"],
-        values["on_unsupported"],
-        values["metadata"],
-    )
+    settings = ("method", "expand", "colour", "on_unsupported", "metadata")
+    step = cover_step(*(values[name] for name in settings))
     job = Job(
         source=src,
         recipe=replace(found, obfuscate=step),
