@@ -17,7 +17,17 @@ from types import TracebackType
 from typing import Final
 
 from sfumato.errors import Code, LedgerError, OutputError
-from sfumato.types import JSON, Detection, Face, Failure, Finding, Output, Record, Review
+from sfumato.types import (
+    JSON,
+    Decision,
+    Detection,
+    Face,
+    Failure,
+    Finding,
+    Output,
+    Record,
+    Review,
+)
 
 # Append-only as well: a new version of the schema is a new entry.
 MIGRATIONS: Final = (
@@ -54,6 +64,7 @@ MIGRATIONS: Final = (
 _KINDS: Final[dict[str, type[Record]]] = {
     "detection": Detection,
     "review": Review,
+    "decision": Decision,
     "output": Output,
     "finding": Finding,
     "failure": Failure,
@@ -71,6 +82,8 @@ def decode(kind: str, body: str) -> Record:
     fields = json.loads(body)
     for name in fields.keys() & {"faces", "ghosts", "candidates"}:
         fields[name] = faces_from(fields[name])
+    if "reviewers" in fields:
+        fields["reviewers"] = tuple(fields["reviewers"])
     if "code" in fields:
         fields["code"] = Code(fields["code"])
     return _KINDS[kind](**fields)
@@ -78,7 +91,10 @@ def decode(kind: str, body: str) -> Record:
 
 def faces_from(rows: Iterable[JSON]) -> tuple[Face, ...]:
     """Return faces from their JSON form."""
-    return tuple(Face(tuple(row["box"]), row["score"], row["origin"]) for row in rows)
+    return tuple(
+        Face(tuple(row["box"]), row["score"], row["origin"], row.get("kind", "face"))
+        for row in rows
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ Coordinates, stated once: boxes are float pixels ``(x0, y0, x1, y1)`` of the *up
 (EXIF orientation applied), origin top left, x1 and y1 exclusive. Other conventions exist only
 inside `sfumato.formats`.
 
-All data types are frozen, slotted and picklable. Records (`Detection`, `Review`, `Output`,
-`Finding`, `Failure`) are append-only: a correction is a new record.
+All data types are frozen, slotted and picklable. Records (`Detection`, `Review`, `Decision`,
+`Output`, `Finding`, `Failure`) are append-only: a correction is a new record.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ Action: TypeAlias = Literal["copied", "obfuscated"]
 # which has none, everywhere: only metadata went). reencoded: lossy outside too.
 Encoding: TypeAlias = Literal["identical", "exact", "reencoded"]
 Verdict: TypeAlias = Literal["accept", "correct", "unsure"]
+# What a box holds: a face, or another private thing that is covered as well (a plate, a document).
+Kind: TypeAlias = Literal["face", "private"]
+# Whether a person saw the whole picture, or only crops around the proposed boxes.
+Scope: TypeAlias = Literal["whole", "crops"]
+Basis: TypeAlias = Literal["merged", "adjudicated", "imported"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class Face:
     box: Box
     score: float
     origin: str
+    kind: Kind = "face"
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.box
@@ -89,13 +95,32 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One person's decision about one picture; `faces` replace what was found."""
+    """What one person said of one picture: all faces that are in it, to that person's eye.
+
+    `seconds` is how long the picture was in view.
+    """
 
     key: str
     digest: str
     reviewer: str
     verdict: Verdict
     faces: tuple[Face, ...]
+    seconds: float = 0.0
+    scope: Scope = "whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What holds for one picture after review; `faces` replace what was found.
+
+    `reviewers` are the pseudonyms of those whose reviews it rests on.
+    """
+
+    key: str
+    digest: str
+    faces: tuple[Face, ...]
+    basis: Basis
+    reviewers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +168,7 @@ class Failure:
     reason: str
 
 
-Record: TypeAlias = Detection | Review | Output | Finding | Failure
+Record: TypeAlias = Detection | Review | Decision | Output | Finding | Failure
 
 
 @dataclass(frozen=True, slots=True)

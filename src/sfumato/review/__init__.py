@@ -1,0 +1,7 @@
+"""People in the loop: who looks at which picture, what they say, and what follows from it.
+
+    detections --planning--> items --queue--> leases --web or files--> answers
+    answers --quality--> weights --merging--> decisions --estimation--> what is still missed
+
+`records` has the vocabulary. Nothing here knows of HTTP; `sfumato.web` serves the page.
+"""

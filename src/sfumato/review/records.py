@@ -1,0 +1,120 @@
+"""The vocabulary of review: items, leases, answers, people.
+
+A picture that waits for people is an *item*. Lending it to one person is a *lease*; what that
+person sends back is an *answer*; what follows from all answers is a `sfumato.types.Decision`.
+Boxes are float pixels of the upright picture, x1 and y1 exclusive, as everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from sfumato.types import Box, Kind, Scope, Verdict
+
+Role: TypeAlias = Literal["reviewer", "adjudicator", "manager"]
+# Why an item is in the queue. sample: drawn at random, to estimate what is missed. gold: its
+# truth is known; a reviewer can't tell it from the others. adjudication: people disagreed.
+Reason: TypeAlias = Literal["risk", "sample", "gold", "adjudication", "tutorial"]
+
+MOST_MARKS: Final = 1000  # boxes in one answer; more is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A box that a person sees or has drawn.
+
+    `proposal` is the id of the proposed box that it was made from ("" if it was drawn anew), so
+    that an adjusted box is told from a removed and an added one. `score` of a proposal in [0, 1].
+    """
+
+    box: Box
+    kind: Kind = "face"
+    proposal: str = ""
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture in the queue.
+
+    Smaller `rank` is served first. `stratum` is where it was drawn from ("" if not drawn).
+    `whole` says that the whole picture must be seen (else crops around `proposals` may do).
+    """
+
+    key: str
+    digest: str
+    width: int
+    height: int
+    label: str
+    proposals: tuple[Mark, ...]
+    rank: int
+    reason: Reason
+    replicas: int
+    stratum: str = ""
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A reviewer: `id` is a random pseudonym, the only thing that records carry."""
+
+    id: str
+    role: Role
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An item lent to a person until `expires` (seconds since 1970).
+
+    `token` is random, unguessable, and all that a browser learns of the picture's name. `marks`
+    are what the person starts from: proposals, or the draft saved last (`version` > 0).
+    """
+
+    token: str
+    person: str
+    key: str
+    digest: str
+    width: int
+    height: int
+    marks: tuple[Mark, ...]
+    expires: float
+    version: int = 0
+    whole: bool = True
+    adjudication: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one person said of one picture; `seconds` is the time with the picture in view.
+
+    `scope` "crops" means that only crops around the proposals were seen: such an answer confirms
+    or rejects boxes and says nothing about faces elsewhere.
+    """
+
+    verdict: Verdict
+    marks: tuple[Mark, ...]
+    seconds: float = 0.0
+    scope: Scope = "whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """That an answer is stored. `score` in [0, 1]: only after a tutorial, else None."""
+
+    token: str
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One person's stored answer, for statistics. `gold`: the item's truth, if it is known."""
+
+    key: str
+    digest: str
+    person: str
+    answer: Answer
+    proposals: tuple[Mark, ...]
+    stratum: str
+    gold: tuple[Mark, ...] | None = None
