@@ -40,6 +40,7 @@ OTHER: dict[str, dict[str, object]] = {
         "on_unsupported": "reencode",
         "looks": 0,
         "metadata": "all",
+        "require_review": True,
     },
     "verify": {"detectors": ("yunet@640:0.51",), "weights": ("cc",)},
 }

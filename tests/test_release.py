@@ -14,7 +14,7 @@ from PIL import Image
 from sfumato import codec
 from sfumato.codec import MAX_PIXELS
 from sfumato.obfuscation import Gaussian
-from sfumato.release import Cover, release
+from sfumato.release import Cover, Faces, release
 from sfumato.types import Face, Obfuscator, Pixels, Sample
 from tests.dataset import BOX, scene
 
@@ -63,7 +63,7 @@ def cover(watcher: Watcher, obfuscator: Obfuscator | None = None, looks: int = 3
 
 def test_a_face_that_shows_only_now_becomes_one_more_face() -> None:
     one, sink, watcher = sample(), Memory(), Watcher([[ELSEWHERE]])
-    output, look = release(one, codec.decode(one.data), [FOUND], cover(watcher), sink)
+    output, look = release(one, codec.decode(one.data), Faces((FOUND,)), cover(watcher), sink)
     assert output.faces == (FOUND, ELSEWHERE)
     assert output.ghosts == ()
     before, after = (codec.decode(data).frames[0] for data in (one.data, sink.data))
@@ -75,7 +75,7 @@ def test_a_face_that_shows_only_now_becomes_one_more_face() -> None:
 
 def test_a_face_seen_in_a_cover_is_covered_again_but_counts_no_face() -> None:
     one, sink, watcher = sample(), Memory(), Watcher([[ON_THE_COVER]])
-    output, _ = release(one, codec.decode(one.data), [FOUND], cover(watcher), sink)
+    output, _ = release(one, codec.decode(one.data), Faces((FOUND,)), cover(watcher), sink)
     assert (output.faces, output.ghosts) == ((FOUND,), (ON_THE_COVER,))
     once = Gaussian()(codec.decode(one.data).frames[0], [BOX])
     assert not np.array_equal(codec.decode(sink.data).frames[0], once)
@@ -85,7 +85,7 @@ def test_a_face_seen_in_a_cover_is_covered_again_but_counts_no_face() -> None:
 def test_a_cover_that_is_too_weak_is_put_on_again() -> None:
     one, sink = sample(), Memory()
     weak = cover(Watcher([]), Gaussian(strength=0.04))
-    output, _ = release(one, codec.decode(one.data), [FOUND], weak, sink)
+    output, _ = release(one, codec.decode(one.data), Faces((FOUND,)), weak, sink)
     assert output.faces == (FOUND,)
     assert 1 <= len(output.ghosts) <= 3
     assert set(output.ghosts) == {FOUND}
@@ -93,20 +93,22 @@ def test_a_cover_that_is_too_weak_is_put_on_again() -> None:
 
 def test_looking_ends_and_what_was_written_last_was_not_looked_at() -> None:
     one, sink, watcher = sample(), Memory(), Watcher([[ON_THE_COVER]] * 9)
-    output, look = release(one, codec.decode(one.data), [FOUND], cover(watcher), sink)
+    output, look = release(one, codec.decode(one.data), Faces((FOUND,)), cover(watcher), sink)
     assert len(output.ghosts) == len(watcher.seen) == 3
     assert look is None  # so verify looks for itself
 
 
 def test_nobody_looks_where_nobody_shall() -> None:
     one, sink, watcher = sample(), Memory(), Watcher([[ELSEWHERE]])
-    output, look = release(one, codec.decode(one.data), [FOUND], cover(watcher, looks=0), sink)
+    output, look = release(
+        one, codec.decode(one.data), Faces((FOUND,)), cover(watcher, looks=0), sink
+    )
     assert (output.faces, look, watcher.seen) == ((FOUND,), None, [])
 
 
 def test_a_picture_without_a_face_is_its_own_bytes_and_one_with_a_face_needs_pixels() -> None:
     one, sink, watcher = sample(), Memory(), Watcher([])
-    output, _ = release(one, None, [], cover(watcher), sink)
+    output, _ = release(one, None, Faces(()), cover(watcher), sink)
     assert (output.action, sink.data) == ("copied", one.data)
     with pytest.raises(ValueError, match="must come decoded"):
-        release(one, None, [FOUND], cover(watcher), sink)
+        release(one, None, Faces((FOUND,)), cover(watcher), sink)

@@ -19,6 +19,7 @@ from typing import Final
 from sfumato.errors import Code, LedgerError, OutputError
 from sfumato.types import (
     JSON,
+    Assessment,
     Decision,
     Detection,
     Face,
@@ -65,6 +66,7 @@ _KINDS: Final[dict[str, type[Record]]] = {
     "detection": Detection,
     "review": Review,
     "decision": Decision,
+    "assessment": Assessment,
     "output": Output,
     "finding": Finding,
     "failure": Failure,
@@ -80,7 +82,7 @@ def encode(record: Record) -> tuple[str, str]:
 def decode(kind: str, body: str) -> Record:
     """Return the record that `encode` wrote."""
     fields = json.loads(body)
-    for name in fields.keys() & {"faces", "ghosts", "candidates"}:
+    for name in fields.keys() & {"faces", "ghosts", "candidates", "rejected"}:
         fields[name] = faces_from(fields[name])
     if "reviewers" in fields:
         fields["reviewers"] = tuple(fields["reviewers"])
@@ -95,6 +97,17 @@ def faces_from(rows: Iterable[JSON]) -> tuple[Face, ...]:
         Face(tuple(row["box"]), row["score"], row["origin"], row.get("kind", "face"))
         for row in rows
     )
+
+
+def _newer(theirs: Iterable[Record], ours: Iterable[Record]) -> Iterator[Record]:
+    """Yield their records, in the order of the keys, to which ours have no equal."""
+    mine = iter(ours)
+    head = next(mine, None)
+    for record in theirs:
+        while head is not None and head.key < record.key:
+            head = next(mine, None)
+        if head != record:
+            yield record
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,19 +300,30 @@ class Ledger:
         yield from self._db.execute("SELECT key, kind FROM listing ORDER BY key")
 
     def adopt(self, other: Path, fingerprint: str) -> None:
-        """Copy the records with this fingerprint from another ledger, where they are missing."""
+        """Take over what another ledger says last with this fingerprint, where ours says otherwise.
+
+        Reviews stay where they were made; what follows from them, the decisions, comes along.
+        """
         with Ledger(other, read_only=True) as theirs:
-            rows = theirs._db.execute(
-                "SELECT key, kind, body FROM records WHERE fingerprint = ? ORDER BY seq",
-                (fingerprint,),
-            )
-            with self._transaction() as db:
-                db.executemany(
-                    "INSERT INTO records (fingerprint, key, kind, body) "
-                    "SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM records "
-                    "WHERE fingerprint = ?1 AND kind = ?3 AND key = ?2 AND body = ?4)",
-                    ((fingerprint, *row) for row in rows),
-                )
+            for kinds in (("detection", "failure"), ("decision",), ("assessment",)):
+                ours = self.latest(fingerprint, kinds)
+                fresh = list(_newer(theirs.latest(fingerprint, kinds), ours))
+                self.commit((fingerprint, record) for record in fresh)
+
+    def redecided(self, decided: str, released: str) -> set[str]:
+        """Return the keys on which people decided after they were released or refused.
+
+        `decided` and `released` are the fingerprints of detection and of obfuscation.
+        """
+        rows = self._db.execute(
+            "SELECT decided.key FROM (SELECT key, MAX(seq) AS last FROM records "
+            "WHERE fingerprint = ? AND kind = 'decision' GROUP BY key) AS decided "
+            "JOIN (SELECT key, MAX(seq) AS last FROM records WHERE fingerprint = ? "
+            "AND kind IN ('output', 'failure') GROUP BY key) AS fate "
+            "ON decided.key = fate.key WHERE decided.last > fate.last",
+            (decided, released),
+        )
+        return {row[0] for row in rows}
 
     def written(self) -> Iterator[str]:
         """Yield every key that any run has ever written to the release."""

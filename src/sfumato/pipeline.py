@@ -110,6 +110,7 @@ def run(
     if job.out is None:
         raise UsageError("A release needs an OUT folder.")
     with _opened(job) as ledger:
+        _adopt(job, ledger)
         plan = make_plan(job, stages, ledger)
         sink = _sink(job, job.out)
         sink.sweep()
@@ -171,13 +172,17 @@ def _take(
     _begin(job, work.stages, ledger)
     if not job.resume:
         ledger.forget(shard.id for shard in plan.left)
-    for origin in job.detections:
-        if origin.exists() and not origin.samefile(job.ledger):
-            ledger.adopt(origin, job.recipe.fingerprint("detect"))
     if job.boxes is not None:
         give_boxes(job.boxes, plan.listing.pictures, job.recipe, ledger)
     _file_listing(job, work.stages, plan.listing, work.sink, ledger)
     _work_off(plan, work, executor, ledger, progress)
+
+
+def _adopt(job: Job, ledger: Ledger) -> None:
+    """Take over what was found and decided in other ledgers with these settings."""
+    for origin in job.detections:
+        if origin.exists() and not origin.samefile(job.ledger):
+            ledger.adopt(origin, job.recipe.fingerprint("detect"))
 
 
 def make_plan(job: Job, stages: Sequence[str], ledger: Ledger | None) -> Plan:
@@ -206,9 +211,10 @@ def make_plan(job: Job, stages: Sequence[str], ledger: Ledger | None) -> Plan:
 def _lost(
     job: Job, shards: Sequence[Shard], done: set[str], ledger: Ledger, unsearched: frozenset[Code]
 ) -> set[str]:
-    """Return the shards that are marked as done, but of whose pictures one isn't there.
+    """Return the shards that are marked as done, but of whose pictures one isn't right any more.
 
-    It went missing, or it was refused for want of its boxes, which it may have by now.
+    It went missing, or it was refused for want of its boxes, which it may have by now, or people
+    decided on it since.
     """
     out = job.out or Path()
     fingerprint = job.recipe.fingerprint("obfuscate")
@@ -218,6 +224,7 @@ def _lost(
         if (isinstance(record, Output) and not os.path.lexists(out / record.key))
         or (isinstance(record, Failure) and record.code in unsearched)
     }
+    missing |= ledger.redecided(job.recipe.fingerprint("detect"), fingerprint)
     return {s.id for s in shards if s.id in done and not missing.isdisjoint(s.keys)}
 
 
@@ -266,13 +273,13 @@ def check_release(job: Job, ledger: Ledger) -> None:
             )
         return
     source, _, recipe = last
-    before = json.loads(recipe)
+    before = Recipe.from_json(json.loads(recipe)).as_json()  # with what older ones didn't name
     now = job.recipe.as_json()
     changed = [
         f"{step}.{name}"
         for step in ("detect", "obfuscate")
         for name in now[step]
-        if before[step].get(name) != now[step][name]
+        if before[step][name] != now[step][name]
     ]
     if source != str(job.source):
         changed.append("source")

@@ -42,7 +42,8 @@ class ObfuscateStep:
     they still see and what is too weak is covered once more, up to `looks` times (0: never).
     `on_unsupported` says what becomes of a JPEG that can't be edited block by block. `metadata`
     says whose metadata go: those of edited files ("faces"), of "all" files, or of edited ones but
-    for date, camera and copyright ("keep-safe").
+    for date, camera and copyright ("keep-safe"). With `require_review`, a picture that nobody has
+    decided on is refused.
     """
 
     method: str = "gaussian"
@@ -51,6 +52,7 @@ class ObfuscateStep:
     on_unsupported: Literal["refuse", "reencode"] = "refuse"
     looks: int = 3
     metadata: Literal["faces", "all", "keep-safe"] = "faces"
+    require_review: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,12 @@ class Recipe:
     def published(self) -> JSON:
         """Return the settings as they may be published: a detector's file without its folder.
 
-        What such a file holds is in `weights`; where it lies is this machine's business.
+        What such a file holds is in `weights`; where it lies is this machine's business. A step
+        that came later is left out where it isn't taken, so that older records stay valid.
         """
         plain = self.as_json()
+        if not self.obfuscate.require_review:
+            del plain["obfuscate"]["require_review"]
         for step in ("detect", "verify"):
             specs = plain[step]["detectors"]
             plain[step]["detectors"] = [re.sub(r"^onnx:.*/", "onnx:", spec) for spec in specs]

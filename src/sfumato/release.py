@@ -10,13 +10,13 @@ never passed through.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sfumato import codec, strength
-from sfumato.boxes import as_boxes, grow, iou
+from sfumato.boxes import apart, as_boxes, grow, iou
 from sfumato.codec import Picture
 from sfumato.codec.blocks import OnUnsupported
-from sfumato.detection import find_near
+from sfumato.detection import SAME_FACE_IOU, find_near
 from sfumato.jpeg import Policy
 from sfumato.types import Detector, Encoding, Face, Obfuscator, Output, Sample, Sink
 
@@ -38,6 +38,14 @@ class Cover:
 
 
 @dataclass(frozen=True, slots=True)
+class Faces:
+    """What is to be covered (`final`), and what people said is no face though it was proposed."""
+
+    final: tuple[Face, ...]
+    rejected: tuple[Face, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What was seen in a covered picture.
 
@@ -51,7 +59,7 @@ class Look:
 
 
 def release(
-    sample: Sample, before: Picture | None, faces: Sequence[Face], cover: Cover, sink: Sink
+    sample: Sample, before: Picture | None, faces: Faces, cover: Cover, sink: Sink
 ) -> tuple[Output, Look | None]:
     """Stage a picture for the release; `before` is the sample decoded, needed if it has faces.
 
@@ -63,19 +71,20 @@ def release(
             metadata can't be removed with proof that nothing else changed.
         OutputError: the release can't be written.
     """
-    if not faces:
-        return _copy(sample, cover, sink), None
+    if not faces.final:
+        return replace(_copy(sample, cover, sink), rejected=faces.rejected), None
     if before is None:
         raise ValueError("a picture with faces must come decoded")
-    found, ghosts = list(faces), list[Face]()
+    found, ghosts = list(faces.final), list[Face]()
     edited, last = _edit(sample, found, cover), None
     for _ in range(cover.looks):
         last = _look(edited, before, found, ghosts, cover)
         limit = strength.LIMITS[cover.method]
         weak = [face for face, left in zip(found, last.left, strict=True) if left > limit]
-        if not last.seen and not weak:
+        seen = apart(last.seen or (), faces.rejected, SAME_FACE_IOU)
+        if not seen and not weak:
             break
-        for face in last.seen or ():
+        for face in seen:
             (ghosts if _is_ghost(face, [*found, *ghosts]) else found).append(face)
         ghosts += weak
         edited, last = _edit(sample, [*found, *ghosts], cover), None
@@ -89,6 +98,7 @@ def release(
         cover.method,
         tuple(found),
         tuple(ghosts),
+        faces.rejected,
     )
     return output, last
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -36,7 +36,8 @@ class Settings:
     "all" files, or of edited ones but for date, camera and copyright ("keep-safe").
     `verify_detectors` search the release (empty: as in detection, or the default profile if boxes
     came from a file). `device` is where networks run: "cpu", "cuda", or "cuda,cpu" for the first
-    that is there; a specification that names one keeps it.
+    that is there; a specification that names one keeps it. With `require_review`, a picture that
+    nobody has decided on is refused.
     """
 
     profile: str = "default"
@@ -49,6 +50,7 @@ class Settings:
     colour: tuple[int, int, int] | None = None
     on_unsupported: OnUnsupported = "refuse"
     metadata: Policy = "faces"
+    require_review: bool = False
     verify_detectors: tuple[str, ...] = ()
     device: str = "cpu"
     max_pixels: int = codec.MAX_PIXELS
@@ -62,6 +64,7 @@ class Settings:
         cover = cover_step(
             self.method, self.expand, self.colour, self.on_unsupported, self.metadata
         )
+        cover = replace(cover, require_review=self.require_review)
         if self.max_pixels < 1:
             raise UsageError(f"--max-pixels must be at least 1, not {self.max_pixels}.")
         wanted = specifications(self.profile, detectors=self.detectors, threshold=self.threshold)

@@ -124,10 +124,23 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the review of a whole set came to, as JSON text (`sfumato.review.assessment`).
+
+    It speaks of no single picture: `key` is empty. No name and no pseudonym is in it.
+    """
+
+    key: str
+    figures: str
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """One picture of the release: what was read (`digest`), what was `written`, what was done.
 
     `ghosts` are boxes covered besides `faces`: a detector still saw a face in the covered one.
+    `rejected` are boxes that a detector proposed and people said hold no face: not covered, and
+    no finding if a detector sees a face there again.
     """
 
     key: str
@@ -138,6 +151,7 @@ class Output:
     method: str
     faces: tuple[Face, ...]
     ghosts: tuple[Face, ...] = ()
+    rejected: tuple[Face, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +182,7 @@ class Failure:
     reason: str
 
 
-Record: TypeAlias = Detection | Review | Decision | Output | Finding | Failure
+Record: TypeAlias = Detection | Review | Decision | Assessment | Output | Finding | Failure
 
 
 @dataclass(frozen=True, slots=True)

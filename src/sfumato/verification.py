@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato import codec, jpeg, strength
-from sfumato.boxes import as_boxes, grow, iou, to_stored
+from sfumato.boxes import apart, as_boxes, grow, iou, to_stored
 from sfumato.codec import Picture
-from sfumato.detection import find
+from sfumato.detection import SAME_FACE_IOU, find
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.jpeg.independent import compare
@@ -101,6 +101,7 @@ def verify(
         if checks.second_reader and output.encoding == "exact":
             found += _second_reading(sample.data, after, output, checks)
     seen = find(picture, checks.detectors) if look is None or look.seen is None else look.seen
+    seen = apart(seen, output.rejected, SAME_FACE_IOU)
     return [*found, _finding(output, Code.VERIFY_FACE_FOUND, len(seen), 0, _where(seen, output))]
 
 

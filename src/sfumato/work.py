@@ -12,15 +12,17 @@ from functools import cache
 from pathlib import Path
 
 from sfumato import codec, obfuscation
+from sfumato.boxes import apart
 from sfumato.codec import Picture
-from sfumato.detection import detect
+from sfumato.detection import SAME_FACE_IOU, detect
 from sfumato.detectors import registry
 from sfumato.errors import Code, SampleError
 from sfumato.formats.imagefolder import FolderSink, ImageFolder, read_steadily
 from sfumato.ledger import Ledger
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
-from sfumato.release import Cover, Look, release
+from sfumato.release import Cover, Faces, Look, release
 from sfumato.types import (
+    Decision,
     Detection,
     Detector,
     Face,
@@ -87,9 +89,10 @@ class Work:
             if "obfuscate" not in self.stages:
                 return
             stage = "obfuscate"
-            if picture is None and found.faces:
+            faces = self._final(found, ledger)
+            if picture is None and faces.final:
                 picture = self._decode(sample)
-            output, look = release(sample, picture, found.faces, self._cover(), self._sink())
+            output, look = release(sample, picture, faces, self._cover(), self._sink())
             if "verify" in self.stages:
                 # Before it is renamed into place, and from the disk, not from memory.
                 path = self._sink().staged(sample.key)
@@ -118,6 +121,20 @@ class Work:
         size = picture.header.upright_size
         faces = self._given(sample.key, size, ledger)
         return Detection(sample.key, sample.digest, *size, faces), picture
+
+    def _final(self, found: Detection, ledger: Ledger) -> Faces:
+        """Return the boxes that people decided on, else those that were found."""
+        decided = ledger.latest_of(self.recipe.fingerprint("detect"), ("decision",), found.key)
+        if isinstance(decided, Decision) and decided.digest == found.digest:
+            proposed = (*found.faces, *found.candidates)
+            rejected = apart(proposed, decided.faces, SAME_FACE_IOU)
+            return Faces(decided.faces, tuple(rejected))
+        if self.recipe.obfuscate.require_review:
+            words = (
+                "the file changed since people decided on it" if decided else "it has no decision"
+            )
+            raise SampleError(Code.REVIEW_MISSING, f"{words}: see `sfumato review status`")
+        return Faces(found.faces)
 
     def _decode(self, sample: Sample) -> Picture:
         return codec.decode(sample.data, max_pixels=self.recipe.detect.max_pixels)

@@ -231,6 +231,12 @@ labels = _several(
     ),
 )
 
+review = click.option(
+    "--require-review",
+    is_flag=True,
+    help="Refuse pictures that nobody has decided on (`sfumato review`).",
+)
+
 verification = click.option(
     "--verify-detector",
     "verify_detectors",

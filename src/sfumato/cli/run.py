@@ -24,6 +24,7 @@ from sfumato.settings import Settings
 @options.release
 @options.detection
 @options.obfuscation
+@options.review
 @options.verification
 @options.sending
 @options.writing
@@ -61,6 +62,8 @@ def release(
         overwrite=values.get("overwrite", False),
         resume=values.get("resume", True),
         boxes=settings.boxes,
+        # What `sfumato detect SRC` has found and people have decided since.
+        detections=(private_folder(absolute(src)) / "ledger.sqlite",),
     )
     if values.get("dry_run"):
         check_folders(job)

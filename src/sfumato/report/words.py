@@ -27,6 +27,7 @@ MEANING: Final[dict[Code, str]] = {
     Code.IMAGE_ENCODE: "The obfuscated picture could not be written.",
     Code.OTHER_MAY_HOLD_FACES: "It is no picture by its name, but may hold one.",
     Code.BOXES_MISSING: "The file of boxes does not name this picture.",
+    Code.REVIEW_MISSING: "Nobody has decided on this picture, and the run asked for that.",
     Code.DETECTOR_TIMEOUT: "The search for faces took too long.",
     Code.DETECTOR_FAILED: "A detector gave no usable answer.",
     Code.WORKER_DIED: "The process that worked on the picture died.",
