@@ -20,7 +20,7 @@ from sfumato.report.data import Distribution, ReportVerdict, account_line
 from sfumato.report.pairs import PAIRS_SHOWN
 from sfumato.report.tally import ROWS_SHOWN, Tally, choose_pairs
 from sfumato.report.words import FAILED, MEANING
-from sfumato.types import Failure, Finding, Output, Record, Review
+from sfumato.types import Decision, Failure, Finding, Output, Record
 from tests.report_records import (
     ABOUT,
     DIGEST,
@@ -152,7 +152,7 @@ def test_the_latest_record_decides() -> None:
 
 def test_a_review_replaces_what_was_found_and_its_author_stays_private() -> None:
     drawn = face(50, origin="human:Jane Roe")
-    review = Review("a", DIGEST, "Jane Roe", "correct", (drawn, drawn))
+    review = Decision("a", DIGEST, (drawn, drawn), "merged", ("Jane Roe",))
     found = detection("a", [face()])
     report = tallied([("a", "", [found, review])]).report()
     assert report.faces.count == 2

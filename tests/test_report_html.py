@@ -34,7 +34,7 @@ from sfumato.report.plots import (
     strip,
 )
 from sfumato.report.tally import Tally
-from sfumato.types import Detection, Failure, Review
+from sfumato.types import Decision, Detection, Failure
 from tests.report_records import (
     ABOUT,
     DIGEST,
@@ -166,7 +166,7 @@ def test_only_the_private_page_tells_how_many_candidates_wait() -> None:
     tally = tallied(
         [
             ("a", "", [found, output("a")]),
-            ("b", "", [settled, Review("b", DIGEST, "anna", "accept", ()), output("b")]),
+            ("b", "", [settled, Decision("b", DIGEST, (), "merged", ("anna",)), output("b")]),
         ]
     )
     words = "3 regions may show a face"

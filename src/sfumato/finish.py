@@ -31,7 +31,7 @@ from sfumato.report.data import About, Report
 from sfumato.report.page import render
 from sfumato.report.pairs import Choice, Pair
 from sfumato.report.tally import Tally
-from sfumato.types import Failure, Finding, Output, Record
+from sfumato.types import Assessment, Failure, Finding, Output, Record
 
 _THUMBNAIL_PX: Final = 480
 
@@ -62,6 +62,9 @@ def finish(
         ):
             there = _names_in(sink.root)
             expected = _account(recipe, ledger, tally, manifest, faces, there)
+            for assessment in ledger.latest(recipe.fingerprint("detect"), ("assessment",)):
+                if isinstance(assessment, Assessment):
+                    tally.assessed(assessment)
             if tidy:
                 there -= _remove_stale(sink.root, expected, ledger)
             for finding in _names_and_counts(there, expected):
@@ -92,6 +95,7 @@ def _account(
     fates = _InStep(ledger.latest(fate_print, ("output", "failure")))
     seen = _InStep(ledger.latest(recipe.fingerprint("detect"), ("detection",)))
     found = _InStep(ledger.findings(recipe.fingerprint("verify")))
+    decided = _InStep(ledger.latest(recipe.fingerprint("detect"), ("decision",)))
     expected: set[str] = set()
     ignored: list[str] = []
     for key, kind in ledger.listing():
@@ -99,7 +103,7 @@ def _account(
             ignored.append(key)
             expected |= {key} if kind == "copied" else set()
             continue
-        records, findings = seen.at(key), found.at(key)
+        records, findings = seen.at(key) + decided.at(key), found.at(key)
         for fate in fates.at(key):
             if isinstance(fate, Output):
                 if key in there:  # what was found in a file that is gone says nothing now

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sfumato.errors import Code
-from sfumato.report.words import not_measured
+from sfumato.report.review import ReviewFigures
+from sfumato.report.words import MISSED_FACES, not_measured
 from sfumato.types import JSON, Failure, Finding
 
 LAYOUT: Final = 1  # of summary.json: raised when a field changes its meaning or goes
@@ -215,7 +216,7 @@ class Report:
     refused: tuple[Failure, ...]
     ignored: int
     ignored_names: tuple[str, ...]
-    reviewed: int
+    review: ReviewFigures = field(default_factory=ReviewFigures)
     candidates: int = 0
 
     @property
@@ -240,7 +241,9 @@ class Report:
         """What this run can't tell; see `words.not_measured`."""
         checked = {check.code: check.passed + check.failed for check in self.checks}
         obfuscated = self.account.obfuscated
-        return not_measured(checked, reviewed=self.reviewed, obfuscated=obfuscated)
+        estimated = self.review.estimate is not None
+        rows = not_measured(checked, reviewed=self.review.changes.pictures, obfuscated=obfuscated)
+        return [row for row in rows if not (estimated and row["what"] == MISSED_FACES)]
 
     def classes_over(self, share: float) -> int:
         """Count the classes in which more than this share of the pictures shows a face."""
@@ -267,6 +270,7 @@ class Report:
                 for check in self.checks
             },
             "faces": self.faces.as_json(),
+            "review": self.review.as_json(),
             "ignored": {"count": self.ignored, "first": list(self.ignored_names)},
             "recipe": self.about.recipe,
             "not_measured": self.not_measured,

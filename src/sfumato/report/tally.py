@@ -17,7 +17,18 @@ from sfumato.boxes import clip, covered, grow, longer_side
 from sfumato.errors import Code
 from sfumato.report.data import About, Account, Check, ClassCount, Distribution, Faces, Report
 from sfumato.report.pairs import Choice, Shortlist, Smallest, used_of_limit
-from sfumato.types import Box, Detection, Face, Failure, Finding, Output, Record, Review
+from sfumato.report.review import Changes, ReviewFigures, of_picture, read
+from sfumato.types import (
+    Assessment,
+    Box,
+    Decision,
+    Detection,
+    Face,
+    Failure,
+    Finding,
+    Output,
+    Record,
+)
 
 ROWS_SHOWN: Final = 1000
 
@@ -44,7 +55,7 @@ class _Picture:
 
     fate: Output | Failure | None
     detection: Detection | None
-    decided: Review | None
+    decided: Decision | None
     findings: tuple[Finding, ...]
 
     @property
@@ -59,7 +70,7 @@ class _Picture:
 def _picture(records: Sequence[Record]) -> _Picture:
     fate: Output | Failure | None = None
     detection: Detection | None = None
-    decided: Review | None = None
+    decided: Decision | None = None
     findings: list[Finding] = []
     for record in records:
         match record:
@@ -67,7 +78,7 @@ def _picture(records: Sequence[Record]) -> _Picture:
                 fate = record
             case Detection():
                 detection = record
-            case Review():
+            case Decision():
                 decided = record
             case Finding():
                 findings.append(record)
@@ -97,7 +108,8 @@ class Tally:
         self._refused: Smallest[Failure] = Smallest(ROWS_SHOWN, order=_failure_order)
         self._ignored_names: Smallest[str] = Smallest(ROWS_SHOWN, order=str)
         self._ignored = 0
-        self._reviewed = 0
+        self._changes = Changes()
+        self._assessment: Assessment | None = None
         self._candidates = 0
         self._shortlist = Shortlist()
 
@@ -105,13 +117,13 @@ class Tally:
         """Count one picture of the source, with all its records in the order they were made.
 
         The latest `Output` or `Failure` decides where it went; with neither it is unfinished.
-        Final boxes are those of the output, else of the latest review, else of the detection.
+        Final boxes are those of the output, else of the latest decision, else of the detection.
         """
         picture = _picture(records)
         self._count_fate(label, picture.fate)
         for finding in picture.findings:
             self.finding(finding)
-        self._reviewed += picture.decided is not None
+        self._changes += of_picture(picture.detection, picture.decided)
         if picture.faces is not None:
             self._count_faces(label, picture.faces, picture.detection)
             # A person's decision settles what was doubtful.
@@ -128,6 +140,10 @@ class Tally:
         if finding.code is Code.VERIFY_STRENGTH:
             self._left.append(min(used_of_limit(finding), LEFT_CAP))
             self._limits.add(finding.limit)
+
+    def assessed(self, assessment: Assessment) -> None:
+        """Take what the review of the whole set came to; the last one counts."""
+        self._assessment = assessment
 
     def ignored(self, count: int, names: Iterable[str] = ()) -> None:
         """Count files that are no pictures by name; up to 1,000 of their names are listed."""
@@ -155,7 +171,7 @@ class Tally:
             refused=tuple(self._refused.sorted()),
             ignored=self._ignored,
             ignored_names=tuple(self._ignored_names.sorted()),
-            reviewed=self._reviewed,
+            review=ReviewFigures(self._changes, read(self._assessment) if self._assessment else {}),
             candidates=self._candidates,
         )
 

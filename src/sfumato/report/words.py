@@ -64,6 +64,7 @@ TERMS_OF_WEIGHTS: Final = (
     "trained on WIDER FACE, a data set whose own terms allow research, not commercial use."
 )
 
+MISSED_FACES: Final = "Faces that are still there"
 _MISSED: Final = (
     "Not measured: no sample was checked by people. Every detector misses faces, most of all "
     "small, turned, dark and partly hidden ones, and the search of the release only finds what "
@@ -107,7 +108,7 @@ def not_measured(checked: Mapping[Code, int], *, reviewed: int, obfuscated: int)
     number of pictures that people looked at, `obfuscated` of those that should be checked.
     """
     rows = [
-        ("Faces that are still there", _MISSED_REVIEWED.format(reviewed) if reviewed else _MISSED),
+        (MISSED_FACES, _MISSED_REVIEWED.format(reviewed) if reviewed else _MISSED),
         ("Boxes without a face", "Not measured: no sample was checked." if reviewed else _NEEDLESS),
         ("Recognition of the people", _RECOGNISED),
         ("Undoing the obfuscation", _UNDONE),

@@ -1,0 +1,88 @@
+"""What the report says of people's review: counts, gold, agreement, the estimate; no names."""
+
+from __future__ import annotations
+
+import json
+
+from sfumato.report.page import render
+from sfumato.report.review import Changes, changes
+from sfumato.report.tally import Tally
+from sfumato.types import Assessment, Box, Decision, Detection, Face
+from tests.report_records import ABOUT, DIGEST, output
+
+FOUND = Face((10.0, 20.0, 42.0, 60.0), 0.75, "finder-1")
+OTHER = Face((100.0, 20.0, 132.0, 60.0), 0.2, "finder-1")
+
+
+def human(box: Box, kind: str = "face") -> Face:
+    return Face(box, 1.0, "human:r-secret", "private" if kind == "private" else "face")
+
+
+def decision(*faces: Face, digest: str = DIGEST) -> Decision:
+    return Decision("a/1.jpg", digest, faces, "merged", ("r-secret",))
+
+
+def test_boxes_are_confirmed_adjusted_added_or_rejected() -> None:
+    moved = human((12.0, 21.0, 44.0, 61.0))
+    new = human((200.0, 5.0, 220.0, 30.0), "private")
+    assert changes([FOUND, OTHER], decision(FOUND)) == Changes(1, confirmed=1, rejected=1)
+    assert changes([FOUND], decision(moved, new)) == Changes(1, adjusted=1, added=1, private=1)
+    assert changes([], decision()) == Changes(1)
+    twice = changes([FOUND], decision(FOUND, moved))  # one proposal answers for one box
+    assert (twice.confirmed, twice.added, twice.adjusted) == (1, 1, 0)
+
+
+def tally(assessment: Assessment | None = None, *, digest: str = DIGEST) -> Tally:
+    made = Tally(ABOUT)
+    detection = Detection("a/1.jpg", DIGEST, 500, 400, (FOUND, OTHER))
+    made.add(
+        "a/1.jpg", "a", [detection, decision(FOUND, digest=digest), output("a/1.jpg", [FOUND])]
+    )
+    if assessment is not None:
+        made.assessed(assessment)
+    return made
+
+
+FIGURES = {
+    "layout": 1,
+    "answers": 12,
+    "reviewers": 3,
+    "disputed": 1,
+    "agreement": {"value": 0.9, "low": 0.8, "high": 0.96, "n": 40},
+    "gold": {"value": None, "low": None, "high": None, "n": 0},
+    "estimate": {"sentence": "Between 2 and 9 faces are left <b>.", "short": "2 to 9"},
+}
+
+
+def test_the_report_shows_what_people_changed_and_quotes_the_estimate() -> None:
+    report = tally(Assessment("", json.dumps(FIGURES))).report()
+    summary = report.summary()
+    assert summary["review"]["boxes"]["confirmed"] == 1
+    assert summary["review"]["boxes"]["rejected"] == 1
+    assert summary["review"]["gold"]["n"] == 0
+    for private in (True, False):
+        page = render(report, private=private)
+        assert "Between 2 and 9 faces are left &lt;b&gt;." in page
+        assert ">2 to 9<" in page
+        assert "90.0 %" in page
+        assert "r-secret" not in page
+    assert "still there" not in "".join(row["what"] for row in summary["not_measured"])
+
+
+def test_without_a_sample_the_report_says_not_measured() -> None:
+    report = tally(Assessment("", json.dumps({**FIGURES, "estimate": None}))).report()
+    said = {row["what"]: row["why"] for row in report.not_measured}
+    assert said["Faces that are still there"].startswith("Not measured: people looked at 1 ")
+    assert "not measured" in render(report, private=False)
+
+
+def test_without_a_review_nothing_is_said_of_one() -> None:
+    made = Tally(ABOUT)
+    made.add("a/1.jpg", "a", [Detection("a/1.jpg", DIGEST, 9, 9, ()), output("a/1.jpg")])
+    report = made.report()
+    assert report.summary()["review"] is None
+    assert 'id="review"' not in render(report, private=True)
+
+
+def test_a_decision_about_other_bytes_changed_nothing() -> None:
+    assert tally(digest="1" * 64).report().review.changes == Changes()
