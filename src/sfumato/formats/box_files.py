@@ -16,7 +16,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import attrgetter
@@ -116,15 +116,15 @@ def load(path: Path) -> BoxFile:
     found: dict[str, list[Face]] = {}
     problems: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
-    for name, box, score, origin, size in _READERS[layout](path):
+    for name, box, score, origin, size, kind in _READERS[layout](path):
         faces.setdefault(name, ())
         if size is not None and sizes.setdefault(name, size) != size:
             problems.setdefault(name, f"two sizes, {sizes[name]} and {size}")
         if box is None:
             continue
-        reason = _fault(box, score)
+        reason = fault(box, score)
         if reason is None:
-            found.setdefault(name, []).append(Face(box, score, public_origin(origin)))
+            found.setdefault(name, []).append(Face(box, score, public_origin(origin), kind))
         else:
             problems.setdefault(name, f"a box that can't be right: {reason}")
     if found and all(max(map(abs, f.box)) <= _FRACTIONS for group in found.values() for f in group):
@@ -174,10 +174,22 @@ def save(path: Path, detections: Iterable[Detection], *, layout: Layout) -> None
     for one, other in pairwise(ordered):
         if one.key == other.key:
             raise UsageError(f"{path}: two sets of boxes for {one.key!r}: give the final one")
+    with whole(path) as stream:
+        _WRITERS[layout](stream, map(_published, ordered))
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[TextIO]:
+    """Give a stream into a file that appears whole or not at all.
+
+    Raises:
+        UsageError: what is written can't be UTF-8.
+        OutputError: the disk refuses.
+    """
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with part.open("x", encoding="utf-8", newline="") as stream:
-            _WRITERS[layout](stream, map(_published, ordered))
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(part, path)
@@ -206,7 +218,7 @@ def _rounded(face: Face) -> Face:
     x0, y0, x1, y1 = map(float, face.box)
     (left, right), (top, bottom) = _rounded_span(x0, x1), _rounded_span(y0, y1)
     box: Box = (left, top, right, bottom)
-    return Face(box, round(float(face.score), 6), public_origin(face.origin))
+    return Face(box, round(float(face.score), 6), public_origin(face.origin), face.kind)
 
 
 def _rounded_span(start: float, end: float) -> tuple[float, float]:
@@ -219,7 +231,8 @@ def _rounded_span(start: float, end: float) -> tuple[float, float]:
     return min(round(first - 0.01, 2), math.nextafter(first, -math.inf)), last
 
 
-def _fault(box: Box, score: float) -> str | None:
+def fault(box: Box, score: float) -> str | None:
+    """Say what is wrong with a box or its score; None if nothing is."""
     x0, y0, x1, y1 = box
     if not all(map(math.isfinite, box)):
         return "a coordinate isn't finite"

@@ -1,4 +1,4 @@
-"""Boxes as a table: ``path,x0,y0,x1,y1`` and, if there, ``score`` and ``origin``.
+"""Boxes as a table: ``path,x0,y0,x1,y1`` and, if there, ``score``, ``origin`` and ``kind``.
 
 UTF-8, comma, a header, RFC 4180 quoting; pixels, right and bottom exclusive. One row for each
 face; a row with empty coordinates says that the picture was looked at and has no face.
@@ -13,10 +13,10 @@ from typing import TextIO
 
 from sfumato.errors import UsageError
 from sfumato.formats.entries import Entry, picture_name, shown, wrong
-from sfumato.types import Box, Detection
+from sfumato.types import Box, Detection, Kind
 
 REQUIRED = ("path", "x0", "y0", "x1", "y1")
-OPTIONAL = ("score", "origin")
+OPTIONAL = ("score", "origin", "kind")  # what is read; kind is "face" (or empty) or "private"
 
 
 def read(path: Path) -> Iterator[Entry]:
@@ -35,15 +35,21 @@ def read(path: Path) -> Iterator[Entry]:
 
 
 def write(stream: TextIO, detections: Iterable[Detection]) -> None:
-    """Print the pictures in the order given, one row for each face, in lines that end in LF."""
-    stream.write(",".join((*REQUIRED, *OPTIONAL)) + "\n")
+    """Print the pictures in the order given, one row for each face, in lines that end in LF.
+
+    The column `kind` is there only if a box holds something else than a face.
+    """
+    detections = list(detections)
+    kinds = any(face.kind != "face" for one in detections for face in one.faces)
+    columns = (*REQUIRED, *OPTIONAL) if kinds else (*REQUIRED, *OPTIONAL[:-1])
+    stream.write(",".join(columns) + "\n")
     for detection in detections:
         name = _quoted(detection.key)
         for face in detection.faces:
             cells = [name, *map(repr, face.box), repr(face.score), _quoted(face.origin)]
-            stream.write(",".join(cells) + "\n")
+            stream.write(",".join([*cells, face.kind] if kinds else cells) + "\n")
         if not detection.faces:
-            stream.write(name + "," * (len(REQUIRED) + len(OPTIONAL) - 1) + "\n")
+            stream.write(name + "," * (len(columns) - 1) + "\n")
 
 
 def _entries(stream: TextIO, path: Path) -> Iterator[Entry]:
@@ -95,7 +101,9 @@ def _entry(cells: dict[str, str], path: Path, where: str) -> Entry:
     box: Box = (x0, y0, x1, y1)
     score = cells.get("score", "").strip()
     origin = cells.get("origin", "").strip()
-    return Entry(name, box, _number(score, path, where) if score else 1.0, origin or "file")
+    kind: Kind = "private" if cells.get("kind", "").strip() == "private" else "face"
+    confidence = _number(score, path, where) if score else 1.0
+    return Entry(name, box, confidence, origin or "file", kind=kind)
 
 
 def _number(cell: str, path: Path, where: str) -> float:

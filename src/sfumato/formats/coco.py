@@ -10,14 +10,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from sfumato.errors import UsageError
-from sfumato.formats.entries import Entry, number, picture_name, read_text, shown, wrong
-from sfumato.types import Box, Detection
+from sfumato.formats.entries import (
+    Drawn,
+    Entry,
+    Sheet,
+    number,
+    picture_name,
+    read_text,
+    shown,
+    wrong,
+)
+from sfumato.types import Box, Detection, Kind
 
-CATEGORY = {"id": 1, "name": "face"}
+CATEGORIES: Final[dict[Kind, int]] = {"face": 1, "private": 2}
 LAYOUT = '{"images": [...], "annotations": [...], "categories": [...]}'
 
 _words = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -28,7 +38,8 @@ def read(path: Path) -> Iterator[Entry]:
 
     Faces are the annotations of every category whose name has the word "face" or "faces" in it
     (`face`, `person_face`, `face with mask`, `HumanFace`): with several, covering one too many
-    is better than one too few. A file with a single category is taken whatever its name.
+    is better than one too few. A file with a single category is taken whatever its name. A
+    category named "private" is taken as well: what people marked beside faces.
     Raises `UsageError` if the file isn't of this layout, or names no such category.
     """
     document = _document(path)
@@ -46,8 +57,9 @@ def read(path: Path) -> Iterator[Entry]:
         category = _id(_fields(annotation, path, where), "category_id", path, where)
         if category not in wanted:
             raise wrong(path, where, f"a category_id of the file, got {shown(category)}")
-        if wanted[category]:
-            yield _face(annotation, names, path, where)
+        kind = wanted[category]
+        if kind is not None:
+            yield _face(annotation, names, path, where)._replace(kind=kind)
 
 
 def write(stream: TextIO, detections: Iterable[Detection]) -> None:
@@ -57,6 +69,7 @@ def write(stream: TextIO, detections: Iterable[Detection]) -> None:
     as text until all images are out, since the two lists follow one another in the file.
     """
     annotations: list[str] = []
+    kinds: set[Kind] = {"face"}
     stream.write('{\n"images": [')
     separator = "\n"
     for image_id, found in enumerate(detections, start=1):
@@ -74,18 +87,41 @@ def write(stream: TextIO, detections: Iterable[Detection]) -> None:
             annotation = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
-                "category_id": CATEGORY["id"],
+                "category_id": CATEGORIES[face.kind],
                 "bbox": [x0, y0, width, height],
                 "area": round(width * height, 2),
                 "iscrowd": 0,
                 "score": face.score,
                 "origin": face.origin,
             }
+            kinds.add(face.kind)
             annotations.append(json.dumps(annotation, ensure_ascii=False))
     stream.write('\n],\n"annotations": [')
     for index, line in enumerate(annotations):
         stream.write((",\n" if index else "\n") + line)
-    stream.write(f'\n],\n"categories": [{json.dumps(CATEGORY)}]\n}}\n')
+    named = [{"id": CATEGORIES[kind], "name": kind} for kind in CATEGORIES if kind in kinds]
+    stream.write(f'\n],\n"categories": {json.dumps(named)}\n}}\n')
+
+
+def write_named(stream: TextIO, detections: Iterable[Detection], prefix: str) -> None:
+    """Print pictures as `write` does, with `prefix` before their names."""
+    write(stream, (replace(one, key=prefix + one.key) for one in detections))
+
+
+def sheets(path: Path) -> Iterator[Sheet]:
+    """Yield one sheet for each image, in the order of the file, with the boxes of any category.
+
+    The layout doesn't tell whether somebody worked on an image without a box.
+    """
+    drawn: dict[str, list[Drawn]] = {}
+    sizes: dict[str, tuple[int, int] | None] = {}
+    for entry in read(path):
+        drawn.setdefault(entry.name, [])
+        sizes.setdefault(entry.name, entry.size)
+        if entry.box is not None:
+            drawn[entry.name].append(Drawn(entry.box, entry.kind, entry.score, entry.origin))
+    for name, boxes in drawn.items():
+        yield Sheet(name, "", tuple(boxes), sizes[name])
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -100,8 +136,8 @@ def _document(path: Path) -> dict[str, Any]:
     return document
 
 
-def _face_categories(document: dict[str, Any], path: Path) -> dict[Hashable, bool]:
-    """Return for each category id of the file whether it is a face."""
+def _face_categories(document: dict[str, Any], path: Path) -> dict[Hashable, Kind | None]:
+    """Return for each category id of the file what its boxes hold; None: nothing to cover."""
     listed = document.get("categories") or []
     if not isinstance(listed, list):
         raise wrong(path, "categories", f"a list, got {shown(listed)}")
@@ -114,19 +150,23 @@ def _face_categories(document: dict[str, Any], path: Path) -> dict[Hashable, boo
         key = _id(_fields(category, path, where), "id", path, where)
         categories[key] = str(category.get("name"))
     if len(categories) <= 1:
-        return dict.fromkeys(categories, True)
-    faces = {key: _says_face(name) for key, name in categories.items()}
-    if not any(faces.values()):
+        only = (kind_of(name) or "face" for name in categories.values())
+        return dict(zip(categories, only, strict=True))
+    kinds = {key: kind_of(name) for key, name in categories.items()}
+    if not any(kinds.values()):
         names = ", ".join(sorted(categories.values())[:20])
         raise UsageError(
             f"{path}: none of its {len(categories)} categories is named as a face ({names}); "
             "rename the one that is to 'face', or leave only that one in the file"
         )
-    return faces
+    return kinds
 
 
-def _says_face(name: str) -> bool:
-    return any(word.lower() in ("face", "faces") for word in _words.findall(name))
+def kind_of(name: str) -> Kind | None:
+    """Return what boxes of this name hold: a face if the word is in it."""
+    if any(word.lower() in ("face", "faces") for word in _words.findall(name)):
+        return "face"
+    return "private" if name.strip().lower() == "private" else None
 
 
 def _face(annotation: dict[str, Any], names: dict[Hashable, str], path: Path, where: str) -> Entry:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.errors import UsageError
-from sfumato.types import Box
+from sfumato.types import Box, Kind
 
 
 class Entry(NamedTuple):
@@ -25,6 +25,32 @@ class Entry(NamedTuple):
     score: float = 1.0
     origin: str = "file"
     size: tuple[int, int] | None = None
+    kind: Kind = "face"
+
+
+class Drawn(NamedTuple):
+    """A box as an annotation tool gives it: x0 y0 x1 y1 in pixels, unchecked, and its label."""
+
+    box: Box
+    label: str
+    score: float = 1.0
+    origin: str = "file"
+
+
+class Sheet(NamedTuple):
+    """What one annotator left in one picture, unchecked.
+
+    `worked_on` is True where the layout tells that somebody looked, also if nothing is drawn.
+    `problem` names what was drawn and can't be taken over.
+    """
+
+    name: str
+    annotator: str
+    drawn: tuple[Drawn, ...]
+    size: tuple[int, int] | None
+    seconds: float = 0.0
+    problem: str = ""
+    worked_on: bool = False
 
 
 def wrong(path: Path, where: str, expected: str) -> UsageError:
