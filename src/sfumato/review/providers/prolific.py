@@ -1,0 +1,245 @@
+"""Prolific: paid participants come to our own page (docs.prolific.com, API version 1).
+
+`offer` makes a *draft* study, which costs nothing; only `publish` spends, and only with
+`prod=True`, below a limit, and after Prolific itself has said what it costs. A participant
+arrives at ``URL/join/SECRET?PROLIFIC_PID=…`` and leaves with a completion code.
+
+Prolific's terms ask that submissions are refused for good reason only; `settle` refuses nothing
+without being told to.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from sfumato.errors import MissingExtra, UsageError
+from sfumato.review.providers import Offer, Progress, State, Submission, Work
+
+if TYPE_CHECKING:
+    import httpx
+
+API: Final = "https://api.prolific.com"
+TOKEN_VARIABLE: Final = "PROLIFIC_API_TOKEN"
+_PARAMETERS: Final = "PROLIFIC_PID={{%PROLIFIC_PID%}}&SESSION_ID={{%SESSION_ID%}}"
+_TRIES: Final = 4
+_STATES: Final[Mapping[str, State]] = {
+    "UNPUBLISHED": "draft",
+    "SCHEDULED": "open",
+    "PUBLISHING": "open",
+    "ACTIVE": "open",
+    "PAUSED": "closed",
+    "AWAITING REVIEW": "closed",
+    "COMPLETED": "closed",
+}
+_PROGRESS: Final[Mapping[str, Progress]] = {
+    "RESERVED": "working",
+    "ACTIVE": "working",
+    "AWAITING REVIEW": "done",
+    "APPROVED": "accepted",
+    "PARTIALLY APPROVED": "accepted",
+    "REJECTED": "refused",
+    "SCREENED OUT": "given up",
+    "RETURNED": "given up",
+    "TIMED-OUT": "given up",
+}
+
+
+class ProlificError(UsageError):
+    """Prolific refused, or couldn't be reached; the message is its own words and what to do."""
+
+
+class Prolific:
+    """Studies on Prolific.
+
+    `url` is where participants come in (https), `code` what they bring back (made up if empty);
+    the token is taken from PROLIFIC_API_TOKEN. `prod` allows `publish` to spend. `api` is another
+    server for tests.
+
+    Raises:
+        MissingExtra: `sfumato[review]` isn't installed.
+        UsageError: no token, or a URL that participants can't reach.
+    """
+
+    name = "prolific"
+
+    def __init__(
+        self, url: str, *, token: str = "", code: str = "", prod: bool = False, api: str = API
+    ) -> None:
+        try:
+            import httpx
+        except ImportError as error:
+            raise MissingExtra(
+                "Prolific needs more packages: pip install 'sfumato[review]'."
+            ) from error
+        token = token or os.environ.get(TOKEN_VARIABLE, "")
+        if not token:
+            raise UsageError(f"Prolific needs a token: put it into {TOKEN_VARIABLE}.")
+        parts = urlsplit(url)
+        if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
+            raise UsageError(
+                f"Participants send pictures' boxes to {url!r}: give an address with https."
+            )
+        self.code = code or secrets.token_hex(5).upper()
+        self._url = url
+        self._prod = prod
+        self._client = httpx.Client(
+            base_url=f"{api}/api/v1", headers={"Authorization": f"Token {token}"}, timeout=30
+        )
+
+    def __enter__(self) -> Prolific:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def offer(self, work: Work) -> Offer:
+        """Make a draft of a study; Prolific says what it would cost."""
+        joiner = "&" if urlsplit(self._url).query else "?"
+        study = self._call(
+            "POST",
+            "/studies/",
+            {
+                "name": work.title,
+                # Known again if the answer to this call is lost.
+                "internal_name": f"sfumato {self.code}",
+                "description": work.description,
+                "external_study_url": f"{self._url}{joiner}{_PARAMETERS}",
+                "prolific_id_option": "url_parameters",
+                "completion_codes": [
+                    {
+                        "code": self.code,
+                        "code_type": "COMPLETED",
+                        "actions": [{"action": "MANUALLY_REVIEW"}],
+                    }
+                ],
+                "total_available_places": work.places,
+                "estimated_completion_time": work.minutes,
+                "reward": work.reward,
+            },
+        )
+        return self._offer(study)
+
+    def publish(self, offer: Offer, *, most: int) -> Offer:
+        """Publish a study: from here on people are paid.
+
+        Raises:
+            UsageError: not allowed to spend, no price, or a price above `most` hundredths.
+        """
+        now = self._offer(self._call("GET", f"/studies/{offer.id}/"))
+        if now.state == "open":
+            return now
+        if not self._prod:
+            raise UsageError(
+                "Publishing spends money: say --prod. Without it the study stays a draft."
+            )
+        if now.cost is None:
+            raise UsageError("Prolific doesn't say what the study costs: it stays a draft.")
+        if now.cost > most:
+            raise UsageError(
+                f"The study costs {now.cost / 100:.2f} {now.currency}, more than the "
+                f"{most / 100:.2f} that --max-cost allows: it stays a draft."
+            )
+        self._call("POST", f"/studies/{offer.id}/transition/", {"action": "PUBLISH"})
+        return self._offer(self._call("GET", f"/studies/{offer.id}/"))
+
+    def submissions(self, offer: Offer) -> Iterator[Submission]:
+        """Yield everybody who began, page by page."""
+        page = f"/studies/{offer.id}/submissions/?limit=100"
+        while page:
+            found = self._call("GET", page)
+            for row in found.get("results", []):
+                yield self._submission(row)
+            page = ((found.get("_links") or {}).get("next") or {}).get("href") or ""
+
+    def settle(self, submission: Submission, *, accepted: bool) -> None:
+        """Approve a submission, which pays, or reject it; one that is settled stays as it is."""
+        if submission.progress in ("accepted", "refused"):
+            return
+        if accepted and not self._prod:
+            raise UsageError("Approving pays a participant: say --prod.")
+        action: dict[str, Any] = {"action": "APPROVE"}
+        if not accepted:
+            action = {
+                "action": "REJECT",
+                "rejection_category": "LOW_EFFORT",
+                "message": "The pictures with known faces were not answered with care: most of "
+                "their boxes were left wrong. You can reply to have it looked at again.",
+            }
+        self._call("POST", f"/submissions/{submission.id}/transition/", action)
+
+    def stop(self, offer: Offer) -> Offer:
+        """Close a study to newcomers; a draft is deleted."""
+        now = self._offer(self._call("GET", f"/studies/{offer.id}/"))
+        if now.state == "draft":
+            self._call("DELETE", f"/studies/{offer.id}/")
+            return Offer(offer.id, self.name, "closed", (), 0, now.currency)
+        if now.state == "open":
+            self._call("POST", f"/studies/{offer.id}/transition/", {"action": "STOP"})
+        return self._offer(self._call("GET", f"/studies/{offer.id}/"))
+
+    def _offer(self, study: Mapping[str, Any]) -> Offer:
+        status = str(study.get("status", "")).upper()
+        if status not in _STATES or not study.get("id"):
+            raise ProlificError(f"Prolific answered with a study in a state unknown: {status!r}.")
+        cost = study.get("total_cost")
+        return Offer(
+            str(study["id"]),
+            self.name,
+            _STATES[status],
+            (f"https://app.prolific.com/researcher/studies/{study['id']}",),
+            int(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None,
+            str(study.get("currency_code") or ""),
+        )
+
+    def _submission(self, row: Mapping[str, Any]) -> Submission:
+        status = str(row.get("status", "")).upper()
+        if status not in _PROGRESS:
+            raise ProlificError(f"Prolific answered with a submission unknown: {status!r}.")
+        code = str(row.get("study_code") or row.get("entered_code") or "")
+        person = str(row.get("participant_id") or row.get("participant") or "")
+        return Submission(str(row.get("id", "")), person, _PROGRESS[status], code)
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Call Prolific; what is safe to repeat is, when it is busy or unreachable."""
+        import httpx
+
+        for left in reversed(range(_TRIES)):
+            try:
+                answer = self._client.request(method, path, json=body)
+            except httpx.TransportError as error:
+                if left and method == "GET":
+                    time.sleep(0.2 * 2 ** (_TRIES - left))
+                    continue
+                raise ProlificError(
+                    f"Prolific can't be reached ({error}): look there what was done, try again."
+                ) from error
+            if left and (answer.status_code == 429 or (answer.is_server_error and method == "GET")):
+                time.sleep(_pause(answer, 0.2 * 2 ** (_TRIES - left)))
+                continue
+            return _content(answer)
+        raise AssertionError("the last try returns or raises")
+
+
+def _pause(answer: httpx.Response, otherwise: float) -> float:
+    wanted = answer.headers.get("Retry-After", "")
+    return min(float(wanted), 30.0) if wanted.isdecimal() else otherwise
+
+
+def _content(answer: httpx.Response) -> Any:
+    if answer.is_success:
+        return answer.json() if answer.content else {}
+    words = answer.text[:300]
+    if answer.status_code in (401, 403):
+        raise ProlificError(f"Prolific refuses the token in {TOKEN_VARIABLE}: {words}")
+    raise ProlificError(f"Prolific refused ({answer.status_code}): {words}")
