@@ -182,7 +182,11 @@ def part(name: str, strata: Sequence[Stratum], level: float, crowd: int) -> Part
     more = _weighted(strata, level, crowd)
     left_faces = _less(more, sum(sum(s.also_missed) for s in others), unchecked)
     # Each picture with a missed face holds at least one.
-    left_faces = replace(left_faces, high=max(left_faces.high, left.high))
+    left_faces = Figure(
+        max(left_faces.value, left.value),
+        max(left_faces.low, left.low),
+        max(left_faces.high, left.high),
+    )
     return Part(
         name=name,
         population=sum(s.population for s in strata),

@@ -8,11 +8,13 @@ All are two-sided; `level` is what they cover at least (exact) or about (gamma).
   closed form, so the limits are searched for.
 - M. P. Fay and E. J. Feuer, Statistics in Medicine 16 (1997), 791-801: gamma interval for a
   weighted sum of Poisson counts.
+- E. L. Korn and B. I. Graubard, Survey Methodology 24 (1998), 193-201: Clopper and Pearson's with
+  the effective size of the sample, to compare with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -100,3 +102,27 @@ def gamma(
     if mean <= 0:
         return low, low
     return low, float(quantile(1 - tail, mean * mean / spread, scale=spread / mean))
+
+
+def korn_graubard(
+    strata: Sequence[tuple[int, int, int]], level: float = LEVEL
+) -> tuple[float, float]:
+    """Return the interval of a stratified share from (population, drawn, hits) of each stratum.
+
+    Clopper and Pearson's with n* = p (1 - p) / v trials and n* p hits, v the design's variance of
+    p; n* is at most what was drawn, and just that where v is 0. If strata of large weight had few
+    drawn and no hit, it is too narrow: v doesn't know of them. Nothing here rests on it.
+    """
+    size = sum(population for population, _, _ in strata)
+    trials = float(sum(drawn for _, drawn, _ in strata))
+    share = sum(population * hits / drawn for population, drawn, hits in strata) / size
+    variance = sum(
+        (population / size) ** 2
+        * (1 - drawn / population)
+        * (hits / drawn * (1 - hits / drawn))
+        / max(drawn - 1, 1)
+        for population, drawn, hits in strata
+    )
+    if variance > 0:
+        trials = min(trials, share * (1 - share) / variance)
+    return clopper_pearson(share * trials, trials, level)

@@ -108,7 +108,7 @@ def draw(
     frame = _Frame(detections, secret, group)
     groups = _pooled(frame.cells, rules)
     populations = frame.populations(groups)
-    return frame.draw(groups, _shared_out(populations, size, rules))
+    return frame.draw(groups, share_out(populations, size, rules))
 
 
 def enlarge(
@@ -281,7 +281,7 @@ def _band(share: float) -> str:
     return "pooled classes, " + next(name for end, name in BANDS if share < end)
 
 
-def _shared_out(populations: Mapping[Cell, int], size: int, rules: Rules) -> dict[Cell, int]:
+def share_out(populations: Mapping[Cell, int], size: int, rules: Rules) -> dict[Cell, int]:
     """Give each stratum its least, and the rest by population and by whether a face was found."""
     if size < len(populations):
         raise UsageError(

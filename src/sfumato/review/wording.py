@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Final
 
 from sfumato.review.estimation import Corrected, Estimate, Figure, Part
@@ -58,21 +59,25 @@ def _answer(of: Part, level: float) -> str:
         f"Before the correction, an estimated {before.value:,.0f} pictures ({sure} "
         f"{before.low:,.0f} to {before.high:,.0f}; {_percent(before.value / of.population)}, "
         f"{_percent(before.low / of.population)} to {_percent(before.high / of.population)}) held "
-        f"missed faces. What was found is corrected; still in there are an estimated "
-        f"{_figure(of.left_faces)} faces in {_figure(of.left_pictures)} pictures."
+        f"missed faces. What was found is corrected; still in there are "
+        f"{_figure(of.left_faces, 'faces')} in {_figure(of.left_pictures, 'pictures')}."
     )
 
 
 def _if_people_miss(corrected: Corrected, level: float) -> str:
     return (
         f"If people see {_percent(corrected.recall.value)} of the faces there are, as of the ones "
-        f"planted for them, these are {_figure(corrected.left_faces)} faces in "
-        f"{_figure(corrected.left_pictures)} pictures ({level * 100:g} % intervals)."
+        f"planted for them, these are {_figure(corrected.left_faces, 'faces')} in "
+        f"{_figure(corrected.left_pictures, 'pictures')}, as {level * 100:g} % intervals."
     )
 
 
-def _figure(of: Figure) -> str:
-    return f"{of.value:,.0f} ({of.low:,.0f} to {of.high:,.0f})"
+def _figure(of: Figure, word: str) -> str:
+    """A figure with its interval; of an estimate of none only the upper end."""
+    most = f"{of.high:,.0f}" if isfinite(of.high) else "any number of"
+    if of.value < 0.5:
+        return f"up to {most} {word}"
+    return f"an estimated {of.value:,.0f} ({of.low:,.0f} to {most}) {word}"
 
 
 def _many(count: int, word: str) -> str:
