@@ -1,0 +1,269 @@
+"""Whether the estimate of what is still missed is honest: data sets whose misses are known.
+
+    python benchmarks/estimator.py --sets 20000 --json estimator.json
+    python benchmarks/estimator.py --sets 500 --draw      # by the product's own draw of keys
+    python benchmarks/estimator.py --crowds --allow 50
+
+Each made-up data set has 3 to 20 classes of unequal size (3,000 to 60,000 pictures in all), a share
+of pictures with found faces that differs by class, and missed faces at an overall rate between
+0.1 and 10 % of the pictures (log-uniform) that differs by class and by what was found, up to
+manyfold (gamma-distributed with shape 1/2). A picture with missed faces has a geometric number of
+them, 1 to 3 on average. A sample of 1 to 30 % is shared out by the product's rules, or in
+proportion to the strata, and checked; in every third set, people also check pictures by risk,
+among which misses are up to 20 times as frequent. Then the truth is compared with the 95 %
+interval. `--crowds` breaks what the estimate takes for granted: one in fifty pictures with missed
+faces holds 10 to 50 of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from sfumato.review import limits, sampling
+from sfumato.review.estimation import CROWD, Figure, Stratum, estimate, part
+from sfumato.review.sampling import Cell, State
+from sfumato.types import JSON, Detection, Face
+
+BANDS: Final = ((0.0, 0.001), (0.001, 0.003), (0.003, 0.01), (0.01, 0.03), (0.03, 0.1))
+CROWDED: Final = 0.02
+FIGURES: Final = ("missed_pictures", "missed_faces", "left_pictures", "left_faces")
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A data set: how many faces were missed in each picture of each stratum, in random order.
+
+    `allowed` is how many the estimate takes a picture to hold that nobody saw (`crowd`).
+    """
+
+    cells: tuple[Cell, ...]
+    faces: tuple[Counts, ...]
+    rate: float
+    allowed: int = CROWD
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whether one interval held the truth, and by how much it is wide, as a share of pictures."""
+
+    figure: str
+    where: str
+    rate: float
+    below: bool  # the truth lies below the interval
+    above: bool
+    width: float
+    found: int
+
+
+def world(rng: np.random.Generator, *, crowds: bool = False, allowed: int = CROWD) -> World:
+    """Make a data set."""
+    classes = int(rng.integers(3, 21))
+    sizes = np.exp(rng.normal(0, 1, classes))
+    pictures = np.maximum(40, sizes / sizes.sum() * rng.integers(3000, 60000)).astype(int)
+    with_faces = (pictures * rng.beta(0.7, 1.5, classes)).astype(int)
+    strata = np.concatenate([pictures - with_faces, with_faces])
+    relative = rng.gamma(0.5, 2.0, 2 * classes)
+    rate = float(10 ** rng.uniform(-3, -1))
+    wanted = np.minimum(relative * rate * strata.sum() / (relative * strata).sum(), 0.9)
+    mean = rng.uniform(1, 3)
+    states: tuple[State, State] = ("nothing", "faces")
+    cells, faces = [], []
+    for i, (population, chance) in enumerate(zip(strata.tolist(), wanted.tolist(), strict=True)):
+        if population:
+            cells.append((f"class {i % classes}", states[i // classes]))
+            each = rng.geometric(1 / mean, population)
+            if crowds:
+                crowd = rng.random(population) < CROWDED
+                each = np.where(crowd, rng.integers(10, 51, population), each)
+            counts = each * (rng.random(population) < chance)
+            faces.append(counts.astype(np.int64))
+    true = sum(int((counts > 0).sum()) for counts in faces) / sum(map(len, faces))
+    return World(tuple(cells), tuple(faces), true, allowed)
+
+
+def checked(made: World, rng: np.random.Generator, *, draw: bool) -> list[Stratum]:
+    """Draw a sample, let people check it, and in every third set others by risk."""
+    populations = {cell: len(counts) for cell, counts in zip(made.cells, made.faces, strict=True)}
+    size = max(int(sum(populations.values()) * 10 ** rng.uniform(-2, -0.5)), 3 * len(populations))
+    if draw:
+        return drawn(made, size, rng)
+    if rng.random() < 0.5:
+        sizes = sampling.share_out(populations, size, sampling.Rules())
+    else:
+        share = size / sum(populations.values())
+        sizes = {cell: max(1, round(of * share)) for cell, of in populations.items()}
+    by_risk = rng.random() < 1 / 3
+    strata = []
+    for cell, counts in zip(made.cells, made.faces, strict=True):
+        # The pictures are in random order, so that the first are a random sample.
+        seen, rest = counts[: sizes[cell]], counts[sizes[cell] :]
+        also = risky(rest, rng) if by_risk else rest[:0]
+        strata.append(
+            Stratum(
+                f"{cell}",
+                len(counts),
+                len(seen),
+                tuple(seen[seen > 0].tolist()),
+                len(also),
+                tuple(also[also > 0].tolist()),
+                cell[0],
+            )
+        )
+    return strata
+
+
+def risky(rest: Counts, rng: np.random.Generator) -> Counts:
+    """Pick up to a tenth of the pictures, those with misses up to 20 times as often."""
+    weights = np.where(rest > 0, rng.uniform(1, 20), 1.0)
+    number = int(len(rest) * rng.uniform(0, 0.1))
+    return (
+        rng.choice(rest, number, replace=False, p=weights / weights.sum()) if number else rest[:0]
+    )
+
+
+def drawn(made: World, size: int, rng: np.random.Generator) -> list[Stratum]:
+    """Make detections of the pictures and let `sampling` draw keys, pool classes and tally."""
+    found = (Face((0, 0, 1, 1), 0.9, "file"),)
+    detections, missed = [], {}
+    for (name, state), counts in zip(made.cells, made.faces, strict=True):
+        for i, count in enumerate(counts.tolist()):
+            key = f"{name}/{state}{i}.jpg"
+            missed[key] = count
+            detections.append(Detection(key, "", 9, 9, found if state == "faces" else ()))
+    taken = sampling.draw(detections, size, rng)
+    return list(sampling.tally(taken, {key: missed[key] for of in taken.strata for key in of.keys}))
+
+
+def outcomes(made: World, strata: list[Stratum], *, parts: bool) -> Iterator[Outcome]:
+    """Compare the intervals with the truth; with `parts` also those of each stratum and group."""
+    everything = np.concatenate(made.faces)
+    yield from _compare(made, strata, everything, "overall")
+    share = float((everything > 0).mean())
+    seen = [(of.population, of.checked, of.with_missed) for of in strata]
+    low, high = limits.korn_graubard(seen)
+    found = sum(of.with_missed + len(of.also_missed) for of in strata)
+    missed = share < low, share > high
+    yield Outcome("Korn-Graubard", "overall", made.rate, *missed, high - low, found)
+    if not parts:
+        return
+    truth = dict(zip(map(str, made.cells), made.faces, strict=True))
+    result = estimate(strata, crowd=made.allowed)
+    for stratum in strata:
+        yield from _compare(made, [stratum], truth[stratum.name], "stratum")
+    for group in result.groups:
+        of = [stratum for stratum in strata if stratum.group == group.name]
+        counts = np.concatenate([truth[stratum.name] for stratum in of])
+        yield from _compare(made, of, counts, "class")
+
+
+def _compare(made: World, strata: list[Stratum], counts: Counts, where: str) -> Iterator[Outcome]:
+    of = part(where, strata, limits.LEVEL, made.allowed)
+    for name in FIGURES:
+        figure: Figure = getattr(of, name)
+        truth = int(counts.sum()) if name.endswith("faces") else int((counts > 0).sum())
+        if name.startswith("left"):
+            truth -= of.found_faces if name.endswith("faces") else of.found_pictures
+        width = (figure.high - figure.low) / of.population
+        below, above = truth < figure.low, truth > figure.high
+        yield Outcome(name, where, made.rate, below, above, width, of.found_pictures)
+
+
+def simulate(
+    sets: int,
+    seed: int,
+    *,
+    draw: bool = False,
+    parts: bool = False,
+    crowds: bool = False,
+    allowed: int = CROWD,
+) -> list[Outcome]:
+    """Make so many data sets, estimate each and compare."""
+    found = []
+    for stream in tqdm(np.random.SeedSequence(seed).spawn(sets), unit="set", leave=False):
+        rng = np.random.default_rng(stream)
+        made = world(rng, crowds=crowds, allowed=allowed)
+        found += outcomes(made, checked(made, rng, draw=draw), parts=parts)
+    return found
+
+
+def coverage(found: list[Outcome]) -> JSON:
+    """Return the share of intervals that hold the truth, with its own exact interval."""
+    held = sum(not (one.below or one.above) for one in found)
+    low, high = limits.clopper_pearson(held, len(found))
+    return {
+        "intervals": len(found),
+        "coverage": held / len(found),
+        "low": low,
+        "high": high,
+        "truth_below": sum(one.below for one in found) / len(found),
+        "truth_above": sum(one.above for one in found) / len(found),
+        "width": float(np.median([one.width for one in found])),
+    }
+
+
+def rows(found: list[Outcome]) -> list[JSON]:
+    """Return the coverage of each figure: overall, by band of rates, by what was found."""
+    told = []
+    for where in ("overall", "stratum", "class"):
+        for figure in (*FIGURES, "Korn-Graubard"):
+            of = [one for one in found if (one.where, one.figure) == (where, figure)]
+            cuts = {"all rates": of}
+            for low, high in BANDS:
+                cuts[f"{100 * low:g} to {100 * high:g} %"] = [
+                    one for one in of if low <= one.rate < high
+                ]
+            cuts["nothing found"] = [one for one in of if not one.found]
+            told += [
+                {"where": where, "figure": figure, "cut": cut, **coverage(members)}
+                for cut, members in cuts.items()
+                if members
+            ]
+    return told
+
+
+def main() -> None:
+    """Simulate, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sets", type=int, default=2000, help="made-up data sets")
+    parser.add_argument("--draw", action="store_true", help="draw keys by sfumato.review.sampling")
+    parser.add_argument("--parts", action="store_true", help="also each stratum and class")
+    parser.add_argument("--crowds", action="store_true", help="some pictures hold 10 to 50")
+    parser.add_argument("--allow", type=int, default=CROWD, help="faces a picture may hold unseen")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    given = parser.parse_args()
+    if given.draw and given.parts:
+        parser.error("--draw pools classes: without --parts")
+    told = rows(
+        simulate(
+            given.sets,
+            given.seed,
+            draw=given.draw,
+            parts=given.parts,
+            crowds=given.crowds,
+            allowed=given.allow,
+        )
+    )
+    for row in told:
+        print(
+            f"{row['where']:8} {row['figure']:16} {row['cut']:14} {row['intervals']:7d} "
+            f"{row['coverage']:7.2%} ({row['low']:.2%} to {row['high']:.2%}) "
+            f"truth below {row['truth_below']:.2%}, above {row['truth_above']:.2%}, "
+            f"median width {row['width']:.3%}"
+        )
+    if given.json:
+        given.json.write_text(json.dumps(told, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

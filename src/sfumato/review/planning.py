@@ -1,0 +1,224 @@
+"""The order of the queue: pictures by risk, with the random sample among the first.
+
+The risk of a picture says how likely a person's look changes what is covered, and how much a
+mistake would show. It adds up, each part in [0, 1] and weighted by `Weights`:
+
+- *open*: that at least one candidate is a face, 1 - prod(1 - score): it would stay uncovered;
+- *doubt*: that at least one covered box is no face, 1 - prod(score);
+- *disagreement*: the share of boxes that stand alone where several detectors looked: no box of
+  another origin meets them;
+- *size*: the longer side of the largest box that isn't certain, as a share of the picture's, times
+  its doubt (a candidate counts in full): a large face missed is seen by everybody;
+- *class*: the share of checked pictures of its class in which misses were found so far, (x + 1/2) /
+  (n + 1) less what an unchecked class has;
+- *person*: a person was seen and no face. sfumato has no detector of persons: without the
+  caller's answers (`persons`) this isn't measured, and adds nothing.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato import boxes
+from sfumato.errors import UsageError
+from sfumato.formats.imagefolder import label_of
+from sfumato.review.records import MOST_MARKS, Item, Mark
+from sfumato.review.sampling import Draw, priority
+from sfumato.types import Detection, Face
+
+_MEETS: Final = 0.3  # IoU from which on two detectors mean the same face
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What each part of the risk counts."""
+
+    open: float = 1.0
+    doubt: float = 0.5
+    disagreement: float = 0.25
+    size: float = 0.5
+    missed_class: float = 0.5
+    person: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the queue is made.
+
+    Each picture goes to `replicas` people. Every `every`-th place is one of the sample's until it
+    is used up. Pictures of less than `least` risk that weren't drawn stay out (0: all come in).
+    A picture whose risk is below `crops` may be confirmed by crops if nothing in it is open.
+    """
+
+    replicas: int = 1
+    every: int = 3
+    least: float = 0.01
+    crops: float = 0.5
+    weights: Weights = field(default_factory=Weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known besides the detections.
+
+    `misses`: for a class, how many of its pictures were checked, and in how many of these faces
+    had been missed. `persons`: whether a person is seen in the picture of this key.
+    """
+
+    misses: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    persons: Mapping[str, bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """The parts of a picture's risk, each in [0, 1], and their weighted sum."""
+
+    open: float
+    doubt: float
+    disagreement: float
+    size: float
+    missed_class: float
+    person: float
+    total: float
+
+    def why(self) -> tuple[str, ...]:
+        """Name the parts that say something, as people are told."""
+        told = {
+            "may hold a face that isn't covered": self.open,
+            "a covered box may be no face": self.doubt,
+            "detectors disagree": self.disagreement,
+            "a large box is doubtful": self.size,
+            "its class had misses": self.missed_class,
+            "a person without a face": self.person,
+        }
+        return tuple(text for text, part in told.items() if part > 0)
+
+
+def risk(detection: Detection, known: Known = Known(), weights: Weights = Weights()) -> Risk:
+    """Return the risk of one picture."""
+    faces, candidates = detection.faces, detection.candidates
+    doubts = [(face, 1 - face.score) for face in faces] + [(face, 1.0) for face in candidates]
+    longer = max(detection.width, detection.height)
+    parts = (
+        1 - prod(1 - face.score for face in candidates),
+        1 - prod(face.score for face in faces),
+        _disagreement((*faces, *candidates)),
+        min(max((boxes.longer_side(f.box) / longer * d for f, d in doubts), default=0.0), 1.0),
+        _class_risk(known.misses.get(label_of(detection.key))) if known.misses else 0.0,
+        float(not faces and known.persons is not None and known.persons.get(detection.key, False)),
+    )
+    counts = (
+        weights.open,
+        weights.doubt,
+        weights.disagreement,
+        weights.size,
+        weights.missed_class,
+        weights.person,
+    )
+    return Risk(*parts, total=sum(c * p for c, p in zip(counts, parts, strict=True)))
+
+
+def order(
+    detections: Iterable[Detection],
+    drawn: Draw,
+    *,
+    rules: Rules = Rules(),
+    known: Known = Known(),
+) -> Iterator[Item]:
+    """Yield the items of the queue, in the order of `detections`; ranks are 0, 1, … without a gap.
+
+    Detections are iterated twice; between, 21 bytes of each are kept. Of equal risk, the draw's
+    random priority decides, so that the same draw gives the same queue.
+
+    Raises:
+        UsageError: `detections` are an iterator.
+    """
+    if isinstance(detections, Iterator):
+        raise UsageError("the queue is made from the pictures twice: give a list, no iterator.")
+    places = drawn.order()
+    risks, ties, samples = array("f"), array("Q"), array("d")
+    for detection in detections:
+        risks.append(risk(detection, known, rules.weights).total)
+        ties.append(priority(detection.key, drawn.secret))
+        samples.append(places[detection.key][1] if detection.key in places else -1.0)
+    totals = np.frombuffer(risks, dtype=np.float32)
+    ranks = _ranks(
+        totals, np.frombuffer(ties, dtype=np.uint64), np.frombuffer(samples, np.float64), rules
+    )
+    for detection, rank, total in zip(detections, ranks, totals, strict=True):
+        if rank >= 0:
+            stratum = places[detection.key][0] if detection.key in places else ""
+            yield _item(detection, int(rank), float(total), stratum, rules)
+
+
+def _disagreement(found: tuple[Face, ...]) -> float:
+    origins = {face.origin for face in found}
+    if len(origins) < 2:
+        return 0.0
+    places = boxes.as_boxes([face.box for face in found])
+    meets = boxes.iou(places, places) >= _MEETS
+    names = np.array([face.origin for face in found])
+    others = names[:, None] != names[None, :]
+    return float(1 - (meets & others).any(axis=1).mean())
+
+
+def _class_risk(checked: tuple[int, int] | None) -> float:
+    """Return how much more often than one checked without a find this class had misses."""
+    if checked is None:
+        return 0.0
+    pictures, missed = checked
+    return missed / (pictures + 1)
+
+
+def _ranks(
+    risks: NDArray[np.float32],
+    ties: NDArray[np.uint64],
+    samples: NDArray[np.float64],
+    rules: Rules,
+) -> NDArray[np.int64]:
+    """Return the rank of each picture, -1 for those that stay out.
+
+    The sample takes places every - 1, 2 every - 1, …, and what is left over comes at the end.
+    """
+    is_sample = samples >= 0
+    sample = np.flatnonzero(is_sample)
+    sample = sample[np.lexsort((ties[sample], samples[sample]))]
+    others = np.flatnonzero(~is_sample & (risks >= rules.least))
+    others = others[np.lexsort((ties[others], -risks[others]))]
+    after = np.concatenate(
+        [
+            np.arange(1, len(sample) + 1) * (rules.every - 1) - 0.5,
+            np.arange(len(others), dtype=np.float64),
+        ]
+    )  # behind how many others each one comes
+    sequence = np.concatenate([sample, others])[np.argsort(after, kind="stable")]
+    ranks = np.full(len(risks), -1, dtype=np.int64)
+    ranks[sequence] = np.arange(len(sequence))
+    return ranks
+
+
+def _item(detection: Detection, rank: int, total: float, stratum: str, rules: Rules) -> Item:
+    found = (*detection.faces, *detection.candidates)[:MOST_MARKS]
+    sure = not detection.candidates and bool(detection.faces) and total < rules.crops
+    return Item(
+        key=detection.key,
+        digest=detection.digest,
+        width=detection.width,
+        height=detection.height,
+        label=label_of(detection.key),
+        proposals=tuple(
+            Mark(face.box, face.kind, f"p{i}", face.score) for i, face in enumerate(found)
+        ),
+        rank=rank,
+        reason="sample" if stratum else "risk",
+        replicas=rules.replicas,
+        stratum=stratum,
+        whole=bool(stratum) or not sure,
+    )

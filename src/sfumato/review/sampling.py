@@ -1,0 +1,314 @@
+"""Which pictures people check to learn what is still missed: a stratified random draw.
+
+A stratum is a group (the class, unless another is given) and what the search found there: nothing,
+doubtful (candidates only) or faces. Most is drawn where nothing was found: that is where nobody
+looks again. Small classes are pooled by how often faces were found in them.
+
+Each key has a random priority, a keyed hash of it (BLAKE2b), and a stratum's sample are the keys of
+lowest priority: a simple random sample without replacement to whoever doesn't know the secret. So a
+larger sample keeps the smaller one, in any order of the pictures, and those checked first are a
+random sample as well.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.errors import UsageError
+from sfumato.formats.imagefolder import label_of
+from sfumato.review.estimation import Stratum
+from sfumato.types import JSON, Detection
+
+State: TypeAlias = Literal["nothing", "doubtful", "faces"]
+Cell: TypeAlias = tuple[str, State]  # group and what was found
+# Upper ends of the share of pictures with faces by which small groups are pooled.
+BANDS: Final = ((0.01, "faces in under 1 %"), (0.1, "faces in 1 to 10 %"), (1.1, "faces in 10 %+"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a sample is shared out.
+
+    `unfound` is the share of it drawn where no face was found, `least` how many pictures each
+    stratum gets (if it has as many). Groups of fewer than `small` pictures are pooled, and all
+    groups if more than `most` would stand by themselves.
+    """
+
+    unfound: float = 0.8
+    least: int = 10
+    small: int = 500
+    most: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A stratum: how many pictures it has, and the keys drawn of it, first to be checked first."""
+
+    name: str
+    group: str
+    state: State
+    population: int
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A sample. `secret` is what the priorities hang on; `groups` says how groups were pooled."""
+
+    secret: bytes
+    strata: tuple[Drawn, ...]
+    groups: Mapping[str, str]
+
+    def stratum_of(self, detection: Detection, group: Callable[[str], str] = label_of) -> str:
+        """Return the name of the stratum that a picture belongs to, drawn or not."""
+        return _name(self.groups[group(detection.key)], state_of(detection))
+
+    def order(self) -> dict[str, tuple[str, float]]:
+        """Return for each key its stratum, and how far back in this stratum's sample it stands.
+
+        In [0, 1); checked in this order, all strata are sampled alike at any time.
+        """
+        return {
+            key: (stratum.name, place / len(stratum.keys))
+            for stratum in self.strata
+            for place, key in enumerate(stratum.keys)
+        }
+
+
+def state_of(detection: Detection) -> State:
+    """Say what was found in a picture."""
+    if detection.faces:
+        return "faces"
+    return "doubtful" if detection.candidates else "nothing"
+
+
+def draw(
+    detections: Iterable[Detection],
+    size: int,
+    rng: np.random.Generator,
+    *,
+    rules: Rules = Rules(),
+    group: Callable[[str], str] = label_of,
+) -> Draw:
+    """Draw about so many pictures. `detections` are iterated twice: no iterator.
+
+    Raises:
+        UsageError: they are an iterator, a key comes twice, or fewer than one picture a stratum
+            is wanted.
+    """
+    secret = rng.bytes(16)
+    frame = _Frame(detections, secret, group)
+    groups = _pooled(frame.cells, rules)
+    populations = frame.populations(groups)
+    return frame.draw(groups, share_out(populations, size, rules))
+
+
+def enlarge(
+    drawn: Draw,
+    detections: Iterable[Detection],
+    sizes: Mapping[str, int],
+    *,
+    group: Callable[[str], str] = label_of,
+) -> Draw:
+    """Draw more in the strata named: the keys drawn before stay, in their order, as the first.
+
+    Raises:
+        UsageError: a name isn't a stratum's, or the pictures aren't those drawn from.
+    """
+    before = {stratum.name: stratum for stratum in drawn.strata}
+    if unknown := set(sizes) - set(before):
+        raise UsageError(f"{min(unknown)!r} is no stratum of this sample.")
+    frame = _Frame(detections, drawn.secret, group)
+    if set(frame.groups) - set(drawn.groups) or frame.populations(drawn.groups) != {
+        _cell(stratum): stratum.population for stratum in drawn.strata
+    }:
+        raise UsageError("these aren't the pictures that the sample was drawn from: draw anew.")
+    wanted = {
+        _cell(stratum): min(max(sizes.get(name, 0), len(stratum.keys)), stratum.population)
+        for name, stratum in before.items()
+    }
+    return frame.draw(drawn.groups, wanted)
+
+
+def tally(
+    drawn: Draw,
+    missed: Mapping[str, int],
+    also: Mapping[str, Sequence[int]] | None = None,
+) -> tuple[Stratum, ...]:
+    """Return what was found in the sample, for `estimation.estimate`.
+
+    `missed` has the number of missed faces (0: none) of each picture that people have checked
+    *whole*; a drawn key that isn't in it waits still. `also` has, by stratum, the same of
+    pictures checked for another reason; together they may be the whole stratum.
+    """
+    strata = []
+    for stratum in drawn.strata:
+        seen = [missed[key] for key in stratum.keys if key in missed]
+        others = list(also.get(stratum.name, ())) if also else []
+        if len(seen) + len(others) == stratum.population:  # counted, not sampled
+            seen, others = seen + others, []
+        counted = Stratum(stratum.name, stratum.population, len(seen), group=stratum.group)
+        strata.append(
+            replace(
+                counted,
+                missed_counts=tuple(count for count in seen if count),
+                also_checked=len(others),
+                also_missed=tuple(count for count in others if count),
+            )
+        )
+    return tuple(strata)
+
+
+def as_json(drawn: Draw) -> JSON:
+    """Return a draw as JSON. Keep it private: it has the secret, and keys of the source."""
+    return {
+        "secret": drawn.secret.hex(),
+        "groups": dict(drawn.groups),
+        "strata": [
+            {
+                "name": stratum.name,
+                "group": stratum.group,
+                "state": stratum.state,
+                "population": stratum.population,
+                "keys": list(stratum.keys),
+            }
+            for stratum in drawn.strata
+        ],
+    }
+
+
+def from_json(stored: JSON) -> Draw:
+    """Return the draw that `as_json` has stored."""
+    return Draw(
+        bytes.fromhex(stored["secret"]),
+        tuple(Drawn(**{**row, "keys": tuple(row["keys"])}) for row in stored["strata"]),
+        stored["groups"],
+    )
+
+
+def priority(key: str, secret: bytes) -> int:
+    """Return the random priority of a key, 64 bits."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=8, key=secret).digest(), "big")
+
+
+class _Frame:
+    """All pictures that may be drawn: 12 bytes for each, its priority and its cell."""
+
+    def __init__(
+        self, detections: Iterable[Detection], secret: bytes, group: Callable[[str], str]
+    ) -> None:
+        if isinstance(detections, Iterator):
+            raise UsageError("a draw goes over the pictures twice: give a list, no iterator.")
+        self._detections, self._secret = detections, secret
+        numbers: dict[Cell, int] = {}
+        priorities, cells = array("Q"), array("i")
+        for detection in detections:
+            cell = group(detection.key), state_of(detection)
+            cells.append(numbers.setdefault(cell, len(numbers)))
+            priorities.append(priority(detection.key, secret))
+        self._numbers = numbers
+        self._priorities = np.frombuffer(priorities, dtype=np.uint64)
+        self._cells = np.frombuffer(cells, dtype=np.int32)
+        sizes = np.bincount(self._cells, minlength=len(numbers)).tolist()
+        self.cells: dict[Cell, int] = dict(zip(numbers, sizes, strict=True))
+        self.groups = {name for name, _ in numbers}
+
+    def populations(self, groups: Mapping[str, str]) -> dict[Cell, int]:
+        """Return how many pictures each stratum has, by pooled group and state."""
+        found: Counter[Cell] = Counter()
+        for (name, state), pictures in self.cells.items():
+            found[groups[name], state] += pictures
+        return dict(sorted(found.items()))
+
+    def draw(self, groups: Mapping[str, str], sizes: Mapping[Cell, int]) -> Draw:
+        """Take so many pictures of lowest priority of each stratum."""
+        populations = self.populations(groups)
+        numbers = {cell: number for number, cell in enumerate(populations)}
+        of_cell = np.array([numbers[groups[n], state] for n, state in self._numbers], np.int32)
+        strata = of_cell[self._cells] if len(of_cell) else self._cells
+        order = np.lexsort((self._priorities, strata))
+        starts = np.cumsum([0, *populations.values()])
+        picked = [order[starts[i] : starts[i] + sizes[cell]] for cell, i in numbers.items()]
+        keys = self._keys(np.concatenate(picked) if picked else order)
+        if len(set(keys.values())) < len(keys):
+            raise UsageError("a picture comes twice: give the latest detection of each key.")
+        drawn = tuple(
+            Drawn(_name(*cell), cell[0], cell[1], populations[cell], tuple(keys[i] for i in of))
+            for cell, of in zip(populations, (part.tolist() for part in picked), strict=True)
+        )
+        return Draw(self._secret, drawn, dict(sorted(groups.items())))
+
+    def _keys(self, places: NDArray[np.intp]) -> dict[int, str]:
+        wanted = set(places.tolist())
+        return {i: found.key for i, found in enumerate(self._detections) if i in wanted}
+
+
+def _cell(stratum: Drawn) -> Cell:
+    return stratum.group, stratum.state
+
+
+def _name(group: str, state: State) -> str:
+    found = {"nothing": "nothing found", "doubtful": "doubtful", "faces": "faces found"}[state]
+    return f"{group or 'all'}: {found}"
+
+
+def _pooled(cells: Mapping[Cell, int], rules: Rules) -> dict[str, str]:
+    """Return for each group the one it counts in: itself, or the pool of its band."""
+    totals: Counter[str] = Counter()
+    faces: Counter[str] = Counter()
+    for (name, state), pictures in cells.items():
+        totals[name] += pictures
+        faces[name] += pictures if state == "faces" else 0
+    large = {name for name, pictures in totals.items() if pictures >= rules.small}
+    alone = large if len(large) <= rules.most else set()
+    if len(totals) == 1:
+        alone = set(totals)
+    return {
+        name: name if name in alone else _band(faces[name] / pictures)
+        for name, pictures in totals.items()
+    }
+
+
+def _band(share: float) -> str:
+    return "pooled classes, " + next(name for end, name in BANDS if share < end)
+
+
+def share_out(populations: Mapping[Cell, int], size: int, rules: Rules) -> dict[Cell, int]:
+    """Give each stratum its least, and the rest by population and by whether a face was found."""
+    if size < len(populations):
+        raise UsageError(
+            f"a sample of {size} is too small: there are {len(populations)} strata, and each "
+            "needs a picture."
+        )
+    least = max(1, min(rules.least, size // max(len(populations), 1)))
+    sizes = {cell: min(least, pictures) for cell, pictures in populations.items()}
+    while (rest := size - sum(sizes.values())) > 0:
+        weights = _weights({c: populations[c] - sizes[c] for c in populations}, rules.unfound)
+        if not weights:
+            break
+        for cell, weight in sorted(weights.items(), key=lambda item: (-item[1], item[0])):
+            more = max(1, int(rest * weight))
+            free = min(populations[cell] - sizes[cell], size - sum(sizes.values()))
+            sizes[cell] += min(more, free)
+    return sizes
+
+
+def _weights(free: Mapping[Cell, int], unfound: float) -> dict[Cell, float]:
+    """Return what share of the next pictures each stratum with free ones gets."""
+    sides: Counter[bool] = Counter()
+    for (_, state), pictures in free.items():
+        sides[state == "faces"] += pictures
+    shares = {False: unfound if sides[True] else 1.0, True: 1 - unfound if sides[False] else 1.0}
+    return {
+        (name, state): shares[state == "faces"] * pictures / sides[state == "faces"]
+        for (name, state), pictures in free.items()
+        if pictures
+    }

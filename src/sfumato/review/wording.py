@@ -1,0 +1,92 @@
+"""The sentences that an auditor can quote."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Final
+
+from sfumato.review.estimation import Corrected, Estimate, Figure, Part
+
+NOT_MEASURED: Final = (
+    "How many faces are still in there is not measured: people have checked no random sample."
+)
+
+
+def sentence(result: Estimate) -> str:
+    """Say what was checked, what was missed and what is still in there; or "not measured"."""
+    overall = result.overall
+    if overall is None:
+        return NOT_MEASURED
+    told = [_checked(overall), _answer(overall, result.level)]
+    if result.unmeasured:
+        told.append(
+            f"Of {_many(result.unmeasured, 'picture')} in strata without a checked one nothing "
+            "is said: not measured."
+        )
+    if result.corrected:
+        told.append(_if_people_miss(result.corrected, result.level))
+    elif overall.method != "counted":
+        told.append("This takes it that people missed nothing in the pictures they checked.")
+    return " ".join(told)
+
+
+def _checked(of: Part) -> str:
+    besides = f", and {of.also_checked:,} for other reasons" if of.also_checked else ""
+    found = (
+        f"they found {_many(of.found_faces, 'face')} that had been missed, in "
+        f"{_many(of.found_pictures, 'picture')}"
+        if of.found_faces
+        else "they found no face that had been missed"
+    )
+    if of.method == "counted":
+        return f"People checked all {_many(of.population, 'picture')}; {found}."
+    drawn = f"Of {_many(of.population, 'picture')}, people checked {of.checked:,} drawn at random"
+    return f"{drawn}{besides}; {found}."
+
+
+def _answer(of: Part, level: float) -> str:
+    if of.method == "counted":
+        return "What they found is corrected, so that none is left that they saw."
+    sure = f"{level * 100:g} % interval"
+    if not of.found_pictures:
+        return (
+            f"That doesn't mean none: up to {of.left_pictures.high:,.0f} pictures "
+            f"({_percent(of.left_pictures.high / of.population)}) with up to "
+            f"{of.left_faces.high:,.0f} faces may still hold one (upper end of the {sure})."
+        )
+    before = of.missed_pictures
+    return (
+        f"Before the correction, an estimated {before.value:,.0f} pictures ({sure} "
+        f"{before.low:,.0f} to {before.high:,.0f}; {_percent(before.value / of.population)}, "
+        f"{_percent(before.low / of.population)} to {_percent(before.high / of.population)}) held "
+        f"missed faces. What was found is corrected; still in there are "
+        f"{_figure(of.left_faces, 'faces')} in {_figure(of.left_pictures, 'pictures')}."
+    )
+
+
+def _if_people_miss(corrected: Corrected, level: float) -> str:
+    return (
+        f"If people see {_percent(corrected.recall.value)} of the faces there are, as of the ones "
+        f"planted for them, these are {_figure(corrected.left_faces, 'faces')} in "
+        f"{_figure(corrected.left_pictures, 'pictures')}, as {level * 100:g} % intervals."
+    )
+
+
+def _figure(of: Figure, word: str) -> str:
+    """A figure with its interval; of an estimate of none only the upper end."""
+    most = f"{of.high:,.0f}" if isfinite(of.high) else "any number of"
+    if of.value < 0.5:
+        return f"up to {most} {word}"
+    return f"an estimated {of.value:,.0f} ({of.low:,.0f} to {most}) {word}"
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def _percent(share: float) -> str:
+    """A share in percent with two figures that count; never 0 for what isn't."""
+    percent = 100 * share
+    if percent >= 10:
+        return f"{percent:.0f} %"
+    return f"{percent:.2g} %" if percent < 1 else f"{percent:.1f} %"
