@@ -31,7 +31,8 @@ Verdict: TypeAlias = Literal["accept", "correct", "unsure"]
 Kind: TypeAlias = Literal["face", "private"]
 # Whether a person saw the whole picture, or only crops around the proposed boxes.
 Scope: TypeAlias = Literal["whole", "crops"]
-Basis: TypeAlias = Literal["merged", "adjudicated", "imported"]
+# provisional: in dispute, every box in doubt covered, until an adjudicator has decided.
+Basis: TypeAlias = Literal["merged", "adjudicated", "provisional"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,11 +125,14 @@ class Work:
     def _final(self, found: Detection, ledger: Ledger) -> Faces:
         """Return the boxes that people decided on, else those that were found."""
         decided = ledger.latest_of(self.recipe.fingerprint("detect"), ("decision",), found.key)
+        required = self.recipe.obfuscate.require_review
         if isinstance(decided, Decision) and decided.digest == found.digest:
+            if required and decided.basis == "provisional":
+                raise SampleError(Code.REVIEW_MISSING, "people disagree, and nobody has settled it")
             proposed = (*found.faces, *found.candidates)
             rejected = apart(proposed, decided.faces, SAME_FACE_IOU)
             return Faces(decided.faces, tuple(rejected))
-        if self.recipe.obfuscate.require_review:
+        if required:
             words = (
                 "the file changed since people decided on it" if decided else "it has no decision"
             )

@@ -1,0 +1,152 @@
+"""A campaign: the review of one searched source, from its detections to a queue.
+
+Everything lies in the ledger's own database. A campaign belongs to one detection recipe: people
+look at what these settings proposed. Setting it up again adds what is new and enlarges the sample;
+nothing that is there is made anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from sfumato.database import Database
+from sfumato.errors import UsageError
+from sfumato.formats import box_files
+from sfumato.ledger import Ledger
+from sfumato.review import planning, sampling
+from sfumato.review.queue import Queue
+from sfumato.review.records import Mark
+from sfumato.review.sampling import Draw
+from sfumato.review.store import campaign as noted
+from sfumato.review.store import note
+from sfumato.types import Detection
+
+SAMPLE: Final = 500  # pictures drawn at random unless another number is wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is put into the queue.
+
+    `sample` pictures are drawn at random, to estimate what is missed; `rules` order the rest by
+    risk. `gold` is a file with boxes of pictures whose faces are known.
+    """
+
+    sample: int = SAMPLE
+    seed: int = 0
+    rules: planning.Rules = field(default_factory=planning.Rules)
+    gold: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is in the queue now, and what of it this set-up has added."""
+
+    added: int
+    sample: int
+    gold: int
+    strata: int
+
+
+class Found:
+    """The detections of a ledger whose pictures are still there; may be iterated many times."""
+
+    def __init__(self, ledger: Ledger, fingerprint: str) -> None:
+        self._ledger = ledger
+        self._fingerprint = fingerprint
+
+    def __iter__(self) -> Iterator[Detection]:
+        pictures = {key for key, kind in self._ledger.listing() if kind == "picture"}
+        for record in self._ledger.latest(self._fingerprint, ("detection",)):
+            if isinstance(record, Detection) and record.key in pictures:
+                yield record
+
+
+def set_up(
+    queue: Queue, database: Database, found: Found, fingerprint: str, plan: Plan
+) -> Prepared:
+    """Fill the queue from what was found.
+
+    Raises:
+        UsageError: the ledger holds the review of other detections, or nothing was found to be
+            looked at; or a gold file names pictures that aren't there.
+    """
+    before = noted(database, "fingerprint")
+    if before not in ("", fingerprint):
+        raise UsageError(
+            f"{database.name} holds the review of pictures that were searched with other settings: "
+            "search them with those again, or give another --ledger."
+        )
+    drawn = _drawn(database, found, plan)
+    note(database, "fingerprint", fingerprint)
+    strata = {stratum.name: stratum.population for stratum in drawn.strata}
+    items = planning.order(found, drawn, rules=plan.rules)
+    added = queue.fill(items, strata=strata)
+    gold = queue.add_gold(_truths(plan.gold, found)) if plan.gold else 0
+    sample = sum(len(stratum.keys) for stratum in drawn.strata)
+    return Prepared(added, sample, gold, len(strata))
+
+
+def draw_of(database: Database) -> Draw | None:
+    """Return the random sample of the campaign; None if none was drawn."""
+    text = noted(database, "draw")
+    return sampling.from_json(json.loads(text)) if text else None
+
+
+def _drawn(database: Database, found: Found, plan: Plan) -> Draw:
+    """Draw the sample, or take the one there is and draw more if more is wanted."""
+    drawn = draw_of(database)
+    if drawn is None:
+        pictures = sum(1 for _ in found)
+        if not pictures:
+            raise UsageError(
+                f"{database.name} knows of no searched pictures: `sfumato detect` them."
+            )
+        rng = np.random.default_rng(plan.seed)
+        drawn = sampling.draw(found, min(plan.sample, pictures), rng)
+    else:
+        sizes = _larger(drawn, plan.sample)
+        if not sizes:
+            return drawn
+        drawn = sampling.enlarge(drawn, found, sizes)
+    note(database, "draw", json.dumps(sampling.as_json(drawn)))
+    return drawn
+
+
+def _larger(drawn: Draw, sample: int) -> dict[str, int]:
+    """Return larger samples of the strata if more pictures are wanted in all; none otherwise."""
+    populations = {(s.group, s.state): s.population for s in drawn.strata}
+    if sample <= sum(len(s.keys) for s in drawn.strata) or sample < len(populations):
+        return {}
+    sizes = sampling.share_out(populations, sample, sampling.Rules())
+    return {s.name: sizes[s.group, s.state] for s in drawn.strata}
+
+
+def _truths(path: Path, found: Found) -> Mapping[str, tuple[Mark, ...]]:
+    keys = [one.key for one in found]
+    matched = box_files.load(path).match(keys)
+    if matched.unused or matched.problems:
+        names: Sequence[str] = [*matched.unused, *matched.problems]
+        raise UsageError(
+            f"{path} has {len(names)} entries that fit no picture or can't be right, such as "
+            f"{names[0]!r}: people would be judged by them. Mend the file."
+        )
+    return {
+        key: tuple(Mark(face.box, face.kind) for face in faces)
+        for key, faces in matched.faces.items()
+    }
+
+
+def kinds(drawn: Draw) -> Counter[str]:
+    """Return how many pictures were drawn by what was found in them."""
+    counts: Counter[str] = Counter()
+    for stratum in drawn.strata:
+        counts[stratum.state] += len(stratum.keys)
+    return counts

@@ -1,0 +1,85 @@
+"""What follows from people's answers: decisions, and disputes for adjudicators.
+
+Decisions are new records of the ledger; raw detections and every person's boxes stay beside them.
+A picture in dispute gets a provisional decision, in which every box in doubt is covered, and goes
+to an adjudicator. A picture that only few people looked at waits.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sfumato.ledger import Ledger
+from sfumato.review.merging import Dispute, decide
+from sfumato.review.queue import Queue
+from sfumato.review.records import Given, Item, Mark
+from sfumato.types import Decision, Detection, Face
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge has done: how many decisions hold, how many of them are new, what waits."""
+
+    decided: int
+    written: int
+    disputed: int
+    waiting: int
+
+
+def merge(queue: Queue, ledger: Ledger, fingerprint: str, adjudicators: Iterable[str]) -> Merged:
+    """Decide every picture that enough people answered, and send disputes to adjudicators."""
+    given = list(queue.given())
+    needed = queue.replicas()
+    complete = _complete(given, needed)
+    decisions: list[Decision] = []
+    disputes: list[Dispute] = []
+    for one in decide(complete, adjudicators=frozenset(adjudicators)):
+        if isinstance(one, Dispute):
+            disputes.append(one)
+            decisions.append(replace(one.provisional, basis="provisional"))
+        else:
+            decisions.append(one)
+    queue.fill(_for_adjudicators(disputes, ledger, fingerprint))
+    fresh = [
+        (fingerprint, one)
+        for one in decisions
+        if ledger.latest_of(fingerprint, ("decision",), one.key) != one
+    ]
+    ledger.commit(fresh)
+    answered = len({one.key for one in given})
+    return Merged(
+        len(decisions) - len(disputes), len(fresh), len(disputes), answered - len(decisions)
+    )
+
+
+def _complete(given: Sequence[Given], needed: Mapping[str, int]) -> list[Given]:
+    """Return the answers to pictures that as many people answered as should."""
+    people: defaultdict[str, set[str]] = defaultdict(set)
+    for one in given:
+        people[one.key].add(one.person)
+    return [one for one in given if len(people[one.key]) >= needed.get(one.key, 1)]
+
+
+def _for_adjudicators(
+    disputes: Iterable[Dispute], ledger: Ledger, fingerprint: str
+) -> Iterable[Item]:
+    for rank, dispute in enumerate(disputes):
+        found = ledger.latest_of(fingerprint, ("detection",), dispute.key)
+        if isinstance(found, Detection):
+            yield Item(
+                key=dispute.key,
+                digest=dispute.digest,
+                width=found.width,
+                height=found.height,
+                label="",
+                proposals=tuple(_mark(face) for face in dispute.provisional.faces),
+                rank=rank,
+                reason="adjudication",
+                replicas=1,
+            )
+
+
+def _mark(face: Face) -> Mark:
+    return Mark(face.box, face.kind, score=face.score, origin=face.origin)

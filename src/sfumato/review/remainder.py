@@ -1,0 +1,161 @@
+"""How many faces are still in there, from a campaign's answers and decisions.
+
+Only pictures that somebody saw whole, and that are decided, say what was missed; a provisional
+decision waits for its adjudicator. A face was missed if most of it lies under no proposed box.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sfumato.boxes import as_boxes, iou
+from sfumato.ledger import Ledger
+from sfumato.recipe import ObfuscateStep
+from sfumato.review import capture, estimation, sampling
+from sfumato.review.capture import Recapture
+from sfumato.review.estimation import Estimate, Recall, Stratum
+from sfumato.review.records import Given
+from sfumato.review.sampling import Draw
+from sfumato.types import JSON, Box, Decision, Detection
+
+_PUBLISHED_GROWTH: Final = 0.1  # of the recipe `imagenet`, on each side
+_SAME: Final = 0.45  # IoU from which on two boxes are one face
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """The answer: what was counted in each stratum, the estimate, and beside it a recapture.
+
+    `recapture` is None where no two people saw the same pictures whole.
+    """
+
+    strata: tuple[Stratum, ...]
+    estimate: Estimate
+    recapture: Recapture | None
+
+    def as_json(self) -> JSON:
+        """Return both figures, with the sentence that can be quoted and a short form of it."""
+        found = estimation.as_json(self.estimate)
+        found["short"] = _short(self.estimate)
+        found["recapture"] = None
+        if self.recapture is not None:
+            found["recapture"] = {
+                "method": self.recapture.method,
+                "seen": self.recapture.seen,
+                "unseen": self.recapture.unseen,
+                "low": self.recapture.low - self.recapture.seen,
+                "high": self.recapture.high - self.recapture.seen,
+                "assumption": self.recapture.bias,
+            }
+        return found
+
+
+def remainder(
+    ledger: Ledger,
+    fingerprint: str,
+    drawn: Draw | None,
+    given: Sequence[Given],
+    *,
+    step: ObfuscateStep | None = None,
+    recall: Recall | None = None,
+) -> Remainder:
+    """Estimate what detection missed and what is left.
+
+    `step` says how covered boxes are grown (None: as by default).
+
+    `recall` is what people found of the faces of gold pictures; None leaves people's own misses
+    out of it.
+    """
+    decided = list(_decided(ledger, fingerprint, given))
+    step = step or ObfuscateStep()
+    expand = _PUBLISHED_GROWTH if step.method == "imagenet" else step.expand
+    strata = _strata(decided, drawn, expand) if drawn is not None else ()
+    recapture = _recapture(decided, given)
+    return Remainder(strata, estimation.estimate(strata, recall=recall), recapture)
+
+
+def _decided(
+    ledger: Ledger, fingerprint: str, given: Iterable[Given]
+) -> Iterator[tuple[Detection, Decision]]:
+    """Yield the pictures that somebody saw whole and that are decided, by key."""
+    for key in sorted({one.key for one in given if _saw_all(one)}):
+        found = ledger.latest_of(fingerprint, ("detection",), key)
+        decision = ledger.latest_of(fingerprint, ("decision",), key)
+        if not isinstance(found, Detection) or not isinstance(decision, Decision):
+            continue
+        if decision.digest == found.digest and decision.basis != "provisional":
+            yield found, decision
+
+
+def _saw_all(one: Given) -> bool:
+    answer = one.answer
+    return answer.scope == "whole" and answer.verdict != "unsure" and one.gold is None
+
+
+def _strata(
+    decided: Iterable[tuple[Detection, Decision]], drawn: Draw, expand: float
+) -> tuple[Stratum, ...]:
+    sampled = drawn.order()
+    counts: dict[str, int] = {}
+    others: defaultdict[str, list[int]] = defaultdict(list)
+    for found, decision in decided:
+        covers = [face.box for face in found.faces]
+        count = estimation.missed_faces(_faces(decision), covers, expand=expand)
+        if found.key in sampled:
+            counts[found.key] = count
+        else:
+            others[drawn.stratum_of(found)].append(count)
+    return sampling.tally(drawn, counts, others)
+
+
+def _faces(decision: Decision) -> list[Box]:
+    return [face.box for face in decision.faces if face.kind == "face"]
+
+
+def _recapture(
+    decided: Iterable[tuple[Detection, Decision]], given: Iterable[Given]
+) -> Recapture | None:
+    """Compare what the first two people who saw a picture whole added to its proposals.
+
+    Both were shown the same proposals, so only what they added was found independently; and only
+    what is decided to be a face counts.
+    """
+    looks: defaultdict[str, list[Given]] = defaultdict(list)
+    for one in given:
+        if _saw_all(one) and not one.adjudication:
+            looks[one.key].append(one)
+    both = first = second = pictures = 0
+    for found, decision in decided:
+        if len(looks[found.key]) < 2:
+            continue
+        pictures += 1
+        proposed = [face.box for face in (*found.faces, *found.candidates)]
+        added = [box for box in _faces(decision) if not _near(box, proposed)]
+        seen = [[mark.box for mark in one.answer.marks] for one in looks[found.key][:2]]
+        for box in added:
+            by = [_near(box, boxes) for boxes in seen]
+            both, first, second = (
+                both + all(by),
+                first + (by == [True, False]),
+                second + (by == [False, True]),
+            )
+    return capture.chapman(both, first, second) if pictures else None
+
+
+def _near(box: Box, boxes: Sequence[Box]) -> bool:
+    return bool(boxes) and bool(iou(as_boxes([box]), as_boxes(boxes)).max() >= _SAME)
+
+
+def _short(result: Estimate) -> str:
+    """Say the faces that are left in a few characters."""
+    if result.overall is None:
+        return "?"
+    left = result.overall.left_faces
+    if result.overall.method == "counted":
+        return "0"
+    if left.value < 0.5:
+        return f"≤ {left.high:,.0f}"
+    return f"{left.low:,.0f} to {left.high:,.0f}"
