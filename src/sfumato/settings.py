@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
-from sfumato import codec, obfuscation
+from sfumato import __version__, codec, obfuscation
 from sfumato.codec.blocks import OnUnsupported
+from sfumato.database import Where
 from sfumato.detection import specifications
 from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.formats import box_files
 from sfumato.jpeg import Policy
-from sfumato.ledger import Given, Ledger
+from sfumato.ledger import Given, Ledger, is_there
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 
 _LOG: Final = logging.getLogger(__name__)
@@ -106,15 +109,15 @@ def verify_step(specs: Sequence[str], device: str = "") -> VerifyStep:
     return VerifyStep(*_full(specs, device))
 
 
-def last_recipe(ledgers: Sequence[Path], stage: str, missing: str) -> Recipe:
+def last_recipe(ledgers: Sequence[Where], stage: str, missing: str) -> Recipe:
     """Return the recipe of the last run that did this stage, from the first ledger that has one.
 
     Raises:
         UsageError: none has; `missing` is the sentence that says what to do.
     """
-    for path in ledgers:
-        if path.is_file():
-            with Ledger(path, read_only=True) as ledger:
+    for where in ledgers:
+        if is_there(where):
+            with Ledger(where, read_only=True) as ledger:
                 last = ledger.last_run(f"%{stage}%")
             if last is not None:
                 return Recipe.from_json(json.loads(last[2]))
@@ -163,3 +166,10 @@ def give_boxes(path: Path, keys: Sequence[str], recipe: Recipe, ledger: Ledger) 
     given.update({key: Given((), problem) for key, problem in matched.problems.items()})
     ledger.give(recipe.detect.boxes, given)
     return matched.unused
+
+
+def software() -> dict[str, str]:
+    """Return the versions of what the results may depend on."""
+    names = ("onnxruntime", "numpy", "pillow", "pyarrow")
+    found = {"sfumato": __version__, "python": platform.python_version()}
+    return {**found, **{name: version(name) for name in names}}

@@ -14,6 +14,7 @@ from pathlib import Path
 from sfumato import codec, obfuscation
 from sfumato.boxes import apart
 from sfumato.codec import Picture
+from sfumato.database import Where
 from sfumato.detection import SAME_FACE_IOU, detect
 from sfumato.detectors import registry
 from sfumato.errors import Code, SampleError
@@ -46,7 +47,7 @@ class Work:
 
     recipe: Recipe
     source: Path
-    ledger: Path
+    ledger: Where
     stages: tuple[str, ...]
     sink: FolderSink | None = None
     fresh: bool = False

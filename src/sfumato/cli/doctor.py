@@ -16,7 +16,7 @@ from sfumato import weights
 from sfumato.detectors import registry
 from sfumato.errors import SfumatoError
 from sfumato.executors.local import available_cores
-from sfumato.pipeline import software
+from sfumato.settings import software
 
 # What each extra adds, and the module that shows whether it is there.
 EXTRAS: dict[str, tuple[str, str]] = {

@@ -55,7 +55,7 @@ def release(
     job = Job(
         source=absolute(src),
         recipe=settings.recipe(),
-        ledger=values["ledger"] or private_folder(absolute(out)) / "ledger.sqlite",
+        ledger=options.ledger_of(values, absolute(out)),
         out=absolute(out),
         link=values.get("link", "auto"),
         copy_other=values.get("copy_other", False),
@@ -76,7 +76,7 @@ def release(
     return conclude(
         report,
         absolute(out),
-        job.ledger,
+        job.private,
         seconds=time.monotonic() - began,
         as_json=values["as_json"],
         quiet=values["quiet"],
