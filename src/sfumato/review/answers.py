@@ -58,9 +58,13 @@ def find(db: Connection, token: str, person: str) -> Work:
         "SELECT id, key, digest, width, height, proposals FROM review_items WHERE id = ?", (row[8],)
     ).fetchone()
     assert picture is not None
-    gold, tutorial, whole, version, _, shown = row[4:]
+    assignment, token, person, state, gold, tutorial, whole, version, _, shown = row
+    item, key, digest, width, height, proposals = picture
     flags = bool(gold), bool(tutorial), bool(whole)
-    return Work(*row[:4], *flags, version, *picture[:5], shown or picture[5])
+    return Work(
+        *(assignment, token, person, state, *flags, version, item, key, digest, width, height),
+        shown or proposals,
+    )
 
 
 def take_slot(db: Connection, work: Work) -> bool:

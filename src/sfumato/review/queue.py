@@ -11,8 +11,10 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+import numpy as np
 
 from sfumato.database import Connection, Database, Row
 from sfumato.review import access, answers, intake, quality
@@ -78,7 +80,7 @@ class Queue:
         self,
         database: Database,
         *,
-        settings: Rules = Rules(),  # noqa: B008
+        settings: Rules = Rules(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
@@ -123,7 +125,7 @@ class Queue:
 
     def _desk(self, db: Connection, person: Person, now: float) -> Desk:
         row = db.execute(
-            "SELECT role, served FROM review_people WHERE id = ? AND revoked IS NULL {lock}",
+            "SELECT role, served, gold FROM review_people WHERE id = ? AND revoked IS NULL {lock}",
             (person.id,),
         ).fetchone()
         if row is None:
@@ -141,7 +143,7 @@ class Queue:
             row[0] != "reviewer",
             row[1],
             values["epoch"],
-            values["gold"],
+            values["gold"] - row[2],
             self.settings.tutorial,
             now,
         )
@@ -367,7 +369,13 @@ def _spoilt(desk: Desk, pick: Pick) -> list[Mark]:
     truth = marks_from(pick.truth or "[]")
     digest = hashlib.sha256(f"{desk.person} {pick.id}".encode()).digest()
     spoilt = quality.spoil(truth, pick.width, pick.height, int.from_bytes(digest[:4]))
-    return list(intake.named(spoilt))
+    return [_as_found(mark, digest[4 + i % 28]) for i, mark in enumerate(intake.named(spoilt))]
+
+
+def _as_found(mark: Mark, grain: int) -> Mark:
+    """Return a box with digits as a detector's have: single precision, no round scores."""
+    x0, y0, x1, y1, score = np.float32([*mark.box, (mark.score or 0.5) - grain * 3.7e-6]).tolist()
+    return replace(mark, box=(x0, y0, x1, y1), score=score)
 
 
 def _reclaim(db: Connection, now: float) -> None:

@@ -150,6 +150,7 @@ CREATE TABLE IF NOT EXISTS review_gold (
     item BIGINT PRIMARY KEY, truth TEXT NOT NULL, place BIGINT NOT NULL, tutorial SMALLINT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS review_gold_places ON review_gold (place, item);
+CREATE INDEX IF NOT EXISTS review_gold_tutorial ON review_gold (place, item) WHERE tutorial = 1;
 CREATE TABLE IF NOT EXISTS review_strata (name TEXT PRIMARY KEY, population BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS review_views (
     id {serial},
