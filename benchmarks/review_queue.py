@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -136,8 +137,8 @@ def work(session: Direct, until: float, think: float, seed: int) -> Times:
             break
         seconds = rng.expovariate(1 / think)
         time.sleep(seconds)
-        timed(times.save, lambda lease=lease: session.save(lease))
-        timed(times.submit, lambda lease=lease, s=seconds: session.submit(lease, s))
+        timed(times.save, partial(session.save, lease))
+        timed(times.submit, partial(session.submit, lease, seconds))
         times.acknowledged.append(lease.token)
     return times
 

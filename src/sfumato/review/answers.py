@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sfumato.database import Connection, Database
-from sfumato.ledger import encode
+from sfumato.ledger import append
 from sfumato.review import quality
 from sfumato.review.records import Answer, Given, Mark, Receipt
 from sfumato.review.store import (
@@ -180,12 +180,8 @@ def _record(db: Connection, work: Work, answer: Answer) -> None:
     record = Review(
         work.key, work.digest, work.person, answer.verdict, faces, answer.seconds, answer.scope
     )
-    kind, body = encode(record)
-    db.execute(
-        "INSERT INTO records (run, fingerprint, key, kind, body) "
-        "SELECT 0, value, ?, ?, ? FROM review_campaign WHERE name = 'fingerprint'",
-        (work.key, kind, body),
-    )
+    row = db.execute("SELECT value FROM review_campaign WHERE name = 'fingerprint'").fetchone()
+    append(db, [(row[0] if row else "", record)])
 
 
 def _receipt(work: Work, score: float | None) -> Receipt:

@@ -101,7 +101,7 @@ class Queue:
 
     def strata(self) -> dict[str, int]:
         """Return how many pictures there are in each stratum."""
-        rows = self._db.read("SELECT name, population FROM review_strata ORDER BY name")
+        rows = self._db.rows("SELECT name, population FROM review_strata ORDER BY name")
         return dict(rows)
 
     def lease(self, person: Person, *, count: int = 1, gallery: bool = False) -> list[Lease]:
@@ -201,7 +201,7 @@ class Queue:
 
     def held(self, person: Person) -> list[Lease]:
         """Return what the person has on lease and hasn't answered, with the latest drafts."""
-        rows = self._db.read(
+        rows = self._db.rows(
             _LEASE + "WHERE a.person = ? AND a.state = 0 AND a.expires > ? ORDER BY a.id",
             (person.id, self._clock()),
         )
@@ -209,7 +209,7 @@ class Queue:
 
     def lease_of(self, token: str, person: Person) -> Lease | None:
         """Return the open lease of this token; None if there is none, or it isn't theirs."""
-        rows = self._db.read(
+        rows = self._db.rows(
             _LEASE + "WHERE a.token = ? AND a.person = ? AND a.state = 0 AND a.expires > ?",
             (token, person.id, self._clock()),
         )
@@ -221,7 +221,7 @@ class Queue:
         """Return what people said of a disputed picture, in no order that tells who they are."""
         if not lease.adjudication:
             return []
-        rows = self._db.read(
+        rows = self._db.rows(
             "SELECT b.marks FROM review_items AS i JOIN review_answers AS b ON b.item = i.origin "
             "WHERE i.key = ? AND i.round = 1 ORDER BY b.marks",
             (lease.key,),
@@ -302,7 +302,7 @@ class Queue:
         Raises:
             UnknownLease: of this person there is none of that token.
         """
-        rows = self._db.read(
+        rows = self._db.rows(
             "SELECT i.key FROM review_assignments AS a JOIN review_items AS i ON i.id = a.item "
             "WHERE a.token = ? AND a.person = ?",
             (token, person.id),
@@ -321,7 +321,7 @@ class Queue:
         slots = int(campaign(self._db, "slots", "0"))
         gold = int(campaign(self._db, "gold", "0"))
         done = answered = own_gold = 0
-        for identity, of_slots, of_all, of_gold in self._db.read(
+        for identity, of_slots, of_all, of_gold in self._db.rows(
             "SELECT id, slots, answered, gold FROM review_people"
         ):
             done += of_slots
@@ -374,7 +374,8 @@ def _spoilt(desk: Desk, pick: Pick) -> list[Mark]:
 
 def _as_found(mark: Mark, grain: int) -> Mark:
     """Return a box with digits as a detector's have: single precision, no round scores."""
-    x0, y0, x1, y1, score = np.float32([*mark.box, (mark.score or 0.5) - grain * 3.7e-6]).tolist()
+    values = np.array([*mark.box, (mark.score or 0.5) - grain * 3.7e-6], np.float32)
+    x0, y0, x1, y1, score = map(float, values)
     return replace(mark, box=(x0, y0, x1, y1), score=score)
 
 
