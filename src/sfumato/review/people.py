@@ -63,6 +63,26 @@ def invite(db: Database, name: str, role: Role, *, days: float = 30, now: float 
     return secret
 
 
+def enlist(db: Database, name: str) -> Person:
+    """Return the person of this name, made without a link if there is none.
+
+    That is an annotator of a file, who never comes to our page.
+    """
+    known = find(db, name)
+    if known is not None:
+        return known
+    now = time.time()
+    with db.transaction() as writing:
+        writing.execute(
+            "INSERT INTO review_people (id, name, role, secret, invited, expires) "
+            "VALUES (?, ?, 'reviewer', ?, ?, ?) ON CONFLICT (name) DO NOTHING",
+            (secrets.token_hex(8), name, _hash(secrets.token_urlsafe(_BYTES)), now, now),
+        )
+    made = find(db, name)
+    assert made is not None
+    return made
+
+
 def recognise(db: Database, secret: str, *, now: float = 0) -> Person | None:
     """Return whose secret this is; None if it is nobody's, has expired or was revoked.
 

@@ -313,6 +313,14 @@ class Queue:
         """Yield all answers by the names of pictures; of one picture the oldest first."""
         return answers.given(self._db)
 
+    def replicas(self) -> dict[str, int]:
+        """Return how many people each answered picture should go to, by key."""
+        rows = self._db.read(
+            "SELECT i.key, i.replicas FROM review_items AS i WHERE i.round = 0 AND EXISTS "
+            "(SELECT 1 FROM review_answers AS b WHERE b.item = i.id)"
+        )
+        return dict(rows)
+
     def progress(self, person: Person | None = None) -> Progress:
         """Return how far the work is. It reads counters: no table is counted."""
         slots = int(campaign(self._db, "slots", "0"))
