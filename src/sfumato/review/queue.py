@@ -78,7 +78,7 @@ class Queue:
         self,
         database: Database,
         *,
-        settings: Rules = Rules(),  # noqa: B008
+        settings: Rules = Rules(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
