@@ -6,6 +6,7 @@ import builtins
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,22 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import MissingExtra, UsageError
-from sfumato.review import access, people
+from sfumato.review import access, completion, people
 from sfumato.review.queue import Rules
-from sfumato.review.records import Item, Mark
+from sfumato.review.records import Mark
 from sfumato.web import application
 from sfumato.web.admission import Limits
 from tests.web_service import (
-    BOSS,
     BOX,
-    COOKIE,
+    FILE,
     FOLDER,
     HEIGHT,
-    JUDGE,
-    NAME,
-    OTHER,
     SECRETS,
     WIDTH,
     Browser,
     Service,
     in_parts,
-    make_pictures,
+    make_item,
     served,
 )
 
@@ -40,15 +37,16 @@ PROPOSED = {"id": "p0", "box": list(BOX), "kind": "face", "proposal": "p0", "sco
 DRAWN = {"id": "n1", "box": [1, 2, 20, 30.5], "kind": "face", "proposal": "", "score": None}
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    with served(tmp_path, make_pictures(tmp_path / "src", 12)) as service:
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A campaign for all tests: each asks as somebody new."""
+    with served(tmp_path_factory.mktemp("campaign"), 12) as service:
         yield service
 
 
 @pytest.fixture
 def browser(service: Service) -> Browser:
-    return service.browser(NAME)
+    return service.browser()
 
 
 def answer(marks: list[Any], verdict: str = "correct", **more: object) -> dict[str, object]:
@@ -59,9 +57,9 @@ def answer(marks: list[Any], verdict: str = "correct", **more: object) -> dict[s
 
 
 def test_a_link_becomes_a_cookie_that_scripts_cannot_read(service: Service) -> None:
-    browser = service.browser()
+    browser = service.stranger()
     assert browser.code("POST", "/api/next", {}) == (401, "NO_SESSION")
-    response = browser.get(f"/r/{service.links[NAME]}")
+    response = browser.get(f"/r/{service.invite()[1]}")
     assert (response.status_code, response.headers["location"]) == (303, "/")
     cookie = response.headers["set-cookie"].lower()
     assert all(word in cookie for word in ("httponly", "samesite=strict", "path=/"))
@@ -71,13 +69,13 @@ def test_a_link_becomes_a_cookie_that_scripts_cannot_read(service: Service) -> N
 
 
 def test_over_https_the_cookie_stays_there(service: Service) -> None:
-    response = service.browser().get(f"https://127.0.0.1/r/{service.links[NAME]}")
+    response = service.stranger().get(f"https://127.0.0.1/r/{service.invite()[1]}")
     assert "secure" in response.headers["set-cookie"].lower()
 
 
-@pytest.mark.parametrize("secret", ["x", "x" * 43, "%2e%2e%2f", "%00" * 20, "é" * 20, "x" * 5_000])
+@pytest.mark.parametrize("secret", ["x", "x" * 43, "%00" * 20, "é" * 20, "x" * 5_000])
 def test_a_wrong_link_opens_nothing(service: Service, secret: str) -> None:
-    response = service.browser().get(f"/r/{secret}")
+    response = service.stranger(secret[:9]).get(f"/r/{secret}")
     assert response.status_code == 403
     assert "set-cookie" not in response.headers
     assert "Ask for a new one" in response.text
@@ -85,40 +83,40 @@ def test_a_wrong_link_opens_nothing(service: Service, secret: str) -> None:
 
 def test_a_revoked_link_ends_the_session_at_once(service: Service, browser: Browser) -> None:
     assert browser.get("/api/me").status_code == 200
-    people.revoke(service.database, NAME)
-    assert browser.get("/api/me").status_code == 401
-    assert browser.get(f"/r/{service.links[NAME]}").status_code == 403
+    assert people.revoke(service.database, browser.name) == 1
+    assert browser.code("GET", "/api/me") == (401, "NO_SESSION")
+    assert browser.get(f"/r/{browser.secret}").status_code == 403
 
 
 def test_a_link_in_an_image_of_another_page_opens_nothing(service: Service) -> None:
-    response = service.browser().get(
-        f"/r/{service.links[NAME]}", headers={"Sec-Fetch-Dest": "image"}
-    )
+    path = f"/r/{service.invite()[1]}"
+    response = service.stranger().get(path, headers={"Sec-Fetch-Dest": "image"})
     assert (response.status_code, "set-cookie" in response.headers) == (403, False)
 
 
-def test_who_tries_many_links_has_to_wait_and_others_need_not(tmp_path: Path) -> None:
-    with served(tmp_path, limits=Limits(failed_links=(0.1, 3))) as service:
-        guesser = service.browser(address="10.0.0.1")
-        tried = [guesser.get(f"/r/{number:032}").status_code for number in range(5)]
-        assert tried == [403, 403, 403, 429, 429]
-        assert service.browser(NAME, address="10.0.0.2").get("/api/me").status_code == 200
-        service.time.now += 10
-        assert guesser.get(f"/r/{service.links[NAME]}").status_code == 303
+def test_who_tries_many_links_has_to_wait_and_others_need_not(service: Service) -> None:
+    strict = service.again(limits=Limits(failed_links=(0.1, 3)))
+    guesser = strict.stranger("10.0.0.1")
+    tried = [guesser.get(f"/r/{number:032}").status_code for number in range(5)]
+    assert tried == [403, 403, 403, 429, 429]
+    assert strict.browser().get("/api/me").status_code == 200
+    service.time.now += 10
+    assert guesser.get(f"/r/{service.invite()[1]}").status_code == 303
 
 
-def test_the_secret_is_nowhere_in_the_ledger(service: Service, tmp_path: Path) -> None:
-    service.browser(NAME).next()
-    held = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.sqlite*"))
-    assert NAME.encode() in held  # we do read the right files
-    assert service.links[NAME].encode() not in held
+def test_the_secret_is_nowhere_in_the_ledger(service: Service, browser: Browser) -> None:
+    browser.next()
+    folder = service.root.parent
+    held = b"".join(path.read_bytes() for path in folder.glob("ledger.sqlite*"))
+    assert browser.name.encode() in held  # we do read the right files
+    assert browser.secret.encode() not in held
 
 
 # The page's files
 
 
 def test_the_page_needs_no_cookie_and_is_kept_by_its_tag(service: Service) -> None:
-    browser = service.browser()
+    browser = service.stranger()
     for path, kind in (("/", "text/html"), ("/static/review.js", "text/javascript")):
         first = browser.get(path)
         assert first.status_code == 200
@@ -217,28 +215,33 @@ def test_an_answer_is_stored_once_however_often_it_comes(
 ) -> None:
     (lease,) = browser.next()
     path = f"/api/lease/{lease['token']}/answer"
-    sent = answer([{**PROPOSED, "box": [11, 8, 30, 32]}, DRAWN])
+    sent = answer([{**PROPOSED, "box": [11, 8, 30, 32]}, DRAWN], seconds=7.25)
     for _ in range(3):
         response = browser.send("POST", path, sent)
         assert (response.status_code, response.json()) == (200, {"score": None})
     assert browser.code("POST", path, answer([])) == (409, "CONFLICT")
-    (given,) = service.queue.given()
+    (given,) = [each for each in service.queue.given() if each.answer.seconds == 7.25]
     assert [mark.box for mark in given.answer.marks] == [(11, 8, 30, 32), (1, 2, 20, 30.5)]
     assert [mark.proposal for mark in given.answer.marks] == ["p0", ""]
-    assert (given.answer.verdict, given.answer.seconds) == ("correct", 3.5)
+    assert given.answer.verdict == "correct"
     assert browser.get("/api/me").json()["answered"] == 1
 
 
 def test_a_picture_given_back_goes_to_others(service: Service, browser: Browser) -> None:
+    service.queue.fill([make_item(service.root, 100, rank=-1, replicas=1)])
     (lease,) = browser.next()
     path = f"/api/lease/{lease['token']}"
-    assert browser.send("DELETE", path).status_code == 200
-    assert browser.code("PUT", path, {"version": 1, "marks": []}) == (404, "UNKNOWN_LEASE")
+    for _ in range(2):
+        assert browser.send("DELETE", path).json() == {}
+    assert browser.code("GET", lease["picture"]) == (404, "UNKNOWN_LEASE")
+    _finish(service)
+    draft = {"version": 1, "marks": []}
+    assert browser.code("PUT", path, draft) == (410, "EXPIRED")
 
 
 def test_what_is_another_persons_does_not_exist(service: Service, browser: Browser) -> None:
     (lease,) = browser.next()
-    stranger = service.browser(OTHER)
+    stranger = service.browser()
     stranger.next()
     token = lease["token"]
     before = service.stored()
@@ -257,7 +260,7 @@ def test_what_is_another_persons_does_not_exist(service: Service, browser: Brows
 
 def test_two_people_never_hold_the_same_token(service: Service, browser: Browser) -> None:
     mine = {lease["token"] for lease in browser.next(8)}
-    theirs = {lease["token"] for lease in service.browser(OTHER).next(8)}
+    theirs = {lease["token"] for lease in service.browser().next(8)}
     assert len(mine) == len(theirs) == 8
     assert not mine & theirs
 
@@ -337,46 +340,50 @@ def test_without_the_pages_headers_nothing_happens(service: Service, browser: Br
     assert service.stored() == before
 
 
-def test_an_expired_lease_takes_nothing(tmp_path: Path) -> None:
-    items = make_pictures(tmp_path / "src", 1)
-    items[0] = _with(items[0], replicas=1)
-    with served(tmp_path, items) as service:
-        browser = service.browser(NAME)
-        (lease,) = browser.next()
-        service.time.now += Rules().lease_s + 1
-        assert service.browser(OTHER).next()
-        path = f"/api/lease/{lease['token']}"
-        status, _ = browser.code("POST", f"{path}/answer", answer([]))
-        assert status in (404, 410)
-        assert not list(service.queue.given())
+def test_a_lease_that_ran_out_takes_nothing_once_others_have_the_picture(
+    service: Service, browser: Browser
+) -> None:
+    service.queue.fill([make_item(service.root, 101, rank=-1, replicas=1)])
+    (lease,) = browser.next()
+    service.time.now += Rules().lease_s + 1
+    assert browser.code("GET", lease["picture"]) == (404, "UNKNOWN_LEASE")
+    _finish(service)
+    before = service.stored()["review_answers"]
+    path = f"/api/lease/{lease['token']}/answer"
+    assert browser.code("POST", path, answer([])) == (410, "EXPIRED")
+    assert service.stored()["review_answers"] == before
 
 
-def test_a_person_may_ask_only_so_often(tmp_path: Path) -> None:
-    items = make_pictures(tmp_path / "src", 1)
-    with served(tmp_path, items, limits=Limits(person=(1.0, 5))) as service:
-        browser = service.browser(NAME)
-        tried = [browser.get("/api/me") for _ in range(7)]
-        assert [response.status_code for response in tried] == [200] * 5 + [429] * 2
-        assert tried[-1].headers["retry-after"] == "1"
-        assert service.browser(OTHER).get("/api/me").status_code == 200
+def test_a_person_may_ask_only_so_often(service: Service) -> None:
+    strict = service.again(limits=Limits(person=(1.0, 5)))
+    browser = strict.browser()
+    tried = [browser.get("/api/me") for _ in range(7)]
+    assert [response.status_code for response in tried] == [200] * 5 + [429] * 2
+    assert tried[-1].headers["retry-after"] == "1"
+    assert strict.browser().get("/api/me").status_code == 200
 
 
 # What is seen
 
 
 def test_every_view_is_noted_before_it_leaves(service: Service, browser: Browser) -> None:
+    def noted() -> list[str]:
+        who = people.find(service.database, browser.name)
+        assert who is not None
+        views = [view for view in access.views(service.database) if view.person == who.id]
+        assert all(view.key.startswith(f"{FOLDER}/{FILE}") for view in views)
+        return [view.what for view in views]
+
     (lease,) = browser.next()
     for path in ("", "?crop=0,0,20,20", "/face/p0"):
         response = browser.get(lease["picture"] + path)
         assert response.status_code == 200
         assert response.headers["content-type"] == "image/jpeg"
         assert response.headers["cache-control"] == "private, no-store"
-    views = list(access.views(service.database))
-    assert [view.what for view in views] == ["whole", "crop", "gallery"]
-    assert {view.key for view in views} == {next(iter(views)).key}
+    assert noted() == ["whole", "crop", "gallery"]
     assert browser.get(lease["picture"] + "?crop=5,5,1,1").status_code == 422
     assert browser.get(lease["picture"] + "/face/n9").status_code == 404
-    assert len(list(access.views(service.database))) == 3
+    assert len(noted()) == 3
 
 
 def test_a_copy_is_not_the_file(service: Service, browser: Browser) -> None:
@@ -391,37 +398,45 @@ def test_a_copy_is_not_the_file(service: Service, browser: Browser) -> None:
 
 
 def test_a_file_that_changed_or_went_is_not_shown(service: Service, browser: Browser) -> None:
-    pictures = sorted((service.root / FOLDER).iterdir())
-    for path in pictures:
-        path.write_bytes(pictures[0].read_bytes() + b"more")
+    item = make_item(service.root, 102, rank=-1, replicas=1)
+    service.queue.fill([item])
+    path = service.root / item.key
+    path.write_bytes(path.read_bytes() + b"more")
     (lease,) = browser.next()
     assert browser.code("GET", lease["picture"]) == (409, "PICTURE_CHANGED")
-    for path in pictures:
-        path.unlink()
-    response = browser.get(lease["picture"])
-    assert (response.status_code, response.json()["code"]) == (410, "PICTURE_GONE")
-    assert not list(access.views(service.database))
+    path.unlink()
+    assert browser.code("GET", lease["picture"]) == (410, "PICTURE_GONE")
+    assert not [view for view in access.views(service.database) if view.key == item.key]
 
 
-def test_redacted_pictures_show_crops_and_take_answers_about_crops(tmp_path: Path) -> None:
-    items = [_with(item, whole=False) for item in make_pictures(tmp_path / "src", 2)]
-    with served(tmp_path, items, rules=Rules(redact=True)) as service:
-        browser = service.browser(NAME)
-        assert browser.get("/api/me").json()["redact"] is True
-        (lease,) = browser.next()
-        assert lease["whole"] is False
-        path = f"/api/lease/{lease['token']}"
-        # A box drawn over everything must not uncover anything.
-        everything = {**DRAWN, "box": [0, 0, WIDTH, HEIGHT]}
-        assert browser.send("PUT", path, {"version": 1, "marks": [everything]}).status_code == 200
-        for view in (lease["picture"], f"{lease['picture']}?crop=0,0,{WIDTH},{HEIGHT}"):
-            seen = Image.open(io.BytesIO(browser.get(view).content)).convert("RGB")
-            corner = seen.getpixel((WIDTH - 1, HEIGHT - 1))
-            assert isinstance(corner, tuple)
-            assert all(abs(value - 128) <= 2 for value in corner)
-        assert browser.code("POST", f"{path}/answer", answer([])) == (422, "WRONG_SCOPE")
-        crops = answer([PROPOSED], "accept", scope="crops")
-        assert browser.send("POST", f"{path}/answer", crops).status_code == 200
+def test_redacted_pictures_show_crops_and_take_answers_about_crops(service: Service) -> None:
+    browser = service.again(rules=Rules(redact=True)).browser()
+    assert browser.get("/api/me").json()["redact"] is True
+    whole, lease = browser.next(2)
+    assert (whole["whole"], lease["whole"]) == (True, False)
+    path = f"/api/lease/{lease['token']}"
+    # A box drawn over everything must not uncover anything.
+    everything = {**DRAWN, "box": [0, 0, WIDTH, HEIGHT]}
+    assert browser.send("PUT", path, {"version": 1, "marks": [everything]}).status_code == 200
+    for view in (lease["picture"], f"{lease['picture']}?crop=0,0,{WIDTH},{HEIGHT}"):
+        corner = _corner(browser.get(view).content)
+        assert all(abs(value - 128) <= 2 for value in corner)
+    assert all(value < 120 for value in _corner(browser.get(whole["picture"]).content))
+    response = browser.send("POST", f"{path}/answer", answer([PROPOSED], "accept", seconds=8.5))
+    assert response.status_code == 200
+    (given,) = [each for each in service.queue.given() if each.answer.seconds == 8.5]
+    assert given.answer.scope == "crops"  # whatever the browser says of it
+
+
+def test_the_gallery_and_single_pictures_are_held_apart(browser: Browser) -> None:
+    single = browser.next(2)
+    gallery = browser.next(3, gallery=True)
+    assert len(gallery) == 3
+    assert not {lease["token"] for lease in single} & {lease["token"] for lease in gallery}
+    assert [lease["token"] for lease in browser.next(2)] == [lease["token"] for lease in single]
+    assert [lease["token"] for lease in browser.next(3, gallery=True)] == [
+        lease["token"] for lease in gallery
+    ]
 
 
 # Roles, and that nothing leaks
@@ -431,38 +446,45 @@ def test_only_managers_see_how_all_are_doing(service: Service, browser: Browser)
     (lease,) = browser.next()
     browser.send("POST", f"/api/lease/{lease['token']}/answer", answer([]))
     assert browser.code("GET", "/api/status") == (403, "NOT_ALLOWED")
-    assert service.browser(JUDGE).code("GET", "/api/status") == (403, "NOT_ALLOWED")
-    status = service.browser(BOSS).get("/api/status").json()
-    assert status["progress"]["answered"] == 1
-    by_name = {person["name"]: person for person in status["people"]}
-    assert by_name.keys() == {NAME, OTHER, JUDGE, BOSS}
-    assert (by_name[NAME]["answered"], by_name[NAME]["seconds"]) == (1, 3.5)
-    assert by_name[NAME]["role"] == "reviewer"
+    assert service.browser("adjudicator").code("GET", "/api/status") == (403, "NOT_ALLOWED")
+    status = service.browser("manager").get("/api/status").json()
+    assert status["progress"]["answered"] >= 1
+    (figures,) = [person for person in status["people"] if person["name"] == browser.name]
+    assert (figures["answered"], figures["seconds"], figures["gold"]) == (1, 3.5, None)
+    assert (figures["role"], figures["revoked"]) == ("reviewer", False)
     text = json.dumps(status)
-    assert not [word for word in SECRETS[:2] if word in text]
-    assert not [secret for secret in service.links.values() if secret in text]
+    assert not [word for word in (FOLDER, FILE, browser.secret) if word in text]
 
 
-def test_nothing_that_leaves_tells_what_it_must_not(service: Service, browser: Browser) -> None:
+def test_a_code_is_given_when_it_is_earned(service: Service, browser: Browser) -> None:
+    who = people.find(service.database, browser.name)
+    assert who is not None
+    completion.promise(service.database, "C0DE", 2, person=who.id)
+    for expected in (None, None, "C0DE"):
+        assert browser.get("/api/me").json().get("completion") == expected
+        (lease,) = browser.next()
+        browser.send("POST", f"/api/lease/{lease['token']}/answer", answer([]))
+    assert "completion" not in service.browser().get("/api/me").json()
+
+
+def test_nothing_that_leaves_tells_what_it_must_not(tmp_path: Path) -> None:
     """Walk through everything that a reviewer can ask for, well and badly, and read it all."""
-    service.queue.add_gold({key: (Mark(BOX),) for key in _keys(service)[:4]})
-    for lease in browser.next(8):
-        token = lease["token"]
-        for path in ("", "?crop=0,0,20,20", "?crop=x", "/face/p0", "/face/zzz"):
-            browser.get(f"/picture/{token}{path}")
-        browser.send("PUT", f"/api/lease/{token}", {"version": 1, "marks": [DRAWN]})
-        browser.send("PUT", f"/api/lease/{token}", {"version": 1, "marks": [{}]})
-        browser.send("POST", f"/api/lease/{token}/answer", answer([PROPOSED], "accept"))
-        browser.send("POST", f"/api/lease/{token}/answer", answer([PROPOSED]))
-        browser.send("POST", f"/api/lease/{token}/answer", answer([]))
-        browser.send("DELETE", f"/api/lease/{token}")
-    for path in ("/", "/static/review.js", "/static/none", "/api/me", "/api/status", "/r/wrong"):
-        browser.get(path)
-    for path in (service.root / FOLDER).iterdir():
-        path.write_bytes(b"broken")
-    for lease in browser.next(2):
-        browser.get(lease["picture"])
-    assert len(browser.seen) > 40
+    with served(tmp_path, 16) as service:
+        keys = [row[0] for row in service.database.read("SELECT key FROM review_items")]
+        assert service.queue.add_gold({key: (Mark(BOX),) for key in keys[:4]}) == 4
+        browser = service.browser()
+        for lease in browser.next(8):
+            _walk(browser, lease)
+        for path in ("/", "/static/review.js", "/static/none", "/api/me", "/api/status", "/r/no"):
+            browser.get(path)
+        leases = browser.next(2)
+        for path in (service.root / FOLDER).iterdir():
+            path.write_bytes(b"broken")
+        for lease in leases:
+            browser.get(lease["picture"])
+        golden = [each for each in service.queue.given() if each.gold is not None]
+        assert golden  # and nothing told which
+    assert len(browser.seen) > 80
     assert {response.status_code for response in browser.seen} >= {200, 303, 403, 404, 409, 422}
     for response in browser.seen:
         words = response.content + b"".join(name + value for name, value in response.headers.raw)
@@ -470,32 +492,48 @@ def test_nothing_that_leaves_tells_what_it_must_not(service: Service, browser: B
         assert not leaks, (response.request.url, leaks)
         if response.status_code >= 400 and not response.request.url.path.startswith("/r/"):
             assert set(response.json()) == {"error", "code"}
-        if response.headers.get("set-cookie") is None:
-            assert COOKIE.encode() + b"=" not in words
+        assert "set-cookie" in response.headers or browser.secret.encode() not in words
 
 
-def test_an_adjudicator_sees_others_boxes_without_their_names(tmp_path: Path) -> None:
-    items = make_pictures(tmp_path / "src", 1)
-    with served(tmp_path, items) as service:
-        for name, marks in ((NAME, [PROPOSED]), (OTHER, [])):
-            browser = service.browser(name)
-            (lease,) = browser.next()
-            path = f"/api/lease/{lease['token']}/answer"
-            assert browser.send("POST", path, answer(marks)).status_code == 200
-        service.queue.fill([_with(items[0], reason="adjudication", replicas=1)])
-        judge = service.browser(JUDGE)
-        (lease,) = judge.next()
-        assert lease["adjudication"] is True
-        boxes = sorted([mark["box"] for mark in marks] for marks in lease["others"])
-        assert boxes == [[], [list(BOX)]]
-        assert not [word for word in SECRETS if word in judge.seen[-1].text]
+def test_an_adjudicator_sees_others_boxes_without_their_names(service: Service) -> None:
+    item = make_item(service.root, 103, rank=-1, replicas=2)
+    service.queue.fill([item])
+    for marks in ([PROPOSED], []):
+        browser = service.browser()
+        (lease,) = browser.next()
+        path = f"/api/lease/{lease['token']}/answer"
+        assert browser.send("POST", path, answer(marks)).status_code == 200
+    service.queue.fill([replace(item, reason="adjudication", replicas=1)])
+    judge = service.browser("adjudicator")
+    (lease,) = judge.next()
+    assert lease["adjudication"] is True
+    boxes = sorted([mark["box"] for mark in marks] for marks in lease["others"])
+    assert boxes == [[], [list(BOX)]]
+    assert not [word for word in SECRETS if word in judge.seen[-1].text]
 
 
-def _with(item: Item, **changes: Any) -> Item:
-    from dataclasses import replace
+def _finish(service: Service) -> None:
+    """Have somebody else answer the next picture."""
+    browser = service.browser()
+    (lease,) = browser.next()
+    path = f"/api/lease/{lease['token']}/answer"
+    assert browser.send("POST", path, answer([])).status_code == 200
 
-    return replace(item, **changes)
+
+def _walk(browser: Browser, lease: dict[str, Any]) -> None:
+    token = lease["token"]
+    for path in ("", "?crop=0,0,20,20", "?crop=x", "/face/p0", "/face/zzz"):
+        browser.get(f"/picture/{token}{path}")
+    browser.send("PUT", f"/api/lease/{token}", {"version": 1, "marks": [DRAWN]})
+    browser.send("PUT", f"/api/lease/{token}", {"version": 1, "marks": [{}]})
+    path = f"/api/lease/{token}/answer"
+    browser.send("POST", path, answer(lease["marks"], "accept"))
+    browser.send("POST", path, answer(lease["marks"], "accept"))
+    browser.send("POST", path, answer([]))
+    browser.send("DELETE", f"/api/lease/{token}")
 
 
-def _keys(service: Service) -> list[str]:
-    return [row[0] for row in service.database.read("SELECT key FROM review_items ORDER BY id")]
+def _corner(data: bytes) -> tuple[int, ...]:
+    corner = Image.open(io.BytesIO(data)).convert("RGB").getpixel((WIDTH - 1, HEIGHT - 1))
+    assert isinstance(corner, tuple)
+    return corner

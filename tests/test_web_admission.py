@@ -28,7 +28,7 @@ def ask(
     content: bytes | AsyncIterator[bytes] = b"{}",
     *,
     headers: dict[str, str] | list[tuple[str, str]] = GOOD,
-    limits: Limits = Limits(),
+    limits: Limits = Limits(),  # noqa: B008
     rate: Rate | None = None,
 ) -> httpx.Response:
     app = Admission(echo, limits=limits, addresses=rate or Rate(1, 100, lambda: 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -36,6 +37,7 @@ from sfumato.web.refusals import (
 from sfumato.web.workers import Workers
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+_LOG: Final = logging.getLogger("sfumato.web")
 _STATUS: Final = {404: ("NOT_FOUND", "There is nothing here."), 405: ("WRONG_METHOD", "Not so.")}
 
 
@@ -151,10 +153,14 @@ class _Site:
 async def _refused(_: Request, error: Exception) -> Response:
     if isinstance(error, Refusal):
         return error.response()
-    return (of_review(error) if isinstance(error, SfumatoError) else internal_error()).response()
+    refusal = of_review(error) if isinstance(error, SfumatoError) else internal_error()
+    if refusal.status >= 500:
+        _LOG.error("A request failed: %s", error)
+    return refusal.response()
 
 
-async def _busy(_: Request, __: Exception) -> Response:
+async def _busy(_: Request, error: Exception) -> Response:
+    _LOG.error("The ledger failed: %s", error)
     return database_busy().response()
 
 

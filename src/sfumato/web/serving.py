@@ -90,7 +90,7 @@ def address(place: Place, port: int) -> str:
 
 def serve(
     application: ASGIApp,
-    place: Place = Place(),  # noqa: B008
+    place: Place = Place(),
     *,
     say: Callable[[str], None],
     ready: Callable[[str], None] = lambda _: None,
