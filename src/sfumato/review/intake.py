@@ -22,11 +22,12 @@ _QUEUES: Final = {"adjudication": ADJUDICATION, "gold": GOLD, "tutorial": GOLD}
 _LOAD: Final = """
 CREATE TEMP TABLE review_load (
     key {key} NOT NULL, round SMALLINT, queue SMALLINT, digest TEXT, width BIGINT,
-    height BIGINT, label TEXT, proposals TEXT, rank BIGINT, reason TEXT, replicas BIGINT, stratum TEXT, whole SMALLINT,
-    gallery SMALLINT, open BIGINT
+    height BIGINT, label TEXT, proposals TEXT, rank BIGINT, reason TEXT,
+    replicas BIGINT, stratum TEXT, whole SMALLINT, gallery SMALLINT, open BIGINT
 )
 """
-# Only our own names are put in. An adjudication is a second item of the same picture; `origin` is the first.
+# Only our own names are put in.
+# An adjudication is a second item of the same picture; `origin` is the first.
 _MOVE: Final = f"""
 INSERT INTO review_items ({_NAMES}, origin)
 SELECT {_NAMES}, CASE WHEN round = 1 THEN (

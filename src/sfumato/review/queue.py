@@ -11,8 +11,10 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+import numpy as np
 
 from sfumato.database import Connection, Database, Row
 from sfumato.review import access, answers, intake, quality
@@ -99,7 +101,7 @@ class Queue:
 
     def strata(self) -> dict[str, int]:
         """Return how many pictures there are in each stratum."""
-        rows = self._db.read("SELECT name, population FROM review_strata ORDER BY name")
+        rows = self._db.rows("SELECT name, population FROM review_strata ORDER BY name")
         return dict(rows)
 
     def lease(self, person: Person, *, count: int = 1, gallery: bool = False) -> list[Lease]:
@@ -123,7 +125,7 @@ class Queue:
 
     def _desk(self, db: Connection, person: Person, now: float) -> Desk:
         row = db.execute(
-            "SELECT role, served FROM review_people WHERE id = ? AND revoked IS NULL {lock}",
+            "SELECT role, served, gold FROM review_people WHERE id = ? AND revoked IS NULL {lock}",
             (person.id,),
         ).fetchone()
         if row is None:
@@ -141,7 +143,7 @@ class Queue:
             row[0] != "reviewer",
             row[1],
             values["epoch"],
-            values["gold"],
+            values["gold"] - row[2],
             self.settings.tutorial,
             now,
         )
@@ -199,7 +201,7 @@ class Queue:
 
     def held(self, person: Person) -> list[Lease]:
         """Return what the person has on lease and hasn't answered, with the latest drafts."""
-        rows = self._db.read(
+        rows = self._db.rows(
             _LEASE + "WHERE a.person = ? AND a.state = 0 AND a.expires > ? ORDER BY a.id",
             (person.id, self._clock()),
         )
@@ -207,7 +209,7 @@ class Queue:
 
     def lease_of(self, token: str, person: Person) -> Lease | None:
         """Return the open lease of this token; None if there is none, or it isn't theirs."""
-        rows = self._db.read(
+        rows = self._db.rows(
             _LEASE + "WHERE a.token = ? AND a.person = ? AND a.state = 0 AND a.expires > ?",
             (token, person.id, self._clock()),
         )
@@ -219,7 +221,7 @@ class Queue:
         """Return what people said of a disputed picture, in no order that tells who they are."""
         if not lease.adjudication:
             return []
-        rows = self._db.read(
+        rows = self._db.rows(
             "SELECT b.marks FROM review_items AS i JOIN review_answers AS b ON b.item = i.origin "
             "WHERE i.key = ? AND i.round = 1 ORDER BY b.marks",
             (lease.key,),
@@ -300,7 +302,7 @@ class Queue:
         Raises:
             UnknownLease: of this person there is none of that token.
         """
-        rows = self._db.read(
+        rows = self._db.rows(
             "SELECT i.key FROM review_assignments AS a JOIN review_items AS i ON i.id = a.item "
             "WHERE a.token = ? AND a.person = ?",
             (token, person.id),
@@ -319,7 +321,7 @@ class Queue:
         slots = int(campaign(self._db, "slots", "0"))
         gold = int(campaign(self._db, "gold", "0"))
         done = answered = own_gold = 0
-        for identity, of_slots, of_all, of_gold in self._db.read(
+        for identity, of_slots, of_all, of_gold in self._db.rows(
             "SELECT id, slots, answered, gold FROM review_people"
         ):
             done += of_slots
@@ -367,7 +369,14 @@ def _spoilt(desk: Desk, pick: Pick) -> list[Mark]:
     truth = marks_from(pick.truth or "[]")
     digest = hashlib.sha256(f"{desk.person} {pick.id}".encode()).digest()
     spoilt = quality.spoil(truth, pick.width, pick.height, int.from_bytes(digest[:4]))
-    return list(intake.named(spoilt))
+    return [_as_found(mark, digest[4 + i % 28]) for i, mark in enumerate(intake.named(spoilt))]
+
+
+def _as_found(mark: Mark, grain: int) -> Mark:
+    """Return a box with digits as a detector's have: single precision, no round scores."""
+    values = np.array([*mark.box, (mark.score or 0.5) - grain * 3.7e-6], np.float32)
+    x0, y0, x1, y1, score = map(float, values)
+    return replace(mark, box=(x0, y0, x1, y1), score=score)
 
 
 def _reclaim(db: Connection, now: float) -> None:
