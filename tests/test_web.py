@@ -45,6 +45,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture
+def small(tmp_path: Path) -> Iterator[Service]:
+    """A campaign of one picture, for one answer."""
+    with served(tmp_path, 0) as service:
+        service.queue.fill([make_item(service.root, 0, replicas=1)])
+        yield service
+
+
+@pytest.fixture
 def browser(service: Service) -> Browser:
     return service.browser()
 
@@ -227,14 +235,14 @@ def test_an_answer_is_stored_once_however_often_it_comes(
     assert browser.get("/api/me").json()["answered"] == 1
 
 
-def test_a_picture_given_back_goes_to_others(service: Service, browser: Browser) -> None:
-    service.queue.fill([make_item(service.root, 100, rank=-1, replicas=1)])
+def test_a_picture_given_back_goes_to_others(small: Service) -> None:
+    browser = small.browser()
     (lease,) = browser.next()
     path = f"/api/lease/{lease['token']}"
     for _ in range(2):
         assert browser.send("DELETE", path).json() == {}
     assert browser.code("GET", lease["picture"]) == (404, "UNKNOWN_LEASE")
-    _finish(service)
+    _finish(small)
     draft = {"version": 1, "marks": []}
     assert browser.code("PUT", path, draft) == (410, "EXPIRED")
 
@@ -340,18 +348,16 @@ def test_without_the_pages_headers_nothing_happens(service: Service, browser: Br
     assert service.stored() == before
 
 
-def test_a_lease_that_ran_out_takes_nothing_once_others_have_the_picture(
-    service: Service, browser: Browser
-) -> None:
-    service.queue.fill([make_item(service.root, 101, rank=-1, replicas=1)])
+def test_a_lease_that_ran_out_takes_nothing_once_others_have_the_picture(small: Service) -> None:
+    browser = small.browser()
     (lease,) = browser.next()
-    service.time.now += Rules().lease_s + 1
+    small.time.now += Rules().lease_s + 1
     assert browser.code("GET", lease["picture"]) == (404, "UNKNOWN_LEASE")
-    _finish(service)
-    before = service.stored()["review_answers"]
+    _finish(small)
+    before = small.stored()["review_answers"]
     path = f"/api/lease/{lease['token']}/answer"
     assert browser.code("POST", path, answer([])) == (410, "EXPIRED")
-    assert service.stored()["review_answers"] == before
+    assert small.stored()["review_answers"] == before
 
 
 def test_a_person_may_ask_only_so_often(service: Service) -> None:
@@ -397,16 +403,15 @@ def test_a_copy_is_not_the_file(service: Service, browser: Browser) -> None:
     assert Image.open(io.BytesIO(face)).size == (160, 160)
 
 
-def test_a_file_that_changed_or_went_is_not_shown(service: Service, browser: Browser) -> None:
-    item = make_item(service.root, 102, rank=-1, replicas=1)
-    service.queue.fill([item])
-    path = service.root / item.key
+def test_a_file_that_changed_or_went_is_not_shown(small: Service) -> None:
+    browser = small.browser()
+    (path,) = (small.root / FOLDER).iterdir()
     path.write_bytes(path.read_bytes() + b"more")
     (lease,) = browser.next()
     assert browser.code("GET", lease["picture"]) == (409, "PICTURE_CHANGED")
     path.unlink()
     assert browser.code("GET", lease["picture"]) == (410, "PICTURE_GONE")
-    assert not [view for view in access.views(service.database) if view.key == item.key]
+    assert not list(access.views(small.database))
 
 
 def test_redacted_pictures_show_crops_and_take_answers_about_crops(service: Service) -> None:
@@ -495,29 +500,26 @@ def test_nothing_that_leaves_tells_what_it_must_not(tmp_path: Path) -> None:
         assert "set-cookie" in response.headers or browser.secret.encode() not in words
 
 
-def test_an_adjudicator_sees_others_boxes_without_their_names(service: Service) -> None:
-    item = make_item(service.root, 103, rank=-1, replicas=2)
-    service.queue.fill([item])
-    for marks in ([PROPOSED], []):
-        browser = service.browser()
-        (lease,) = browser.next()
-        path = f"/api/lease/{lease['token']}/answer"
-        assert browser.send("POST", path, answer(marks)).status_code == 200
-    service.queue.fill([replace(item, reason="adjudication", replicas=1)])
-    judge = service.browser("adjudicator")
+def test_an_adjudicator_sees_others_boxes_without_their_names(small: Service) -> None:
+    item = make_item(small.root, 2, replicas=1)
+    _finish(small)
+    small.queue.fill([item])
+    small.queue.fill([replace(item, reason="adjudication")])
+    _finish(small, [PROPOSED])
+    judge = small.browser("adjudicator")
     (lease,) = judge.next()
     assert lease["adjudication"] is True
     boxes = sorted([mark["box"] for mark in marks] for marks in lease["others"])
-    assert boxes == [[], [list(BOX)]]
+    assert boxes == [[list(BOX)]]
     assert not [word for word in SECRETS if word in judge.seen[-1].text]
 
 
-def _finish(service: Service) -> None:
+def _finish(service: Service, marks: list[Any] | None = None) -> None:
     """Have somebody else answer the next picture."""
     browser = service.browser()
     (lease,) = browser.next()
     path = f"/api/lease/{lease['token']}/answer"
-    assert browser.send("POST", path, answer([])).status_code == 200
+    assert browser.send("POST", path, answer(marks or [])).status_code == 200
 
 
 def _walk(browser: Browser, lease: dict[str, Any]) -> None:
