@@ -483,8 +483,8 @@ def test_nothing_that_leaves_tells_what_it_must_not(tmp_path: Path) -> None:
         for path in ("/", "/static/review.js", "/static/none", "/api/me", "/api/status", "/r/no"):
             browser.get(path)
         leases = browser.next(2)
-        for path in (service.root / FOLDER).iterdir():
-            path.write_bytes(b"broken")
+        for file in (service.root / FOLDER).iterdir():
+            file.write_bytes(b"broken")
         for lease in leases:
             browser.get(lease["picture"])
         golden = [each for each in service.queue.given() if each.gold is not None]

@@ -130,7 +130,7 @@ def test_a_body_without_a_length_is_counted_as_it_comes() -> None:
         await Admission(echo, limits=Limits(), addresses=Rate(1, 9, lambda: 0.0))(
             scope,
             receive,
-            send,  # type: ignore[arg-type] # plain dictionaries, as servers give
+            send,
         )
         await parts.aclose()  # type: ignore[attr-defined] # a generator, which has it
         return sent
@@ -162,7 +162,7 @@ def test_a_body_that_never_comes_is_given_up() -> None:
         await Admission(echo, limits=limits, addresses=Rate(1, 9, lambda: 0.0))(
             scope,
             receive,
-            send,  # type: ignore[arg-type] # as above
+            send,
         )
         return status[0]
 

@@ -70,11 +70,13 @@ def listen(place: Place) -> socket.socket:
             f"{place.host} lets other machines in, without encryption. Keep {LOOPBACK} and go "
             "through a proxy with TLS or ssh -L, or say --expose if that is what you want."
         )
+    if not 0 <= place.port <= 65_535:
+        raise UsageError("A port is a number from 0 to 65535; 0 takes any free one.")
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     try:
         return socket.create_server((place.host, place.port), family=family, backlog=256)
-    except (OSError, OverflowError) as error:
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
         why = "another program listens there" if taken else "there is no such place here"
         raise UsageError(
             f"Can't listen on {place.host}, port {place.port}: {why}. Choose another --port, or 0 "
