@@ -138,7 +138,8 @@ def test_spoilt_boxes_look_like_proposals() -> None:
         assert [mark.proposal for mark in wrong] == [f"p{i}" for i in range(len(wrong))]
         assert all(mark.score is not None and 0 <= mark.score <= 1 for mark in wrong)
     # Some boxes are right, some are missing, some are too many: no habit passes.
-    assert any(mark.box == truth[0].box for wrong in seen for mark in wrong)
+    fits = [union_iou([mark], truth[:1]) for wrong in seen for mark in wrong]
+    assert any(0.85 < fit < 1 for fit in fits)
     assert {0, 1, 2, 3} <= {len(wrong) for wrong in seen}
     assert len(set(seen)) > 150
 
