@@ -9,11 +9,15 @@ people are careful, five sloppy, three draw shaky boxes, one accepts everything 
 everything (`simulated.py` has the numbers, and the detector's planted errors). Each picture goes to
 `--replicas` different people, and gold pictures come in between as `gold_share` says.
 
-Compared are, on the same answers: `merged` (weights by Dawid and Skene, and every box in dispute
-covered), `judged` (disputes answered by a simulated adjudicator), and `majority` (boxes joined at
-an IoU of 0.5, more than half of the people, mean of the sides). `careful` is what the best of the
-ten careful people would do who answered every picture alone: the best one for recall, and, maybe
-another one, for precision.
+Compared are, on the same answers:
+
+- `merged`: boxes that more likely show something than not, nobody having judged a dispute;
+- `covered`: those, and every box in dispute (what a release covers that can't wait);
+- `judged`: disputes answered by one more person, as careful as the careful ones, who starts from
+  the covered boxes;
+- `majority`: boxes joined at an IoU of 0.5, more than half of the people, mean of the sides;
+- `best careful`: of the ten careful people, each answering every picture alone, the one with
+  the best F1. `mean careful` is the mean of the ten.
 
 A face is found and a box right if they match one to one at an IoU of 0.5 (`--iou`). Intervals
 (95 %) draw crowds and pictures anew, both with replacement; those of gains are of the difference.
@@ -31,7 +35,7 @@ from pathlib import Path
 import numpy as np
 from labels import DATA
 from numpy.typing import NDArray
-from simulated import CAREFUL, JUDGE, SPAMMERS, Campaign, Scene, campaign, look, reviewed, scenes
+from simulated import CAREFUL, SPAMMERS, Campaign, Scene, campaign, look, reviewed, scenes
 from tqdm import tqdm
 
 from sfumato.evaluation.matching import Truth, match
@@ -42,7 +46,9 @@ from sfumato.review.reliability import Crowd, estimate
 from sfumato.types import JSON, Box, Face
 
 SETS = ("crowds", "blind", "grey", "portraits")
-METHODS = ("merged", "judged", "majority")
+METHODS = ("merged", "covered", "judged", "majority")
+ALONE = ("best careful", "mean careful")
+GAINS = [(one, other) for one in ("merged", "judged") for other in ("best careful", "majority")]
 GOLD = 100
 ROUNDS = 2000
 
@@ -89,7 +95,8 @@ def attempt(scenes_: Sequence[Scene], replicas: int, seed: int, gold: int = GOLD
     open_ = {scene.key: scene for scene in made.open_}
     results = [r for r in decide(given) if r.key in open_]
     decisions = [r.provisional if isinstance(r, Dispute) else r for r in results]
-    merged = {d.key: [face.box for face in d.faces] for d in decisions}
+    covered = {d.key: [face.box for face in d.faces] for d in decisions}
+    merged = {d.key: [face.box for face in d.faces if face.score >= 0.5] for d in decisions}
     disputes = [r for r in results if isinstance(r, Dispute)]
     judgements = [_judged(open_[d.key], d, rng) for d in disputes]
     after = decide([*given, *judgements], adjudicators={"judge"})
@@ -98,7 +105,7 @@ def attempt(scenes_: Sequence[Scene], replicas: int, seed: int, gold: int = GOLD
     by_picture = groupby(sorted(given, key=lambda g: g.key), key=lambda g: g.key)
     plain = {key: majority(list(some)) for key, some in by_picture if key in open_}
     return Tried(
-        {"merged": merged, "judged": judged, "majority": plain},
+        {"merged": merged, "covered": covered, "judged": judged, "majority": plain},
         _alone(made, rng),
         len(disputes) / len(open_),
         estimate(list(pictures(given))),
@@ -110,7 +117,7 @@ def attempt(scenes_: Sequence[Scene], replicas: int, seed: int, gold: int = GOLD
 
 def _judged(scene: Scene, dispute: Dispute, rng: np.random.Generator) -> Given:
     shown = tuple(Mark(f.box, f.kind, f"p{i}") for i, f in enumerate(dispute.provisional.faces))
-    answer = look(scene, JUDGE, shown, rng.normal(0.3, 0.7, len(shown)).tolist(), rng)
+    answer = look(scene, CAREFUL, shown, rng.normal(0.3, 0.7, len(shown)).tolist(), rng)
     return Given(scene.key, dispute.digest, "judge", answer, shown, "")
 
 
@@ -152,17 +159,17 @@ FIGURES: Mapping[str, Callable[[Counts], NDArray[np.float64]]] = {
 
 
 def tables(scenes_: Sequence[Scene], tried: Sequence[Tried], iou: float) -> dict[str, Counts]:
-    """Return (crowds, pictures, 3) counts by method; of careful people, the best by each figure."""
+    """Return (crowds, pictures, 3) counts by method; of careful people, the best and their mean."""
     counts = {
         name: np.stack([table(scenes_, one.boxes[name], iou) for one in tried]) for name in METHODS
     }
-    for name, figure in FIGURES.items():
-        best = []
-        for one in tried:
-            alone = np.stack([table(scenes_, found, iou) for found in one.careful])
-            best.append(alone[int(np.argmax(figure(alone.sum(axis=1))))])
-        counts[f"careful, {name}"] = np.stack(best)
-    return counts
+    best, mean = [], []
+    for one in tried:
+        alone = np.stack([table(scenes_, found, iou) for found in one.careful])
+        sums = alone.sum(axis=1)
+        best.append(alone[int(np.argmax(sums[:, 2] / (sums[:, 0] + sums[:, 1])))])
+        mean.append(alone.mean(axis=0))
+    return counts | {"best careful": np.stack(best), "mean careful": np.stack(mean)}
 
 
 def drawn(counts: Mapping[str, Counts], rng: np.random.Generator) -> dict[str, Counts]:
@@ -182,15 +189,12 @@ def summary(counts: Mapping[str, Counts], rng: np.random.Generator) -> JSON:
     whole = {name: c.sum(axis=(0, 1)) for name, c in counts.items()}
     figures: JSON = {}
     for name, figure in FIGURES.items():
-        for method in METHODS:
+        for method in (*METHODS, *ALONE):
             figures[f"{method}: {name}"] = _ends(figure(whole[method]), figure(sums[method]))
-        best = f"careful, {name}"
-        figures[f"best careful: {name}"] = _ends(figure(whole[best]), figure(sums[best]))
-        for other in (best, "majority"):
-            gain = figure(whole["merged"]) - figure(whole[other])
-            draws = figure(sums["merged"]) - figure(sums[other])
-            title = "best careful" if other == best else other
-            figures[f"merged over {title}: {name}"] = _ends(gain, draws)
+        for one, other in GAINS:
+            gain = figure(whole[one]) - figure(whole[other])
+            draws = figure(sums[one]) - figure(sums[other])
+            figures[f"{one} over {other}: {name}"] = _ends(gain, draws)
     return figures
 
 

@@ -62,7 +62,6 @@ SLOPPY = Habit("sloppy", 0.95, 0.6, 0.4, 0.6, 0.1, adds=0.08)
 JITTERING = Habit("jittering", 0.98, 0.9, 0.9, 0.85, 0.2, redraws=True, adds=0.02)
 ACCEPTS = Habit("accepts all")
 REJECTS = Habit("rejects all", keeps=0.0, drops=1.0)
-JUDGE = Habit("adjudicator", 0.995, 0.98, 0.98, 0.95, 0.03)
 CROWD: Mapping[Habit, int] = {CAREFUL: 10, SLOPPY: 5, JITTERING: 3, ACCEPTS: 1, REJECTS: 1}
 SPAMMERS = frozenset({ACCEPTS.name, REJECTS.name})
 

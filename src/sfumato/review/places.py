@@ -108,8 +108,8 @@ def places(
 
     Pairs of boxes are joined, the largest IoU first, down to `overlap`, unless a person would have
     two boxes in a place. So a low limit gives a badly placed box a home, and two faces that touch
-    stay apart where one person has marked both. Boxes of one person with an IoU above 0.7 count as one, the larger one,
-    as do proposals.
+    stay apart where one person has marked both. Boxes of one person with an IoU above 0.7 count as
+    one, the larger one, as do proposals.
     """
     sources: list[tuple[int, Sequence[Mark]]] = [
         (number, one.answer.marks) for number, one in enumerate(given)

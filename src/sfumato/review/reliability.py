@@ -160,7 +160,8 @@ def estimate(pictures: Sequence[Picture], priors: Priors | None = None) -> Crowd
     number = {person: i for i, person in enumerate(people)}
     asked, own = _ballots(pictures)
     first = proposed(_votes(asked, number), len(people), priors)
-    right = np.bincount([ballot.picture for ballot in asked], first.shows, minlength=len(pictures))
+    home = np.array([ballot.picture for ballot in asked], dtype=np.intp)
+    right = np.bincount(home, first.shows, minlength=len(pictures)).astype(np.float64)
     looks = _looks(pictures, own, right, number)
     second = drawn(_votes(own, number), looks, len(people), priors)
     chances = zip([*asked, *own], [*first.shows.tolist(), *second.shows.tolist()], strict=True)
