@@ -1,0 +1,220 @@
+"""From several people's boxes of one picture to one set of boxes, or to a question for a judge.
+
+Places come from `places`, weights from `reliability`. A place shows something with a probability
+from the weighted votes; its box is the weighted median of those who said yes, side by side; its
+kind is their weighted vote. What stays in doubt is a `Dispute`, which carries a decision all the
+same: **until somebody has judged, every box in doubt is covered**. A face that is missed is worse
+than a box too many, so a box goes only when it is likely wrong.
+
+What people and detectors gave is never changed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.review.places import OVERLAP, Picture, Place, pictures
+from sfumato.review.records import Given, Mark
+from sfumato.review.reliability import Crowd, Weight, estimate
+from sfumato.types import Box, Decision, Face
+
+Word = TypeVar("Word", bound=str)
+
+MERGED: Final = "human:merged"  # origin of a box that several people gave
+
+# Why a picture is in dispute.
+UNSURE: Final = "too many were unsure"
+TOO_LITTLE: Final = "nobody reliable has looked"
+EXISTENCE: Final = "people disagree whether there is something"
+SIDES: Final = "people disagree where its sides are"
+
+_TIE: Final = 1e-9  # sums of weights that differ by less are equal
+_LEAST_PULL: Final = 0.01  # of somebody whose answers say nothing, if nobody else has spoken
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """When boxes are one, and when people agree.
+
+    A place shows nothing below the probability `low`, something above `high`; between them it is
+    in dispute and covered. So is a box whose sides differ by more than `spread` of its size
+    (weighted mean distance from the median), a picture of which at least the share `unsure` of
+    people were unsure, and one whose sure answers have a total weight (`Weight.value`) below
+    `least`.
+    """
+
+    overlap: float = OVERLAP
+    low: float = 0.25
+    high: float = 0.75
+    spread: float = 0.25
+    unsure: float = 0.5
+    least: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The boxes of one picture; each mark's `score` is the probability that something is there.
+
+    `doubtful` are those of `faces` that are in dispute; `why` says of what kind disputes are, () if
+    there is none. A mark's `proposal` is what it was made from, if anything.
+    """
+
+    faces: tuple[Mark, ...]
+    doubtful: tuple[Mark, ...] = ()
+    why: tuple[str, ...] = ()
+
+    @property
+    def disputed(self) -> bool:
+        """Whether somebody has to judge."""
+        return bool(self.why)
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A picture that waits for an adjudicator: why, and which boxes are in doubt.
+
+    `provisional` covers them all, and is what holds if a release can't wait.
+    """
+
+    key: str
+    digest: str
+    why: tuple[str, ...]
+    doubtful: tuple[Mark, ...]
+    provisional: Decision
+
+
+def decide(
+    given: Iterable[Given],
+    *,
+    adjudicators: Collection[str] = (),
+    settings: Merging = Merging(),
+    crowd: Crowd | None = None,
+) -> Iterator[Decision | Dispute]:
+    """Yield what holds for each picture that was answered, by key; see `pictures` for the rest.
+
+    `adjudicators` are the ids of people whose last word holds, whatever others said. A gold
+    picture's decision is its truth. Without `crowd`, weights are estimated from these answers.
+    """
+    answered = list(pictures(given, overlap=settings.overlap, adjudicators=adjudicators))
+    weights = estimate(answered) if crowd is None else crowd
+    for picture in answered:
+        yield _settled(picture) or _decided(picture, weights, settings)
+
+
+def merge(
+    given: Sequence[Given], crowd: Crowd | None = None, settings: Merging = Merging()
+) -> Merged:
+    """Merge the answers to one picture. Without a crowd, everybody counts the same.
+
+    Raises `ValueError` if they are about several pictures.
+    """
+    found = list(pictures(given, overlap=settings.overlap))
+    if len(found) > 1:
+        raise ValueError(f"answers to {len(found)} pictures can't be merged into one")
+    return merged(found[0], crowd or Crowd(), settings) if found else Merged(())
+
+
+def merged(picture: Picture, crowd: Crowd, settings: Merging) -> Merged:
+    """Merge a picture whose places are known."""
+    people = [one.person for one in picture.given if one.answer.verdict != "unsure"]
+    why = []
+    if len(picture.given) - len(people) >= settings.unsure * len(picture.given):
+        why.append(UNSURE)
+    if sum(crowd.weight(person).value for person in people) < settings.least:
+        why.append(TOO_LITTLE)
+    faces: list[Mark] = []
+    doubtful: list[Mark] = []
+    chances = crowd.probabilities(picture.places)
+    for place, probability in zip(picture.places, chances, strict=True):
+        if probability <= settings.low or not (place.marks or place.proposal):
+            continue
+        mark, spread = _box(place, crowd, probability)
+        reasons = [EXISTENCE] if probability < settings.high or not place.votes else []
+        reasons += [SIDES] if spread > settings.spread else []
+        faces.append(mark)
+        doubtful += [mark] if reasons else []
+        why += reasons
+    return Merged(tuple(faces), tuple(doubtful), tuple(dict.fromkeys(why)))
+
+
+def _settled(picture: Picture) -> Decision | None:
+    """Return the decision where the truth is known: from gold, or from the last adjudication."""
+    if picture.truth is None:
+        return None
+    by = picture.judged.person if picture.judged else ""
+    origin = f"human:{by or 'gold'}"
+    faces = tuple(Face(mark.box, 1.0, origin, mark.kind) for mark in picture.truth)
+    people = (by,) if by else ()
+    return Decision(picture.key, picture.digest, faces, "adjudicated", people)
+
+
+def _decided(picture: Picture, crowd: Crowd, settings: Merging) -> Decision | Dispute:
+    result = merged(picture, crowd, settings)
+    people = tuple(one.person for one in picture.given if one.answer.verdict != "unsure")
+    faces = tuple(Face(m.box, m.score or 0.0, MERGED, m.kind) for m in result.faces)
+    decision = Decision(picture.key, picture.digest, faces, "merged", people)
+    if not result.disputed:
+        return decision
+    return Dispute(picture.key, picture.digest, result.why, result.doubtful, decision)
+
+
+# --- one place ----------------------------------------------------------------------------------
+
+
+def _box(place: Place, crowd: Crowd, probability: float) -> tuple[Mark, float]:
+    """Return a place's box with its probability as the score, and how far its sides differ.
+
+    Those who said yes count by what their answers are worth, over σ: a reliable person's box
+    decides, and of reliable people's the steadier one's. Without them, those who were unsure count
+    the same, and without these it is the proposal.
+    """
+    yes = [vote for vote in place.votes if vote.yes]
+    if yes:
+        marks = [place.marks[vote.person] for vote in yes]
+        pulls = [_pull(crowd.weight(vote.person), prompted=vote.prompted) for vote in yes]
+    else:
+        proposed = [place.proposal] if place.proposal else []
+        marks = list(place.marks.values()) or proposed
+        pulls = [1.0] * len(marks)
+    sides = np.array([mark.box for mark in marks], dtype=np.float64)
+    box, spread = weighted_median(sides, np.array(pulls))
+    kind = _heaviest([mark.kind for mark in marks], pulls)
+    proposal = _heaviest([mark.proposal for mark in marks], pulls)
+    return Mark(box, kind, proposal, probability), spread
+
+
+def weighted_median(places: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[Box, float]:
+    """Return the weighted median of each side of n boxes (n, 4), and how far they lie from it.
+
+    Where two values share the median, it is the outer one. The distance is the largest of the four
+    weighted mean distances, in parts of the box's width or height.
+    """
+    order = np.argsort(places, axis=0, kind="stable")
+    ordered = np.take_along_axis(places, order, axis=0)
+    rising = np.cumsum(weights[order], axis=0) / weights.sum()
+    lower = (rising >= 0.5 - _TIE).argmax(axis=0)
+    upper = (rising > 0.5 + _TIE).argmax(axis=0)
+    x0, y0, x1, y1 = ordered[[*lower[:2], *upper[2:]], range(4)].tolist()
+    box = (x0, y0, x1, y1)
+    away = weights @ np.abs(places - np.array(box)) / weights.sum()
+    return box, float((away / np.array([x1 - x0, y1 - y0] * 2)).max())
+
+
+def _pull(weight: Weight, *, prompted: bool) -> float:
+    worth = weight.informedness if prompted else weight.finds * weight.right
+    return max(worth, _LEAST_PULL) / weight.spread
+
+
+def _heaviest(values: Sequence[Word], weights: Sequence[float]) -> Word:
+    """Return the value with the largest total weight; of equal ones the first by name."""
+    totals: defaultdict[Word, float] = defaultdict(float)
+    for value, weight in zip(values, weights, strict=True):
+        totals[value] += weight
+    most = max(totals.values())
+    return min(value for value, total in totals.items() if total >= most * (1 - _TIE))
