@@ -22,6 +22,7 @@ VERBS = {
     "detect": "Find faces and keep them in the ledger.",
     "obfuscate": "Cover the faces that were found and write the release.",
     "verify": "Check a release against its source: names, bytes, pixels, strength, faces left.",
+    "review": "Let people confirm and correct, and estimate what is still missed.",
     "report": "Write the manifest and the reports of a release again.",
     "faces": "Write the boxes of a release to a file.",
     "calibrate": "Choose thresholds and growth for a wanted recall, from labelled pictures.",

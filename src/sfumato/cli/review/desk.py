@@ -1,0 +1,83 @@
+"""What the verbs of review share: the options, and a campaign opened from its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from sfumato.cli import options
+from sfumato.cli.run import absolute
+from sfumato.database import Database
+from sfumato.errors import UsageError
+from sfumato.ledger import Ledger, is_there
+from sfumato.recipe import Recipe
+from sfumato.review import store
+from sfumato.review.campaign import Found
+from sfumato.review.queue import Queue, Rules
+from sfumato.settings import last_recipe
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def common(function: F) -> F:
+    """Add SRC, --ledger, --json and --config."""
+    for option in (options.config, as_json, options.ledger, options.source):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign's parts: the ledger with the recipe that its pictures were searched by, its queue.
+
+    `fingerprint` is that of the detections.
+    """
+
+    source: Path
+    ledger: Ledger
+    database: Database
+    queue: Queue
+    recipe: Recipe
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint that detections, reviews and decisions are filed under."""
+        return self.recipe.fingerprint("detect")
+
+    @property
+    def found(self) -> Found:
+        """The detections."""
+        return Found(self.ledger, self.fingerprint)
+
+    def must_be_set_up(self) -> None:
+        """Raise `UsageError` unless the queue was filled."""
+        if not store.campaign(self.database, "fingerprint"):
+            raise UsageError(
+                f"No review of {self.source} has begun: start one with `sfumato review serve "
+                f"{self.source}`."
+            )
+
+
+@contextmanager
+def opened(src: Path, values: Mapping[str, Any], rules: Rules | None = None) -> Iterator[Campaign]:
+    """Open the campaign of a searched source.
+
+    Raises:
+        UsageError: no faces were searched in it.
+    """
+    source = absolute(src)
+    where = options.ledger_of(values, source)
+    words = f"No faces were searched in {source}: run `sfumato detect {source}` first."
+    if not is_there(where):
+        raise UsageError(words)
+    recipe = last_recipe([where], "detect", words)
+    with Ledger(where) as ledger, closing(store.open(where)) as database:
+        queue = Queue(database, settings=rules or Rules())
+        yield Campaign(source, ledger, database, queue, recipe)

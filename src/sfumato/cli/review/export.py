@@ -1,0 +1,54 @@
+"""`sfumato review export SRC`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sfumato.cli.review.desk import common, opened
+from sfumato.formats.annotations import TOOLS
+from sfumato.formats.annotations import export as write
+from sfumato.review.exchange import outgoing
+from sfumato.types import Detection
+
+
+@click.command()
+@common
+@click.option("--format", "tool", type=click.Choice(TOOLS), required=True, help="For which tool.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Where to write.",
+)
+@click.option(
+    "--first",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Only the N most urgent pictures.  [default: all that want answers]",
+)
+@click.option(
+    "--prefix",
+    default="",
+    help="What goes before the names, such as /data/local-files/?d= for Label Studio.",
+)
+def export(src: Path, output: Path, **values: Any) -> int:
+    """Write the pictures that still want answers, with their proposed boxes, for another tool.
+
+    The names of the pictures are in the file: give it to people who may know them.
+    """
+    with opened(src, values) as campaign:
+        campaign.must_be_set_up()
+        pictures: list[Detection] = list(outgoing(campaign.database, values["first"]))
+        write(output, pictures, values["tool"], prefix=values["prefix"])
+    boxes = sum(len(one.faces) for one in pictures)
+    if values["as_json"]:
+        click.echo(json.dumps({"pictures": len(pictures), "boxes": boxes}))
+    else:
+        click.echo(f"{len(pictures):,} pictures with {boxes:,} boxes in {output}")
+    return 0

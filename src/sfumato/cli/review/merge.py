@@ -1,0 +1,55 @@
+"""`sfumato review merge SRC`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sfumato.cli.review.desk import Campaign, common, opened
+from sfumato.review import outcome, people
+from sfumato.review.assessment import assess
+from sfumato.review.campaign import draw_of
+from sfumato.review.outcome import Merged
+from sfumato.review.remainder import Remainder, remainder
+
+
+@click.command()
+@common
+def merge(src: Path, **values: Any) -> int:
+    """Decide every picture that enough people answered, and write the decisions to the ledger.
+
+    Where people disagree, the picture goes to adjudicators; until one has decided, every box in
+    doubt counts as a face. Raw detections and everybody's boxes stay. Decisions count in the next
+    `sfumato run` or `sfumato obfuscate`.
+    """
+    with opened(src, values) as campaign:
+        campaign.must_be_set_up()
+        merged, left = decide(campaign)
+    if values["as_json"]:
+        told = {name: getattr(merged, name) for name in Merged.__dataclass_fields__}
+        click.echo(json.dumps({**told, "estimate": left.as_json()}))
+    else:
+        click.echo(
+            f"{merged.decided:,} pictures decided, {merged.disputed:,} wait for an adjudicator, "
+            f"{merged.waiting:,} for more answers; {merged.written:,} decisions are new"
+        )
+    return 0
+
+
+def decide(campaign: Campaign) -> tuple[Merged, Remainder]:
+    """Merge what was said, and write decisions and the assessment to the ledger."""
+    judges = {
+        one.person.id for one in people.people(campaign.database) if one.person.role != "reviewer"
+    }
+    fingerprint = campaign.fingerprint
+    merged = outcome.merge(campaign.queue, campaign.ledger, fingerprint, judges)
+    given = list(campaign.queue.given())
+    step = campaign.recipe.obfuscate
+    left = remainder(campaign.ledger, fingerprint, draw_of(campaign.database), given, step=step)
+    assessment = assess(given, merged, left)
+    if campaign.ledger.latest_of(fingerprint, ("assessment",), "") != assessment:
+        campaign.ledger.commit([(fingerprint, assessment)])
+    return merged, left

@@ -1,0 +1,166 @@
+"""`sfumato review serve SRC`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sfumato.cli.review.desk import Campaign, common, opened
+from sfumato.errors import MissingExtra
+from sfumato.review import people, planning
+from sfumato.review.campaign import SAMPLE, Plan, Prepared, set_up
+from sfumato.review.queue import Rules
+
+OWNER = "owner"
+
+
+@click.command()
+@common
+@click.option(
+    "--reviewer",
+    "reviewers",
+    multiple=True,
+    metavar="NAME",
+    help="Make a link for this person; may be repeated. A new one for a name ends the old one.",
+)
+@click.option(
+    "--days",
+    type=click.FloatRange(0, 3660, min_open=True),
+    default=14.0,
+    show_default=True,
+    help="How long links are valid.",
+)
+@click.option(
+    "--replicas",
+    type=click.IntRange(1, 20),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many people look at each picture.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    default=SAMPLE,
+    show_default=True,
+    metavar="N",
+    help="How many pictures are drawn at random, to estimate what is missed. A larger number "
+    "later keeps those drawn before.",
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Queue every picture, not only the sample and those where something may be wrong.",
+)
+@click.option(
+    "--gold",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Boxes of pictures below SRC whose faces are known (COCO, Princeton JSON or CSV): they "
+    "are shown with wrong boxes, and tell how good a reviewer is.",
+)
+@click.option(
+    "--redact", is_flag=True, help="Show only crops where the whole picture isn't needed."
+)
+@click.option(
+    "--lease",
+    type=click.FloatRange(1, 1440),
+    default=15.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="How long a picture is kept for a person who does nothing.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random sample.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8765,
+    show_default=True,
+    help="0 takes any free one.",
+)
+@click.option("--expose", is_flag=True, help="Let other machines in, without encryption.")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="HOST",
+    help="A name by which others reach the server, such as a proxy's; may be repeated.",
+)
+@click.option(
+    "--proxy",
+    "proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A proxy whose X-Forwarded-For and -Proto are believed; may be repeated.",
+)
+def serve(src: Path, **values: Any) -> int:
+    """Serve the review page for the pictures below SRC.
+
+    Pictures come by risk, with a random sample among the first. Links are secret: they are shown
+    once, here. Without --reviewer there is one, for whoever started this (role manager). Stop with
+    Ctrl-C; nothing is lost, and the same command goes on.
+    """
+    try:
+        from sfumato.web.application import build
+        from sfumato.web.serving import Place
+        from sfumato.web.serving import serve as listen
+    except ImportError as error:
+        raise MissingExtra(
+            "The review page needs more packages: pip install 'sfumato[review]'."
+        ) from error
+    rules = Rules(lease_s=60 * values["lease"], redact=values["redact"])
+    place = Place(
+        values["host"], values["port"], values["expose"], values["names"], values["proxies"]
+    )
+    with opened(src, values, rules) as campaign:
+        prepared = set_up(
+            campaign.queue, campaign.database, campaign.found, campaign.fingerprint, _plan(values)
+        )
+        links = _invite(campaign, values["reviewers"], values["days"])
+
+        def ready(where: str) -> None:
+            _announce(where, links, prepared, as_json=values["as_json"])
+
+        application = build(campaign.database, campaign.queue, campaign.source)
+        listen(application, place, say=lambda words: click.echo(words, err=True), ready=ready)
+    return 0
+
+
+def _plan(values: dict[str, Any]) -> Plan:
+    rules = planning.Rules(replicas=values["replicas"])
+    if values["everything"]:
+        rules = planning.Rules(replicas=values["replicas"], least=0.0)
+    return Plan(values["sample"], values["seed"], rules, values["gold"])
+
+
+def _invite(campaign: Campaign, names: tuple[str, ...], days: float) -> list[tuple[str, str, str]]:
+    """Return (name, role, secret) of new links."""
+    if names:
+        return [
+            (name, "reviewer", people.invite(campaign.database, name, "reviewer", days=days))
+            for name in names
+        ]
+    secret = people.invite(campaign.database, OWNER, "manager", days=days)
+    return [(OWNER, "manager", secret)]
+
+
+def _announce(
+    where: str, links: list[tuple[str, str, str]], prepared: Prepared, *, as_json: bool
+) -> None:
+    rows = [{"name": n, "role": role, "link": f"{where}/r/{secret}"} for n, role, secret in links]
+    if as_json:
+        told = {"address": where, "links": rows, "added": prepared.added, "gold": prepared.gold}
+        click.echo(json.dumps({**told, "sample": prepared.sample}))
+        return
+    click.echo(
+        f"{prepared.added:,} pictures added to the queue; {prepared.sample:,} are drawn at random "
+        f"from {prepared.strata} strata, {prepared.gold:,} are gold.",
+        err=True,
+    )
+    for row in rows:
+        click.echo(f"{row['name']} ({row['role']}): {row['link']}")
