@@ -6,7 +6,7 @@ import { HANDLES, framed, handleAt } from "./boxes.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 /** Handles of a tiny box stand around it, this far apart, so that box and handles stay usable. */
-export const FRAME = { mouse: 48, touch: 96 };
+export const FRAME = { mouse: 48, touch: 84 };
 
 function element(name, attributes, parent) {
   const node = document.createElementNS(SVG, name);
@@ -55,7 +55,7 @@ export class Drawing {
         this.nodes.delete(id);
       }
     }
-    shown.forEach((mark) => this.#mark(view, mark, mark.id === selected));
+    shown.forEach((mark) => this.#mark(view, mark, mark.id === selected, touch));
     const chosen = shown.find(({ id, own }) => id === selected && own);
     this.grips.classList.toggle("none", !chosen);
     if (chosen) this.#handles(framed(view.boxToScreen(chosen.box), touch ? FRAME.touch : FRAME.mouse), touch);
@@ -65,7 +65,7 @@ export class Drawing {
     (this.nodes.get(id)?.group ?? this.stage).focus({ preventScroll: true });
   }
 
-  #mark(view, mark, selected) {
+  #mark(view, mark, selected, touch) {
     const node = this.nodes.get(mark.id) ?? this.#node(mark.id);
     const box = view.boxToScreen(mark.box);
     // Both lines lie outside of the box: what is to be covered stays in sight.
@@ -76,7 +76,8 @@ export class Drawing {
       "aria-label": mark.label,
       "aria-selected": selected,
     });
-    set(node.tag, { x: box[0] - 2, y: box[1] > 18 ? box[1] - 6 : box[3] + 15 });
+    const clear = selected && touch ? 16 : 6; // of the handles
+    set(node.tag, { x: box[0] - 2, y: box[1] > 14 + clear ? box[1] - clear : box[3] + 10 + clear });
     if (node.tag.textContent !== mark.tag) node.tag.textContent = mark.tag;
   }
 

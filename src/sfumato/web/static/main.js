@@ -1,6 +1,7 @@
 /** Put the page together: pictures come from the tray, edits go to the outbox. */
 import * as api from "./api.js";
-import { side } from "./boxes.js";
+import { centre, side } from "./boxes.js";
+import * as controls from "./controls.js";
 import { Drawing } from "./drawing.js";
 import { Editor } from "./editor.js";
 import { Gallery } from "./gallery.js";
@@ -40,7 +41,7 @@ const editor = new Editor(new Drawing(stage), view, {
   changed: edited,
   selected: (mark) => {
     local.left = false;
-    buttons(mark);
+    controls.follow(mark);
     magnify();
   },
   say: (words) => status.say(words),
@@ -60,7 +61,7 @@ const gallery = new Gallery({
     status.count();
   }),
   opened: (leases) => {
-    press("gallery", false);
+    controls.press("gallery", false);
     tray.insert(leases);
     show();
   },
@@ -77,7 +78,7 @@ async function show() {
     local.sure = null;
     editor.drawing.picture(null);
     editor.open(sheet);
-    adjudicating(sheet);
+    controls.adjudicate(sheet);
   }
   if (!sheet) return empty();
   if (local.shown === sheet.token) return status.notice(null);
@@ -175,22 +176,6 @@ function magnify() {
   lens.show(sheet, local.url, { ...focus, scale: view.scale });
 }
 
-// Buttons
-
-function press(action, on) {
-  document.querySelectorAll(`[data-action="${action}"]`).forEach((button) => button.setAttribute("aria-pressed", String(on)));
-}
-
-function buttons(mark) {
-  document.querySelectorAll('[data-needs="box"]').forEach((button) => button.setAttribute("aria-disabled", String(!mark)));
-  press("face", mark?.kind === "face");
-  press("private", mark?.kind === "private");
-}
-
-function adjudicating(sheet) {
-  document.querySelectorAll('[data-needs="others"]').forEach((button) => (button.hidden = !sheet?.lease.others?.length));
-}
-
 // Edits and answers
 
 function edited(sheet) {
@@ -285,18 +270,18 @@ const actions = {
   hide: () => {
     const bare = at("editor").dataset.bare !== "true";
     at("editor").dataset.bare = String(bare);
-    press("hide", bare);
+    controls.press("hide", bare);
     actions.unpeek();
   },
   lens: () => {
     local.lens = !local.lens;
-    press("lens", local.lens);
+    controls.press("lens", local.lens);
     status.say(local.lens ? "Magnifier on" : "Magnifier off");
     magnify();
   },
   draw: () => {
     gestures.over = !gestures.over;
-    press("draw", gestures.over);
+    controls.press("draw", gestures.over);
     status.say(gestures.over ? "Dragging always draws" : "Dragging on a box moves it");
   },
   gallery: toGallery,
@@ -306,7 +291,7 @@ const actions = {
 
 function zoom(factor) {
   const { mark } = editor;
-  view.zoom(factor, mark ? view.toScreen([(mark.box[0] + mark.box[2]) / 2, (mark.box[1] + mark.box[3]) / 2]) : undefined);
+  view.zoom(factor, mark ? view.toScreen(centre(mark.box)) : undefined);
   look();
 }
 
@@ -334,7 +319,7 @@ async function toGallery() {
   if (gallery.open) return gallery.leave();
   try {
     if (await gallery.enter((token) => Boolean(tray.find(token)) || outbox.answered(token))) {
-      press("gallery", true);
+      controls.press("gallery", true);
       status.notice(null);
     } else status.toast("No faces wait for the gallery now");
   } catch (failure) {
@@ -362,32 +347,13 @@ stage.addEventListener("keyup", (event) => event.key === " " && gestures.hold(fa
 stage.addEventListener("blur", () => gestures.hold(false));
 stage.addEventListener("focus", () => (local.left = false));
 
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-action]");
-  if (!button || button.getAttribute("aria-disabled") === "true") return;
-  actions[button.dataset.action]();
+controls.listen(actions, () => {
   // After a click with a pointer, Enter is the picture's again and not the button's.
-  if (event.detail > 0 && !help.open && !gallery.open) editor.drawing.focus(editor.selected);
+  if (!help.open && !gallery.open) editor.drawing.focus(editor.selected);
 });
 at("again").addEventListener("click", () => more());
 
-const LETTERS = "sfumato.letters";
-const stored = () => {
-  try {
-    return localStorage.getItem(LETTERS) !== "off";
-  } catch {
-    return true;
-  }
-};
-at("letters").checked = stored();
-at("letters").addEventListener("change", () => {
-  try {
-    localStorage.setItem(LETTERS, at("letters").checked ? "on" : "off");
-  } catch {
-    // It holds until the page is left.
-  }
-});
-keys.listen(document, actions, { active: () => !help.open, letters: () => at("letters").checked });
+keys.listen(document, actions, { active: () => !help.open, letters: controls.letters(at("letters")) });
 
 // Time and size
 
@@ -404,6 +370,6 @@ addEventListener("beforeunload", (event) => {
 
 status.saved(outbox.state, outbox.waiting, true);
 keys.describe(at("keys"), false);
-buttons(null);
+controls.follow(null);
 outbox.hurry();
 more();
