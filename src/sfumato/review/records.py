@@ -25,13 +25,15 @@ class Mark:
     """A box that a person sees or has drawn.
 
     `proposal` is the id of the proposed box that it was made from ("" if it was drawn anew), so
-    that an adjusted box is told from a removed and an added one. `score` of a proposal in [0, 1].
+    that an adjusted box is told from a removed and an added one. `score` of a proposal in [0, 1],
+    `origin` the detector that proposed it.
     """
 
     box: Box
     kind: Kind = "face"
     proposal: str = ""
     score: float | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One person's stored answer, for statistics. `gold`: the item's truth, if it is known."""
+    """One person's stored answer, for statistics. `gold`: the item's truth, if it is known.
+
+    `proposals` are the boxes that were shown (of a gold question: the spoiled ones).
+    `adjudication` tells the answer that settles a dispute from those that it is about.
+    """
 
     key: str
     digest: str
@@ -118,3 +124,20 @@ class Given:
     proposals: tuple[Mark, ...]
     stratum: str
     gold: tuple[Mark, ...] | None = None
+    adjudication: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the work is: of one person (or, asked for nobody, of all), and in all.
+
+    `answered` counts every answer, gold questions too, and `left` falls by one with each: neither
+    tells a gold question from another. `all_answered` and `all_left` count what the campaign
+    needs (pictures times replicas), without gold. `tutorial`: the next pictures are a tutorial.
+    """
+
+    answered: int
+    left: int
+    all_answered: int
+    all_left: int
+    tutorial: bool = False

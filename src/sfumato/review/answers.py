@@ -1,0 +1,188 @@
+"""How an answer is stored: once, with what follows from it, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sfumato.database import Connection, Database
+from sfumato.ledger import encode
+from sfumato.review import quality
+from sfumato.review.records import Answer, Given, Mark, Receipt
+from sfumato.review.store import (
+    ADJUDICATION,
+    ANSWERED,
+    GOLD,
+    Conflict,
+    UnknownLease,
+    marks_from,
+    written,
+)
+from sfumato.types import Face, Review
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An assignment, locked until the transaction ends, and its picture."""
+
+    assignment: int
+    token: str
+    person: str
+    state: int
+    gold: bool
+    tutorial: bool
+    whole: bool
+    version: int
+    item: int
+    key: str
+    digest: str
+    width: int
+    height: int
+    shown: str
+
+
+def find(db: Connection, token: str, person: str) -> Work:
+    """Return a person's assignment and lock it.
+
+    Raises:
+        UnknownLease: of this person there is none of that token.
+    """
+    row = db.execute(
+        "SELECT id, token, person, state, gold, tutorial, whole, version, item, shown "
+        "FROM review_assignments WHERE token = ? AND person = ? {lock}",
+        (token, person),
+    ).fetchone()
+    if row is None:
+        raise UnknownLease("There is no such picture.")
+    picture = db.execute(
+        "SELECT id, key, digest, width, height, proposals FROM review_items WHERE id = ?", (row[8],)
+    ).fetchone()
+    assert picture is not None
+    gold, tutorial, whole, version, _, shown = row[4:]
+    flags = bool(gold), bool(tutorial), bool(whole)
+    return Work(*row[:4], *flags, version, *picture[:5], shown or picture[5])
+
+
+def take_slot(db: Connection, work: Work) -> bool:
+    """Take a free slot for a lease that ran out; False if others have them all."""
+    if work.gold:
+        return True
+    taken = db.execute(
+        "UPDATE review_items SET open = open - 1, "
+        "returned = CASE WHEN open > 1 THEN returned ELSE 0 END WHERE id = ? AND open > 0",
+        (work.item,),
+    )
+    return bool(taken.rowcount)
+
+
+def store(db: Connection, work: Work, answer: Answer, *, iou: float, now: float) -> Receipt:
+    """Store an answer, its record in the ledger, and the person's counters."""
+    answer = _settled(work, answer)
+    score, passed = None, None
+    if work.gold:
+        row = db.execute("SELECT truth FROM review_gold WHERE item = ?", (work.item,)).fetchone()
+        truth = marks_from(row[0] if row else "[]")
+        score = quality.union_iou(answer.marks, truth)
+        passed = quality.passes(answer.marks, truth, iou=iou)
+    db.execute(
+        "INSERT INTO review_answers (assignment, item, person, verdict, marks, scope, seconds, "
+        "score, passed, answered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(work.assignment, work.item, work.person, answer.verdict, written(answer.marks)),
+            *(answer.scope, answer.seconds, score, None if passed is None else int(passed), now),
+        ),
+    )
+    db.execute(
+        "UPDATE review_assignments SET state = ?, draft = NULL WHERE id = ?",
+        (ANSWERED, work.assignment),
+    )
+    _record(db, work, answer)
+    db.execute(
+        "UPDATE review_people SET answered = answered + 1, slots = slots + ?, gold = gold + ?, "
+        "passed = passed + ?, seconds = seconds + ? WHERE id = ?",
+        (int(not work.gold), int(work.gold), int(passed or 0), answer.seconds, work.person),
+    )
+    return _receipt(work, score)
+
+
+def repeated(db: Connection, work: Work, answer: Answer) -> Receipt:
+    """Return the receipt of the stored answer if this is the same one; `seconds` don't count.
+
+    Raises:
+        Conflict: it is another.
+    """
+    row = db.execute(
+        "SELECT verdict, marks, score FROM review_answers WHERE assignment = ?", (work.assignment,)
+    ).fetchone()
+    assert row is not None
+    if (answer.verdict, written(_settled(work, answer).marks)) != (row[0], row[1]):
+        raise Conflict("This picture is answered already, and differently.")
+    return _receipt(work, row[2])
+
+
+def given(database: Database) -> Iterator[Given]:
+    """Yield all stored answers, in the order of keys."""
+    rows = database.read(
+        "SELECT i.key, i.digest, b.person, b.verdict, b.marks, b.seconds, b.scope, a.shown, "
+        "i.proposals, i.stratum, g.truth, i.queue FROM review_answers AS b "
+        "JOIN review_items AS i ON i.id = b.item "
+        "JOIN review_assignments AS a ON a.id = b.assignment "
+        "LEFT JOIN review_gold AS g ON g.item = b.item AND i.queue = ? "
+        "ORDER BY i.key, i.round, a.id",
+        (GOLD,),
+    )
+    for key, digest, person, verdict, marks, seconds, scope, *rest in rows:
+        shown, proposals, stratum, truth, queue = rest
+        yield Given(
+            key,
+            digest,
+            person,
+            Answer(verdict, marks_from(marks), seconds, scope),
+            marks_from(shown or proposals),
+            stratum,
+            None if truth is None else marks_from(truth),
+            adjudication=queue == ADJUDICATION,
+        )
+
+
+def _settled(work: Work, answer: Answer) -> Answer:
+    """Return the answer as it is stored: a box left as it was keeps its detector and score.
+
+    What a browser says of scores and detectors doesn't count, nor that it saw more than crops.
+    """
+    shown = {mark.proposal: mark for mark in marks_from(work.shown)}
+    return replace(
+        answer,
+        marks=tuple(_traced(mark, shown.get(mark.proposal)) for mark in answer.marks),
+        scope=answer.scope if work.whole else "crops",
+    )
+
+
+def _traced(mark: Mark, proposed: Mark | None) -> Mark:
+    if proposed is None:
+        return Mark(mark.box, mark.kind)
+    if (mark.box, mark.kind) == (proposed.box, proposed.kind):
+        return proposed
+    return Mark(mark.box, mark.kind, mark.proposal)
+
+
+def _record(db: Connection, work: Work, answer: Answer) -> None:
+    """Append what the person said to the ledger's records, beside the raw detections."""
+    human = f"human:{work.person}"
+    faces = tuple(
+        Face(mark.box, 1.0 if mark.score is None else mark.score, mark.origin or human, mark.kind)
+        for mark in answer.marks
+    )
+    record = Review(
+        work.key, work.digest, work.person, answer.verdict, faces, answer.seconds, answer.scope
+    )
+    kind, body = encode(record)
+    db.execute(
+        "INSERT INTO records (run, fingerprint, key, kind, body) "
+        "SELECT 0, value, ?, ?, ? FROM review_campaign WHERE name = 'fingerprint'",
+        (work.key, kind, body),
+    )
+
+
+def _receipt(work: Work, score: float | None) -> Receipt:
+    return Receipt(work.token, score if work.tutorial else None)

@@ -1,0 +1,247 @@
+"""Which pictures a person gets next. No query scans: each follows an index from where it stands.
+
+Pictures are served in the order of `rank`. Each person has a cursor in that order and goes
+onward from it, past pictures that others hold; at the end they begin again, once. Pictures whose
+lease ran out behind the cursors come first, from an index of their own.
+
+All of this happens inside the transaction of `Queue.lease`, which holds the person's row: two
+requests of one person never choose at once, and what two persons choose is locked row by row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
+
+from sfumato.database import Connection, Row
+from sfumato.review import quality
+from sfumato.review.store import GIVEN_BACK, LAPSED
+
+Course: TypeAlias = Literal["work", "gallery", "gold"]
+
+_COLUMNS: Final = "i.id, i.rank, i.key, i.digest, i.width, i.height, i.proposals, i.whole, i.queue"
+# A scalar subquery, so that PostgreSQL looks each one up and never hashes all of a person's work.
+_UNSEEN: Final = (
+    "(SELECT 1 FROM review_assignments AS a WHERE a.item = i.id AND a.person = ?) IS NULL"
+)
+_OF: Final[dict[Course, str]] = {
+    "work": "i.open > 0 AND i.queue = 0",
+    "gallery": "i.open > 0 AND i.gallery = 1",
+}
+_FIRST: Final = (-(2**62), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A person as the choice sees them: pictures served so far, and the campaign's state."""
+
+    person: str
+    adjudicates: bool
+    served: int
+    epoch: int  # grows when pictures are added
+    gold: int  # how many gold questions there are
+    tutorial: int  # how many of them come first
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """An item to lend; `again` is the person's own earlier assignment of it, 0 if there is none."""
+
+    id: int
+    rank: int
+    key: str
+    digest: str
+    width: int
+    height: int
+    proposals: str
+    whole: bool
+    queue: int
+    again: int = 0
+    truth: str | None = None
+    tutorial: bool = False
+
+
+def choose(db: Connection, desk: Desk, count: int, *, gallery: bool) -> list[Pick]:
+    """Return up to `count` items for this person, locked until the transaction ends."""
+    picks = _own(db, desk, LAPSED, count, gallery=gallery)
+    if desk.adjudicates and not gallery:
+        picks += _adjudications(db, desk, count - len(picks))
+    golden = [] if gallery else _gold_due(db, desk, count - len(picks))
+    picks += golden
+    course: Course = "gallery" if gallery else "work"
+    picks += _returned(db, desk, course, count - len(picks))
+    picks += _onward(db, desk, course, count - len(picks), {pick.id for pick in picks})
+    if not picks:
+        picks = _own(db, desk, GIVEN_BACK, count, gallery=gallery)
+    # Gold questions come where the draw put them, not in front.
+    return sorted(picks, key=lambda pick: _shade(desk, pick.key)) if golden else picks
+
+
+def _own(db: Connection, desk: Desk, state: int, count: int, *, gallery: bool) -> list[Pick]:
+    """Return what the person had before and hasn't answered; drafts are kept."""
+    if count <= 0:
+        return []
+    rows = db.execute(
+        f"SELECT {_COLUMNS}, a.id, a.gold, a.tutorial FROM review_assignments AS a "  # noqa: S608
+        "JOIN review_items AS i ON i.id = a.item "
+        "WHERE a.person = ? AND a.state > 1 AND a.state = ? AND (a.gold = 1 OR i.open > 0) "
+        "AND (i.gallery = 1 OR ? = 0) ORDER BY a.id LIMIT ? {skip_locked}",
+        (desk.person, state, int(gallery), count),
+    ).fetchall()
+    return [
+        replace(_pick(row), again=row[9], truth="" if row[10] else None, tutorial=bool(row[11]))
+        for row in rows
+    ]
+
+
+def _adjudications(db: Connection, desk: Desk, count: int) -> list[Pick]:
+    """Return disputed pictures: those that the person hasn't answered; others if nobody else is."""
+    if count <= 0:
+        return []
+    answered = (
+        "(SELECT 1 FROM review_assignments AS b "
+        "WHERE b.item = i.origin AND b.person = {who} AND b.state = 1)"
+    )
+    fresh = answered.format(who="?") + " IS NULL"
+    alone = (  # put in: a constant
+        "NOT EXISTS (SELECT 1 FROM review_people AS p WHERE p.id <> ? AND p.role <> 'reviewer' "
+        f"AND p.revoked IS NULL AND p.expires > ? AND {answered.format(who='p.id')} IS NULL)"  # noqa: S608
+    )
+    start = (
+        f"SELECT {_COLUMNS} FROM review_items AS i "  # noqa: S608
+        f"WHERE i.open > 0 AND i.queue = 1 AND {_UNSEEN} AND "
+    )
+    end = " ORDER BY i.rank, i.id LIMIT ? {skip_locked}"
+    rows = db.execute(start + fresh + end, (desk.person, desk.person, count)).fetchall()
+    if not rows:
+        values = (desk.person, desk.person, desk.now, count)
+        rows = db.execute(start + alone + end, values).fetchall()
+    return [_pick(row) for row in rows]
+
+
+def _gold_due(db: Connection, desk: Desk, count: int) -> list[Pick]:
+    """Return the gold questions among the person's next pictures: the same ones at every try."""
+    picks: list[Pick] = []
+    for number in range(desk.served, desk.served + (count if desk.gold else 0)):
+        tutorial = number < desk.tutorial
+        share = quality.gold_share(max(number, 3))  # the first three are the tutorial's
+        if tutorial or chance(desk.person, number) < share:
+            found = _gold(db, desk, tutorial=tutorial)
+            # Once all have been seen, the order begins again where this request began.
+            picks += [pick for pick in found if pick not in picks]
+    return picks
+
+
+def chance(person: str, number: int) -> float:
+    """Return what decides on a person's picture of this number: uniform in [0, 1), always same."""
+    digest = hashlib.sha256(f"{person} {number}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def _gold(db: Connection, desk: Desk, *, tutorial: bool) -> list[Pick]:
+    """Return the next gold question in this person's order, which begins where chance says."""
+    place, item, _, _ = _cursor(db, desk, "gold")
+    query = (
+        f"SELECT {_COLUMNS}, g.truth, g.place FROM review_gold AS g "  # noqa: S608
+        "JOIN review_items AS i ON i.id = g.item "
+        f"WHERE (g.place, g.item) > (?, ?) AND g.tutorial >= ? AND {_UNSEEN} "
+        "ORDER BY g.place, g.item LIMIT 1"
+    )
+    for least in (1, 0) if tutorial else (0,):
+        for start in ((place, item), _FIRST):
+            row = db.execute(query, (*start, least, desk.person)).fetchone()
+            if row is not None:
+                _move(db, desk, "gold", (row[10], row[0], -1))
+                return [replace(_pick(row), truth=row[9], tutorial=tutorial)]
+    return []
+
+
+def _returned(db: Connection, desk: Desk, course: Course, count: int) -> list[Pick]:
+    """Return pictures whose slot came back: they may lie behind everybody's cursor."""
+    if count <= 0:
+        return []
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM review_items AS i "  # noqa: S608
+        f"WHERE i.returned > 0 AND {_OF[course]} AND {_UNSEEN} "
+        "ORDER BY i.rank, i.id LIMIT ? {skip_locked}",
+        (desk.person, count),
+    ).fetchall()
+    return [_pick(row) for row in rows]
+
+
+def _onward(db: Connection, desk: Desk, course: Course, count: int, taken: set[int]) -> list[Pick]:
+    """Return the next pictures from the cursor on, and move it."""
+    if count <= 0:
+        return []
+    cursor = rank, item, wrapped, epoch = _cursor(db, desk, course)
+    start = (rank, item) if epoch == desk.epoch else _FIRST
+    room = count + len(taken)
+    picks = [pick for pick in _after(db, desk, course, start, room) if pick.id not in taken]
+    picks = picks[:count]
+    end = (picks[-1].rank, picks[-1].id) if picks else start
+    stamp = desk.served  # whoever answered nothing since needn't look through all of it again
+    if not picks and start != _FIRST and wrapped != stamp:
+        found = _after(db, desk, course, _FIRST, room)
+        picks = [pick for pick in found if pick.id not in taken][:count]
+        if picks:
+            end = (picks[-1].rank, picks[-1].id)
+        elif not found and not _any(db, desk, course):
+            wrapped = stamp
+    if (*end, wrapped, desk.epoch) != cursor:
+        _move(db, desk, course, (*end, wrapped))
+    return picks
+
+
+def _after(
+    db: Connection, desk: Desk, course: Course, start: tuple[int, int], count: int
+) -> list[Pick]:
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM review_items AS i "  # noqa: S608
+        f"WHERE {_OF[course]} AND (i.rank, i.id) > (?, ?) AND {_UNSEEN} "
+        "ORDER BY i.rank, i.id LIMIT ? {skip_locked}",
+        (*start, desk.person, count),
+    ).fetchall()
+    return [_pick(row) for row in rows]
+
+
+def _any(db: Connection, desk: Desk, course: Course) -> bool:
+    """Say whether there is a picture for this person that others only hold locked right now."""
+    row = db.execute(
+        f"SELECT 1 FROM review_items AS i WHERE {_OF[course]} AND {_UNSEEN} "  # noqa: S608
+        "ORDER BY i.rank, i.id LIMIT 1",
+        (desk.person,),
+    ).fetchone()
+    return row is not None
+
+
+def _cursor(db: Connection, desk: Desk, course: Course) -> tuple[int, int, int, int]:
+    row = db.execute(
+        "SELECT rank, item, wrapped, epoch FROM review_cursors WHERE person = ? AND course = ?",
+        (desk.person, course),
+    ).fetchone()
+    if row is not None:
+        return row[0], row[1], row[2], row[3]
+    if course == "gold":
+        return int(chance(desk.person, -1) * 2**56), 0, -1, 0
+    return *_FIRST, -1, desk.epoch
+
+
+def _move(db: Connection, desk: Desk, course: Course, to: tuple[int, int, int]) -> None:
+    db.execute(
+        "INSERT INTO review_cursors (person, course, rank, item, wrapped, epoch) "
+        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (person, course) DO UPDATE SET "
+        "rank = excluded.rank, item = excluded.item, wrapped = excluded.wrapped, "
+        "epoch = excluded.epoch",
+        (desk.person, course, *to, desk.epoch),
+    )
+
+
+def _pick(row: Row) -> Pick:
+    number, rank, key, digest, width, height, proposals, whole, queue = row[:9]
+    return Pick(number, rank, key, digest, width, height, proposals, bool(whole), queue)
+
+
+def _shade(desk: Desk, key: str) -> bytes:
+    return hashlib.sha256(f"{desk.person} {key}".encode("utf-8", "surrogatepass")).digest()

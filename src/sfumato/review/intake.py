@@ -1,0 +1,128 @@
+"""How pictures and gold truths get into the queue: in batches, and again without harm."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from sfumato.database import Connection, Database, Row
+from sfumato.review.records import Item, Mark
+from sfumato.review.store import ADJUDICATION, GOLD, WORK, count, written
+
+_BATCH: Final = 20_000  # items in a transaction
+_COLUMNS: Final = (
+    "key round queue digest width height label proposals rank reason replicas stratum whole "
+    "gallery open"
+)
+_NAMES: Final = ", ".join(_COLUMNS.split())
+_QUEUES: Final = {"adjudication": ADJUDICATION, "gold": GOLD, "tutorial": GOLD}
+_LOAD: Final = """
+CREATE TEMP TABLE review_load (
+    key {key} NOT NULL, round SMALLINT, queue SMALLINT, digest TEXT, width BIGINT,
+    height BIGINT, label TEXT, proposals TEXT, rank BIGINT, reason TEXT, replicas BIGINT, stratum TEXT, whole SMALLINT,
+    gallery SMALLINT, open BIGINT
+)
+"""
+# Only our own names are put in. An adjudication is a second item of the same picture; `origin` is the first.
+_MOVE: Final = f"""
+INSERT INTO review_items ({_NAMES}, origin)
+SELECT {_NAMES}, CASE WHEN round = 1 THEN (
+    SELECT first.id FROM review_items AS first WHERE first.key = review_load.key
+    AND first.round = 0) END
+FROM review_load WHERE true
+ON CONFLICT (key, round) DO NOTHING RETURNING open
+"""  # noqa: S608
+
+
+def fill(database: Database, items: Iterable[Item], strata: Mapping[str, int]) -> int:
+    """Add the items that aren't there yet; return how many. What was added before stays as it is.
+
+    Each batch is a transaction: killed in the middle and called again, it goes on.
+    """
+    added = 0
+    source = iter(items)
+    while batch := list(islice(source, _BATCH)):
+        with database.transaction() as db:
+            db.execute(_LOAD)
+            db.load("review_load", _COLUMNS, map(_row, batch))
+            opened = [row[0] for row in db.execute(_MOVE).fetchall()]
+            db.execute("DROP TABLE review_load")
+            count(db, "items", len(opened))
+            count(db, "slots", sum(opened))
+            count(db, "epoch", 1 if opened else 0)
+        added += len(opened)
+    with database.transaction() as db:
+        for name, population in strata.items():
+            db.execute(
+                "INSERT INTO review_strata (name, population) VALUES (?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET population = excluded.population",
+                (name, population),
+            )
+    if added >= _BATCH:
+        database.script("ANALYZE review_items;")  # a planner that knows the size takes the index
+    return added
+
+
+def _row(item: Item) -> tuple[object, ...]:
+    queue = _QUEUES.get(item.reason, WORK)
+    return (
+        item.key,
+        int(queue == ADJUDICATION),
+        queue,
+        item.digest,
+        item.width,
+        item.height,
+        item.label,
+        written(named(item.proposals)),
+        item.rank,
+        item.reason,
+        item.replicas,
+        item.stratum,
+        int(item.whole),
+        int(queue == WORK and not item.whole and bool(item.proposals)),
+        0 if queue == GOLD else item.replicas,
+    )
+
+
+def named(marks: Iterable[Mark]) -> Iterator[Mark]:
+    """Give each proposal its id, "p0" and so on, where it has none."""
+    for number, mark in enumerate(marks):
+        yield mark if mark.proposal else replace(mark, proposal=f"p{number}")
+
+
+def add_gold(database: Database, truths: Mapping[str, tuple[Mark, ...]]) -> int:
+    """Make pictures of the queue gold questions, or change their truth; return how many."""
+    done = 0
+    with database.transaction() as db:
+        for key, truth in truths.items():
+            row = db.execute(
+                "SELECT id, open, reason FROM review_items WHERE key = ? AND round = 0 {lock}",
+                (key,),
+            ).fetchone()
+            if row is not None:
+                _make_gold(db, key, row, written(truth))
+                done += 1
+        row = db.execute("SELECT COUNT(*) FROM review_gold").fetchone()
+        db.execute(
+            "UPDATE review_campaign SET value = ? WHERE name = 'gold'", (str(row[0] if row else 0),)
+        )
+    return done
+
+
+def _make_gold(db: Connection, key: str, row: Row, truth: str) -> None:
+    item, opened, reason = row
+    # A place that has nothing to do with the name or the rank: nobody can guess the order.
+    place = int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:7])
+    db.execute(
+        "INSERT INTO review_gold (item, truth, place, tutorial) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (item) DO UPDATE SET truth = excluded.truth",
+        (item, truth, place, int(reason == "tutorial")),
+    )
+    db.execute(
+        "UPDATE review_items SET queue = 2, open = 0, returned = 0, gallery = 0 WHERE id = ?",
+        (item,),
+    )
+    count(db, "slots", -opened)

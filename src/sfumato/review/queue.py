@@ -1,0 +1,393 @@
+"""The queue: pictures go out to people on leases, and answers come back, each exactly once.
+
+Every call is one transaction, so a server killed at any moment has either stored an answer, with
+all that follows from it, or nothing; whoever got no receipt sends it again. `choice` says who
+gets what, `intake` how pictures get in, `docs/review-queue.md` how it all works.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sfumato.database import Connection, Database, Row
+from sfumato.review import access, answers, intake, quality
+from sfumato.review.choice import Desk, Pick, choose
+from sfumato.review.records import (
+    Answer,
+    Given,
+    Item,
+    Lease,
+    Mark,
+    Person,
+    Progress,
+    Receipt,
+)
+from sfumato.review.store import (
+    ADJUDICATION,
+    ANSWERED,
+    GIVEN_BACK,
+    LAPSED,
+    LENT,
+    Conflict,
+    Expired,
+    NotAllowed,
+    UnknownLease,
+    campaign,
+    check,
+    count,
+    marks_from,
+    written,
+)
+
+_TOKEN_BYTES: Final = 24
+_RECLAIMED: Final = 50  # leases that ran out, taken back by one request
+_LEASE: Final = (
+    "SELECT a.token, a.person, i.key, i.digest, i.width, i.height, a.draft, a.shown, i.proposals, "
+    "a.expires, a.version, a.whole, i.queue FROM review_assignments AS a "
+    "JOIN review_items AS i ON i.id = a.item "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How pictures are lent.
+
+    `lease_s`: seconds until a lease that isn't renewed goes back. `hold`: the most open leases of
+    a person, besides the `gallery`'s. `gold_iou`: what an answer to a gold question must reach.
+    `redact`: pictures that needn't be seen whole are lent as crops. `tutorial`: how many gold
+    questions come first, with their score shown.
+    """
+
+    lease_s: float = 900.0
+    hold: int = 8
+    gallery: int = 50
+    gold_iou: float = quality.GOLD_IOU
+    redact: bool = False
+    tutorial: int = 3
+
+
+class Queue:
+    """The queue of one campaign, in a database that `store.open` opened. Any thread may use it."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        settings: Rules = Rules(),  # noqa: B008
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self._db = database
+        self._clock = clock
+
+    def fill(self, items: Iterable[Item], *, strata: Mapping[str, int] | None = None) -> int:
+        """Add the items that aren't there yet; return how many. Killed, it goes on when repeated.
+
+        `strata`: how many pictures there are in each stratum that samples were drawn from. An
+        item with the reason "adjudication" is a second item of a picture that has one.
+        """
+        return intake.fill(self._db, items, strata or {})
+
+    def add_gold(self, truths: Mapping[str, tuple[Mark, ...]]) -> int:
+        """Make these pictures of the queue gold questions; return how many of them there are."""
+        return intake.add_gold(self._db, truths)
+
+    def strata(self) -> dict[str, int]:
+        """Return how many pictures there are in each stratum."""
+        rows = self._db.read("SELECT name, population FROM review_strata ORDER BY name")
+        return dict(rows)
+
+    def lease(self, person: Person, *, count: int = 1, gallery: bool = False) -> list[Lease]:
+        """Lend up to `count` more pictures; none are left for this person if it gives none.
+
+        Raises:
+            NotAllowed: nobody of this id is invited.
+        """
+        now = self._clock()
+        with self._db.transaction() as db:
+            desk = self._desk(db, person, now)
+            _reclaim(db, now)
+            room = self._room(db, person, now, gallery=gallery)
+            picks = choose(db, desk, min(count, room), gallery=gallery)
+            leases = [self._lend(db, desk, pick, gallery=gallery) for pick in picks]
+            fresh = sum(1 for pick in picks if not pick.again)
+            db.execute(
+                "UPDATE review_people SET served = served + ? WHERE id = ?", (fresh, person.id)
+            )
+        return leases
+
+    def _desk(self, db: Connection, person: Person, now: float) -> Desk:
+        row = db.execute(
+            "SELECT role, served FROM review_people WHERE id = ? AND revoked IS NULL {lock}",
+            (person.id,),
+        ).fetchone()
+        if row is None:
+            raise NotAllowed(
+                "Nobody is invited under this link: ask whoever sent it for a new one."
+            )
+        values = {
+            name: int(value)
+            for name, value in db.execute(
+                "SELECT name, value FROM review_campaign WHERE name IN ('epoch', 'gold')"
+            ).fetchall()
+        }
+        return Desk(
+            person.id,
+            row[0] != "reviewer",
+            row[1],
+            values["epoch"],
+            values["gold"],
+            self.settings.tutorial,
+            now,
+        )
+
+    def _room(self, db: Connection, person: Person, now: float, *, gallery: bool) -> int:
+        most = self.settings.gallery if gallery else self.settings.hold
+        row = db.execute(
+            "SELECT COUNT(*) FROM review_assignments "
+            "WHERE person = ? AND state = 0 AND gallery = ? AND expires > ?",
+            (person.id, int(gallery), now),
+        ).fetchone()
+        return max(0, most - (row[0] if row else 0))
+
+    def _lend(self, db: Connection, desk: Desk, pick: Pick, *, gallery: bool) -> Lease:
+        gold = pick.truth is not None
+        if not gold:
+            db.execute(
+                "UPDATE review_items SET open = open - 1, "
+                "returned = CASE WHEN open > 1 THEN returned ELSE 0 END WHERE id = ?",
+                (pick.id,),
+            )
+        whole = not gallery and (pick.whole or gold or not self.settings.redact)
+        expires = desk.now + self.settings.lease_s
+        if pick.again:
+            db.execute(
+                "UPDATE review_assignments SET state = ?, expires = ?, gallery = ?, whole = ? "
+                "WHERE id = ?",
+                (LENT, expires, int(gallery), int(whole), pick.again),
+            )
+            row = db.execute(_LEASE + "WHERE a.id = ?", (pick.again,)).fetchone()
+            assert row is not None
+            return _lease(row)
+        shown = written(_spoilt(desk, pick)) if pick.truth is not None else None
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        db.execute(
+            "INSERT INTO review_assignments (token, item, person, state, gold, tutorial, gallery, "
+            "whole, lent, expires, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(token, pick.id, desk.person, LENT, int(gold), int(pick.tutorial)),
+                *(int(gallery), int(whole), desk.now, expires, shown),
+            ),
+        )
+        return Lease(
+            token,
+            desk.person,
+            pick.key,
+            pick.digest,
+            pick.width,
+            pick.height,
+            marks_from(shown or pick.proposals),
+            expires,
+            whole=whole,
+            adjudication=pick.queue == ADJUDICATION,
+        )
+
+    def held(self, person: Person) -> list[Lease]:
+        """Return what the person has on lease and hasn't answered, with the latest drafts."""
+        rows = self._db.read(
+            _LEASE + "WHERE a.person = ? AND a.state = 0 AND a.expires > ? ORDER BY a.id",
+            (person.id, self._clock()),
+        )
+        return [_lease(row) for row in rows]
+
+    def lease_of(self, token: str, person: Person) -> Lease | None:
+        """Return the open lease of this token; None if there is none, or it isn't theirs."""
+        rows = self._db.read(
+            _LEASE + "WHERE a.token = ? AND a.person = ? AND a.state = 0 AND a.expires > ?",
+            (token, person.id, self._clock()),
+        )
+        for row in rows:
+            return _lease(row)
+        return None
+
+    def others(self, lease: Lease) -> list[tuple[Mark, ...]]:
+        """Return what people said of a disputed picture, in no order that tells who they are."""
+        if not lease.adjudication:
+            return []
+        rows = self._db.read(
+            "SELECT b.marks FROM review_items AS i JOIN review_answers AS b ON b.item = i.origin "
+            "WHERE i.key = ? AND i.round = 1 ORDER BY b.marks",
+            (lease.key,),
+        )
+        return [marks_from(marks) for (marks,) in rows]
+
+    def save(self, token: str, person: Person, version: int, marks: tuple[Mark, ...]) -> int:
+        """Keep a draft and renew the lease; return the version that is stored now.
+
+        A draft is stored if its version is greater than the stored one.
+
+        Raises:
+            UnknownLease: of this person there is none of that token.
+            Expired: it ran out and others have the picture; the draft is kept all the same.
+            Conflict: the picture is answered.
+            BadMarks: these boxes can't be stored.
+        """
+        with self._db.transaction() as db:
+            work = answers.find(db, token, person.id)
+            if work.state == ANSWERED:
+                raise Conflict("This picture is answered already.")
+            check(marks, work.width, work.height)
+            stored = max(version, work.version)
+            if version > work.version:
+                _draft(db, work.assignment, version, marks)
+            held = work.state == LENT or answers.take_slot(db, work)
+            if held:
+                db.execute(
+                    "UPDATE review_assignments SET state = ?, expires = ? WHERE id = ?",
+                    (LENT, self._clock() + self.settings.lease_s, work.assignment),
+                )
+        if not held:
+            raise Expired("Time ran out and somebody else has this picture; your draft is kept.")
+        return stored
+
+    def submit(self, token: str, person: Person, answer: Answer) -> Receipt:
+        """Store an answer, once; the same answer again gives the same receipt.
+
+        Raises:
+            UnknownLease: of this person there is none of that token.
+            Expired: it ran out and others have the picture; the boxes are kept as a draft.
+            Conflict: the picture is answered already, differently.
+            BadMarks: these boxes can't be stored.
+        """
+        with self._db.transaction() as db:
+            work = answers.find(db, token, person.id)
+            check(answer.marks, work.width, work.height)
+            if work.state == ANSWERED:
+                return answers.repeated(db, work, answer)
+            held = work.state == LENT or answers.take_slot(db, work)
+            if held:
+                receipt = answers.store(
+                    db, work, answer, iou=self.settings.gold_iou, now=self._clock()
+                )
+            else:
+                _draft(db, work.assignment, work.version + 1, answer.marks)
+        if not held:
+            raise Expired("Time ran out and somebody else has this picture; your boxes are kept.")
+        return receipt
+
+    def give_back(self, token: str, person: Person) -> None:
+        """End a lease without an answer; others get the picture, this person only at the end.
+
+        Raises:
+            UnknownLease: of this person there is none of that token.
+            Conflict: the picture is answered.
+        """
+        with self._db.transaction() as db:
+            work = answers.find(db, token, person.id)
+            if work.state == ANSWERED:
+                raise Conflict("This picture is answered already.")
+            if work.state == LENT:
+                _put_back(db, (work.assignment, work.item, work.gold), GIVEN_BACK)
+
+    def saw(self, person: Person, token: str, what: access.Extent) -> None:
+        """Note that the person was sent the picture of this lease, or a part of it.
+
+        Raises:
+            UnknownLease: of this person there is none of that token.
+        """
+        rows = self._db.read(
+            "SELECT i.key FROM review_assignments AS a JOIN review_items AS i ON i.id = a.item "
+            "WHERE a.token = ? AND a.person = ?",
+            (token, person.id),
+        )
+        for (key,) in rows:
+            access.log(self._db, access.View(self._clock(), person.id, key, what))
+            return
+        raise UnknownLease("There is no such picture.")
+
+    def given(self) -> Iterator[Given]:
+        """Yield all answers by the names of pictures; of one picture the oldest first."""
+        return answers.given(self._db)
+
+    def progress(self, person: Person | None = None) -> Progress:
+        """Return how far the work is. It reads counters: no table is counted."""
+        slots = int(campaign(self._db, "slots", "0"))
+        gold = int(campaign(self._db, "gold", "0"))
+        done = answered = own_gold = 0
+        for identity, of_slots, of_all, of_gold in self._db.read(
+            "SELECT id, slots, answered, gold FROM review_people"
+        ):
+            done += of_slots
+            if person is not None and identity == person.id:
+                answered, own_gold = of_all, of_gold
+        left = max(0, slots - done)
+        if person is None:
+            return Progress(done, left, done, left)
+        items = int(campaign(self._db, "items", "0")) - gold
+        mine = min(left, items - (answered - own_gold))
+        # One less for each answer, gold too, but not nothing while something is left.
+        shown = max(mine - own_gold, min(mine, 1))
+        tutorial = gold > 0 and answered < self.settings.tutorial
+        return Progress(answered, shown, done, left, tutorial=tutorial)
+
+
+def _lease(row: Row) -> Lease:
+    token, person, key, digest, width, height, draft, shown, proposals, *rest = row
+    expires, version, whole, queue = rest
+    marks = marks_from(draft or shown or proposals)
+    return Lease(
+        token,
+        person,
+        key,
+        digest,
+        width,
+        height,
+        marks,
+        expires,
+        version,
+        whole=bool(whole),
+        adjudication=queue == ADJUDICATION,
+    )
+
+
+def _draft(db: Connection, assignment: int, version: int, marks: tuple[Mark, ...]) -> None:
+    db.execute(
+        "UPDATE review_assignments SET version = ?, draft = ? WHERE id = ?",
+        (version, written(marks), assignment),
+    )
+
+
+def _spoilt(desk: Desk, pick: Pick) -> list[Mark]:
+    """Return a gold question's wrong boxes, with scores and names as proposals have them."""
+    truth = marks_from(pick.truth or "[]")
+    digest = hashlib.sha256(f"{desk.person} {pick.id}".encode()).digest()
+    spoilt = quality.spoil(truth, pick.width, pick.height, int.from_bytes(digest[:4]))
+    return list(intake.named(spoilt))
+
+
+def _reclaim(db: Connection, now: float) -> None:
+    """Take back leases that ran out. In the order of items, so that two never wait crosswise."""
+    due = db.execute(
+        "SELECT id, item, gold FROM review_assignments WHERE state = 0 AND expires <= ? "
+        "ORDER BY expires LIMIT ? {skip_locked}",
+        (now, _RECLAIMED),
+    ).fetchall()
+    for row in sorted(due, key=lambda row: row[1]):
+        _put_back(db, row, LAPSED)
+
+
+def _put_back(db: Connection, assignment: Row, state: int) -> None:
+    number, item, gold = assignment
+    db.execute("UPDATE review_assignments SET state = ? WHERE id = ?", (state, number))
+    if gold:
+        return
+    freed = db.execute(
+        "UPDATE review_items SET open = open + 1, returned = 1 WHERE id = ? AND queue <> 2", (item,)
+    )
+    if not freed.rowcount:
+        count(db, "slots", -1)  # it became a gold question meanwhile

@@ -1,0 +1,283 @@
+"""The tables of review, in the ledger's own database; and what can go wrong with them.
+
+    review_items        pictures in the queue; `open` slots are neither lent nor answered
+    review_assignments  one row for each (picture, person): lent, answered, lapsed or given back
+    review_answers      what people said; append-only
+    review_gold         known truths
+    review_people       reviewers, their secrets (SHA-256) and counters
+    review_cursors      how far each person has come in each order
+    review_strata       where the random sample was drawn from
+    review_views        who saw which unobfuscated picture; append-only
+    review_campaign     key and value: fingerprint, counters
+
+`docs/review-queue.md` says how the order and the leases work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from sfumato.database import Connection, Database, Dialect, connect
+from sfumato.errors import LedgerError, SfumatoError
+from sfumato.ledger import Ledger
+from sfumato.review.records import MOST_MARKS, Mark
+
+LAYOUT: Final = 1
+
+# States of an assignment.
+LENT: Final = 0
+ANSWERED: Final = 1
+LAPSED: Final = 2  # the lease ran out and its slot went back; the draft stays
+GIVEN_BACK: Final = 3
+
+# Which order an item is served in.
+WORK: Final = 0
+ADJUDICATION: Final = 1
+GOLD: Final = 2  # served by the schedule of gold questions only; takes no slot
+
+
+class ReviewError(SfumatoError):
+    """A reviewer asks for what can't be done; the message is for that person's eyes."""
+
+
+class UnknownLease(ReviewError):
+    """No such lease, or it is another person's."""
+
+
+class Expired(ReviewError):
+    """The lease ran out and somebody else has the picture; the draft is kept."""
+
+
+class Conflict(ReviewError):
+    """The picture is answered already, and differently."""
+
+
+class NotAllowed(ReviewError):
+    """This person may not do this: not invited, revoked, or of another role."""
+
+
+class BadMarks(ReviewError):
+    """Boxes that can't be stored: not finite, inverted, outside, or too many."""
+
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS review_campaign (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS review_items (
+    id {serial},
+    key {key} NOT NULL,
+    round SMALLINT NOT NULL,
+    queue SMALLINT NOT NULL,
+    digest TEXT NOT NULL, width BIGINT NOT NULL, height BIGINT NOT NULL, label TEXT NOT NULL,
+    proposals TEXT NOT NULL,
+    rank BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    replicas BIGINT NOT NULL,
+    stratum TEXT NOT NULL,
+    whole SMALLINT NOT NULL,
+    gallery SMALLINT NOT NULL,
+    origin BIGINT,
+    open BIGINT NOT NULL,
+    returned SMALLINT NOT NULL DEFAULT 0,
+    UNIQUE (key, round)
+);
+CREATE INDEX IF NOT EXISTS review_items_open ON review_items (rank, id)
+    WHERE open > 0 AND queue = 0;
+CREATE INDEX IF NOT EXISTS review_items_gallery ON review_items (rank, id)
+    WHERE open > 0 AND gallery = 1;
+CREATE INDEX IF NOT EXISTS review_items_adjudication ON review_items (rank, id)
+    WHERE open > 0 AND queue = 1;
+CREATE INDEX IF NOT EXISTS review_items_returned ON review_items (rank, id) WHERE returned > 0;
+CREATE TABLE IF NOT EXISTS review_people (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    secret TEXT NOT NULL UNIQUE,
+    invited DOUBLE PRECISION NOT NULL,
+    expires DOUBLE PRECISION NOT NULL,
+    revoked DOUBLE PRECISION,
+    served BIGINT NOT NULL DEFAULT 0,
+    answered BIGINT NOT NULL DEFAULT 0,
+    slots BIGINT NOT NULL DEFAULT 0,
+    gold BIGINT NOT NULL DEFAULT 0,
+    passed BIGINT NOT NULL DEFAULT 0,
+    seconds DOUBLE PRECISION NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS review_cursors (
+    person TEXT NOT NULL, course TEXT NOT NULL,
+    rank BIGINT NOT NULL, item BIGINT NOT NULL, wrapped BIGINT NOT NULL, epoch BIGINT NOT NULL,
+    PRIMARY KEY (person, course)
+);
+CREATE TABLE IF NOT EXISTS review_assignments (
+    id {serial},
+    token TEXT NOT NULL UNIQUE,
+    item BIGINT NOT NULL,
+    person TEXT NOT NULL,
+    state SMALLINT NOT NULL,
+    gold SMALLINT NOT NULL,
+    tutorial SMALLINT NOT NULL,
+    gallery SMALLINT NOT NULL,
+    whole SMALLINT NOT NULL,
+    lent DOUBLE PRECISION NOT NULL,
+    expires DOUBLE PRECISION NOT NULL,
+    shown TEXT,
+    version BIGINT NOT NULL DEFAULT 0,
+    draft TEXT,
+    UNIQUE (item, person)
+);
+CREATE INDEX IF NOT EXISTS review_assignments_due ON review_assignments (expires)
+    WHERE state = 0;
+CREATE INDEX IF NOT EXISTS review_assignments_held ON review_assignments (person, id)
+    WHERE state = 0;
+CREATE INDEX IF NOT EXISTS review_assignments_left ON review_assignments (person, state, id)
+    WHERE state > 1;
+CREATE TABLE IF NOT EXISTS review_answers (
+    assignment BIGINT PRIMARY KEY,
+    item BIGINT NOT NULL,
+    person TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    marks TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    seconds DOUBLE PRECISION NOT NULL,
+    score DOUBLE PRECISION,
+    passed SMALLINT,
+    answered DOUBLE PRECISION NOT NULL,
+    UNIQUE (item, person)
+);
+CREATE TABLE IF NOT EXISTS review_gold (
+    item BIGINT PRIMARY KEY, truth TEXT NOT NULL, place BIGINT NOT NULL, tutorial SMALLINT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS review_gold_places ON review_gold (place, item);
+CREATE TABLE IF NOT EXISTS review_strata (name TEXT PRIMARY KEY, population BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS review_views (
+    id {serial},
+    seen DOUBLE PRECISION NOT NULL,
+    person TEXT NOT NULL,
+    key TEXT NOT NULL,
+    what TEXT NOT NULL
+);
+INSERT INTO review_campaign (name, value) VALUES ('layout', '1'), ('fingerprint', ''),
+    ('slots', '0'), ('items', '0'), ('gold', '0'), ('epoch', '0') ON CONFLICT (name) DO NOTHING;
+"""
+
+_APPEND_ONLY: Final[dict[Dialect, str]] = {
+    "sqlite": "".join(
+        f"CREATE TRIGGER IF NOT EXISTS {table}_{word} BEFORE {event} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;\n"
+        for table in ("review_answers", "review_views")
+        for word, event in (("stay", "UPDATE"), ("remain", "DELETE"))
+    ),
+    "postgresql": """
+CREATE OR REPLACE FUNCTION review_refuse() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN RAISE EXCEPTION USING MESSAGE = TG_TABLE_NAME || '' is append-only''; END';
+"""
+    + "".join(
+        f"CREATE OR REPLACE TRIGGER {table}_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION review_refuse();\n"
+        for table in ("review_answers", "review_views")
+    ),
+}
+# Two programs that open a new database at once: the second waits until the tables are there.
+_ALONE: Final[dict[Dialect, str]] = {
+    "sqlite": "",
+    "postgresql": "SELECT pg_advisory_xact_lock(7736868);\n",
+}
+
+
+def open(where: str | Path) -> Database:  # noqa: A001 (`store.open` says what it does)
+    """Open a ledger's database for review, and make the tables that are missing.
+
+    Raises:
+        LedgerError: it can't be opened, isn't a ledger, or was written by a newer sfumato.
+    """
+    with Ledger(Path(where)):
+        pass  # makes the ledger's own tables, or refuses what isn't a ledger
+    database = connect(where)
+    try:
+        prepare(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def prepare(database: Database) -> None:
+    """Make the tables of review in an open ledger's database, where they are missing."""
+    dialect = database.dialect
+    try:
+        database.script(_ALONE[dialect] + _TABLES + _APPEND_ONLY[dialect])
+        (row,) = database.read("SELECT value FROM review_campaign WHERE name = 'layout'")
+    except database.errors as error:
+        raise LedgerError(
+            f"{database.name} can't hold a review ({error}): make room or mend it, else choose "
+            "another ledger with --ledger."
+        ) from error
+    if int(row[0]) > LAYOUT:
+        raise LedgerError(
+            f"{database.name} was written by a newer sfumato (review layout {row[0]}, this one "
+            f"knows {LAYOUT}): update sfumato."
+        )
+
+
+def campaign(database: Database, name: str, default: str = "") -> str:
+    """Return a value that belongs to the campaign, e.g. "fingerprint" (of the detection)."""
+    for row in database.read("SELECT value FROM review_campaign WHERE name = ?", (name,)):
+        return str(row[0])
+    return default
+
+
+def note(database: Database, name: str, value: str) -> None:
+    """Set a value of the campaign. The queue's own: layout, slots, items, gold, epoch."""
+    with database.transaction() as db:
+        db.execute(
+            "INSERT INTO review_campaign (name, value) VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )
+
+
+def count(db: Connection, name: str, more: int) -> None:
+    """Add to a counter of the campaign."""
+    if more:
+        db.execute(
+            "UPDATE review_campaign SET value = CAST(CAST(value AS BIGINT) + ? AS TEXT) "
+            "WHERE name = ?",
+            (more, name),
+        )
+
+
+def written(marks: Iterable[Mark]) -> str:
+    """Return marks as JSON, every float exact."""
+    rows = [
+        [*map(float, mark.box), mark.kind, mark.proposal, mark.score, mark.origin] for mark in marks
+    ]
+    return json.dumps(rows, separators=(",", ":"))
+
+
+def marks_from(text: str) -> tuple[Mark, ...]:
+    """Return the marks that `written` wrote."""
+    return tuple(
+        Mark((x0, y0, x1, y1), kind, proposal, score, origin)
+        for x0, y0, x1, y1, kind, proposal, score, origin in json.loads(text)
+    )
+
+
+def check(marks: Sequence[Mark], width: int, height: int) -> None:
+    """Refuse boxes that can't be stored.
+
+    Raises:
+        BadMarks: too many, not finite, inverted, without area, or outside the picture.
+    """
+    if len(marks) > MOST_MARKS:
+        raise BadMarks(
+            f"{len(marks)} boxes are more than the {MOST_MARKS} that a picture may have."
+        )
+    for mark in marks:
+        x0, y0, x1, y1 = mark.box
+        # NaN fails every comparison.
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise BadMarks(f"A box must lie in the picture ({width} x {height} pixels).")
+        if mark.score is not None and not 0 <= mark.score <= 1:
+            raise BadMarks("A score must lie between 0 and 1.")
