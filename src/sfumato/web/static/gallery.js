@@ -108,11 +108,12 @@ export class Gallery {
   }
 
   /** Back to the editor; what was lent for the gallery goes back to the queue. */
-  leave() {
+  async leave() {
     if (!this.open) return;
     const { leases } = this;
     this.#close();
-    for (const { token } of leases) api.giveBack(token).catch(() => {}); // else its time runs out
+    // What can't be given back now goes back when its time runs out.
+    await Promise.allSettled(leases.map(({ token }) => api.giveBack(token)));
     this.listener.opened([]);
   }
 

@@ -24,13 +24,12 @@ const stage = at("stage");
 const help = at("help");
 const view = new View();
 const lens = new Lens(at("lens"));
-const sent = new Map(); // answers on their way: their sheets come back if they are refused
 const local = { me: null, url: null, shown: null, lens: false, over: null, since: 0, left: false, sure: null, retry: 0 };
 
 const outbox = new Outbox({
   changed: (state) => status.saved(state, outbox.waiting, outbox.durable),
   delivered: (token, receipt) => delivered(token, receipt),
-  refused: (token, kind, failure) => refused(token, kind, failure),
+  refused: (entry, failure) => refused(entry, failure),
   overtaken: (token, version) => {
     const sheet = tray.find(token);
     if (sheet) sheet.version = Math.max(sheet.version, version);
@@ -64,6 +63,7 @@ const gallery = new Gallery({
     controls.press("gallery", false);
     tray.insert(leases);
     show();
+    more();
   },
 });
 
@@ -76,6 +76,7 @@ async function show() {
     count();
     local.shown = null;
     local.sure = null;
+    stage.setAttribute("aria-busy", "true");
     editor.drawing.picture(null);
     editor.open(sheet);
     controls.adjudicate(sheet);
@@ -90,6 +91,7 @@ async function show() {
     local.url = url;
     editor.drawing.picture(url);
     local.shown = sheet.token;
+    stage.setAttribute("aria-busy", "false");
     local.since = performance.now();
     status.notice(null);
     greet(sheet);
@@ -101,13 +103,14 @@ async function show() {
 }
 
 function unshown(sheet, failure) {
-  if (failure.gone) {
-    status.toast("This picture was taken back: its time had run out.");
-    tray.remove(sheet.token);
-    return more();
+  if (failure.again || failure.signedOut) {
+    status.notice(failure.signedOut ? signedOut : "The picture can't be fetched. Trying again…", true);
+    return again(show);
   }
-  status.notice(failure.signedOut ? signedOut : "The picture can't be fetched. Trying again…", true);
-  again(show);
+  if (failure.gone) tray.remove(sheet.token);
+  else tray.reject(sheet.token);
+  status.toast(failure.gone ? "This picture was taken back: its time had run out." : failure.message);
+  return more();
 }
 
 function greet(sheet) {
@@ -191,9 +194,7 @@ function answer(verdict) {
   const accepted = verdict === "accept" && !sheet.untouched ? "correct" : verdict;
   const scope = local.me?.redact && !sheet.lease.whole ? "crops" : "whole";
   const seconds = Math.min(86_400, Math.round(sheet.seconds * 10) / 10);
-  const { lease } = sheet;
   outbox.answer(sheet.token, { verdict: accepted, marks: sheet.marks, seconds, scope });
-  sent.set(sheet.token, { lease, marks: sheet.marks });
   status.count();
   tray.remove(sheet.token);
   show();
@@ -215,31 +216,23 @@ function none() {
 }
 
 function delivered(token, receipt) {
-  sent.delete(token);
   tray.finished(token);
   if (typeof receipt.score === "number") {
     status.toast(`Practice: your boxes agree to ${Math.round(100 * receipt.score)} % with the right ones.`);
   }
-  if (!tray.current) more();
+  if (!tray.current && !gallery.open) more();
 }
 
-/** The server doesn't want it, and never will. */
-function refused(token, kind, failure) {
-  const was = sent.get(token);
-  sent.delete(token);
-  if (kind === "answer" && was && failure.code === "VERDICT_MISMATCH") {
-    sent.set(token, was);
-    return outbox.answer(token, { verdict: "correct", marks: was.marks, seconds: 0, scope: "whole" });
+/** The server doesn't want it, and never will as it is. */
+function refused({ token, kind, body }, failure) {
+  if (kind === "answer" && failure.code === "VERDICT_MISMATCH") {
+    return outbox.answer(token, { ...body, verdict: "correct" });
   }
-  if (failure.gone || failure.status === 409) {
-    tray.remove(token);
-    const why = failure.gone ? "a picture's time had run out" : "a picture was answered before, and the first answer stands";
-    status.toast(`Not taken: ${why}.`);
-  } else {
-    status.toast(`Not taken: ${failure.message}`);
-    if (was) tray.insert([{ ...was.lease, marks: was.marks, version: was.lease.version + 1 }]);
-  }
-  return more();
+  if (failure.gone || failure.status === 409) tray.remove(token);
+  if (failure.gone) status.toast("A picture's time had run out. Your boxes are kept; if it comes again, so do they.");
+  else if (failure.status === 409) status.toast("Not taken: it was answered before, and the first answer stands.");
+  else status.toast(`Not taken: ${failure.message}`);
+  return gallery.open || more();
 }
 
 const inEditor = (act) => () => {

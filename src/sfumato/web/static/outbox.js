@@ -12,13 +12,16 @@ const PREFIX = "sfumato.out.";
 const CALM = 250; // milliseconds without another edit until a draft goes
 const FIRST = 500; // milliseconds until the first retry; doubled each time
 const LONGEST = 15_000;
+const LAPSED = 7 * 86_400_000; // milliseconds that marks without a lease are kept
 
-/** Storage that may be forbidden or full: then entries live as long as the page. */
-function kept() {
+/** Read the storage. It may be forbidden or full: then entries live as long as the page. */
+function stored() {
   const found = new Map();
   try {
-    for (const key of Object.keys(localStorage)) {
-      if (key.startsWith(PREFIX)) found.set(key.slice(PREFIX.length), JSON.parse(localStorage.getItem(key)));
+    for (const key of Object.keys(localStorage).filter((name) => name.startsWith(PREFIX))) {
+      const entry = JSON.parse(localStorage.getItem(key));
+      if (entry.since < Date.now() - LAPSED) localStorage.removeItem(key);
+      else found.set(entry.token, entry);
     }
   } catch {
     // Nothing can be read: nothing was kept.
@@ -27,10 +30,10 @@ function kept() {
 }
 
 export class Outbox {
-  /** `listener` gets `changed(state)`, `delivered(token, receipt)` and `refused(token, kind, failure)`. */
+  /** `listener` gets `changed(state)`, `delivered(token, receipt)` and `refused(entry, failure)`. */
   constructor(listener) {
     this.listener = listener;
-    this.entries = kept();
+    this.entries = stored();
     this.durable = true;
     this.failures = 0;
     this.signedOut = false;
@@ -55,30 +58,41 @@ export class Outbox {
     this.hurry();
   }
 
+  /** Keep marks that weren't taken, e.g. too late: if the picture comes again, so do they. */
+  keep(token, marks) {
+    this.#put(token, { kind: "kept", token, body: { version: 0, marks }, since: Date.now() });
+  }
+
   answered(token) {
     return this.entries.get(token)?.kind === "answer";
   }
 
-  /** A draft that was kept but not acknowledged: newer than what the server has. */
+  /** Marks that the server hasn't acknowledged: newer than what it has. */
   unsent(token) {
     const entry = this.entries.get(token);
-    return entry?.kind === "draft" ? entry.body : null;
+    return entry && entry.kind !== "answer" ? entry.body.marks : null;
   }
 
   get waiting() {
-    return [...this.entries.values()].filter(({ kind }) => kind === "answer").length;
+    return this.#due.filter(({ kind }) => kind === "answer").length;
+  }
+
+  /** What is to be sent, answers first: the reviewer has finished with them. */
+  get #due() {
+    const due = [...this.entries.values()].filter(({ kind }) => kind !== "kept");
+    return due.sort((one, other) => (other.kind === "answer") - (one.kind === "answer"));
   }
 
   /** "saved", "saving", "retrying" or "signed-out". */
   get state() {
-    if (this.entries.size === 0) return "saved";
+    if (this.#due.length === 0) return "saved";
     if (this.signedOut) return "signed-out";
     return this.failures ? "retrying" : "saving";
   }
 
   /** Send what there is at once. */
   hurry() {
-    if (this.entries.size) this.#later(0);
+    if (this.#due.length) this.#later(0);
   }
 
   #put(token, entry) {
@@ -110,11 +124,7 @@ export class Outbox {
     if (this.sending) return;
     this.sending = true;
     let pause = null;
-    while (this.entries.size && pause === null) {
-      // Answers first: the reviewer has finished with them.
-      const entries = [...this.entries.values()];
-      pause = await this.#deliver(entries.find(({ kind }) => kind === "answer") ?? entries[0]);
-    }
+    while (this.#due.length && pause === null) pause = await this.#deliver(this.#due[0]);
     this.sending = false;
     this.listener.changed(this.state);
     if (pause !== null) this.#later(pause || undefined);
@@ -140,8 +150,9 @@ export class Outbox {
         return failure.after;
       }
       if (current()) {
-        this.#drop(entry.token);
-        this.listener.refused(entry.token, entry.kind, failure);
+        if (failure.status === 409) this.#drop(entry.token);
+        else this.keep(entry.token, entry.body.marks);
+        this.listener.refused(entry, failure);
       }
       return null;
     }

@@ -31,13 +31,14 @@ function forget(token) {
 
 /** One picture on the table, with its marks, their history and the time it was looked at. */
 export class Sheet {
+  /** `draft`: marks that this browser has and the server hasn't. */
   constructor(lease, draft) {
     this.lease = lease;
     this.token = lease.token;
     this.size = [lease.width, lease.height];
-    this.version = Math.max(lease.version, draft?.version ?? 0);
+    this.version = lease.version;
     this.first = original(lease);
-    this.history = new History(draft?.marks ?? lease.marks);
+    this.history = new History(draft ?? lease.marks);
     this.seconds = 0;
     this.photo = null; // a promise of an object URL
   }
@@ -71,6 +72,7 @@ export class Tray {
     this.sheets = [];
     this.index = 0;
     this.left = null;
+    this.unshown = new Set(); // pictures that can't be shown: they aren't tried again
     this.filling = null;
   }
 
@@ -103,14 +105,23 @@ export class Tray {
 
   /** Put a lease on the tray unless it is there or answered. */
   add(lease) {
-    if (this.find(lease.token) || this.outbox.answered(lease.token)) return;
-    this.sheets.push(new Sheet(lease, this.outbox.unsent(lease.token)));
+    if (this.find(lease.token) || this.outbox.answered(lease.token) || this.unshown.has(lease.token)) return;
+    this.sheets.push(this.#sheet(lease));
+  }
+
+  #sheet(lease) {
+    const sheet = new Sheet(lease, this.outbox.unsent(lease.token));
+    if (sheet.marks !== lease.marks) {
+      sheet.version += 1;
+      this.outbox.draft(sheet.token, sheet.version, sheet.marks);
+    }
+    return sheet;
   }
 
   /** Put leases in view before all others: the doubtful ones of the gallery, a refused answer. */
   insert(leases) {
     const known = leases.filter(({ token }) => !this.find(token));
-    this.sheets.splice(this.index, 0, ...known.map((lease) => new Sheet(lease, this.outbox.unsent(lease.token))));
+    this.sheets.splice(this.index, 0, ...known.map((lease) => this.#sheet(lease)));
     this.prefetch();
   }
 
@@ -134,6 +145,13 @@ export class Tray {
     if (at < 0) return;
     this.sheets.splice(at, 1)[0].discard();
     if (at < this.index || this.index >= this.sheets.length) this.index = Math.max(0, this.index - 1);
+  }
+
+  /** A picture that can't be shown is nothing to answer: somebody else may try. */
+  reject(token) {
+    this.unshown.add(token);
+    this.remove(token);
+    api.giveBack(token).catch(() => {}); // else its time runs out
   }
 
   finished(token) {
