@@ -76,7 +76,8 @@ async function show() {
     count();
     local.shown = null;
     local.sure = null;
-    stage.setAttribute("aria-busy", "true");
+    delete stage.dataset.shown;
+    stage.setAttribute("aria-busy", String(sheet !== null));
     editor.drawing.picture(null);
     editor.open(sheet);
     controls.adjudicate(sheet);
@@ -91,6 +92,7 @@ async function show() {
     local.url = url;
     editor.drawing.picture(url);
     local.shown = sheet.token;
+    stage.dataset.shown = sheet.token;
     stage.setAttribute("aria-busy", "false");
     local.since = performance.now();
     status.notice(null);

@@ -34,6 +34,8 @@ export class Outbox {
   constructor(listener) {
     this.listener = listener;
     this.entries = stored();
+    // Answered here. A list of leases that the server made just before may still have them.
+    this.spent = new Set([...this.entries.values()].filter(({ kind }) => kind === "answer").map(({ token }) => token));
     this.durable = true;
     this.failures = 0;
     this.signedOut = false;
@@ -54,17 +56,19 @@ export class Outbox {
 
   /** Keep an answer and send it now; it takes the place of the picture's draft. */
   answer(token, body) {
+    this.spent.add(token);
     this.#put(token, { kind: "answer", token, body });
     this.hurry();
   }
 
   /** Keep marks that weren't taken, e.g. too late: if the picture comes again, so do they. */
   keep(token, marks) {
+    this.spent.delete(token);
     this.#put(token, { kind: "kept", token, body: { version: 0, marks }, since: Date.now() });
   }
 
   answered(token) {
-    return this.entries.get(token)?.kind === "answer";
+    return this.spent.has(token);
   }
 
   /** Marks that the server hasn't acknowledged: newer than what it has. */
