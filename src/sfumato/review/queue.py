@@ -7,17 +7,14 @@ gets what, `intake` how pictures get in, `docs/review-queue.md` how it all works
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from sfumato.database import Connection, Database, Row
-from sfumato.review import access, answers, intake, quality
+from sfumato.review import access, answers, gold, intake, quality
 from sfumato.review.choice import Desk, Pick, choose
 from sfumato.review.records import (
     Answer,
@@ -97,7 +94,7 @@ class Queue:
 
     def add_gold(self, truths: Mapping[str, tuple[Mark, ...]]) -> int:
         """Make these pictures of the queue gold questions; return how many of them there are."""
-        return intake.add_gold(self._db, truths)
+        return gold.add(self._db, truths)
 
     def strata(self) -> dict[str, int]:
         """Return how many pictures there are in each stratum."""
@@ -158,14 +155,14 @@ class Queue:
         return max(0, most - (row[0] if row else 0))
 
     def _lend(self, db: Connection, desk: Desk, pick: Pick, *, gallery: bool) -> Lease:
-        gold = pick.truth is not None
-        if not gold:
+        golden = pick.truth is not None
+        if not golden:
             db.execute(
                 "UPDATE review_items SET open = open - 1, "
                 "returned = CASE WHEN open > 1 THEN returned ELSE 0 END WHERE id = ?",
                 (pick.id,),
             )
-        whole = not gallery and (pick.whole or gold or not self.settings.redact)
+        whole = not gallery and (pick.whole or golden or not self.settings.redact)
         expires = desk.now + self.settings.lease_s
         if pick.again:
             db.execute(
@@ -176,13 +173,13 @@ class Queue:
             row = db.execute(_LEASE + "WHERE a.id = ?", (pick.again,)).fetchone()
             assert row is not None
             return _lease(row)
-        shown = written(_spoilt(desk, pick)) if pick.truth is not None else None
+        shown = written(gold.spoilt(desk, pick)) if golden else None
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         db.execute(
             "INSERT INTO review_assignments (token, item, person, state, gold, tutorial, gallery, "
             "whole, lent, expires, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(token, pick.id, desk.person, LENT, int(gold), int(pick.tutorial)),
+                *(token, pick.id, desk.person, LENT, int(golden), int(pick.tutorial)),
                 *(int(gallery), int(whole), desk.now, expires, shown),
             ),
         )
@@ -319,7 +316,7 @@ class Queue:
     def progress(self, person: Person | None = None) -> Progress:
         """Return how far the work is. It reads counters: no table is counted."""
         slots = int(campaign(self._db, "slots", "0"))
-        gold = int(campaign(self._db, "gold", "0"))
+        golden = int(campaign(self._db, "gold", "0"))
         done = answered = own_gold = 0
         for identity, of_slots, of_all, of_gold in self._db.rows(
             "SELECT id, slots, answered, gold FROM review_people"
@@ -330,11 +327,11 @@ class Queue:
         left = max(0, slots - done)
         if person is None:
             return Progress(done, left, done, left)
-        items = int(campaign(self._db, "items", "0")) - gold
+        items = int(campaign(self._db, "items", "0")) - golden
         mine = min(left, items - (answered - own_gold))
         # One less for each answer, gold too, but not nothing while something is left.
         shown = max(mine - own_gold, min(mine, 1))
-        tutorial = gold > 0 and answered < self.settings.tutorial
+        tutorial = golden > 0 and answered < self.settings.tutorial
         return Progress(answered, shown, done, left, tutorial=tutorial)
 
 
@@ -362,21 +359,6 @@ def _draft(db: Connection, assignment: int, version: int, marks: tuple[Mark, ...
         "UPDATE review_assignments SET version = ?, draft = ? WHERE id = ?",
         (version, written(marks), assignment),
     )
-
-
-def _spoilt(desk: Desk, pick: Pick) -> list[Mark]:
-    """Return a gold question's wrong boxes, with scores and names as proposals have them."""
-    truth = marks_from(pick.truth or "[]")
-    digest = hashlib.sha256(f"{desk.person} {pick.id}".encode()).digest()
-    spoilt = quality.spoil(truth, pick.width, pick.height, int.from_bytes(digest[:4]))
-    return [_as_found(mark, digest[4 + i % 28]) for i, mark in enumerate(intake.named(spoilt))]
-
-
-def _as_found(mark: Mark, grain: int) -> Mark:
-    """Return a box with digits as a detector's have: single precision, no round scores."""
-    values = np.array([*mark.box, (mark.score or 0.5) - grain * 3.7e-6], np.float32)
-    x0, y0, x1, y1, score = map(float, values)
-    return replace(mark, box=(x0, y0, x1, y1), score=score)
 
 
 def _reclaim(db: Connection, now: float) -> None:
