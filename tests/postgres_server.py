@@ -121,7 +121,8 @@ def running() -> Iterator[Server]:
                 os.chown(path, user.pw_uid, user.pw_gid)
         made = subprocess.run(
             [
-                *(*_as_user(), binaries / "initdb", "-D", folder / "data", "-U", USER),
+                *_as_user(),
+                *(str(binaries / "initdb"), "-D", str(folder / "data"), "-U", USER),
                 *("--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password}"),
                 *("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"),
                 *("--locale-provider=icu", "--icu-locale=en-US"),

@@ -43,9 +43,17 @@ def forget_release(root: Path) -> None:
 
 
 def finish(
-    recipe: Recipe, source_name: str, sink: FolderSink, ledger: Ledger, *, tidy: bool
+    recipe: Recipe,
+    source_name: str,
+    sink: FolderSink,
+    ledger: Ledger,
+    private: Path,
+    *,
+    tidy: bool,
 ) -> Report:
     """Write manifest.parquet, faces.parquet, summary.json and the two reports.
+
+    The report with originals goes to the folder `private`.
 
     With `tidy`, pictures that an earlier run wrote and that no longer belong to the release are
     removed first; a file that no run wrote is never removed, but found.
@@ -67,7 +75,7 @@ def finish(
             for finding in _names_and_counts(there, expected):
                 tally.finding(finding)
             report = tally.report()
-            _write_pages(report, _pairs(tally.choose(), sink), sink.root, ledger.path.parent)
+            _write_pages(report, _pairs(tally.choose(), sink), sink.root, private)
     except OSError as error:
         raise OutputError(f"Can't write to {sink.root}: {error.strerror or error}.") from error
     return report

@@ -1,21 +1,24 @@
-"""The ledger: every record of a run, append-only, in one SQLite file (WAL mode).
+"""The ledger: every record of a run, append-only, in an SQLite file or a PostgreSQL database.
 
 A correction is a new record; the latest one of a key counts. One transaction per shard holds
 its records and the mark that the shard is done, so a killed run never shows half a shard.
-Only the driver writes; workers may read.
+Of a run, only the driver writes; workers may read. People's reviews come in beside it.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from sfumato import schema
+from sfumato.database import Connection, Row, Where, connect, in_words, is_url, unusable
 from sfumato.errors import Code, LedgerError, OutputError
 from sfumato.types import (
     JSON,
@@ -27,38 +30,6 @@ from sfumato.types import (
     Output,
     Record,
     Review,
-)
-
-# Append-only as well: a new version of the schema is a new entry.
-MIGRATIONS: Final = (
-    """
-    CREATE TABLE records (
-        seq INTEGER PRIMARY KEY,
-        kind TEXT NOT NULL,
-        fingerprint TEXT NOT NULL,
-        key TEXT NOT NULL,
-        body TEXT NOT NULL
-    );
-    CREATE INDEX records_by_key ON records (fingerprint, kind, key, seq);
-    CREATE TABLE shards (
-        stage TEXT NOT NULL, fingerprint TEXT NOT NULL, id TEXT NOT NULL,
-        PRIMARY KEY (stage, fingerprint, id)
-    ) WITHOUT ROWID;
-    CREATE TABLE runs (
-        seq INTEGER PRIMARY KEY, started TEXT NOT NULL, command TEXT NOT NULL, source TEXT NOT NULL,
-        fingerprint TEXT NOT NULL, recipe TEXT NOT NULL, versions TEXT NOT NULL
-    );
-    CREATE TABLE given (
-        boxes TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (boxes, key)
-    ) WITHOUT ROWID;
-    CREATE TABLE listing (key TEXT PRIMARY KEY, kind TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TRIGGER records_stay BEFORE UPDATE ON records
-        BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
-    CREATE TRIGGER records_remain BEFORE DELETE ON records
-        BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
-    """,
-    # The run that a record comes from: a verification replaces all findings of the one before.
-    "ALTER TABLE records ADD COLUMN run INTEGER NOT NULL DEFAULT 0;",
 )
 
 _KINDS: Final[dict[str, type[Record]]] = {
@@ -106,30 +77,67 @@ class Given:
     size: tuple[int, int] | None = None
 
 
-class Ledger:
-    """One ledger file; use it as a context manager.
+def append(connection: Connection, records: Iterable[tuple[str, Record]], *, run: int = 0) -> None:
+    """Append (fingerprint, record) pairs in a transaction of the ledger's database."""
+    connection.executemany(
+        "INSERT INTO records (run, fingerprint, key, kind, body) VALUES (?, ?, ?, ?, ?)",
+        [
+            (run, fingerprint, _checked(record.key), *encode(record))
+            for fingerprint, record in records
+        ],
+    )
+
+
+def _checked(key: str) -> str:
+    if "\0" in key:
+        raise LedgerError(f"A ledger can't hold the name {key!r}: rename it, without the NUL.")
+    return key
+
+
+def is_there(where: Where) -> bool:
+    """Say whether there is a ledger at this place.
 
     Raises:
-        LedgerError: the file can't be opened or isn't a ledger of this program.
+        LedgerError: there is a server's URL, and it can't be asked.
+    """
+    if not is_url(where):
+        return Path(where).is_file()
+    database = connect(where, read_only=True)
+    try:
+        return schema.version(database) > 0
+    except database.errors as error:
+        raise unusable(where, error) from error
+    finally:
+        database.close()
+
+
+class Ledger:
+    """One ledger; use it as a context manager. `where` is a file or a ``postgresql://`` URL.
+
+    `name` is what a message may say of the place; `database` is what it lies in.
+
+    Raises:
+        LedgerError: it can't be opened or isn't a ledger of this program.
+        UsageError: the URL can't be read, or `sfumato[postgres]` is missing.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.path = path
+    def __init__(self, where: Where, *, read_only: bool = False) -> None:
+        self.where = where
         self._run = 0
-        uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+        self.database = connect(where, read_only=read_only)
+        self.name = self.database.name
         try:
-            self._db = sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
-            if not read_only:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                # FULL: a committed shard survives a power cut, as its fsynced pictures do.
-                self._db.execute("PRAGMA synchronous = FULL")
-                self._migrate()
-            self._db.execute("SELECT 1 FROM records LIMIT 1")
-        except sqlite3.Error as error:
-            raise LedgerError(
-                f"{path} can't be used as a ledger ({error}): make room or mend it if the disk is "
-                "the reason, else choose another file with --ledger."
-            ) from error
+            if read_only:
+                schema.version(self.database)
+            else:
+                schema.migrate(self.database)
+            self.database.rows("SELECT 1 FROM records LIMIT 1")
+        except self.database.errors as error:
+            self.database.close()
+            raise unusable(where, error) from error
+        except LedgerError:
+            self.database.close()
+            raise
 
     def __enter__(self) -> Ledger:
         return self
@@ -140,37 +148,40 @@ class Ledger:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._db.close()
+        self.database.close()
 
-    def _migrate(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
-            raise LedgerError(
-                f"{self.path} was written by a newer sfumato (layout {version}, this one knows "
-                f"{len(MIGRATIONS)}): update sfumato."
-            )
-        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-            self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other runs out, on a server; beside a file, a lock file does that."""
+        return self.database.alone()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[Connection]:
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield self._db
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._roll_back()
+            with self.database.transaction() as connection:
+                yield connection
+        except self.database.errors as error:
             raise OutputError(
-                f"The ledger {self.path} can't be written ({error}): make room or mend it, then "
-                "run the same command again to go on."
+                f"The ledger {self.name} can't be written ({in_words(error)}): make room or mend "
+                "it, then run the same command again to go on."
             ) from error
-        except BaseException:
-            self._roll_back()
-            raise
 
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+    def _read(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
+        try:
+            yield from self.database.read(sql, parameters)
+        except self.database.errors as error:
+            raise self._unreadable(error) from error
+
+    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        try:
+            return self.database.rows(sql, parameters)
+        except self.database.errors as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> LedgerError:
+        return LedgerError(
+            f"The ledger {self.name} can't be read ({in_words(error)}): mend that, then run the "
+            "same command again to go on."
+        )
 
     def begin(
         self,
@@ -184,21 +195,20 @@ class Ledger:
     ) -> None:
         """Note that a run began: when, from what, with which recipe and software."""
         with self._transaction() as db:
-            row = db.execute(
+            ((self._run,),) = db.execute(
                 "INSERT INTO runs (started, command, source, fingerprint, recipe, versions) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
+                "VALUES (?, ?, ?, ?, ?, ?) RETURNING seq",
                 (started, command, source, fingerprint, recipe, versions),
-            )
-        self._run = row.lastrowid or 0
+            ).fetchall()
 
     def last_run(self, command: str = "%") -> tuple[str, str, str] | None:
         """Return source, fingerprint and recipe (JSON) of the last run; None if there was none."""
-        row = self._db.execute(
+        rows = self._rows(
             "SELECT source, fingerprint, recipe FROM runs WHERE command LIKE ? "
             "ORDER BY seq DESC LIMIT 1",
             (command,),
-        ).fetchone()
-        return None if row is None else (row[0], row[1], row[2])
+        )
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
     def commit(
         self,
@@ -208,22 +218,17 @@ class Ledger:
         shard: str = "",
     ) -> None:
         """Append (fingerprint, record) pairs and mark (stage, fingerprint) done for the shard."""
-        rows = [
-            (self._run, fingerprint, record.key, *encode(record)) for fingerprint, record in records
-        ]
         with self._transaction() as db:
+            append(db, records, run=self._run)
             db.executemany(
-                "INSERT INTO records (run, fingerprint, key, kind, body) VALUES (?, ?, ?, ?, ?)",
-                rows,
-            )
-            db.executemany(
-                "INSERT OR IGNORE INTO shards (stage, fingerprint, id) VALUES (?, ?, ?)",
+                "INSERT INTO shards (stage, fingerprint, id) VALUES (?, ?, ?) "
+                "ON CONFLICT DO NOTHING",
                 [(stage, fingerprint, shard) for stage, fingerprint in done],
             )
 
     def done(self, stage: str, fingerprint: str) -> set[str]:
         """Return the ids of the shards that this stage has finished with these settings."""
-        rows = self._db.execute(
+        rows = self._read(
             "SELECT id FROM shards WHERE stage = ? AND fingerprint = ?", (stage, fingerprint)
         )
         return {row[0] for row in rows}
@@ -234,27 +239,31 @@ class Ledger:
             db.executemany("DELETE FROM shards WHERE id = ?", [(shard,) for shard in shards])
 
     def latest(self, fingerprint: str, kinds: Sequence[str]) -> Iterator[Record]:
-        """Yield the latest record of these kinds for each key, in the order of the keys."""
-        marks = ", ".join("?" * len(kinds))
-        rows = self._db.execute(
-            # Only question marks are put in. SQLite: bare columns come from the row of the MAX.
-            "SELECT kind, body, MAX(seq) FROM records "  # noqa: S608
-            f"WHERE fingerprint = ? AND kind IN ({marks}) GROUP BY key ORDER BY key",
-            (fingerprint, *kinds),
+        """Yield the latest record of these kinds for each key, in the order of the keys.
+
+        Each kind is read along the index and the streams are merged, so that the first record
+        comes at once and nothing is sorted, however many there are.
+        """
+        # As many times as there are kinds; nothing else is put in.
+        of_kind = "SELECT key, seq, kind, body FROM records WHERE fingerprint = ? AND kind = ?"
+        rows = self._read(
+            f"{' UNION ALL '.join([of_kind] * len(kinds))} ORDER BY key, seq",
+            [part for kind in kinds for part in (fingerprint, kind)],
         )
-        for kind, body, _ in rows:
+        for _, versions in groupby(rows, itemgetter(0)):
+            *_, (_, _, kind, body) = versions
             yield decode(kind, body)
 
     def latest_of(self, fingerprint: str, kinds: Sequence[str], key: str) -> Record | None:
         """Return the latest record of these kinds for one key, or None."""
         marks = ", ".join("?" * len(kinds))
-        row = self._db.execute(
+        rows = self._rows(
             # Only question marks are put in.
             f"SELECT kind, body FROM records WHERE fingerprint = ? AND kind IN ({marks}) "  # noqa: S608
             "AND key = ? ORDER BY seq DESC LIMIT 1",
             (fingerprint, *kinds, key),
-        ).fetchone()
-        return None if row is None else decode(*row)
+        )
+        return decode(*rows[0]) if rows else None
 
     def findings(self, fingerprint: str) -> Iterator[Finding]:
         """Yield what the last run that checked a key found there, in the order of the keys.
@@ -264,17 +273,20 @@ class Ledger:
         latest finding counts. A finding speaks of one output: whoever reads them compares
         `digest`.
         """
-        rows = self._db.execute(
-            "SELECT kind, body, MAX(seq) FROM records AS found "
-            "WHERE fingerprint = ? AND kind = 'finding' AND run = (SELECT MAX(run) FROM records "
-            "WHERE fingerprint = found.fingerprint AND kind = 'finding' AND key = found.key) "
-            "GROUP BY key, json_extract(body, '$.code') ORDER BY key, json_extract(body, '$.code')",
+        rows = self._read(
+            "SELECT key, run, body FROM records WHERE fingerprint = ? AND kind = 'finding' "
+            "ORDER BY key, seq",
             (fingerprint,),
         )
-        for kind, body, _ in rows:
-            record = decode(kind, body)
-            if isinstance(record, Finding):
-                yield record
+        for _, group in groupby(rows, itemgetter(0)):
+            found = list(group)
+            last = max(run for _, run, _ in found)
+            by_code: dict[str, Finding] = {}
+            for _, run, body in found:
+                record = decode("finding", body) if run == last else None
+                if isinstance(record, Finding):
+                    by_code[record.code] = record
+            yield from (by_code[code] for code in sorted(by_code))
 
     def list_source(self, kinds: Mapping[str, str]) -> None:
         """Store what the source holds now: key to "picture", "refused", "ignored" or "copied"."""
@@ -284,26 +296,27 @@ class Ledger:
 
     def listing(self) -> Iterator[tuple[str, str]]:
         """Yield (key, kind) of what the source held at the last run, in the order of the keys."""
-        yield from self._db.execute("SELECT key, kind FROM listing ORDER BY key")
+        yield from self._read("SELECT key, kind FROM listing ORDER BY key")
 
-    def adopt(self, other: Path, fingerprint: str) -> None:
+    def adopt(self, other: Where, fingerprint: str) -> None:
         """Copy the records with this fingerprint from another ledger, where they are missing."""
-        with Ledger(other, read_only=True) as theirs:
-            rows = theirs._db.execute(
-                "SELECT key, kind, body FROM records WHERE fingerprint = ? ORDER BY seq",
-                (fingerprint,),
+        with Ledger(other, read_only=True) as theirs, self._transaction() as db:
+            db.executemany(
+                "INSERT INTO records (fingerprint, key, kind, body) "
+                "SELECT ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM records "
+                "WHERE fingerprint = ? AND kind = ? AND key = ? AND body = ?)",
+                (
+                    (fingerprint, key, kind, body, fingerprint, kind, key, body)
+                    for key, kind, body in theirs._read(
+                        "SELECT key, kind, body FROM records WHERE fingerprint = ? ORDER BY seq",
+                        (fingerprint,),
+                    )
+                ),
             )
-            with self._transaction() as db:
-                db.executemany(
-                    "INSERT INTO records (fingerprint, key, kind, body) "
-                    "SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM records "
-                    "WHERE fingerprint = ?1 AND kind = ?3 AND key = ?2 AND body = ?4)",
-                    ((fingerprint, *row) for row in rows),
-                )
 
     def written(self) -> Iterator[str]:
         """Yield every key that any run has ever written to the release."""
-        rows = self._db.execute("SELECT DISTINCT key FROM records WHERE kind = 'output'")
+        rows = self._read("SELECT DISTINCT key FROM records WHERE kind = 'output'")
         yield from (row[0] for row in rows)
 
     def give(self, boxes: str, given: Mapping[str, Given]) -> None:
@@ -313,15 +326,17 @@ class Ledger:
             for key, what in given.items()
         ]
         with self._transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO given (boxes, key, body) VALUES (?, ?, ?)", rows)
+            db.executemany(
+                "INSERT INTO given (boxes, key, body) VALUES (?, ?, ?) "
+                "ON CONFLICT (boxes, key) DO UPDATE SET body = excluded.body",
+                rows,
+            )
 
     def given(self, boxes: str, key: str) -> Given | None:
         """Return the boxes that a file gave for a picture; None if it didn't name it."""
-        row = self._db.execute(
-            "SELECT body FROM given WHERE boxes = ? AND key = ?", (boxes, key)
-        ).fetchone()
-        if row is None:
+        rows = self._rows("SELECT body FROM given WHERE boxes = ? AND key = ?", (boxes, key))
+        if not rows:
             return None
-        what = json.loads(row[0])
+        what = json.loads(rows[0][0])
         size = None if what["size"] is None else (what["size"][0], what["size"][1])
         return Given(faces_from(what["faces"]), what["problem"], size)

@@ -9,7 +9,6 @@ again with the same bytes. What the ledger marks as done for these settings is n
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -24,11 +23,13 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from sfumato import __version__
+from sfumato.database import Where, is_url, named
 from sfumato.errors import Code, LedgerError, OutputError, UsageError
 from sfumato.finish import finish, forget_release
 from sfumato.formats.imagefolder import FolderSink, ImageFolder, Listing
 from sfumato.formats.others import copy_others
-from sfumato.ledger import Ledger
+from sfumato.ledger import Ledger, is_there
+from sfumato.lock import locked
 from sfumato.recipe import Recipe
 from sfumato.report.data import Report
 from sfumato.settings import give_boxes
@@ -56,23 +57,29 @@ _UNSEARCHED: Final = frozenset({Code.BOXES_MISSING, Code.FILE_CHANGED})
 class Job:
     """What to run: a source, a recipe, and where the records and the release go.
 
-    `out` is None when faces are only searched. `link` is one of "auto", "copy" and "hard" (see
-    `FolderSink`). With `overwrite`, a release made by another recipe is made anew; without
-    `resume`, everything is done again. `boxes` is the file that the recipe's boxes come
-    from; `detections` are other ledgers in which faces may have been found already.
+    `out` is None when faces are only searched. `ledger` is a file or a ``postgresql://`` URL, and
+    `detections` are other ledgers in which faces may have been found already. `link` is one of
+    "auto", "copy" and "hard" (see `FolderSink`). With `overwrite`, a release made by another
+    recipe is made anew; without `resume`, everything is done again. `boxes` is the file that the
+    recipe's boxes come from.
     """
 
     source: Path
     recipe: Recipe
-    ledger: Path
+    ledger: Where
     out: Path | None = None
     link: str = "auto"
     copy_other: bool = False
     overwrite: bool = False
     resume: bool = True
     boxes: Path | None = None
-    detections: tuple[Path, ...] = ()
+    detections: tuple[Where, ...] = ()
     second_reader: bool = False
+
+    @property
+    def private(self) -> Path:
+        """The folder of the lock, the private report and the ledger, if that is a file."""
+        return private_of(self.ledger, self.out or self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,11 @@ class Plan:
 def private_folder(path: Path) -> Path:
     """Return the folder beside `path` that holds what is kept and not published."""
     return path.with_name(f"{path.name}.sfumato")
+
+
+def private_of(ledger: Where, folder: Path) -> Path:
+    """Return the folder of what isn't published: the ledger's, or one beside OUT (else SRC)."""
+    return private_folder(folder) if is_url(ledger) else Path(ledger).parent
 
 
 def run(
@@ -117,7 +129,8 @@ def run(
             forget_release(sink.root)
         _take(plan, _work(job, stages, sink), job, executor, ledger, progress)
         sink.sweep()
-        return finish(job.recipe, job.source.name, sink, ledger, tidy="obfuscate" in stages)
+        tidy = "obfuscate" in stages
+        return finish(job.recipe, job.source.name, sink, ledger, job.private, tidy=tidy)
 
 
 def search(job: Job, executor: Executor, *, progress: Progress | None = None) -> None:
@@ -127,28 +140,29 @@ def search(job: Job, executor: Executor, *, progress: Progress | None = None) ->
         _take(plan, _work(job, ("detect",), None), job, executor, ledger, progress)
 
 
-def write_report(out: Path, path: Path) -> Report:
+def write_report(out: Path, where: Where) -> Report:
     """Write the manifest and the reports of a release again, from its ledger.
 
     Raises:
         UsageError: there is no release in this folder.
     """
-    if not path.is_file() or not out.is_dir():
-        raise UsageError(f"There is no release in {out} with records in {path}.")
-    with _locked(path.parent), Ledger(path) as ledger:
+    if not is_there(where) or not out.is_dir():
+        raise UsageError(f"There is no release in {out} with records in {named(where)}.")
+    private = private_of(where, out)
+    with locked(private), Ledger(where) as ledger, ledger.alone():
         last = ledger.last_run("%obfuscate%") and ledger.last_run("%")
         if last is None:
-            raise UsageError(f"{path} knows of no release: make one with `sfumato run`.")
+            raise UsageError(f"{ledger.name} knows of no release: make one with `sfumato run`.")
         source = Path(last[0])
         sink = FolderSink(out, token="report", source=source)
         recipe = Recipe.from_json(json.loads(last[2]))
-        return finish(recipe, source.name, sink, ledger, tidy=False)
+        return finish(recipe, source.name, sink, ledger, private, tidy=False)
 
 
 @contextmanager
 def _opened(job: Job) -> Iterator[Ledger]:
     check_folders(job)
-    with _locked(job.ledger.parent), Ledger(job.ledger) as ledger:
+    with locked(job.private), Ledger(job.ledger) as ledger, ledger.alone():
         check_release(job, ledger)
         yield ledger
 
@@ -172,12 +186,18 @@ def _take(
     if not job.resume:
         ledger.forget(shard.id for shard in plan.left)
     for origin in job.detections:
-        if origin.exists() and not origin.samefile(job.ledger):
+        if not _same(origin, job.ledger) and is_there(origin):
             ledger.adopt(origin, job.recipe.fingerprint("detect"))
     if job.boxes is not None:
         give_boxes(job.boxes, plan.listing.pictures, job.recipe, ledger)
     _file_listing(job, work.stages, plan.listing, work.sink, ledger)
     _work_off(plan, work, executor, ledger, progress)
+
+
+def _same(one: Where, other: Where) -> bool:
+    if is_url(one) or is_url(other):
+        return str(one) == str(other)
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def make_plan(job: Job, stages: Sequence[str], ledger: Ledger | None) -> Plan:
@@ -230,7 +250,7 @@ def check_folders(job: Job) -> None:
     if not job.source.is_dir():
         raise UsageError(f"{job.source} is not a folder: give the folder that holds the pictures.")
     source = Path(os.path.realpath(job.source))
-    for name, path in (("OUT", job.out), ("The ledger's folder", job.ledger.parent)):
+    for name, path in (("OUT", job.out), ("The ledger's folder", job.private)):
         if path is None:
             continue
         real = Path(os.path.realpath(path))
@@ -240,11 +260,11 @@ def check_folders(job: Job) -> None:
                 f"{name} ({path}) and SRC ({job.source}) must lie apart: sfumato never writes "
                 "into its source. Choose a folder beside it."
             )
-    private, out = (Path(os.path.realpath(p)) for p in (job.ledger.parent, job.out or job.source))
+    private, out = (Path(os.path.realpath(p)) for p in (job.private, job.out or job.source))
     if private == out or out in private.parents:
         raise UsageError(
-            f"The ledger ({job.ledger}) must not lie in OUT ({job.out}), which is published: "
-            "choose another folder for it."
+            f"The ledger ({named(job.ledger)}) must not lie in OUT ({job.out}), which is "
+            "published: choose another folder for it."
         )
     if job.out is not None and job.out.exists() and not job.out.is_dir():
         raise UsageError(f"{job.out} is a file: choose a folder for the release.")
@@ -289,29 +309,6 @@ def _sink(job: Job, out: Path) -> FolderSink:
     except OSError as error:
         raise OutputError(f"{out} can't be made: {error.strerror}.") from error
     return FolderSink(out, token=uuid.uuid4().hex[:8], source=job.source, link=job.link)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the private folder for one run at a time; the lock goes when the process does."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise OutputError(
-            f"Can't write to {folder}: {error.strerror}. Make room or mend that, or choose another "
-            "folder; then run the same command again."
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"Another sfumato works with {folder}: wait until it has finished."
-            ) from error
-        yield
-    finally:
-        os.close(handle)
 
 
 def _begin(job: Job, stages: Sequence[str], ledger: Ledger) -> None:

@@ -12,12 +12,13 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from sfumato import codec, obfuscation
 from sfumato.codec.blocks import OnUnsupported
+from sfumato.database import Where
 from sfumato.detection import specifications
 from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.formats import box_files
 from sfumato.jpeg import Policy
-from sfumato.ledger import Given, Ledger
+from sfumato.ledger import Given, Ledger, is_there
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 
 _LOG: Final = logging.getLogger(__name__)
@@ -103,15 +104,15 @@ def verify_step(specs: Sequence[str], device: str = "") -> VerifyStep:
     return VerifyStep(*_full(specs, device))
 
 
-def last_recipe(ledgers: Sequence[Path], stage: str, missing: str) -> Recipe:
+def last_recipe(ledgers: Sequence[Where], stage: str, missing: str) -> Recipe:
     """Return the recipe of the last run that did this stage, from the first ledger that has one.
 
     Raises:
         UsageError: none has; `missing` is the sentence that says what to do.
     """
-    for path in ledgers:
-        if path.is_file():
-            with Ledger(path, read_only=True) as ledger:
+    for where in ledgers:
+        if is_there(where):
+            with Ledger(where, read_only=True) as ledger:
                 last = ledger.last_run(f"%{stage}%")
             if last is not None:
                 return Recipe.from_json(json.loads(last[2]))

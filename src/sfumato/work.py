@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sfumato import codec, obfuscation
 from sfumato.codec import Picture
+from sfumato.database import Where
 from sfumato.detection import detect
 from sfumato.detectors import registry
 from sfumato.errors import Code, SampleError
@@ -44,7 +45,7 @@ class Work:
 
     recipe: Recipe
     source: Path
-    ledger: Path
+    ledger: Where
     stages: tuple[str, ...]
     sink: FolderSink | None = None
     fresh: bool = False

@@ -30,13 +30,13 @@ from sfumato.cli import options
 from sfumato.cli.faces import detections
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
+from sfumato.database import named
 from sfumato.detection import SAME_FACE_IOU
 from sfumato.errors import OutputError, UsageError
 from sfumato.evaluation.matching import shares
 from sfumato.formats.groups_csv import GroupFile
 from sfumato.formats.groups_csv import read as read_groups
 from sfumato.formats.imagefolder import ImageFolder
-from sfumato.pipeline import private_folder
 from sfumato.settings import Settings, last_recipe
 from sfumato.survey import Labels, Survey, fits_labels, look, read_labels
 from sfumato.types import JSON, Box, Face
@@ -99,7 +99,7 @@ def audit() -> None:
 @options.labels
 @options.searching
 @options.workers
-@click.option("--ledger", type=click.Path(path_type=Path), metavar="FILE", help="That of OUT.")
+@click.option("--ledger", type=options.where, metavar="FILE|URL", help="That of OUT.")
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw an SVG file."
 )
@@ -178,8 +178,8 @@ def _found(
 ) -> tuple[dict[str, tuple[Face, ...]], float]:
     """Return the faces found in each picture, and by how much their boxes are grown."""
     if out is not None or values["ledger"] is not None:
-        path = values["ledger"] or private_folder(absolute(out or source)) / "ledger.sqlite"
-        recipe = last_recipe([path], "%", f"{path} knows of no searched pictures.")
+        path = options.ledger_of(values, absolute(out or source))
+        recipe = last_recipe([path], "%", f"{named(path)} knows of no searched pictures.")
         step = recipe.obfuscate
         if step.method == obfuscation.ImageNet.name:
             raise UsageError("The growth of --method imagenet isn't known here: leave OUT away.")

@@ -14,7 +14,7 @@ from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
 from sfumato.cli.uploads import uploads
 from sfumato.ledger import Ledger
-from sfumato.pipeline import Job, check_folders, private_folder, search
+from sfumato.pipeline import Job, check_folders, search
 from sfumato.recipe import Recipe
 from sfumato.types import Detection, Failure
 
@@ -37,7 +37,7 @@ def detect(src: Path, **values: Any) -> int:
     job = Job(
         source=absolute(src),
         recipe=settings.recipe(),
-        ledger=values["ledger"] or private_folder(absolute(src)) / "ledger.sqlite",
+        ledger=options.ledger_of(values, absolute(src)),
         resume=values["resume"],
         boxes=settings.boxes,
     )

@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 
 from sfumato.boxes import apart
+from sfumato.cli import options
 from sfumato.cli.run import absolute
+from sfumato.database import Where, named
 from sfumato.detection import SAME_FACE_IOU
 from sfumato.errors import UsageError
 from sfumato.formats.box_files import LAYOUTS, Layout, save
-from sfumato.ledger import Ledger
-from sfumato.pipeline import private_folder
+from sfumato.ledger import Ledger, is_there
 from sfumato.settings import last_recipe
 from sfumato.types import Detection, Output
 
@@ -42,7 +43,7 @@ def faces() -> None:
     metavar="FILE",
     help="Where to write.  [default: standard output]",
 )
-@click.option("--ledger", type=click.Path(path_type=Path), metavar="FILE", help="The records.")
+@click.option("--ledger", type=options.where, metavar="FILE|URL", help="The records.")
 @click.option(
     "--candidates", is_flag=True, help="Write what may be a face and wasn't covered, instead."
 )
@@ -50,7 +51,7 @@ def export(
     folder: Path,
     layout: Layout,
     output: Path | None,
-    ledger: Path | None,
+    ledger: Where | None,
     candidates: bool,
 ) -> int:
     """Write the final boxes as found or decided, not grown.
@@ -58,10 +59,12 @@ def export(
     FOLDER is the OUT of a release, or a SRC that `sfumato detect` has searched. docs/formats.md
     describes the layouts.
     """
-    path = ledger or private_folder(absolute(folder)) / "ledger.sqlite"
-    if not path.is_file():
-        raise UsageError(f"There is no ledger {path}: give an OUT or a searched SRC, or --ledger.")
-    found = detections(path)
+    where = options.ledger_of({"ledger": ledger}, absolute(folder))
+    if not is_there(where):
+        raise UsageError(
+            f"There is no ledger {named(where)}: give an OUT or a searched SRC, or --ledger."
+        )
+    found = detections(where)
     if candidates:
         # Those that no final box covers by now.
         found = [
@@ -78,10 +81,10 @@ def export(
     return 0
 
 
-def detections(path: Path) -> list[Detection]:
+def detections(where: Where) -> list[Detection]:
     """Return the final boxes of every picture that the source still holds."""
-    recipe = last_recipe([path], "%", f"{path} knows of no searched pictures.")
-    with Ledger(path, read_only=True) as ledger:
+    recipe = last_recipe([where], "%", f"{named(where)} knows of no searched pictures.")
+    with Ledger(where, read_only=True) as ledger:
         there = {key for key, kind in ledger.listing() if kind == "picture"}
         # What the look at the covered picture found as well is only in the output.
         final = {

@@ -14,6 +14,7 @@ from sfumato.cli.outcome import conclude, preview
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
 from sfumato.cli.uploads import uploads
+from sfumato.database import Where
 from sfumato.pipeline import Job, check_folders, private_folder, run
 from sfumato.settings import cover_step, last_recipe
 
@@ -28,13 +29,13 @@ from sfumato.settings import cover_step, last_recipe
 @options.ledger
 @click.option(
     "--detections",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
+    type=options.where,
+    metavar="FILE|URL",
     help="The ledger that holds the faces.  [default: OUT's own, else SRC.sfumato/ledger.sqlite]",
 )
 @options.output
 @options.config
-def obfuscate(src: Path, out: Path, detections: Path | None, **values: Any) -> int:
+def obfuscate(src: Path, out: Path, detections: Where | None, **values: Any) -> int:
     """Cover the faces that `sfumato detect SRC` found, and write the release to OUT.
 
     A picture whose bytes changed since then is refused. Nothing is verified yet: that is
@@ -42,7 +43,7 @@ def obfuscate(src: Path, out: Path, detections: Path | None, **values: Any) -> i
     """
     began = time.monotonic()
     src, out = absolute(src), absolute(out)
-    ledger = values["ledger"] or private_folder(out) / "ledger.sqlite"
+    ledger = options.ledger_of(values, out)
     origins = [detections] if detections else [ledger, private_folder(src) / "ledger.sqlite"]
     found = last_recipe(
         origins, "detect", f"No faces were searched in {src}: run `sfumato detect {src}` first."
@@ -71,7 +72,7 @@ def obfuscate(src: Path, out: Path, detections: Path | None, **values: Any) -> i
     return conclude(
         report,
         out,
-        ledger,
+        job.private,
         seconds=time.monotonic() - began,
         as_json=values["as_json"],
         quiet=values["quiet"],

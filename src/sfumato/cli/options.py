@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
+from sfumato.database import Where, is_url
 from sfumato.detection import PROFILES
 from sfumato.executors.local import Local
 from sfumato.obfuscation import METHODS
+from sfumato.pipeline import private_folder
 from sfumato.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -279,12 +281,30 @@ running = _several(
     click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
 )
 
+
+def where(value: str | Path) -> Where:
+    """Take a URL as it is, anything else as the path of a file."""
+    if is_url(value):
+        return str(value)
+    if "://" in str(value):  # not quoted: it may hold a password
+        raise click.BadParameter("a ledger is a file, or a URL that begins with postgresql://.")
+    return Path(value)
+
+
 ledger = click.option(
     "--ledger",
-    type=_PATH,
-    metavar="FILE",
-    help="Where the records are kept.  [default: ledger.sqlite in OUT.sfumato, or SRC.sfumato]",
+    type=where,
+    metavar="FILE|URL",
+    help="Where the records are kept: a file, or postgresql://HOST/NAME (docs/ledger.md).  "
+    "[default: ledger.sqlite in OUT.sfumato, or SRC.sfumato]",
 )
+
+
+def ledger_of(values: Mapping[str, Any], folder: Path) -> Where:
+    """Return the ledger that was asked for, else the one that belongs to OUT or SRC."""
+    chosen: Where | None = values["ledger"]
+    return private_folder(folder) / "ledger.sqlite" if chosen is None else chosen
+
 
 output = _several(
     click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from sfumato.ledger import Ledger
+from sfumato.ledger import Ledger, is_there
 from sfumato.pipeline import Job, make_plan
 from sfumato.report.data import Report, account_line
 from sfumato.report.tally import ROWS_SHOWN
@@ -18,7 +18,7 @@ _SHOWN = 10
 def conclude(
     report: Report,
     out: Path,
-    ledger: Path,
+    private: Path,
     *,
     seconds: float,
     as_json: bool,
@@ -28,7 +28,7 @@ def conclude(
     """Print the account of a release and where its reports are; return the exit code."""
     summary = report.summary()
     if not quiet:
-        _explain(report, out, ledger, rows=ROWS_SHOWN if verbose else _SHOWN)
+        _explain(report, out, private, rows=ROWS_SHOWN if verbose else _SHOWN)
     if as_json:
         print(json.dumps(summary))
     else:
@@ -43,7 +43,7 @@ def clock(seconds: float) -> str:
     return f"{hours:02}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
-def _explain(report: Report, out: Path, ledger: Path, *, rows: int) -> None:
+def _explain(report: Report, out: Path, private: Path, *, rows: int) -> None:
     failed = sum(check.failed for check in report.checks)
     for finding in report.failed[:rows]:
         words = f" {finding.detail}" if finding.detail else ""
@@ -57,7 +57,7 @@ def _explain(report: Report, out: Path, ledger: Path, *, rows: int) -> None:
     if failed:
         _say(f"{failed} checks failed: look at the private report before you publish.")
     _say(f"Report to publish: {out / 'report.html'}")
-    _say(f"Report to keep, with originals: {ledger.parent / 'report.html'}")
+    _say(f"Report to keep, with originals: {private / 'report.html'}")
 
 
 def _say(text: str) -> None:
@@ -68,7 +68,7 @@ def _say(text: str) -> None:
 
 def preview(job: Job, stages: tuple[str, ...], *, as_json: bool) -> int:
     """Print what a job would do; nothing is written."""
-    if job.ledger.exists():
+    if is_there(job.ledger):
         with Ledger(job.ledger, read_only=True) as ledger:
             plan = make_plan(job, stages, ledger)
     else:

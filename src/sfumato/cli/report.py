@@ -11,7 +11,7 @@ import click
 from sfumato.cli import options
 from sfumato.cli.outcome import conclude
 from sfumato.cli.run import absolute
-from sfumato.pipeline import private_folder, write_report
+from sfumato.pipeline import private_of, write_report
 
 
 @click.command()
@@ -26,12 +26,12 @@ def report(out: Path, **values: Any) -> int:
     """
     began = time.monotonic()
     out = absolute(out)
-    ledger = values["ledger"] or private_folder(out) / "ledger.sqlite"
+    ledger = options.ledger_of(values, out)
     made = write_report(out, ledger)
     return conclude(
         made,
         out,
-        ledger,
+        private_of(ledger, out),
         seconds=time.monotonic() - began,
         as_json=values["as_json"],
         quiet=values["quiet"],

@@ -14,7 +14,7 @@ from sfumato.cli.outcome import conclude, preview
 from sfumato.cli.progress import progress
 from sfumato.cli.uploads import uploads
 from sfumato.executors.local import Local
-from sfumato.pipeline import STAGES, Job, check_folders, private_folder
+from sfumato.pipeline import STAGES, Job, check_folders
 from sfumato.pipeline import run as run_job
 from sfumato.settings import Settings
 
@@ -54,7 +54,7 @@ def release(
     job = Job(
         source=absolute(src),
         recipe=settings.recipe(),
-        ledger=values["ledger"] or private_folder(absolute(out)) / "ledger.sqlite",
+        ledger=options.ledger_of(values, absolute(out)),
         out=absolute(out),
         link=values.get("link", "auto"),
         copy_other=values.get("copy_other", False),
@@ -73,7 +73,7 @@ def release(
     return conclude(
         report,
         absolute(out),
-        job.ledger,
+        job.private,
         seconds=time.monotonic() - began,
         as_json=values["as_json"],
         quiet=values["quiet"],

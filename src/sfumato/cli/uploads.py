@@ -9,7 +9,7 @@ from typing import Any
 
 from sfumato.detectors import meter, registry
 from sfumato.errors import UsageError
-from sfumato.ledger import Ledger
+from sfumato.ledger import Ledger, is_there
 from sfumato.pipeline import Job, make_plan
 
 
@@ -43,7 +43,7 @@ def uploads(job: Job, stages: Sequence[str], values: dict[str, Any]) -> Iterator
         "parts."
     )
     tariff.check(least, f"{least:,} calls for {left:,} pictures")
-    path = job.ledger.parent / "uploads.json"
+    path = job.private / "uploads.json"
     with meter.allowed(path, tariff):
         try:
             yield
@@ -53,7 +53,7 @@ def uploads(job: Job, stages: Sequence[str], values: dict[str, Any]) -> Iterator
 
 
 def _pictures_left(job: Job, stages: Sequence[str]) -> int:
-    if not job.ledger.exists():
+    if not is_there(job.ledger):
         return make_plan(job, stages, None).pictures_left
     with Ledger(job.ledger, read_only=True) as ledger:
         return make_plan(job, stages, ledger).pictures_left

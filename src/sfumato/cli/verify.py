@@ -15,8 +15,9 @@ from sfumato.cli.outcome import conclude
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
 from sfumato.cli.uploads import uploads
+from sfumato.database import named
 from sfumato.errors import MissingExtra
-from sfumato.pipeline import Job, private_folder, run
+from sfumato.pipeline import Job, run
 from sfumato.settings import last_recipe, verify_step
 
 
@@ -44,8 +45,9 @@ def verify(src: Path, out: Path, **values: Any) -> int:
     """
     began = time.monotonic()
     src, out = absolute(src), absolute(out)
-    ledger = values["ledger"] or private_folder(out) / "ledger.sqlite"
-    missing = f"{ledger} knows of no release in {out}: make one with `sfumato run {src} {out}`."
+    ledger = options.ledger_of(values, out)
+    make = f"make one with `sfumato run {src} {out}`."
+    missing = f"{named(ledger)} knows of no release in {out}: {make}"
     recipe = last_recipe([ledger], "obfuscate", missing)
     if values["verify_detectors"]:
         recipe = replace(recipe, verify=verify_step(values["verify_detectors"]))
@@ -60,7 +62,7 @@ def verify(src: Path, out: Path, **values: Any) -> int:
     return conclude(
         report,
         out,
-        ledger,
+        job.private,
         seconds=time.monotonic() - began,
         as_json=values["as_json"],
         quiet=values["quiet"],

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sfumato.database import Connection, Database
-from sfumato.ledger import encode
+from sfumato.ledger import append
 from sfumato.review import quality
 from sfumato.review.records import Answer, Given, Mark, Receipt
 from sfumato.review.store import (
@@ -58,9 +58,13 @@ def find(db: Connection, token: str, person: str) -> Work:
         "SELECT id, key, digest, width, height, proposals FROM review_items WHERE id = ?", (row[8],)
     ).fetchone()
     assert picture is not None
-    gold, tutorial, whole, version, _, shown = row[4:]
+    assignment, token, person, state, gold, tutorial, whole, version, _, shown = row
+    item, key, digest, width, height, proposals = picture
     flags = bool(gold), bool(tutorial), bool(whole)
-    return Work(*row[:4], *flags, version, *picture[:5], shown or picture[5])
+    return Work(
+        *(assignment, token, person, state, *flags, version, item, key, digest, width, height),
+        shown or proposals,
+    )
 
 
 def take_slot(db: Connection, work: Work) -> bool:
@@ -176,12 +180,8 @@ def _record(db: Connection, work: Work, answer: Answer) -> None:
     record = Review(
         work.key, work.digest, work.person, answer.verdict, faces, answer.seconds, answer.scope
     )
-    kind, body = encode(record)
-    db.execute(
-        "INSERT INTO records (run, fingerprint, key, kind, body) "
-        "SELECT 0, value, ?, ?, ? FROM review_campaign WHERE name = 'fingerprint'",
-        (work.key, kind, body),
-    )
+    row = db.execute("SELECT value FROM review_campaign WHERE name = 'fingerprint'").fetchone()
+    append(db, [(row[0] if row else "", record)])
 
 
 def _receipt(work: Work, score: float | None) -> Receipt:

@@ -6,6 +6,7 @@ lease ran out behind the cursors come first, from an index of their own.
 
 All of this happens inside the transaction of `Queue.lease`, which holds the person's row: two
 requests of one person never choose at once, and what two persons choose is locked row by row.
+Joins are spelt CROSS JOIN because SQLite then keeps to their order.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Desk:
     adjudicates: bool
     served: int
     epoch: int  # grows when pictures are added
-    gold: int  # how many gold questions there are
+    gold: int  # how many gold questions there are that the person hasn't answered
     tutorial: int  # how many of them come first
     now: float
 
@@ -85,8 +86,8 @@ def _own(db: Connection, desk: Desk, state: int, count: int, *, gallery: bool) -
         return []
     rows = db.execute(
         f"SELECT {_COLUMNS}, a.id, a.gold, a.tutorial FROM review_assignments AS a "  # noqa: S608
-        "JOIN review_items AS i ON i.id = a.item "
-        "WHERE a.person = ? AND a.state > 1 AND a.state = ? AND (a.gold = 1 OR i.open > 0) "
+        "CROSS JOIN review_items AS i WHERE i.id = a.item "
+        "AND a.person = ? AND a.state > 1 AND a.state = ? AND (a.gold = 1 OR i.open > 0) "
         "AND (i.gallery = 1 OR ? = 0) ORDER BY a.id LIMIT ? {skip_locked}",
         (desk.person, state, int(gallery), count),
     ).fetchall()
@@ -105,9 +106,9 @@ def _adjudications(db: Connection, desk: Desk, count: int) -> list[Pick]:
         "WHERE b.item = i.origin AND b.person = {who} AND b.state = 1)"
     )
     fresh = answered.format(who="?") + " IS NULL"
-    alone = (  # put in: a constant
-        "NOT EXISTS (SELECT 1 FROM review_people AS p WHERE p.id <> ? AND p.role <> 'reviewer' "
-        f"AND p.revoked IS NULL AND p.expires > ? AND {answered.format(who='p.id')} IS NULL)"  # noqa: S608
+    alone = (
+        "NOT EXISTS (SELECT 1 FROM review_people AS p WHERE p.id <> ? AND p.role <> 'reviewer' "  # noqa: S608
+        f"AND p.revoked IS NULL AND p.expires > ? AND {answered.format(who='p.id')} IS NULL)"
     )
     start = (
         f"SELECT {_COLUMNS} FROM review_items AS i "  # noqa: S608
@@ -129,8 +130,10 @@ def _gold_due(db: Connection, desk: Desk, count: int) -> list[Pick]:
         share = quality.gold_share(max(number, 3))  # the first three are the tutorial's
         if tutorial or chance(desk.person, number) < share:
             found = _gold(db, desk, tutorial=tutorial)
-            # Once all have been seen, the order begins again where this request began.
-            picks += [pick for pick in found if pick not in picks]
+            # Once all have been seen, the order begins again where this request began; and the
+            # tutorial's may be found a second time, as no tutorial.
+            taken = {pick.id for pick in picks}
+            picks += [pick for pick in found if pick.id not in taken]
     return picks
 
 
@@ -143,18 +146,22 @@ def chance(person: str, number: int) -> float:
 def _gold(db: Connection, desk: Desk, *, tutorial: bool) -> list[Pick]:
     """Return the next gold question in this person's order, which begins where chance says."""
     place, item, _, _ = _cursor(db, desk, "gold")
-    query = (
-        f"SELECT {_COLUMNS}, g.truth, g.place FROM review_gold AS g "  # noqa: S608
-        "JOIN review_items AS i ON i.id = g.item "
-        f"WHERE (g.place, g.item) > (?, ?) AND g.tutorial >= ? AND {_UNSEEN} "
-        "ORDER BY g.place, g.item LIMIT 1"
-    )
-    for least in (1, 0) if tutorial else (0,):
+    for only in (" AND g.tutorial = 1", "") if tutorial else ("",):
+        query = (
+            "SELECT g.item, g.place, g.truth FROM review_gold AS g "  # noqa: S608
+            f"WHERE (g.place, g.item) > (?, ?){only} AND (SELECT 1 FROM review_assignments AS a "
+            "WHERE a.item = g.item AND a.person = ?) IS NULL ORDER BY g.place, g.item LIMIT 1"
+        )
         for start in ((place, item), _FIRST):
-            row = db.execute(query, (*start, least, desk.person)).fetchone()
-            if row is not None:
-                _move(db, desk, "gold", (row[10], row[0], -1))
-                return [replace(_pick(row), truth=row[9], tutorial=tutorial)]
+            found = db.execute(query, (*start, desk.person)).fetchone()
+            if found is not None:
+                _move(db, desk, "gold", (found[1], found[0], -1))
+                row = db.execute(
+                    f"SELECT {_COLUMNS} FROM review_items AS i WHERE i.id = ?",  # noqa: S608
+                    (found[0],),
+                ).fetchone()
+                assert row is not None
+                return [replace(_pick(row), truth=found[2], tutorial=tutorial)]
     return []
 
 

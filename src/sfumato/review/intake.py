@@ -1,14 +1,13 @@
-"""How pictures and gold truths get into the queue: in batches, and again without harm."""
+"""How pictures get into the queue: in batches, and again without harm."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from sfumato.database import Connection, Database, Row
+from sfumato.database import Database
 from sfumato.review.records import Item, Mark
 from sfumato.review.store import ADJUDICATION, GOLD, WORK, count, written
 
@@ -22,11 +21,12 @@ _QUEUES: Final = {"adjudication": ADJUDICATION, "gold": GOLD, "tutorial": GOLD}
 _LOAD: Final = """
 CREATE TEMP TABLE review_load (
     key {key} NOT NULL, round SMALLINT, queue SMALLINT, digest TEXT, width BIGINT,
-    height BIGINT, label TEXT, proposals TEXT, rank BIGINT, reason TEXT, replicas BIGINT, stratum TEXT, whole SMALLINT,
-    gallery SMALLINT, open BIGINT
+    height BIGINT, label TEXT, proposals TEXT, rank BIGINT, reason TEXT,
+    replicas BIGINT, stratum TEXT, whole SMALLINT, gallery SMALLINT, open BIGINT
 )
 """
-# Only our own names are put in. An adjudication is a second item of the same picture; `origin` is the first.
+# Only our own names are put in.
+# An adjudication is a second item of the same picture; `origin` is the first.
 _MOVE: Final = f"""
 INSERT INTO review_items ({_NAMES}, origin)
 SELECT {_NAMES}, CASE WHEN round = 1 THEN (
@@ -91,38 +91,3 @@ def named(marks: Iterable[Mark]) -> Iterator[Mark]:
     """Give each proposal its id, "p0" and so on, where it has none."""
     for number, mark in enumerate(marks):
         yield mark if mark.proposal else replace(mark, proposal=f"p{number}")
-
-
-def add_gold(database: Database, truths: Mapping[str, tuple[Mark, ...]]) -> int:
-    """Make pictures of the queue gold questions, or change their truth; return how many."""
-    done = 0
-    with database.transaction() as db:
-        for key, truth in truths.items():
-            row = db.execute(
-                "SELECT id, open, reason FROM review_items WHERE key = ? AND round = 0 {lock}",
-                (key,),
-            ).fetchone()
-            if row is not None:
-                _make_gold(db, key, row, written(truth))
-                done += 1
-        row = db.execute("SELECT COUNT(*) FROM review_gold").fetchone()
-        db.execute(
-            "UPDATE review_campaign SET value = ? WHERE name = 'gold'", (str(row[0] if row else 0),)
-        )
-    return done
-
-
-def _make_gold(db: Connection, key: str, row: Row, truth: str) -> None:
-    item, opened, reason = row
-    # A place that has nothing to do with the name or the rank: nobody can guess the order.
-    place = int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:7])
-    db.execute(
-        "INSERT INTO review_gold (item, truth, place, tutorial) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (item) DO UPDATE SET truth = excluded.truth",
-        (item, truth, place, int(reason == "tutorial")),
-    )
-    db.execute(
-        "UPDATE review_items SET queue = 2, open = 0, returned = 0, gallery = 0 WHERE id = ?",
-        (item,),
-    )
-    count(db, "slots", -opened)

@@ -68,7 +68,7 @@ def recognise(db: Database, secret: str, *, now: float = 0) -> Person | None:
 
     The hash is looked up, so how long this takes says nothing of how near a guess comes.
     """
-    found = db.read(
+    found = db.rows(
         "SELECT id, role, name FROM review_people "
         "WHERE secret = ? AND revoked IS NULL AND expires > ?",
         (_hash(secret), now or time.time()),
@@ -90,7 +90,7 @@ def revoke(db: Database, who: str, *, now: float = 0) -> int:
 
 def find(db: Database, who: str) -> Person | None:
     """Return the person with this name or id, invited still or not."""
-    for person, role, name in db.read(
+    for person, role, name in db.rows(
         "SELECT id, role, name FROM review_people WHERE name = ? OR id = ?", (who, who)
     ):
         return Person(person, role, name)
@@ -99,7 +99,7 @@ def find(db: Database, who: str) -> Person | None:
 
 def people(db: Database) -> list[Invited]:
     """Return everybody who was ever invited, by name."""
-    rows = db.read(
+    rows = db.rows(
         "SELECT id, role, name, invited, expires, revoked, answered, gold, passed, seconds "
         "FROM review_people ORDER BY name"
     )

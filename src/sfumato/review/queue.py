@@ -7,7 +7,6 @@ gets what, `intake` how pictures get in, `docs/review-queue.md` how it all works
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfumato.database import Connection, Database, Row
-from sfumato.review import access, answers, intake, quality
+from sfumato.review import access, answers, gold, intake, quality
 from sfumato.review.choice import Desk, Pick, choose
 from sfumato.review.records import (
     Answer,
@@ -78,7 +77,7 @@ class Queue:
         self,
         database: Database,
         *,
-        settings: Rules = Rules(),  # noqa: B008
+        settings: Rules = Rules(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
@@ -95,11 +94,11 @@ class Queue:
 
     def add_gold(self, truths: Mapping[str, tuple[Mark, ...]]) -> int:
         """Make these pictures of the queue gold questions; return how many of them there are."""
-        return intake.add_gold(self._db, truths)
+        return gold.add(self._db, truths)
 
     def strata(self) -> dict[str, int]:
         """Return how many pictures there are in each stratum."""
-        rows = self._db.read("SELECT name, population FROM review_strata ORDER BY name")
+        rows = self._db.rows("SELECT name, population FROM review_strata ORDER BY name")
         return dict(rows)
 
     def lease(self, person: Person, *, count: int = 1, gallery: bool = False) -> list[Lease]:
@@ -123,7 +122,7 @@ class Queue:
 
     def _desk(self, db: Connection, person: Person, now: float) -> Desk:
         row = db.execute(
-            "SELECT role, served FROM review_people WHERE id = ? AND revoked IS NULL {lock}",
+            "SELECT role, served, gold FROM review_people WHERE id = ? AND revoked IS NULL {lock}",
             (person.id,),
         ).fetchone()
         if row is None:
@@ -141,7 +140,7 @@ class Queue:
             row[0] != "reviewer",
             row[1],
             values["epoch"],
-            values["gold"],
+            values["gold"] - row[2],
             self.settings.tutorial,
             now,
         )
@@ -156,14 +155,14 @@ class Queue:
         return max(0, most - (row[0] if row else 0))
 
     def _lend(self, db: Connection, desk: Desk, pick: Pick, *, gallery: bool) -> Lease:
-        gold = pick.truth is not None
-        if not gold:
+        golden = pick.truth is not None
+        if not golden:
             db.execute(
                 "UPDATE review_items SET open = open - 1, "
                 "returned = CASE WHEN open > 1 THEN returned ELSE 0 END WHERE id = ?",
                 (pick.id,),
             )
-        whole = not gallery and (pick.whole or gold or not self.settings.redact)
+        whole = not gallery and (pick.whole or golden or not self.settings.redact)
         expires = desk.now + self.settings.lease_s
         if pick.again:
             db.execute(
@@ -174,13 +173,13 @@ class Queue:
             row = db.execute(_LEASE + "WHERE a.id = ?", (pick.again,)).fetchone()
             assert row is not None
             return _lease(row)
-        shown = written(_spoilt(desk, pick)) if pick.truth is not None else None
+        shown = written(gold.spoilt(desk, pick)) if golden else None
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         db.execute(
             "INSERT INTO review_assignments (token, item, person, state, gold, tutorial, gallery, "
             "whole, lent, expires, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(token, pick.id, desk.person, LENT, int(gold), int(pick.tutorial)),
+                *(token, pick.id, desk.person, LENT, int(golden), int(pick.tutorial)),
                 *(int(gallery), int(whole), desk.now, expires, shown),
             ),
         )
@@ -199,7 +198,7 @@ class Queue:
 
     def held(self, person: Person) -> list[Lease]:
         """Return what the person has on lease and hasn't answered, with the latest drafts."""
-        rows = self._db.read(
+        rows = self._db.rows(
             _LEASE + "WHERE a.person = ? AND a.state = 0 AND a.expires > ? ORDER BY a.id",
             (person.id, self._clock()),
         )
@@ -207,7 +206,7 @@ class Queue:
 
     def lease_of(self, token: str, person: Person) -> Lease | None:
         """Return the open lease of this token; None if there is none, or it isn't theirs."""
-        rows = self._db.read(
+        rows = self._db.rows(
             _LEASE + "WHERE a.token = ? AND a.person = ? AND a.state = 0 AND a.expires > ?",
             (token, person.id, self._clock()),
         )
@@ -219,7 +218,7 @@ class Queue:
         """Return what people said of a disputed picture, in no order that tells who they are."""
         if not lease.adjudication:
             return []
-        rows = self._db.read(
+        rows = self._db.rows(
             "SELECT b.marks FROM review_items AS i JOIN review_answers AS b ON b.item = i.origin "
             "WHERE i.key = ? AND i.round = 1 ORDER BY b.marks",
             (lease.key,),
@@ -300,7 +299,7 @@ class Queue:
         Raises:
             UnknownLease: of this person there is none of that token.
         """
-        rows = self._db.read(
+        rows = self._db.rows(
             "SELECT i.key FROM review_assignments AS a JOIN review_items AS i ON i.id = a.item "
             "WHERE a.token = ? AND a.person = ?",
             (token, person.id),
@@ -317,9 +316,9 @@ class Queue:
     def progress(self, person: Person | None = None) -> Progress:
         """Return how far the work is. It reads counters: no table is counted."""
         slots = int(campaign(self._db, "slots", "0"))
-        gold = int(campaign(self._db, "gold", "0"))
+        golden = int(campaign(self._db, "gold", "0"))
         done = answered = own_gold = 0
-        for identity, of_slots, of_all, of_gold in self._db.read(
+        for identity, of_slots, of_all, of_gold in self._db.rows(
             "SELECT id, slots, answered, gold FROM review_people"
         ):
             done += of_slots
@@ -328,11 +327,11 @@ class Queue:
         left = max(0, slots - done)
         if person is None:
             return Progress(done, left, done, left)
-        items = int(campaign(self._db, "items", "0")) - gold
+        items = int(campaign(self._db, "items", "0")) - golden
         mine = min(left, items - (answered - own_gold))
         # One less for each answer, gold too, but not nothing while something is left.
         shown = max(mine - own_gold, min(mine, 1))
-        tutorial = gold > 0 and answered < self.settings.tutorial
+        tutorial = golden > 0 and answered < self.settings.tutorial
         return Progress(answered, shown, done, left, tutorial=tutorial)
 
 
@@ -360,14 +359,6 @@ def _draft(db: Connection, assignment: int, version: int, marks: tuple[Mark, ...
         "UPDATE review_assignments SET version = ?, draft = ? WHERE id = ?",
         (version, written(marks), assignment),
     )
-
-
-def _spoilt(desk: Desk, pick: Pick) -> list[Mark]:
-    """Return a gold question's wrong boxes, with scores and names as proposals have them."""
-    truth = marks_from(pick.truth or "[]")
-    digest = hashlib.sha256(f"{desk.person} {pick.id}".encode()).digest()
-    spoilt = quality.spoil(truth, pick.width, pick.height, int.from_bytes(digest[:4]))
-    return list(intake.named(spoilt))
 
 
 def _reclaim(db: Connection, now: float) -> None:

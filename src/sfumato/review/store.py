@@ -8,7 +8,7 @@
     review_cursors      how far each person has come in each order
     review_strata       where the random sample was drawn from
     review_views        who saw which unobfuscated picture; append-only
-    review_campaign     key and value: fingerprint, counters
+    review_campaign     name and value: fingerprint, counters
 
 `docs/review-queue.md` says how the order and the leases work.
 """
@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Final
 
-from sfumato.database import Connection, Database, Dialect, connect
+from sfumato import schema
+from sfumato.database import Connection, Database, Dialect, Where, connect, unusable
 from sfumato.errors import LedgerError, SfumatoError
-from sfumato.ledger import Ledger
 from sfumato.review.records import MOST_MARKS, Mark
 
 LAYOUT: Final = 1
@@ -150,6 +149,7 @@ CREATE TABLE IF NOT EXISTS review_gold (
     item BIGINT PRIMARY KEY, truth TEXT NOT NULL, place BIGINT NOT NULL, tutorial SMALLINT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS review_gold_places ON review_gold (place, item);
+CREATE INDEX IF NOT EXISTS review_gold_tutorial ON review_gold (place, item) WHERE tutorial = 1;
 CREATE TABLE IF NOT EXISTS review_strata (name TEXT PRIMARY KEY, population BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS review_views (
     id {serial},
@@ -179,53 +179,47 @@ CREATE OR REPLACE FUNCTION review_refuse() RETURNS trigger LANGUAGE plpgsql AS
         for table in ("review_answers", "review_views")
     ),
 }
-# Two programs that open a new database at once: the second waits until the tables are there.
-_ALONE: Final[dict[Dialect, str]] = {
-    "sqlite": "",
-    "postgresql": "SELECT pg_advisory_xact_lock(7736868);\n",
-}
 
 
-def open(where: str | Path) -> Database:  # noqa: A001 (`store.open` says what it does)
+def open(where: Where) -> Database:  # noqa: A001 (`store.open` says what it does)
     """Open a ledger's database for review, and make the tables that are missing.
 
     Raises:
         LedgerError: it can't be opened, isn't a ledger, or was written by a newer sfumato.
+        UsageError: the URL can't be read, or `sfumato[postgres]` is missing.
     """
-    with Ledger(Path(where)):
-        pass  # makes the ledger's own tables, or refuses what isn't a ledger
     database = connect(where)
     try:
+        schema.migrate(database)
         prepare(database)
-    except BaseException:
+    except database.errors as error:
+        database.close()
+        raise unusable(where, error) from error
+    except LedgerError:
         database.close()
         raise
     return database
 
 
 def prepare(database: Database) -> None:
-    """Make the tables of review in an open ledger's database, where they are missing."""
-    dialect = database.dialect
-    try:
-        database.script(_ALONE[dialect] + _TABLES + _APPEND_ONLY[dialect])
-        (row,) = database.read("SELECT value FROM review_campaign WHERE name = 'layout'")
-    except database.errors as error:
+    """Make the tables of review in an open ledger's database, where they are missing.
+
+    Raises:
+        LedgerError: it was written by a newer sfumato.
+    """
+    database.script(_TABLES + _APPEND_ONLY[database.dialect])
+    layout = int(campaign(database, "layout"))
+    if layout > LAYOUT:
         raise LedgerError(
-            f"{database.name} can't hold a review ({error}): make room or mend it, else choose "
-            "another ledger with --ledger."
-        ) from error
-    if int(row[0]) > LAYOUT:
-        raise LedgerError(
-            f"{database.name} was written by a newer sfumato (review layout {row[0]}, this one "
+            f"{database.name} was written by a newer sfumato (review layout {layout}, this one "
             f"knows {LAYOUT}): update sfumato."
         )
 
 
 def campaign(database: Database, name: str, default: str = "") -> str:
     """Return a value that belongs to the campaign, e.g. "fingerprint" (of the detection)."""
-    for row in database.read("SELECT value FROM review_campaign WHERE name = ?", (name,)):
-        return str(row[0])
-    return default
+    rows = database.rows("SELECT value FROM review_campaign WHERE name = ?", (name,))
+    return str(rows[0][0]) if rows else default
 
 
 def note(database: Database, name: str, value: str) -> None:

@@ -1,0 +1,50 @@
+"""The code that tells an outside marketplace that a person has done their part.
+
+It is kept among the campaign's values: one for all, or one for a person, which goes first.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from sfumato.database import Database
+from sfumato.errors import UsageError
+from sfumato.review.records import Person, Progress
+from sfumato.review.store import campaign, note
+
+_NAME = "completion"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The `code` is given after `quota` answers, or when nothing is left for the person."""
+
+    code: str
+    quota: int
+
+
+def promise(database: Database, code: str, quota: int, *, person: str = "") -> None:
+    """Set the code and the quota, of one person (by id) or of all.
+
+    Raises:
+        UsageError: no code, or a quota below 1.
+    """
+    if not code.strip() or len(code) > 200:
+        raise UsageError("A completion code has 1 to 200 characters.")
+    if quota < 1:
+        raise UsageError("A quota is one answer at least.")
+    note(database, _place(person), json.dumps({"code": code, "quota": quota}))
+
+
+def earned(database: Database, person: Person, progress: Progress) -> str | None:
+    """Return the person's code if it is earned: who has answered nothing has earned nothing."""
+    text = campaign(database, _place(person.id)) or campaign(database, _place(""))
+    if not text or not progress.answered:
+        return None
+    found = Promise(**json.loads(text))
+    return found.code if progress.answered >= found.quota or not progress.left else None
+
+
+def _place(person: str) -> str:
+    return f"{_NAME}:{person}" if person else _NAME

@@ -1,0 +1,123 @@
+"""The ledger's tables, and how a database comes to have them.
+
+The steps are append-only as well: a new layout is a new entry for each database. Where a ledger
+stands is written in it: in SQLite's `user_version`, in PostgreSQL's table `sfumato_layout`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sfumato.database import Database, Dialect
+from sfumato.errors import LedgerError
+
+STEPS: Final[dict[Dialect, tuple[str, ...]]] = {
+    "sqlite": (
+        """
+        CREATE TABLE records (
+            seq INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            key TEXT NOT NULL,
+            body TEXT NOT NULL
+        );
+        CREATE INDEX records_by_key ON records (fingerprint, kind, key, seq);
+        CREATE TABLE shards (
+            stage TEXT NOT NULL, fingerprint TEXT NOT NULL, id TEXT NOT NULL,
+            PRIMARY KEY (stage, fingerprint, id)
+        ) WITHOUT ROWID;
+        CREATE TABLE runs (
+            seq INTEGER PRIMARY KEY, started TEXT NOT NULL, command TEXT NOT NULL,
+            source TEXT NOT NULL, fingerprint TEXT NOT NULL, recipe TEXT NOT NULL,
+            versions TEXT NOT NULL
+        );
+        CREATE TABLE given (
+            boxes TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (boxes, key)
+        ) WITHOUT ROWID;
+        CREATE TABLE listing (key TEXT PRIMARY KEY, kind TEXT NOT NULL) WITHOUT ROWID;
+        CREATE TRIGGER records_stay BEFORE UPDATE ON records
+            BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
+        CREATE TRIGGER records_remain BEFORE DELETE ON records
+            BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
+        """,
+        # The run that a record comes from: a verification replaces all findings of the one before.
+        "ALTER TABLE records ADD COLUMN run INTEGER NOT NULL DEFAULT 0;",
+    ),
+    "postgresql": (
+        """
+        CREATE TABLE sfumato_layout (version BIGINT NOT NULL);
+        INSERT INTO sfumato_layout (version) VALUES (0);
+        CREATE TABLE records (
+            seq {serial},
+            kind {key} NOT NULL,
+            fingerprint {key} NOT NULL,
+            key {key} NOT NULL,
+            body TEXT NOT NULL,
+            run BIGINT NOT NULL DEFAULT 0
+        );
+        CREATE INDEX records_by_key ON records (fingerprint, kind, key, seq);
+        CREATE TABLE shards (
+            stage {key} NOT NULL, fingerprint {key} NOT NULL, id {key} NOT NULL,
+            PRIMARY KEY (stage, fingerprint, id)
+        );
+        CREATE TABLE runs (
+            seq {serial}, started TEXT NOT NULL, command TEXT NOT NULL, source TEXT NOT NULL,
+            fingerprint TEXT NOT NULL, recipe TEXT NOT NULL, versions TEXT NOT NULL
+        );
+        CREATE TABLE given (
+            boxes {key} NOT NULL, key {key} NOT NULL, body TEXT NOT NULL, PRIMARY KEY (boxes, key)
+        );
+        CREATE TABLE listing (key {key} PRIMARY KEY, kind TEXT NOT NULL);
+        CREATE FUNCTION records_stay() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'records are append-only'; END $$;
+        CREATE TRIGGER records_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON records
+            FOR EACH STATEMENT EXECUTE FUNCTION records_stay();
+        """,
+    ),
+}
+_MARK: Final[dict[Dialect, str]] = {
+    "sqlite": "PRAGMA user_version = {version};",
+    "postgresql": "UPDATE sfumato_layout SET version = {version};",
+}
+
+
+def migrate(database: Database) -> None:
+    """Bring a database to the newest layout; several may do so at once.
+
+    Raises:
+        LedgerError: it is of a newer version, or text in it isn't Unicode.
+    """
+    steps = STEPS[database.dialect]
+    while (known := version(database)) < len(steps):
+        mark = _MARK[database.dialect].format(version=known + 1)
+        try:
+            database.script(f"{steps[known]} {mark}")
+        except database.errors:
+            if version(database) == known:  # else another has just made this step
+                raise
+
+
+def version(database: Database) -> int:
+    """Return the layout of a database, 0 for an empty one; raises `LedgerError` as `migrate`."""
+    if database.dialect == "sqlite":
+        found = int(database.rows("PRAGMA user_version")[0][0])
+    else:
+        found = _version_there(database)
+    if found > len(STEPS[database.dialect]):
+        raise LedgerError(
+            f"{database.name} was written by a newer sfumato (layout {found}, this one knows "
+            f"{len(STEPS[database.dialect])}): update sfumato."
+        )
+    return found
+
+
+def _version_there(database: Database) -> int:
+    encoding, table = database.rows(
+        "SELECT current_setting('server_encoding'), to_regclass('sfumato_layout')::text"
+    )[0]
+    if encoding != "UTF8":
+        raise LedgerError(
+            f"{database.name} stores text as {encoding}, which can't hold every name of a file: "
+            "make a database with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
+        )
+    return 0 if table is None else int(database.rows("SELECT version FROM sfumato_layout")[0][0])

@@ -1,0 +1,179 @@
+"""The routes: what `docs/review-http.md` describes, and nothing besides."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Final, TypeAlias
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sfumato.database import Database
+from sfumato.errors import SfumatoError
+from sfumato.review.queue import Queue
+from sfumato.review.records import Person
+from sfumato.web import sessions, statics
+from sfumato.web.admission import Admission, Limits, address_of, mark
+from sfumato.web.desk import Desk
+from sfumato.web.pictures import Pictures
+from sfumato.web.rates import Rate
+from sfumato.web.refusals import (
+    Refusal,
+    database_busy,
+    internal_error,
+    no_session,
+    of_review,
+    too_often,
+)
+from sfumato.web.workers import Workers
+
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+_LOG: Final = logging.getLogger("sfumato.web")
+_STATUS: Final = {404: ("NOT_FOUND", "There is nothing here."), 405: ("WRONG_METHOD", "Not so.")}
+
+
+def build(
+    database: Database,
+    queue: Queue,
+    root: Path,
+    *,
+    limits: Limits = Limits(),  # noqa: B008
+    page: Path = statics.FOLDER,
+    clock: Callable[[], float] = monotonic,
+) -> Starlette:
+    """Return the application for a review of the pictures below `root`.
+
+    `clock` gives the seconds by which rates are limited. Closing the database is the caller's.
+
+    Raises:
+        UsageError: the page isn't part of the installation.
+    """
+    workers = Workers(decodes=limits.decodes, waiting=limits.waiting)
+    pictures = Pictures(root, memory=limits.memory)
+    site = _Site(database, limits, workers, statics.Statics(page), clock)
+    desk = Desk(database, queue, pictures, workers)
+    routes = [
+        Route("/", site.index),
+        Route("/static/{name}", site.static),
+        Route("/r/{secret}", site.enter),
+        Route("/api/me", site.signed(desk.me)),
+        Route("/api/status", site.signed(desk.status)),
+        Route("/api/next", site.signed(desk.next), methods=["POST"]),
+        Route("/api/lease/{token}", site.signed(desk.save), methods=["PUT"]),
+        Route("/api/lease/{token}", site.signed(desk.give_back), methods=["DELETE"]),
+        Route("/api/lease/{token}/answer", site.signed(desk.answer), methods=["POST"]),
+        Route("/picture/{token}", site.signed(desk.picture)),
+        Route("/picture/{token}/face/{mark}", site.signed(desk.face)),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        workers.close()
+
+    app = Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(Admission, limits=limits, addresses=Rate(*limits.address, clock=clock))
+        ],
+        exception_handlers={
+            HTTPException: _http,
+            SfumatoError: _refused,
+            Exception: _mistake,
+            **dict.fromkeys(database.errors, _busy),
+        },
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False  # a redirection would repeat the path that was asked for
+    return app
+
+
+class _Site:
+    """What needs no person: the page, the way in; and who it is that asks."""
+
+    def __init__(
+        self,
+        database: Database,
+        limits: Limits,
+        workers: Workers,
+        files: statics.Statics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._workers = workers
+        self._files = files
+        self._people = Rate(*limits.person, clock=clock)
+        self._failed = Rate(*limits.failed_links, clock=clock)
+
+    async def index(self, request: Request) -> Response:
+        return self._files.serve(request, statics.INDEX)
+
+    async def static(self, request: Request) -> Response:
+        return self._files.serve(request, request.path_params["name"])
+
+    async def enter(self, request: Request) -> Response:
+        """Turn a secret link into a cookie; who tries many links has to wait."""
+        address = address_of(request.scope)
+        if wait_s := self._failed.wait(address, cost=0):
+            raise too_often(wait_s)
+        if request.headers.get("sec-fetch-dest", "document") != "document":
+            return sessions.refused()  # an image or a frame of another page
+        secret: str = request.path_params["secret"]
+        if await self._person(secret) is None:
+            self._failed.wait(address)
+            return sessions.refused()
+        return sessions.entered(request, secret)
+
+    def signed(self, endpoint: Callable[[Request, Person], Awaitable[Response]]) -> Endpoint:
+        """Return an endpoint that a person with a cookie may use, so many times in a while."""
+
+        async def signed(request: Request) -> Response:
+            person = await self._person(request.cookies.get(sessions.COOKIE))
+            if person is None:
+                raise no_session()
+            if wait_s := self._people.wait(person.id):
+                raise too_often(wait_s)
+            return await endpoint(request, person)
+
+        return signed
+
+    async def _person(self, secret: str | None) -> Person | None:
+        return await self._workers.ledger(partial(sessions.person_of, self._database, secret))
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    if isinstance(error, Refusal):
+        return error.response()
+    refusal = of_review(error) if isinstance(error, SfumatoError) else internal_error()
+    if refusal.status >= 500:
+        _LOG.error("A request failed: %s", error)
+    return refusal.response()
+
+
+async def _busy(_: Request, error: Exception) -> Response:
+    _LOG.error("The ledger failed: %s", error)
+    return database_busy().response()
+
+
+async def _mistake(_: Request, __: Exception) -> Response:
+    response = internal_error().response()
+    mark(response.headers)  # outside of what does it for all others
+    return response
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    code, sentence = _STATUS.get(status, ("REFUSED", "This can't be answered."))
+    response = Refusal(status, code, sentence).response()
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response

@@ -1,0 +1,137 @@
+"""Listen, say where, and stop in order."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sfumato.errors import MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+LOOPBACK: Final = "127.0.0.1"
+_OWN_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_GRACE_S: Final = 10
+_MOST_CONNECTIONS: Final = 1_000
+_UNENCRYPTED: Final = (
+    "Anybody on the way can read the links and see the pictures: this server doesn't encrypt. "
+    "Put a proxy with TLS in front of it, or reach it through SSH (ssh -L)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to listen. Port 0: any free one.
+
+    `exposed` must be said for anything but this machine. `names` are the host names by which
+    others reach the server, e.g. a proxy's; with none, any name is served once it is exposed.
+    `proxies` are addresses whose X-Forwarded-For and -Proto are believed.
+    """
+
+    host: str = LOOPBACK
+    port: int = 8765
+    exposed: bool = False
+    names: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """What `sfumato.web.admission.Limits` takes: the names that are answered to."""
+        named = frozenset(name.lower() for name in self.names)
+        if self.local:
+            return _OWN_NAMES | named
+        return named | _OWN_NAMES if named else frozenset({""})
+
+
+def listen(place: Place) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        UsageError: the place isn't this machine and that wasn't said, or it can't be had.
+    """
+    if not place.local and not place.exposed:
+        raise UsageError(
+            f"{place.host} lets other machines in, without encryption. Keep {LOOPBACK} and go "
+            "through a proxy with TLS or ssh -L, or say --expose if that is what you want."
+        )
+    if not 0 <= place.port <= 65_535:
+        raise UsageError("A port is a number from 0 to 65535; 0 takes any free one.")
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    try:
+        return socket.create_server((place.host, place.port), family=family, backlog=256)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        why = "another program listens there" if taken else "there is no such place here"
+        raise UsageError(
+            f"Can't listen on {place.host}, port {place.port}: {why}. Choose another --port, or 0 "
+            "for any free one."
+        ) from error
+
+
+def address(place: Place, port: int) -> str:
+    """Return the address to open, with the port that was got."""
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    return f"http://{host}:{port}"
+
+
+def serve(
+    application: ASGIApp,
+    place: Place = Place(),
+    *,
+    say: Callable[[str], None],
+    ready: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve until a signal (SIGINT, SIGTERM) ends it; what was begun is finished first.
+
+    `say` gets sentences for the operator, `ready` the address once it can be reached. No request
+    is logged: the paths of links are secrets.
+
+    Raises:
+        MissingExtra: uvicorn isn't installed.
+        UsageError: as `listen`.
+    """
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtra(
+            "The review page needs more packages: pip install 'sfumato[review]'."
+        ) from error
+    with closing(listen(place)) as listening:
+        where = address(place, listening.getsockname()[1])
+        if place.local:
+            say(f"The review page is at {where}, for this machine only.")
+        else:
+            say(f"The review page is at {where}, for every machine that can reach this one.")
+            say(_UNENCRYPTED)
+        config = uvicorn.Config(
+            application,
+            http="h11",
+            ws="none",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(place.proxies),
+            forwarded_allow_ips=list(place.proxies),
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        ready(where)
+        uvicorn.Server(config).run(sockets=[listening])
