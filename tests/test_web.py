@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 import io
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from sfumato.review import access, completion, people
 from sfumato.review.queue import Rules
 from sfumato.review.records import Mark
 from sfumato.web import application
-from sfumato.web.admission import Limits
+from sfumato.web.limits import Limits
 from tests.web_service import (
     BOX,
     FILE,
@@ -171,13 +173,18 @@ def test_a_missing_extra_names_the_command(
     real = builtins.__import__
 
     def missing(name: str, *more: Any, **named: Any) -> Any:
-        if name.partition(".")[0] == "starlette":
+        if name.partition(".")[0] in ("starlette", "uvicorn"):
             raise ImportError(name)
         return real(name, *more, **named)
 
+    for name in ("sfumato.web.serving", "sfumato.web.limits"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", missing)
+    serving = importlib.import_module("sfumato.web.serving")  # which the command line imports
     with pytest.raises(MissingExtra, match=r"pip install 'sfumato\[review\]'"):
         application(service.database, service.queue, tmp_path)
+    with pytest.raises(MissingExtra, match=r"pip install 'sfumato\[review\]'"):
+        serving.serve(service.app, say=lambda _: None)
 
 
 # Work
@@ -410,7 +417,7 @@ def test_a_file_that_changed_or_went_is_not_shown(small: Service) -> None:
     (lease,) = browser.next()
     assert browser.code("GET", lease["picture"]) == (409, "PICTURE_CHANGED")
     path.unlink()
-    assert browser.code("GET", lease["picture"]) == (410, "PICTURE_GONE")
+    assert browser.code("GET", lease["picture"]) == (422, "PICTURE_GONE")
     assert not list(access.views(small.database))
 
 

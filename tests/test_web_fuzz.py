@@ -16,10 +16,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
-from sfumato.web.admission import POLICY, Limits
+from sfumato.web.admission import POLICY
+from sfumato.web.limits import Limits
 from tests.web_service import FILE, FOLDER, ORIGIN, PERSON, STRATUM, Browser, Service, served
 
-NO_LIMITS = Limits(person=(1e9, 10**9), address=(1e9, 10**9), failed_links=(1e9, 10**9))
+NO_LIMITS = Limits(
+    hosts=frozenset({""}), person=(1e9, 10**9), address=(1e9, 10**9), failed_links=(1e9, 10**9)
+)
 LEAKS = [word.encode() for word in (FOLDER, FILE, PERSON, ORIGIN, STRATUM, "Traceback")]
 
 

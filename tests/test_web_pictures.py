@@ -129,7 +129,7 @@ def test_an_unreadable_picture_is_refused_without_its_name(
 def test_a_key_that_leads_nowhere_is_gone(root: Path, key: str) -> None:
     with pytest.raises(Refusal) as refusal:
         Pictures(root).screen(Wanted(key, "0" * 64, WIDTH, HEIGHT))
-    assert (refusal.value.status, refusal.value.code) == (410, "PICTURE_GONE")
+    assert (refusal.value.status, refusal.value.code) == (422, "PICTURE_GONE")
 
 
 def test_another_file_of_the_same_name_is_not_shown(root: Path) -> None:

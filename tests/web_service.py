@@ -24,7 +24,7 @@ from sfumato.review import people, store
 from sfumato.review.queue import Queue, Rules
 from sfumato.review.records import Item, Mark, Role
 from sfumato.web import application
-from sfumato.web.admission import Limits
+from sfumato.web.limits import Limits
 
 WIDTH, HEIGHT = 96, 48
 BOX = (10.0, 8.0, 30.0, 32.0)
