@@ -30,11 +30,16 @@ def promise(database: Database, code: str, quota: int, *, person: str = "") -> N
     Raises:
         UsageError: no code, or a quota below 1.
     """
+    check(code, quota)
+    note(database, _place(person), json.dumps({"code": code, "quota": quota}))
+
+
+def check(code: str, quota: int) -> None:
+    """Raise `UsageError` for a code or a quota that can't be promised."""
     if not code.strip() or len(code) > 200:
         raise UsageError("A completion code has 1 to 200 characters.")
     if quota < 1:
         raise UsageError("A quota is one answer at least.")
-    note(database, _place(person), json.dumps({"code": code, "quota": quota}))
 
 
 def earned(database: Database, person: Person, progress: Progress) -> str | None:

@@ -29,7 +29,7 @@ _SAME: Final = 0.45  # IoU from which on two boxes are one face
 class Remainder:
     """The answer: what was counted in each stratum, the estimate, and beside it a recapture.
 
-    `recapture` is None where no two people saw the same pictures whole.
+    `recapture` is None where no two people saw the same pictures whole, or added nothing.
     """
 
     strata: tuple[Stratum, ...]
@@ -127,11 +127,10 @@ def _recapture(
     for one in given:
         if _saw_all(one) and not one.adjudication:
             looks[one.key].append(one)
-    both = first = second = pictures = 0
+    both = first = second = 0
     for found, decision in decided:
         if len(looks[found.key]) < 2:
             continue
-        pictures += 1
         proposed = [face.box for face in (*found.faces, *found.candidates)]
         added = [box for box in _faces(decision) if not _near(box, proposed)]
         seen = [[mark.box for mark in one.answer.marks] for one in looks[found.key][:2]]
@@ -142,7 +141,9 @@ def _recapture(
                 first + (by == [True, False]),
                 second + (by == [False, True]),
             )
-    return capture.chapman(both, first, second) if pictures else None
+    if not both + first + second:
+        return None  # nothing was added: it says nothing
+    return capture.chapman(both, first, second)
 
 
 def _near(box: Box, boxes: Sequence[Box]) -> bool:

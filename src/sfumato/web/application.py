@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from sfumato.database import Database
 from sfumato.errors import SfumatoError
+from sfumato.review import joining
 from sfumato.review.queue import Queue
 from sfumato.review.records import Person
 from sfumato.web import sessions, statics
@@ -66,6 +67,7 @@ def build(
         Route("/", site.index),
         Route("/static/{name}", site.static),
         Route("/r/{secret}", site.enter),
+        Route("/join/{secret}", site.join),
         Route("/api/me", site.signed(desk.me)),
         Route("/api/status", site.signed(desk.status)),
         Route("/api/next", site.signed(desk.next), methods=["POST"]),
@@ -133,6 +135,23 @@ class _Site:
             self._failed.wait(address)
             return sessions.refused()
         return sessions.entered(request, secret)
+
+    async def join(self, request: Request) -> Response:
+        """Let a participant of an outside service in; who comes again is the same person."""
+        address = address_of(request.scope)
+        if wait_s := self._failed.wait(address, cost=0):
+            raise too_often(wait_s)
+        if request.headers.get("sec-fetch-dest", "document") != "document":
+            return sessions.refused()
+        door: str = request.path_params["secret"]
+        participant = request.query_params.get("PROLIFIC_PID", "")
+        own = await self._workers.ledger(
+            partial(joining.come_in, self._database, door, participant)
+        )
+        if own is None:
+            self._failed.wait(address)
+            return sessions.refused()
+        return sessions.entered(request, own)
 
     def signed(self, endpoint: Callable[[Request, Person], Awaitable[Response]]) -> Endpoint:
         """Return an endpoint that a person with a cookie may use, so many times in a while."""
