@@ -23,6 +23,7 @@ from sfumato.settings import cover_step, last_recipe
 @options.source
 @options.release
 @options.obfuscation
+@options.review
 @options.sending
 @options.writing
 @options.running
@@ -50,6 +51,7 @@ def obfuscate(src: Path, out: Path, detections: Where | None, **values: Any) -> 
     )
     settings = ("method", "expand", "colour", "on_unsupported", "metadata")
     step = cover_step(*(values[name] for name in settings))
+    step = replace(step, require_review=values["require_review"])
     job = Job(
         source=src,
         recipe=replace(found, obfuscate=step),

@@ -18,14 +18,18 @@ import numpy as np
 
 from sfumato.database import Database
 from sfumato.errors import UsageError
-from sfumato.formats import box_files
+from sfumato.formats import box_files, groups_csv
+from sfumato.formats.name_match import pair
 from sfumato.ledger import Ledger
+from sfumato.recipe import Recipe
 from sfumato.review import planning, sampling
 from sfumato.review.queue import Queue
 from sfumato.review.records import Mark
+from sfumato.review.remainder import checked
 from sfumato.review.sampling import Draw
 from sfumato.review.store import campaign as noted
 from sfumato.review.store import note
+from sfumato.review.urgency import misses, reorder
 from sfumato.types import Detection
 
 SAMPLE: Final = 500  # pictures drawn at random unless another number is wanted
@@ -43,6 +47,7 @@ class Plan:
     seed: int = 0
     rules: planning.Rules = field(default_factory=planning.Rules)
     gold: Path | None = None
+    persons: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +75,33 @@ class Found:
 
 
 def set_up(
-    queue: Queue, database: Database, found: Found, fingerprint: str, plan: Plan
+    queue: Queue, database: Database, ledger: Ledger, recipe: Recipe, plan: Plan
 ) -> Prepared:
-    """Fill the queue from what was found.
+    """Fill the queue from what was found; in a campaign that has decisions, order it anew.
 
     Raises:
         UsageError: the ledger holds the review of other detections, or nothing was found to be
             looked at; or a gold file names pictures that aren't there.
     """
+    fingerprint = recipe.fingerprint("detect")
+    found = Found(ledger, fingerprint)
     before = noted(database, "fingerprint")
     if before not in ("", fingerprint):
         raise UsageError(
             f"{database.name} holds the review of pictures that were searched with other settings: "
             "search them with those again, or give another --ledger."
         )
+    truths = _truths(plan.gold, found) if plan.gold else {}
+    persons = _persons(plan.persons, found) if plan.persons else None
     drawn = _drawn(database, found, plan)
     note(database, "fingerprint", fingerprint)
     strata = {stratum.name: stratum.population for stratum in drawn.strata}
-    items = planning.order(found, drawn, rules=plan.rules)
-    added = queue.fill(items, strata=strata)
-    gold = queue.add_gold(_truths(plan.gold, found)) if plan.gold else 0
+    learnt = misses(checked(ledger, fingerprint, queue.given(), recipe.obfuscate))
+    known = planning.Known(learnt, persons)
+    added = queue.fill(planning.order(found, drawn, rules=plan.rules, known=known), strata=strata)
+    if learnt:
+        reorder(database, planning.order(found, drawn, rules=plan.rules, known=known))
+    gold = queue.add_gold(truths) if truths else 0
     sample = sum(len(stratum.keys) for stratum in drawn.strata)
     return Prepared(added, sample, gold, len(strata))
 
@@ -142,6 +154,14 @@ def _truths(path: Path, found: Found) -> Mapping[str, tuple[Mark, ...]]:
         key: tuple(Mark(face.box, face.kind) for face in faces)
         for key, faces in matched.faces.items()
     }
+
+
+def _persons(path: Path, found: Found) -> Mapping[str, bool]:
+    names = {row.name for row in groups_csv.read(path).rows}
+    pairing = pair(names, [one.key for one in found])
+    if names and not pairing.names:
+        raise UsageError(f"{path} names no picture of the source, such as {min(names)!r}.")
+    return dict.fromkeys(pairing.names, True)
 
 
 def kinds(drawn: Draw) -> Counter[str]:

@@ -64,30 +64,44 @@ def remainder(
 ) -> Remainder:
     """Estimate what detection missed and what is left.
 
-    `step` says how covered boxes are grown (None: as by default).
-
-    `recall` is what people found of the faces of gold pictures; None leaves people's own misses
-    out of it.
+    `step` says how covered boxes are grown (None: as by default). `recall` is what people found of
+    the faces of gold pictures; None leaves people's own misses out of it.
     """
-    decided = list(_decided(ledger, fingerprint, given))
-    step = step or ObfuscateStep()
-    expand = _PUBLISHED_GROWTH if step.method == "imagenet" else step.expand
-    strata = _strata(decided, drawn, expand) if drawn is not None else ()
-    recapture = _recapture(decided, given)
+    pictures = list(checked(ledger, fingerprint, given, step))
+    strata = _strata(pictures, drawn) if drawn is not None else ()
+    recapture = _recapture(pictures, given)
     return Remainder(strata, estimation.estimate(strata, recall=recall), recapture)
 
 
-def _decided(
-    ledger: Ledger, fingerprint: str, given: Iterable[Given]
-) -> Iterator[tuple[Detection, Decision]]:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A picture that somebody saw whole and that is decided; no cover held its `missed` faces."""
+
+    found: Detection
+    decision: Decision
+    missed: int
+
+    @property
+    def key(self) -> str:
+        """The picture's name."""
+        return self.found.key
+
+
+def checked(
+    ledger: Ledger, fingerprint: str, given: Iterable[Given], step: ObfuscateStep | None = None
+) -> Iterator[Checked]:
     """Yield the pictures that somebody saw whole and that are decided, by key."""
+    step = step or ObfuscateStep()
+    expand = _PUBLISHED_GROWTH if step.method == "imagenet" else step.expand
     for key in sorted({one.key for one in given if _saw_all(one)}):
         found = ledger.latest_of(fingerprint, ("detection",), key)
         decision = ledger.latest_of(fingerprint, ("decision",), key)
         if not isinstance(found, Detection) or not isinstance(decision, Decision):
             continue
         if decision.digest == found.digest and decision.basis != "provisional":
-            yield found, decision
+            covers = [face.box for face in found.faces]
+            missed = estimation.missed_faces(_faces(decision), covers, expand=expand)
+            yield Checked(found, decision, missed)
 
 
 def _saw_all(one: Given) -> bool:
@@ -95,47 +109,58 @@ def _saw_all(one: Given) -> bool:
     return answer.scope == "whole" and answer.verdict != "unsure" and one.gold is None
 
 
-def _strata(
-    decided: Iterable[tuple[Detection, Decision]], drawn: Draw, expand: float
-) -> tuple[Stratum, ...]:
+def _strata(pictures: Iterable[Checked], drawn: Draw) -> tuple[Stratum, ...]:
     sampled = drawn.order()
     counts: dict[str, int] = {}
     others: defaultdict[str, list[int]] = defaultdict(list)
-    for found, decision in decided:
-        covers = [face.box for face in found.faces]
-        count = estimation.missed_faces(_faces(decision), covers, expand=expand)
-        if found.key in sampled:
-            counts[found.key] = count
+    for one in pictures:
+        if one.key in sampled:
+            counts[one.key] = one.missed
         else:
-            others[drawn.stratum_of(found)].append(count)
+            others[drawn.stratum_of(one.found)].append(one.missed)
     return sampling.tally(drawn, counts, others)
+
+
+def recall_of(given: Iterable[Given]) -> Recall | None:
+    """Return how many faces people found of those that gold pictures were shown without.
+
+    Faces that a proposal pointed at don't count: people who look for misses have none. None if
+    there were no such faces, or nobody found one.
+    """
+    planted = found = 0
+    for one in given:
+        shown = [mark.box for mark in one.proposals]
+        marked = [mark.box for mark in one.answer.marks]
+        for face in one.gold or ():
+            if face.kind == "face" and not near(face.box, shown):
+                planted += 1
+                found += near(face.box, marked)
+    return Recall(found, planted) if found else None
 
 
 def _faces(decision: Decision) -> list[Box]:
     return [face.box for face in decision.faces if face.kind == "face"]
 
 
-def _recapture(
-    decided: Iterable[tuple[Detection, Decision]], given: Iterable[Given]
-) -> Recapture | None:
+def _recapture(pictures: Iterable[Checked], given: Iterable[Given]) -> Recapture | None:
     """Compare what the first two people who saw a picture whole added to its proposals.
 
     Both were shown the same proposals, so only what they added was found independently; and only
     what is decided to be a face counts.
     """
     looks: defaultdict[str, list[Given]] = defaultdict(list)
-    for one in given:
-        if _saw_all(one) and not one.adjudication:
-            looks[one.key].append(one)
+    for look in given:
+        if _saw_all(look) and not look.adjudication:
+            looks[look.key].append(look)
     both = first = second = 0
-    for found, decision in decided:
-        if len(looks[found.key]) < 2:
+    for one in pictures:
+        if len(looks[one.key]) < 2:
             continue
-        proposed = [face.box for face in (*found.faces, *found.candidates)]
-        added = [box for box in _faces(decision) if not _near(box, proposed)]
-        seen = [[mark.box for mark in one.answer.marks] for one in looks[found.key][:2]]
+        proposed = [face.box for face in (*one.found.faces, *one.found.candidates)]
+        added = [box for box in _faces(one.decision) if not near(box, proposed)]
+        seen = [[mark.box for mark in look.answer.marks] for look in looks[one.key][:2]]
         for box in added:
-            by = [_near(box, boxes) for boxes in seen]
+            by = [near(box, boxes) for boxes in seen]
             both, first, second = (
                 both + all(by),
                 first + (by == [True, False]),
@@ -146,7 +171,8 @@ def _recapture(
     return capture.chapman(both, first, second)
 
 
-def _near(box: Box, boxes: Sequence[Box]) -> bool:
+def near(box: Box, boxes: Sequence[Box]) -> bool:
+    """Say whether one of the boxes is of the same face."""
     return bool(boxes) and bool(iou(as_boxes([box]), as_boxes(boxes)).max() >= _SAME)
 
 

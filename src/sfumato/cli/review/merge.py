@@ -13,7 +13,7 @@ from sfumato.review import outcome, people
 from sfumato.review.assessment import assess
 from sfumato.review.campaign import draw_of
 from sfumato.review.outcome import Merged
-from sfumato.review.remainder import Remainder, remainder
+from sfumato.review.remainder import Remainder, recall_of, remainder
 
 
 @click.command()
@@ -48,7 +48,8 @@ def decide(campaign: Campaign) -> tuple[Merged, Remainder]:
     merged = outcome.merge(campaign.queue, campaign.ledger, fingerprint, judges)
     given = list(campaign.queue.given())
     step = campaign.recipe.obfuscate
-    left = remainder(campaign.ledger, fingerprint, draw_of(campaign.database), given, step=step)
+    drawn, recall = draw_of(campaign.database), recall_of(given)
+    left = remainder(campaign.ledger, fingerprint, drawn, given, step=step, recall=recall)
     assessment = assess(given, merged, left)
     if campaign.ledger.latest_of(fingerprint, ("assessment",), "") != assessment:
         campaign.ledger.commit([(fingerprint, assessment)])

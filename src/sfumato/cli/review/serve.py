@@ -64,6 +64,13 @@ OWNER = "owner"
     "are shown with wrong boxes, and tell how good a reviewer is.",
 )
 @click.option(
+    "--persons",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A CSV of pictures (column path) in which a detector of yours saw a person: without a "
+    "face found, they come earlier. sfumato itself looks for no persons.",
+)
+@click.option(
     "--redact", is_flag=True, help="Show only crops where the whole picture isn't needed."
 )
 @click.option(
@@ -119,7 +126,7 @@ def serve(src: Path, **values: Any) -> int:
     )
     with opened(src, values, rules) as campaign:
         prepared = set_up(
-            campaign.queue, campaign.database, campaign.found, campaign.fingerprint, _plan(values)
+            campaign.queue, campaign.database, campaign.ledger, campaign.recipe, _plan(values)
         )
         links = _invite(campaign, values["reviewers"], values["days"])
 
@@ -135,7 +142,7 @@ def _plan(values: dict[str, Any]) -> Plan:
     rules = planning.Rules(replicas=values["replicas"])
     if values["everything"]:
         rules = planning.Rules(replicas=values["replicas"], least=0.0)
-    return Plan(values["sample"], values["seed"], rules, values["gold"])
+    return Plan(values["sample"], values["seed"], rules, values["gold"], values["persons"])
 
 
 def _invite(campaign: Campaign, names: tuple[str, ...], days: float) -> list[tuple[str, str, str]]:

@@ -1,0 +1,55 @@
+"""What was learnt changes what is urgent: the queue is put in a new order.
+
+Classes in which people found misses come first from then on. Pictures that are lent or answered
+stay as they are; everybody begins at the front again, past what they have seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+from sfumato.database import Database
+from sfumato.formats.imagefolder import label_of
+from sfumato.review.records import Item
+from sfumato.review.remainder import Checked
+from sfumato.review.store import count
+
+_BATCH: Final = 20_000
+_LOAD: Final = "CREATE TEMP TABLE review_ranks (key {key} NOT NULL, rank BIGINT NOT NULL)"
+# `queue` 0: neither gold nor disputed.
+_MOVE: Final = (
+    "UPDATE review_items SET rank = (SELECT rank FROM review_ranks "
+    "WHERE review_ranks.key = review_items.key) WHERE round = 0 AND queue = 0 AND open > 0 "
+    "AND key IN (SELECT key FROM review_ranks)"
+)
+_RESTART: Final = "UPDATE review_people SET work_rank = NULL, gallery_rank = NULL"
+
+
+def misses(checked: Iterable[Checked]) -> dict[str, tuple[int, int]]:
+    """Return for each class how many of its pictures were checked, and in how many faces missed."""
+    seen: Counter[str] = Counter()
+    missed: Counter[str] = Counter()
+    for one in checked:
+        label = label_of(one.key)
+        seen[label] += 1
+        missed[label] += one.missed > 0
+    return {label: (pictures, missed[label]) for label, pictures in seen.items()}
+
+
+def reorder(database: Database, items: Iterable[Item]) -> int:
+    """Give the pictures that wait the ranks of these items; return how many wait."""
+    moved = 0
+    source: Iterator[Item] = iter(items)
+    while batch := list(islice(source, _BATCH)):
+        with database.transaction() as db:
+            db.execute(_LOAD)
+            db.load("review_ranks", "key rank", ((item.key, item.rank) for item in batch))
+            moved += db.execute(_MOVE).rowcount
+            db.execute("DROP TABLE review_ranks")
+    with database.transaction() as db:
+        db.execute(_RESTART)
+        count(db, "epoch", 1)
+    return moved
