@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 
 import pytest
@@ -229,6 +230,17 @@ class LedgerContract:
         assert {next(one).key for one in open_at_once} == {"0"}
         ledger.commit(detections("new"))
         assert [sum(1 for _ in one) for one in open_at_once] == [2999] * 8
+
+    def test_a_reader_may_outlive_its_ledger(self, where: Where) -> None:
+        """As in the frames of a traceback; warnings of what can't be raised are errors here."""
+        with Ledger(where) as ledger:
+            ledger.commit(detections(*map(str, range(3000))))
+            reader, left = (ledger.latest("f", ["detection"]) for _ in range(2))
+            next(reader)
+            next(left)
+        del left
+        with suppress(LedgerError):  # what was fetched already may still come
+            list(reader)
 
     def test_a_reader_sees_what_was_there_when_it_began(self, ledger: Ledger) -> None:
         ledger.commit(detections(*(f"{n:04}" for n in range(2500))))
