@@ -78,7 +78,8 @@ class Database(Protocol):
     def read(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
         """Yield the rows of a query, in its own snapshot, for as many rows as there may be.
 
-        What it holds goes back when it is exhausted, closed or forgotten.
+        What it holds goes back when it is exhausted, closed or forgotten. Inside of a transaction
+        all rows are taken at once.
         """
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from sfumato.database.sql import (
@@ -80,9 +80,11 @@ class SQLite:
         with self._reader() as db:
             cursor = db.execute(spelt(sql, "sqlite"), parameters)
             try:
-                yield from cursor
+                # Not from the cursor itself: `yield from` would close it where nothing catches.
+                yield from iter(cursor.fetchone, None)
             finally:
-                cursor.close()  # ends the snapshot
+                with suppress(sqlite3.ProgrammingError):  # the database was closed before
+                    cursor.close()  # ends the snapshot
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Return the rows of a query."""
