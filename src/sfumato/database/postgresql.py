@@ -95,12 +95,14 @@ class PostgreSQL:
         return found
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, durable: bool = True) -> Iterator[Connection]:
         """Do all of it or nothing."""
         must_not_nest(self._mine)
         with self._pool.connection() as db:
             db.read_only = self._read_only
             with db.transaction(), as_mine(self._mine, _PostgreSQLConnection(db)) as mine:
+                if not durable:
+                    db.execute("SET LOCAL synchronous_commit = off")
                 yield mine
 
     def script(self, sql: str) -> None:

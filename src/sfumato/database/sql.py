@@ -87,8 +87,13 @@ class Database(Protocol):
         """Return the rows of a query, where they are few: the quickest way to look one up."""
         ...
 
-    def transaction(self) -> AbstractContextManager[Connection]:
-        """Do all of it or nothing; what is committed survives a power cut."""
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
+        """Do all of it or nothing; what is committed survives a power cut.
+
+        If it needn't be `durable`, it doesn't wait for the disk: a power cut within the next second
+        may undo it, but never without undoing all that was committed later. The next durable
+        commit makes it durable too.
+        """
         ...
 
     def script(self, sql: str) -> None:

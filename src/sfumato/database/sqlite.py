@@ -47,8 +47,6 @@ class SQLite:
             self._writer = self._open()
             if not read_only:
                 self._writer.execute("PRAGMA journal_mode = WAL")
-                # FULL: a commit survives a power cut, as fsynced pictures do.
-                self._writer.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error as error:
             self.close()
             raise unusable(path, error) from error
@@ -94,11 +92,15 @@ class SQLite:
         return list(self.read(sql, parameters))
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, durable: bool = True) -> Iterator[Connection]:
         """Do all of it or nothing."""
         must_not_nest(self._mine)
         db = self._writer
         with self._writing:
+            if not self._read_only:
+                # FULL: a commit survives a power cut, as fsynced pictures do. NORMAL: once the
+                # WAL, which is written in order, is next synced.
+                db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             db.execute("BEGIN IMMEDIATE")
             try:
                 with as_mine(self._mine, _SQLiteConnection(db)) as mine:

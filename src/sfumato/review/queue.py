@@ -108,7 +108,8 @@ class Queue:
         """
         now = self._clock()
         most = self.settings.gallery if gallery else self.settings.hold
-        with self._db.transaction() as db:
+        # A power cut may undo a lease of the last second; never one with a draft or an answer.
+        with self._db.transaction(durable=False) as db:
             tutorial = self.settings.tutorial
             desk = sit_down(db, person.id, now, gallery=gallery, tutorial=tutorial)
             if desk.due:
