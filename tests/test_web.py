@@ -562,6 +562,16 @@ def test_nothing_that_leaves_tells_what_it_must_not(tmp_path: Path) -> None:
         assert "set-cookie" in response.headers or browser.secret.encode() not in words
 
 
+def test_few_gold_questions_come_once_each(tmp_path: Path) -> None:
+    """Eight pictures at once, with three gold questions for the tutorial and few besides."""
+    with served(tmp_path, 8) as service:
+        keys = [row[0] for row in service.database.read("SELECT key FROM review_items")]
+        service.queue.add_gold({key: (Mark(BOX),) for key in keys[:3]})
+        for _ in range(6):
+            leases = service.browser().next(8)
+            assert len({lease["token"] for lease in leases}) == 8
+
+
 @pytest.mark.postgres
 def test_all_of_it_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
     with served(tmp_path, 8, postgres_url) as service:
