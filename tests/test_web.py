@@ -562,6 +562,21 @@ def test_nothing_that_leaves_tells_what_it_must_not(tmp_path: Path) -> None:
         assert "set-cookie" in response.headers or browser.secret.encode() not in words
 
 
+def test_the_score_is_told_in_the_tutorial_only(tmp_path: Path) -> None:
+    with served(tmp_path, 8) as service:
+        keys = [row[0] for row in service.database.read("SELECT key FROM review_items")]
+        service.queue.add_gold({key: (Mark(BOX),) for key in keys[:2]})
+        tutor = service.again(rules=Rules(tutorial=1)).browser()
+        told = []
+        for _ in range(8):
+            tutorial = tutor.get("/api/me").json()["tutorial"]
+            (lease,) = tutor.next()
+            path = f"/api/lease/{lease['token']}/answer"
+            right = [{"id": "n1", "box": list(BOX)}]
+            told.append((tutorial, tutor.send("POST", path, answer(right)).json()["score"]))
+        assert told == [(True, 1.0), *[(False, None)] * 7]
+
+
 def test_few_gold_questions_come_once_each(tmp_path: Path) -> None:
     """Eight pictures at once, with three gold questions for the tutorial and few besides."""
     with served(tmp_path, 8) as service:
