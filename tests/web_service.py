@@ -170,10 +170,10 @@ def make_page(folder: Path) -> Path:
 
 
 @contextmanager
-def served(folder: Path, count: int) -> Iterator[Service]:
-    """Open a campaign of `count` pictures in `folder`, and its server."""
+def served(folder: Path, count: int, where: str | None = None) -> Iterator[Service]:
+    """Open a campaign of `count` pictures in `folder`, and its server; `where`: another ledger."""
     root = folder / "src"
-    database = store.open(folder / "ledger.sqlite")
+    database = store.open(where or folder / "ledger.sqlite")
     time = Time()
     queue = Queue(database, clock=time)
     queue.fill([make_item(root, number) for number in range(count)], strata={STRATUM: 100})
