@@ -444,7 +444,7 @@ TOO_WIDE = """Array.from(document.querySelectorAll('body *'))
     .map(e => e.outerHTML.slice(0, 80))"""
 TOO_SMALL = """Array.from(document.querySelectorAll('button, input, a'))
     .filter(e => e.checkVisibility())
-    .filter(e => Math.min(e.offsetWidth, e.offsetHeight) < (e.matches('input') ? 20 : 24))
+    .filter(e => Math.min(e.offsetWidth, e.offsetHeight) < 24)
     .map(e => e.outerHTML.slice(0, 80))"""
 PHONE = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
 
@@ -459,7 +459,7 @@ def test_everything_fits_has_a_name_and_can_be_read(
     settings = PHONE if width == 360 else {}
     desk = sit(review.invite("Ada"), color_scheme=scheme, **settings)
     page = desk.page
-    desk.press("Tab", "0")  # a box is selected, words are shown
+    desk.press("Tab", "n", "0")  # a box is selected, words are shown
 
     def look() -> None:
         assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -520,7 +520,7 @@ def nameless(desk: Desk) -> list[Any]:
     nodes = desk.devtools.send("Accessibility.getFullAXTree")["nodes"]
     roles = {"button", "checkbox", "listbox", "option", "progressbar", "dialog", "group", "image"}
     found = [node for node in nodes if node.get("role", {}).get("value") in roles]
-    assert len(found) >= 5
+    assert len(found) >= 3
     return [
         node["role"]["value"]
         for node in found
