@@ -10,6 +10,7 @@ telephone's size). Needs the extras `review` and `dev`, and Debian's chromium.
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
 import sys
 import tempfile
@@ -17,10 +18,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from sfumato import demo_pictures
 from sfumato.database import Database
@@ -31,27 +32,28 @@ from sfumato.web.application import build
 from sfumato.web.serving import Place, serve
 
 IMAGES: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
-# The faces as a detector may propose them: one well, one shifted, so that there is work.
+# The faces as a detector may propose them.
 PROPOSED: Final = {
     "people/astronaut.png": (178.0, 66.0, 270.0, 196.0),
-    "people/grace_hopper.jpg": (205.0, 70.0, 345.0, 270.0),
+    "people/grace_hopper.jpg": (176.0, 120.0, 356.0, 338.0),
 }
-COLOURS: Final = 64  # of a picture in the documents: it has to be small
+COPIES: Final = 12  # of each, so that the progress line has something to show
+PLATE: Final = ((74, 480), (172, 522))  # the name plate of the second: private, not a face
+COLOURS: Final = 96  # of a picture in the documents: it has to be small
 PATIENCE_S: Final = 60
 
 
-def queue(database: Database, source: Path) -> Queue:
-    """Queue the photographs, as often as makes a progress line."""
-    made = Queue(database)
-    items = []
-    for rank, (key, box) in enumerate(PROPOSED.items()):
-        with Image.open(source / key) as picture:
+def copied(source: Path) -> Iterator[Item]:
+    """Copy the photographs in turns, and yield them as items."""
+    names = [name for _ in range(COPIES) for name in PROPOSED]
+    for rank, name in enumerate(names):
+        path = source / f"{rank:02d}{Path(name).suffix}"
+        shutil.copy(demo_pictures.root() / name, path)
+        with Image.open(path) as picture:
             width, height = picture.size
-        digest = hashlib.sha256((source / key).read_bytes()).hexdigest()
-        mark = Mark(box, proposal="p0", score=0.9)
-        items.append(Item(key, digest, width, height, "people", (mark,), rank, "risk", 1))
-    made.fill(items)
-    return made
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        mark = Mark(PROPOSED[name], proposal="p0", score=0.9)
+        yield Item(path.name, digest, width, height, "people", (mark,), rank, "risk", 1)
 
 
 @contextmanager
@@ -64,7 +66,9 @@ def served(database: Database, source: Path) -> Iterator[str]:
         found.append(where)
         ready.set()
 
-    application = build(database, queue(database, source), source)
+    queue = Queue(database)
+    queue.fill(copied(source))
+    application = build(database, queue, source)
     work = threading.Thread(
         target=lambda: serve(application, Place(port=0), say=lambda _: None, ready=note),
         daemon=True,  # it ends with this program
@@ -75,22 +79,36 @@ def served(database: Database, source: Path) -> Iterator[str]:
     yield found[0]
 
 
-def shot(browser: Browser, link: str, out: Path, **settings: object) -> None:
-    """Open the page, draw a box for the insignia, and write what is seen."""
-    context = browser.new_context(**settings)  # type: ignore[arg-type] # options by name
+def drawn(page: Page) -> None:
+    """Draw a box over the name plate, by mouse, and say that it is private."""
+    shown = page.locator("#photo").evaluate(
+        "i => [i.getBoundingClientRect().x, i.getBoundingClientRect().y, i.width.baseVal.value]"
+    )
+    left, top, scale = shown[0], shown[1], shown[2] / 512
+    for act, (x, y) in zip((page.mouse.down, page.mouse.up), PLATE, strict=True):
+        page.mouse.move(left + x * scale, top + y * scale)
+        act()
+    page.keyboard.press("p")
+    page.keyboard.press("Tab")
+
+
+def shot(browser: Browser, link: str, out: Path, answers: int, **settings: Any) -> None:
+    """Open the page, answer some pictures, draw, and write what is seen."""
+    context = browser.new_context(**settings)
     page = context.new_page()
     page.goto(link)
+    for done in range(answers):
+        page.locator("#stage[data-shown]").wait_for()
+        page.locator("#counts", has_text=f"{done} done").wait_for()
+        page.keyboard.press("Enter")
     page.locator("#stage[data-shown]").wait_for()
-    page.keyboard.press("Tab")
+    drawn(page) if answers % 2 else page.keyboard.press("Tab")
     page.locator(".mark.selected").wait_for()
     page.locator("#saved[data-state=saved]").wait_for()
-    raw = out.with_suffix(".raw.png")
-    page.screenshot(path=raw)
+    raw = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     context.close()
-    with Image.open(raw) as picture:
-        small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    small = raw.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     small.save(out, optimize=True)
-    raw.unlink()
 
 
 def main() -> None:
@@ -99,22 +117,20 @@ def main() -> None:
     if program is None:
         sys.exit("no chromium here: install the Debian package chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        source = Path(folder) / "source"
-        for key in PROPOSED:
-            (source / key).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(demo_pictures.root() / key, source / key)
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        for name, size, scheme in (("1280", (1280, 720), "light"), ("360", (360, 640), "dark")):
-            database = store.open(Path(folder) / f"{name}.sqlite")
+        for width, height, scheme, answers in ((1280, 720, "light", 5), (360, 640, "dark", 8)):
+            source = Path(folder) / str(width)
+            source.mkdir()
+            database = store.open(Path(folder) / f"{width}.sqlite")
             with served(database, source) as address:
                 link = f"{address}/r/{people.invite(database, 'Ada', 'reviewer')}"
-                view = {"width": size[0], "height": size[1]}
-                phone = name == "360"
+                phone = width < 600
                 shot(
                     browser,
                     link,
-                    IMAGES / f"review-{name}.png",
-                    viewport=view,
+                    IMAGES / f"review-{width}.png",
+                    answers,
+                    viewport={"width": width, "height": height},
                     color_scheme=scheme,
                     has_touch=phone,
                     is_mobile=phone,

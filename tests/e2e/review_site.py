@@ -149,7 +149,12 @@ def main(ledger: str, pictures: str, port: str) -> None:
     database = store.open(Path(ledger))
     application = build(database, Queue(database), Path(pictures))
     place = Place(port=int(port))
-    serve(application, place, say=lambda _: None, ready=lambda where: print(where, flush=True))
+    serve(application, place, say=lambda _: None, ready=_told)
+
+
+def _told(address: str) -> None:
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

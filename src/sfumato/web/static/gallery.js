@@ -120,6 +120,8 @@ export class Gallery {
   #close() {
     at("gallery").hidden = true;
     at("editor").hidden = false;
+    // What is still coming needn't come: by then the picture may be somebody else's.
+    this.tiles.forEach(({ image }) => image.removeAttribute("src"));
     at("tiles").replaceChildren();
     this.leases = [];
     this.tiles = [];

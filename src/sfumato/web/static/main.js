@@ -24,7 +24,7 @@ const stage = at("stage");
 const help = at("help");
 const view = new View();
 const lens = new Lens(at("lens"));
-const local = { me: null, url: null, shown: null, lens: false, over: null, since: 0, left: false, sure: null, retry: 0 };
+const local = { me: null, url: null, shown: null, lens: false, over: null, since: 0, left: false, sure: null, retry: 0, renewed: Date.now() };
 
 const outbox = new Outbox({
   changed: (state) => status.saved(state, outbox.waiting, outbox.durable),
@@ -242,7 +242,7 @@ const inEditor = (act) => () => {
 };
 
 const actions = {
-  accept: () => answer("accept"),
+  accept: () => (gallery.open ? gallery.confirm() : answer("accept")),
   none,
   unsure: () => answer("unsure"),
   previous: () => turn(-1),
@@ -339,7 +339,7 @@ stage.addEventListener("keydown", (event) => {
   }
 });
 stage.addEventListener("keyup", (event) => event.key === " " && gestures.hold(false));
-stage.addEventListener("blur", () => gestures.hold(false));
+addEventListener("blur", () => gestures.hold(false));
 stage.addEventListener("focus", () => (local.left = false));
 
 controls.listen(actions, () => {
@@ -352,8 +352,17 @@ keys.listen(document, actions, { active: () => !help.open, letters: controls.let
 
 // Time and size
 
+/** Keep what is held while somebody is here; after a long absence, learn what was taken back. */
+function renew() {
+  const now = Date.now();
+  if (document.hidden || now - local.renewed < RENEW) return;
+  local.renewed = now;
+  tray.renew();
+}
+
 document.addEventListener("visibilitychange", count);
-setInterval(() => !document.hidden && tray.renew(), RENEW);
+document.addEventListener("visibilitychange", renew);
+setInterval(renew, RENEW / 8);
 new ResizeObserver(([{ contentRect }]) => {
   if (contentRect.width === 0) return; // the gallery is in front
   view.resize([contentRect.width, contentRect.height]);

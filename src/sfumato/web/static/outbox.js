@@ -110,9 +110,11 @@ export class Outbox {
   }
 
   #drop(token) {
+    const text = JSON.stringify(this.entries.get(token));
     this.entries.delete(token);
     try {
-      localStorage.removeItem(PREFIX + token);
+      // Another window may have put a newer one there.
+      if (localStorage.getItem(PREFIX + token) === text) localStorage.removeItem(PREFIX + token);
     } catch {
       this.durable = false;
     }
