@@ -31,8 +31,8 @@ MERGED: Final = "human:merged"  # origin of a box that several people gave
 # Why a picture is in dispute.
 UNSURE: Final = "too many were unsure"
 TOO_LITTLE: Final = "nobody reliable has looked"
-EXISTENCE: Final = "people disagree whether there is something"
-SIDES: Final = "people disagree where its sides are"
+EXISTENCE: Final = "it is uncertain whether there is something"
+SIDES: Final = "its sides are uncertain"
 
 _TIE: Final = 1e-9  # sums of weights that differ by less are equal
 _LEAST_PULL: Final = 0.01  # of somebody whose answers say nothing, if nobody else has spoken
@@ -43,16 +43,17 @@ class Merging:
     """When boxes are one, and when people agree.
 
     A place shows nothing below the probability `low`, something above `high`; between them it is
-    in dispute and covered. So is a box whose sides differ by more than `spread` of its size
-    (weighted mean distance from the median), a picture of which at least the share `unsure` of
+    in dispute and covered. So is a box whose sides are off by more than `spread` of its size: by
+    the weighted mean distance of people's sides from it, or by the standard deviation to be
+    expected of these people together. So is a picture of which at least the share `unsure` of
     people were unsure, and one whose sure answers have a total weight (`Weight.value`) below
     `least`.
     """
 
     overlap: float = OVERLAP
-    low: float = 0.25
-    high: float = 0.75
-    spread: float = 0.25
+    low: float = 0.2
+    high: float = 0.8
+    spread: float = 0.15
     unsure: float = 0.5
     least: float = 0.3
 
@@ -184,6 +185,8 @@ def _box(place: Place, crowd: Crowd, probability: float) -> tuple[Mark, float]:
         pulls = [1.0] * len(marks)
     sides = np.array([mark.box for mark in marks], dtype=np.float64)
     box, spread = weighted_median(sides, np.array(pulls))
+    sigma = [crowd.weight(vote.person).spread for vote in yes]
+    spread = max(spread, sum(one**-2 for one in sigma) ** -0.5 if sigma else 0.0)
     kind = _heaviest([mark.kind for mark in marks], pulls)
     proposal = _heaviest([mark.proposal for mark in marks], pulls)
     return Mark(box, kind, proposal, probability), spread
