@@ -265,13 +265,16 @@ def _correct(strata: Sequence[Stratum], recall: Recall, level: float, crowd: int
     most = of.population - of.found_pictures
     return Corrected(
         recall=seen,
-        left_pictures=replace(
-            pictures, value=min(pictures.value, most), high=min(pictures.high, most)
+        left_pictures=Figure(
+            min(pictures.value, most),
+            of.left_pictures.low,  # of several faces in a picture, one seen is enough
+            min(pictures.high, most),
         ),
         left_faces=_divided(of.missed_faces, seen, of.found_faces),
         assumption=(
             "people miss faces of these pictures as often as planted ones; planted faces that are "
-            "easier to see make this figure too small"
+            "easier to see make it too small. Pictures are corrected like faces, which is too much "
+            "where one holds several"
         ),
     )
 
