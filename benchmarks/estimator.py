@@ -3,6 +3,7 @@
     python benchmarks/estimator.py --sets 20000 --json estimator.json
     python benchmarks/estimator.py --sets 500 --draw      # by the product's own draw of keys
     python benchmarks/estimator.py --crowds --allow 50
+    python benchmarks/estimator.py --recall 0.85
 
 Each made-up data set has 3 to 20 classes of unequal size (3,000 to 60,000 pictures in all), a share
 of pictures with found faces that differs by class, and missed faces at an overall rate between
@@ -20,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,12 +30,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sfumato.review import limits, sampling
-from sfumato.review.estimation import CROWD, Figure, Stratum, estimate, part
+from sfumato.review.estimation import CROWD, Figure, Recall, Stratum, estimate, part
 from sfumato.review.sampling import Cell, State
 from sfumato.types import JSON, Detection, Face
 
 BANDS: Final = ((0.0, 0.001), (0.001, 0.003), (0.003, 0.01), (0.01, 0.03), (0.03, 0.1))
 CROWDED: Final = 0.02
+PLANTED: Final = 200
 FIGURES: Final = ("missed_pictures", "missed_faces", "left_pictures", "left_faces")
 Counts = NDArray[np.int64]
 
@@ -188,11 +190,36 @@ def simulate(
     allowed: int = CROWD,
 ) -> list[Outcome]:
     """Make so many data sets, estimate each and compare."""
-    found = []
+    found: list[Outcome] = []
     for stream in tqdm(np.random.SeedSequence(seed).spawn(sets), unit="set", leave=False):
         rng = np.random.default_rng(stream)
         made = world(rng, crowds=crowds, allowed=allowed)
         found += outcomes(made, checked(made, rng, draw=draw), parts=parts)
+    return found
+
+
+def imperfect(sets: int, seed: int, recall: float) -> list[Outcome]:
+    """The same where people see each face with this chance, as 200 planted ones show as well."""
+    found = []
+    for stream in tqdm(np.random.SeedSequence(seed).spawn(sets), unit="set", leave=False):
+        rng = np.random.default_rng(stream)
+        made = world(rng)
+        seen = tuple(rng.binomial(counts, recall) for counts in made.faces)
+        strata = checked(replace(made, faces=seen), rng, draw=False)
+        planted = Recall(int(rng.binomial(PLANTED, recall)), PLANTED)
+        result = estimate(strata, recall=planted)
+        assert result.overall is not None
+        assert result.corrected is not None
+        everything = np.concatenate(made.faces)
+        for name, figure in (("as if perfect", result.overall), ("corrected", result.corrected)):
+            for what in ("pictures", "faces"):
+                counts = everything if what == "faces" else everything > 0
+                # What people overlook in a checked picture is left in it.
+                known = getattr(result.overall, f"found_{what}")
+                truth, of = int(counts.sum()) - known, getattr(figure, f"left_{what}")
+                width = (of.high - of.low) / len(everything)
+                sides = truth < of.low, truth > of.high
+                found.append(Outcome(f"{what}, {name}", "overall", made.rate, *sides, width, known))
     return found
 
 
@@ -215,7 +242,7 @@ def rows(found: list[Outcome]) -> list[JSON]:
     """Return the coverage of each figure: overall, by band of rates, by what was found."""
     told = []
     for where in ("overall", "stratum", "class"):
-        for figure in (*FIGURES, "Korn-Graubard"):
+        for figure in dict.fromkeys(one.figure for one in found):
             of = [one for one in found if (one.where, one.figure) == (where, figure)]
             cuts = {"all rates": of}
             for low, high in BANDS:
@@ -239,24 +266,20 @@ def main() -> None:
     parser.add_argument("--parts", action="store_true", help="also each stratum and class")
     parser.add_argument("--crowds", action="store_true", help="some pictures hold 10 to 50")
     parser.add_argument("--allow", type=int, default=CROWD, help="faces a picture may hold unseen")
+    parser.add_argument("--recall", type=float, help="of the people who check, 0 to 1")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args()
     if given.draw and given.parts:
         parser.error("--draw pools classes: without --parts")
-    told = rows(
-        simulate(
-            given.sets,
-            given.seed,
-            draw=given.draw,
-            parts=given.parts,
-            crowds=given.crowds,
-            allowed=given.allow,
-        )
-    )
+    if given.recall:
+        told = rows(imperfect(given.sets, given.seed, given.recall))
+    else:
+        options = {"draw": given.draw, "parts": given.parts, "crowds": given.crowds}
+        told = rows(simulate(given.sets, given.seed, allowed=given.allow, **options))
     for row in told:
         print(
-            f"{row['where']:8} {row['figure']:16} {row['cut']:14} {row['intervals']:7d} "
+            f"{row['where']:8} {row['figure']:23} {row['cut']:14} {row['intervals']:7d} "
             f"{row['coverage']:7.2%} ({row['low']:.2%} to {row['high']:.2%}) "
             f"truth below {row['truth_below']:.2%}, above {row['truth_above']:.2%}, "
             f"median width {row['width']:.3%}"

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from math import ceil, floor, inf, isfinite
+from math import ceil, exp, floor, hypot, isfinite, log
 from typing import Any, Final, Literal, TypeAlias
 
 from sfumato import boxes
@@ -251,37 +251,47 @@ def _plus(figure: Figure, found: float) -> Figure:
 
 
 def _correct(strata: Sequence[Stratum], recall: Recall, level: float, crowd: int) -> Corrected:
-    """Divide what was missed by people's recall; each of both intervals takes half of the doubt."""
+    """Divide what was missed by people's recall."""
     if not 0 < recall.found <= recall.planted:
         raise UsageError(
             f"people found {recall.found} of {recall.planted} planted faces: nothing can be "
             "corrected by that. Leave the recall out."
         )
-    each = (1 + level) / 2  # Bonferroni
-    low, high = limits.clopper_pearson(recall.found, recall.planted, each)
+    low, high = limits.clopper_pearson(recall.found, recall.planted, level)
     seen = Figure(recall.found / recall.planted, low, high)
-    of = part("overall", strata, each, crowd)
+    of = part("overall", strata, level, crowd)
     pictures = _divided(of.missed_pictures, seen, of.found_pictures)
     most = of.population - of.found_pictures
     return Corrected(
         recall=seen,
-        left_pictures=replace(
-            pictures, value=min(pictures.value, most), high=min(pictures.high, most)
+        left_pictures=Figure(
+            min(pictures.value, most),
+            of.left_pictures.low,  # of several faces in a picture, one seen is enough
+            min(pictures.high, most),
         ),
         left_faces=_divided(of.missed_faces, seen, of.found_faces),
         assumption=(
             "people miss faces of these pictures as often as planted ones; planted faces that are "
-            "easier to see make this figure too small"
+            "easier to see make it too small. Pictures are corrected like faces, which is too much "
+            "where one holds several"
         ),
     )
 
 
 def _divided(missed: Figure, by: Figure, found: int) -> Figure:
-    return Figure(
-        missed.value / by.value - found,
-        max(floor(missed.low / by.high) - found, 0),
-        ceil(missed.high / by.low) - found if by.low else inf,
-    )
+    """Return missed / recall less what was found.
+
+    The interval of the quotient joins those of both on the scale of logarithms (G. Y. Zou and
+    A. Donner, Statistics in Medicine 27 (2008), 1693-1702). Where none was found to be missed it
+    is the wider one of both far ends.
+    """
+    value = missed.value / by.value
+    low, high = 0.0, missed.high / by.low
+    if missed.value > 0:
+        high = value * exp(hypot(log(missed.high / missed.value), log(by.value / by.low)))
+    if missed.low > 0:
+        low = value * exp(-hypot(log(missed.value / missed.low), log(by.high / by.value)))
+    return Figure(value - found, max(floor(low) - found, 0), ceil(high) - found)
 
 
 def missed_faces(
@@ -297,11 +307,16 @@ def missed_faces(
 
 
 def as_json(result: Estimate) -> JSON:
-    """Return the estimate as JSON; what isn't finite is null, and the sentence comes along."""
-    from sfumato.review.wording import sentence
+    """Return the estimate as JSON, figures and words; what isn't finite is null."""
+    from sfumato.review import wording
 
     figures: JSON = _plain(asdict(result))
-    return {"measured": result.overall is not None, "sentence": sentence(result), **figures}
+    return {
+        "measured": result.overall is not None,
+        "sentence": wording.sentence(result),
+        "assumptions": list(wording.assumptions(result)) if result.overall else [],
+        **figures,
+    }
 
 
 def _plain(value: Any) -> Any:

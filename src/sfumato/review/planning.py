@@ -9,8 +9,8 @@ mistake would show. It adds up, each part in [0, 1] and weighted by `Weights`:
   another origin meets them;
 - *size*: the longer side of the largest box that isn't certain, as a share of the picture's, times
   its doubt (a candidate counts in full): a large face missed is seen by everybody;
-- *class*: the share of checked pictures of its class in which misses were found so far, (x + 1/2) /
-  (n + 1) less what an unchecked class has;
+- *class*: the share of its class's n checked pictures in which misses were found so far, as
+  x / (n + 1): a class of which little was checked says little;
 - *person*: a person was seen and no face. sfumato has no detector of persons: without the
   caller's answers (`persons`) this isn't measured, and adds nothing.
 """
@@ -101,9 +101,14 @@ class Risk:
         return tuple(text for text, part in told.items() if part > 0)
 
 
+_NO_RISK: Final = Risk(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
 def risk(detection: Detection, known: Known = Known(), weights: Weights = Weights()) -> Risk:
     """Return the risk of one picture."""
     faces, candidates = detection.faces, detection.candidates
+    if not (faces or candidates or known.misses or known.persons):
+        return _NO_RISK  # most pictures of a large set
     doubts = [(face, 1 - face.score) for face in faces] + [(face, 1.0) for face in candidates]
     longer = max(detection.width, detection.height)
     parts = (
@@ -170,7 +175,7 @@ def _disagreement(found: tuple[Face, ...]) -> float:
 
 
 def _class_risk(checked: tuple[int, int] | None) -> float:
-    """Return how much more often than one checked without a find this class had misses."""
+    """Return the share of a class's checked pictures with misses, drawn towards 0 if few were."""
     if checked is None:
         return 0.0
     pictures, missed = checked

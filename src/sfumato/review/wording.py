@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Final
 
 from sfumato.review.estimation import Corrected, Estimate, Figure, Part
@@ -17,7 +16,7 @@ def sentence(result: Estimate) -> str:
     overall = result.overall
     if overall is None:
         return NOT_MEASURED
-    told = [_checked(overall), _answer(overall, result.level)]
+    told = [_checked(overall), _answer(overall, result.level, result.crowd)]
     if result.unmeasured:
         told.append(
             f"Of {_many(result.unmeasured, 'picture')} in strata without a checked one nothing "
@@ -28,6 +27,20 @@ def sentence(result: Estimate) -> str:
     elif overall.method != "counted":
         told.append("This takes it that people missed nothing in the pictures they checked.")
     return " ".join(told)
+
+
+def assumptions(result: Estimate) -> tuple[str, ...]:
+    """Say what the figures take for granted."""
+    told = [
+        (
+            "the pictures of the sample were drawn at random and checked whole; those drawn and not "
+            "checked, or of which people were unsure, are like the others of their stratum"
+        ),
+        f"no picture holds many more missed faces than the fullest one seen, or {result.crowd}",
+    ]
+    if result.corrected:
+        return (*told, result.corrected.assumption)
+    return (*told, "people missed nothing in the pictures they checked")
 
 
 def _checked(of: Part) -> str:
@@ -44,15 +57,15 @@ def _checked(of: Part) -> str:
     return f"{drawn}{besides}; {found}."
 
 
-def _answer(of: Part, level: float) -> str:
+def _answer(of: Part, level: float, crowd: int) -> str:
     if of.method == "counted":
         return "What they found is corrected, so that none is left that they saw."
     sure = f"{level * 100:g} % interval"
     if not of.found_pictures:
         return (
             f"That doesn't mean none: up to {of.left_pictures.high:,.0f} pictures "
-            f"({_percent(of.left_pictures.high / of.population)}) with up to "
-            f"{of.left_faces.high:,.0f} faces may still hold one (upper end of the {sure})."
+            f"({_percent(of.left_pictures.high / of.population)}) may still hold one (upper end of "
+            f"the {sure}), up to {of.left_faces.high:,.0f} faces at {crowd} a picture."
         )
     before = of.missed_pictures
     return (
@@ -74,10 +87,9 @@ def _if_people_miss(corrected: Corrected, level: float) -> str:
 
 def _figure(of: Figure, word: str) -> str:
     """A figure with its interval; of an estimate of none only the upper end."""
-    most = f"{of.high:,.0f}" if isfinite(of.high) else "any number of"
     if of.value < 0.5:
-        return f"up to {most} {word}"
-    return f"an estimated {of.value:,.0f} ({of.low:,.0f} to {most}) {word}"
+        return f"up to {of.high:,.0f} {word}"
+    return f"an estimated {of.value:,.0f} ({of.low:,.0f} to {of.high:,.0f}) {word}"
 
 
 def _many(count: int, word: str) -> str:
