@@ -40,7 +40,7 @@ def decide(data: Dataset, key: str, faces: Sequence[Face], ledger: Path | None =
     digest = hashlib.sha256((data.source / key).read_bytes()).hexdigest()
     decision = Decision(key, digest, tuple(faces), "merged", ("r1", "r2"))
     job = data.job()
-    path = ledger or job.ledger
+    path = Path(ledger or job.ledger)
     path.parent.mkdir(exist_ok=True)
     with Ledger(path) as open_ledger:
         open_ledger.commit([(job.recipe.fingerprint("detect"), decision)])

@@ -41,8 +41,8 @@ def test_bodies_from_before_fields_were_added_are_read() -> None:
     assert decode("detection", body) == Detection("k", "0", 4, 3, faces, ())
     body = f'{{"key":"k","digest":"0","reviewer":"p","verdict":"accept","faces":[{face}]}}'
     assert decode("review", body) == Review("k", "0", "p", "accept", faces, 0.0, "whole")
-    body = f'{{"key":"k","digest":"0","faces":[{face}],"basis":"imported"}}'
-    assert decode("decision", body) == Decision("k", "0", faces, "imported", ())
+    body = f'{{"key":"k","digest":"0","faces":[{face}],"basis":"adjudicated"}}'
+    assert decode("decision", body) == Decision("k", "0", faces, "adjudicated", ())
 
 
 def test_a_file_of_an_earlier_layout_is_opened_and_keeps_what_it_holds(tmp_path: Path) -> None:
