@@ -278,7 +278,8 @@ def run(service: Service, examples: int, *, same: bool) -> set[int]:
 
 def test_made_up_requests_get_an_answer(service: Service) -> None:
     statuses = run(service, 30, same=True)
-    assert statuses >= {200, 400, 404}  # it does get behind the first door
+    assert 200 in statuses  # it does get behind the first door
+    assert statuses & {400, 422}
 
 
 @pytest.mark.slow
