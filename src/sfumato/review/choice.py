@@ -205,8 +205,10 @@ def _gold_due(db: Connection, desk: Desk, count: int) -> list[Pick]:
         share = quality.gold_share(max(number, 3))  # the first three are the tutorial's
         if tutorial or chance(desk.person, number) < share:
             found = _gold(db, desk, tutorial=tutorial)
-            # Once all have been seen, the order begins again where this request began.
-            picks += [pick for pick in found if pick not in picks]
+            # Once all have been seen, the order begins again where this request began; and the
+            # tutorial's may be found a second time, as no tutorial.
+            taken = {pick.id for pick in picks}
+            picks += [pick for pick in found if pick.id not in taken]
     return picks
 
 
