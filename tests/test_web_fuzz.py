@@ -65,27 +65,25 @@ one_mark = st.fixed_dictionaries(
     },
 )
 PROPOSED = {"id": "p0", "box": [10.0, 8.0, 30.0, 32.0], "kind": "face", "proposal": "p0"}
-proposed = st.one_of(st.just([PROPOSED]), st.just([]))
+proposed: st.SearchStrategy[list[Any]] = st.sampled_from([[PROPOSED], []])
 marks = st.one_of(
     proposed,
     st.lists(one_mark, max_size=2),
     st.tuples(proposed, st.lists(one_mark, max_size=2)).map(lambda two: [*two[0], *two[1]]),
     anything,
 )
-DRAFT, ANSWER, NEXT, NOTHING = (
-    st.fixed_dictionaries({"version": nearly(st.integers(0, 9)), "marks": marks}),
-    st.fixed_dictionaries(
-        {"verdict": st.sampled_from(["accept", "correct", "unsure"]), "marks": marks},
-        optional={
-            "seconds": nearly(st.floats(0, 99)),
-            "scope": nearly(st.sampled_from(["whole", "crops"])),
-        },
-    ),
-    st.fixed_dictionaries(
-        {}, optional={"count": nearly(st.integers(1, 8)), "gallery": nearly(st.booleans())}
-    ),
-    st.just({}),
+DRAFT = st.fixed_dictionaries({"version": nearly(st.integers(0, 9)), "marks": marks})
+ANSWER = st.fixed_dictionaries(
+    {"verdict": st.sampled_from(["accept", "correct", "unsure"]), "marks": marks},
+    optional={
+        "seconds": nearly(st.floats(0, 99)),
+        "scope": nearly(st.sampled_from(["whole", "crops"])),
+    },
 )
+NEXT = st.fixed_dictionaries(
+    {}, optional={"count": nearly(st.integers(1, 8)), "gallery": nearly(st.booleans())}
+)
+NOTHING: st.SearchStrategy[dict[str, Any]] = st.builds(dict)
 
 
 def as_sent(objects: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[bytes, ...]]:
