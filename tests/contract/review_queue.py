@@ -335,6 +335,17 @@ class QueueContract:
             assert queue.submit(lease.token, person, Answer("accept", lease.marks)).score is None
         assert [person.gold for person in people.people(database)].count(1) == 2
 
+    def test_one_gold_question_is_not_found_twice(self, database: Database, clock: Clock) -> None:
+        queue = Queue(database, settings=Rules(tutorial=1), clock=clock)
+        queue.fill([item(0, reason="tutorial"), item(1), item(2)])
+        queue.add_gold(truth(0))
+        name = next(f"p{i}" for i in range(500) if chance(f"p{i}", 1) < gold_share(3))
+        people.invite(database, name, "reviewer")
+        with database.transaction() as writing:
+            writing.execute("UPDATE review_people SET id = name")
+        leases = queue.lease(Person(name, "reviewer", name), count=8)
+        assert sorted(keys(leases)) == ["a/000.jpg", "a/001.jpg", "a/002.jpg"]
+
     def test_a_right_answer_to_gold_passes(self, queue: Queue, database: Database) -> None:
         queue.fill([item(i, reason="gold") for i in range(2)])
         queue.add_gold({**truth(0), "a/001.jpg": ()})
