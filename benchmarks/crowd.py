@@ -93,13 +93,14 @@ def attempt(scenes_: Sequence[Scene], replicas: int, seed: int, gold: int = GOLD
     made = campaign(scenes_, gold, rng)
     given = reviewed(made, replicas, rng)
     open_ = {scene.key: scene for scene in made.open_}
-    results = [r for r in decide(given) if r.key in open_]
+    crowd = estimate(list(pictures(given)))
+    results = [r for r in decide(given, crowd=crowd) if r.key in open_]
     decisions = [r.provisional if isinstance(r, Dispute) else r for r in results]
     covered = {d.key: [face.box for face in d.faces] for d in decisions}
     merged = {d.key: [face.box for face in d.faces if face.score >= 0.5] for d in decisions}
     disputes = [r for r in results if isinstance(r, Dispute)]
     judgements = [_judged(open_[d.key], d, rng) for d in disputes]
-    after = decide([*given, *judgements], adjudicators={"judge"})
+    after = decide([*given, *judgements], adjudicators={"judge"}, crowd=crowd)
     final = [r.provisional if isinstance(r, Dispute) else r for r in after]
     judged = {d.key: [face.box for face in d.faces] for d in final if d.key in open_}
     by_picture = groupby(sorted(given, key=lambda g: g.key), key=lambda g: g.key)
@@ -108,7 +109,7 @@ def attempt(scenes_: Sequence[Scene], replicas: int, seed: int, gold: int = GOLD
         {"merged": merged, "covered": covered, "judged": judged, "majority": plain},
         _alone(made, rng),
         len(disputes) / len(open_),
-        estimate(list(pictures(given))),
+        crowd,
         made,
         len(given),
         sum(one.gold is not None for one in given),

@@ -18,7 +18,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.intp]
 
 MOST_ROUNDS: Final = 1000
-_STILL: Final = 1e-6  # change of a probability below which an estimate stands
+_STILL: Final = 1e-5  # change of a probability below which an estimate stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,39 +80,43 @@ class Proposed:
 def proposed(votes: Votes, people: int, priors: Priors, most_rounds: int = MOST_ROUNDS) -> Proposed:
     """Fit Dawid and Skene's model to votes about proposed boxes.
 
-    It starts from the share of yes at each place. α ≥ β holds in every round, so that right and
-    wrong can't change places, and nobody is read backwards.
+    It starts from what is known: without gold everybody has the same rates, and most votes win.
+    α ≥ β holds in every round, so that right and wrong can't change places, and nobody is read
+    backwards.
     """
-    n = len(votes.truth)
-    said = np.bincount(votes.place, minlength=n)
-    shows = (np.bincount(votes.place, votes.yes, minlength=n) + 0.5) / (said + 1)
-    shows = np.where(votes.open_, shows, votes.truth)
-    rounds, converged = 0, False
+    there, not_there = (np.where(votes.open_, 0.0, t) for t in (votes.truth, 1 - votes.truth))
+    sensitivity, false_alarm = _rates(votes, there, not_there, people, priors)
+    shows, share = there, 0.5
+    objective, rounds, converged = 0.0, 0, False
     while not converged and rounds < most_rounds:
         rounds += 1
-        sensitivity, false_alarm = _rates(votes, shows, people, priors)
-        share = float((shows[votes.open_].sum() + 1) / (votes.open_.sum() + 2))  # eq. 2.4
+        before = shows
         if_true = log_likelihood(votes, sensitivity) + np.where(votes.open_, np.log(share), 0)
         if_false = log_likelihood(votes, false_alarm) + np.where(votes.open_, np.log1p(-share), 0)
-        before = shows
         shows = np.where(votes.open_, sigmoid(if_true - if_false), votes.truth)  # eq. 2.5
+        seen = np.where(votes.truth > 0, if_true, if_false)
+        seen = np.where(votes.open_, np.logaddexp(if_true, if_false), seen)  # eq. 2.7
+        objective = float(seen.sum()) + log_beta(np.array(share), (1, 1))
+        objective += log_beta(sensitivity, priors.yes_if_true)
+        objective += log_beta(false_alarm, priors.yes_if_false)
         converged = stands(shows, before)
-    seen = np.where(votes.truth > 0, if_true, if_false)
-    objective = float(np.where(votes.open_, np.logaddexp(if_true, if_false), seen).sum())  # eq. 2.7
-    objective += log_beta(sensitivity, priors.yes_if_true)
-    objective += log_beta(false_alarm, priors.yes_if_false) + log_beta(np.array(share), (1, 1))
+        if not converged:
+            sensitivity, false_alarm = _rates(votes, shows, 1 - shows, people, priors)
+            share = float((shows[votes.open_].sum() + 1) / (votes.open_.sum() + 2))  # eq. 2.4
     return Proposed(sensitivity, false_alarm, share, shows, objective, rounds, converged)
 
 
-def _rates(votes: Votes, shows: Floats, people: int, priors: Priors) -> tuple[Floats, Floats]:
+def _rates(
+    votes: Votes, there: Floats, not_there: Floats, people: int, priors: Priors
+) -> tuple[Floats, Floats]:
     """Return each person's share of yes where something is, and where nothing is (eq. 2.3).
 
     Where the second would be above the first, the largest posterior under the constraint is that
     of one common share.
     """
-    there = shows[votes.place]
     counts = []
-    for chance, prior in ((there, priors.yes_if_true), (1 - there, priors.yes_if_false)):
+    for of, prior in ((there, priors.yes_if_true), (not_there, priors.yes_if_false)):
+        chance = of[votes.place]
         yes = np.bincount(votes.person, chance * votes.yes, minlength=people) + prior[0]
         counts.append((yes, np.bincount(votes.person, chance, minlength=people) + sum(prior)))
     (yes_true, true), (yes_false, false) = counts

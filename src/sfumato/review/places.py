@@ -21,6 +21,7 @@ from sfumato.types import Box
 
 OVERLAP: Final = 0.2  # IoU from which on boxes of two people may show the same
 DUPLICATE: Final = 0.7  # IoU above which two boxes of one person are one
+_FEW: Final = 64  # boxes that are all compared at once
 _ROWS: Final = 256  # of the table of overlaps that are made at a time
 # Sources of boxes that are no people.
 _PROPOSALS: Final = -1
@@ -132,8 +133,10 @@ def distinct(marks: Sequence[Mark]) -> list[Mark]:
     """Return a person's boxes without those that repeat a larger one of theirs."""
     ordered = sorted(set(marks), key=_order)
     places_ = boxes.as_boxes([mark.box for mark in ordered])
+    if len(ordered) <= _FEW and (np.triu(boxes.iou(places_, places_), 1) <= DUPLICATE).all():
+        return ordered
     kept = boxes.suppress(places_, boxes.area(places_), DUPLICATE)
-    return [ordered[i] for i in kept.tolist()]
+    return [ordered[i] for i in sorted(kept.tolist())]
 
 
 def joined(places_: Sequence[Box], sources: Sequence[int], overlap: float) -> list[list[int]]:

@@ -1,0 +1,240 @@
+"""Several people's boxes become one set or a dispute; cases small enough to judge by eye."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfumato.review.merging import (
+    EXISTENCE,
+    MERGED,
+    SIDES,
+    TOO_LITTLE,
+    UNSURE,
+    Dispute,
+    Merging,
+    decide,
+    merge,
+    weighted_median,
+)
+from sfumato.review.records import Given, Mark
+from sfumato.review.reliability import Crowd, Weight
+from sfumato.types import Box, Decision, Face
+from tests.review_answers import DIGEST, box, drawn, proposed, said
+
+CAREFUL = Weight(0.98, 0.04, 0.9, 0.01, 0.95, 0.04)
+SHAKY = Weight(0.95, 0.1, 0.8, 0.02, 0.9, 0.12)
+SPAM = Weight(0.99, 0.98, 0.02, 0.01, 0.2, 0.1)
+SHOWN = proposed(box(0), box(40))
+
+
+def places(marks: Sequence[Mark]) -> list[Box]:
+    return [mark.box for mark in marks]
+
+
+# --- one picture --------------------------------------------------------------------------------
+
+
+def test_what_most_confirm_holds_and_what_most_remove_goes() -> None:
+    answers = [said(who, SHOWN[:1], SHOWN) for who in ("ann", "ben", "eve")]
+    result = merge(answers)
+    assert places(result.faces) == [box(0)]
+    assert not result.disputed
+    assert result.faces[0].proposal == "p0"
+    assert result.faces[0].score == pytest.approx(4**3 / (4**3 + 1))
+
+
+def test_two_of_three_decide() -> None:
+    answers = [said("ann", SHOWN, SHOWN), said("ben", SHOWN, SHOWN), said("eve", (), SHOWN)]
+    assert places(merge(answers).faces) == [box(0), box(40)]
+    answers[1] = said("ben", (), SHOWN)
+    result = merge(answers, settings=Merging(low=0.25))
+    assert not result.faces
+    assert not result.disputed
+
+
+def test_one_reviewer_decides_what_was_proposed() -> None:
+    result = merge([said("ann", SHOWN[:1], SHOWN)], Crowd({"ann": CAREFUL}))
+    assert places(result.faces) == [box(0)]
+    assert not result.disputed
+
+
+def test_two_who_disagree_are_in_dispute_and_what_one_saw_is_covered() -> None:
+    result = merge([said("ann", SHOWN, SHOWN), said("ben", (), SHOWN)])
+    assert places(result.faces) == [box(0), box(40)]
+    assert result.doubtful == result.faces
+    assert result.why == (EXISTENCE,)
+
+
+def test_a_careful_persons_word_weighs_more_than_spam() -> None:
+    crowd = Crowd({"ann": CAREFUL, "ben": SPAM, "eve": SPAM}, share=0.8)
+    answers = [said("ann", (), SHOWN), said("ben", SHOWN, SHOWN), said("eve", SHOWN, SHOWN)]
+    assert not merge(answers, crowd).faces
+    answers = [said("ann", drawn(box(80)), ()), said("ben"), said("eve")]
+    assert places(merge(answers, crowd).faces) == [box(80)]
+
+
+def test_all_unsure_covers_all_they_saw() -> None:
+    answers = [
+        said("ann", SHOWN, SHOWN, verdict="unsure"),
+        said("ben", drawn(box(80)), SHOWN, verdict="unsure"),
+    ]
+    result = merge(answers)
+    assert places(result.faces) == [box(0), box(40), box(80)]
+    assert result.doubtful == result.faces
+    assert UNSURE in result.why
+
+
+def test_one_of_three_may_be_unsure() -> None:
+    answers = [said(who, SHOWN, SHOWN) for who in ("ann", "ben")]
+    assert not merge([*answers, said("eve", (), SHOWN, verdict="unsure")]).disputed
+    result = merge([answers[0], said("eve", (), SHOWN, verdict="unsure")])
+    assert result.why == (UNSURE,)
+
+
+def test_where_only_spam_has_looked_somebody_must_look() -> None:
+    crowd = Crowd({"ben": SPAM, "eve": SPAM}, share=0.95)
+    result = merge([said("ben", SHOWN, SHOWN), said("eve", (), SHOWN)], crowd)
+    assert places(result.faces) == [box(0), box(40)]
+    assert TOO_LITTLE in result.why
+
+
+def test_nobody_is_asked_about_a_picture_without_any_box() -> None:
+    result = merge([said("ann", verdict="accept"), said("ben", verdict="accept")])
+    assert result.faces == ()
+    assert not result.disputed
+
+
+def test_crops_confirm_and_reject_and_say_nothing_else() -> None:
+    ann = said("ann", drawn(box(80)), ())
+    crowd = Crowd({"ann": CAREFUL, "ben": CAREFUL, "eve": CAREFUL})
+    crops = [said(who, (), (), scope="crops") for who in ("ben", "eve")]
+    assert places(merge([ann, *crops], crowd).faces) == [box(80)]
+    whole = [said(who) for who in ("ben", "eve")]
+    (without,) = merge([ann, *crops], crowd).faces
+    denied = merge([ann, *whole], crowd, Merging(low=0.0)).faces[0]
+    assert without.score is not None
+    assert denied.score is not None
+    assert denied.score < 0.4
+    assert without.score > 0.8
+    crops = [said(who, (), SHOWN[:1], scope="crops") for who in ("ben", "eve")]
+    assert not merge(crops, crowd).faces
+
+
+def test_sides_are_those_of_steady_people() -> None:
+    crowd = Crowd({"ann": CAREFUL, "ben": SHAKY, "eve": SHAKY})
+    marks = {"ann": box(50), "ben": (52.0, 0.0, 64.0, 13.0), "eve": (52.5, 0.5, 63.0, 12.0)}
+    result = merge([said(who, drawn(place)) for who, place in marks.items()], crowd)
+    assert places(result.faces) == [box(50)]
+    equal = merge([said(who, drawn(place)) for who, place in marks.items()])
+    assert places(equal.faces) == [(52.0, 0.0, 63.0, 12.0)]
+
+
+def test_sides_far_apart_are_in_dispute() -> None:
+    marks = [drawn(box(0)), drawn((4.0, 0.0, 16.0, 12.0))]
+    result = merge([said("ann", marks[0]), said("ben", marks[1])])
+    assert result.why == (SIDES,)
+    # Between two the outer sides hold.
+    assert places(result.faces) == [(0.0, 0.0, 16.0, 12.0)]
+    wild = Weight(0.95, 0.1, 0.8, 0.01, 0.9, 0.3)
+    assert merge([said("ann", SHOWN[:1], SHOWN[:1])], Crowd({"ann": wild})).why == (SIDES,)
+
+
+def test_the_kind_is_voted_on() -> None:
+    plate, face = (Mark(box(0), "private"),), (Mark(box(0)),)
+    answers = [said("ann", plate), said("ben", face), said("eve", plate)]
+    assert merge(answers).faces[0].kind == "private"
+    crowd = Crowd({"ann": SPAM, "ben": CAREFUL, "eve": SPAM})
+    assert merge(answers, crowd).faces[0].kind == "face"
+    assert merge(answers[:2]).faces[0].kind == "face"
+
+
+def test_answers_to_two_pictures_are_not_one() -> None:
+    with pytest.raises(ValueError, match="2 pictures"):
+        merge([said("ann"), said("ben", key="b.jpg")])
+    assert merge([]).faces == ()
+
+
+def test_a_thousand_boxes_of_each_of_three_people_are_merged() -> None:
+    shown = proposed(*(box(12.0 * (i % 40), 12.0 * (i // 40)) for i in range(1000)))
+    answers = [said("ann", shown, shown), said("ben", shown[:600], shown), said("eve", (), shown)]
+    result = merge(answers, settings=Merging(low=0.25, high=0.75))
+    assert sorted(mark.proposal for mark in result.faces) == sorted(m.proposal for m in shown[:600])
+    # The same box a thousand times is one box.
+    assert len(merge([said(who, drawn(*[box(0)] * 1000)) for who in "abc"]).faces) == 1
+
+
+# --- the median of boxes ------------------------------------------------------------------------
+
+boxes_ = st.tuples(
+    st.floats(-50, 50), st.floats(-50, 50), st.floats(0.5, 60), st.floats(0.5, 60)
+).map(lambda t: (t[0], t[1], t[0] + t[2], t[1] + t[3]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(boxes_, st.floats(0.01, 20)), min_size=1, max_size=7))
+def test_half_of_the_weight_lies_on_either_side(found: list[tuple[Box, float]]) -> None:
+    places_, weights = np.array([b for b, _ in found]), np.array([w for _, w in found])
+    middle, spread = weighted_median(places_, weights)
+    assert middle[0] < middle[2]
+    assert middle[1] < middle[3]
+    assert spread >= 0
+    for side, at in enumerate(middle):
+        assert at in places_[:, side]
+        assert weights[places_[:, side] <= at].sum() >= weights.sum() / 2 - 1e-6
+        assert weights[places_[:, side] >= at].sum() >= weights.sum() / 2 - 1e-6
+
+
+# --- a campaign ---------------------------------------------------------------------------------
+
+
+def test_decisions_and_disputes_of_a_campaign() -> None:
+    answers = [
+        *(said(who, SHOWN[:1], SHOWN, key="agreed.jpg") for who in ("ann", "ben", "eve")),
+        said("ann", SHOWN, SHOWN, key="split.jpg"),
+        said("ben", (), SHOWN, key="split.jpg"),
+        said("ann", SHOWN, SHOWN, key="gold.jpg", gold=drawn(box(3))),
+    ]
+    agreed, gold, split = decide(answers, crowd=Crowd())
+    assert isinstance(agreed, Decision)
+    assert [(face.box, face.origin) for face in agreed.faces] == [(box(0), MERGED)]
+    assert (agreed.basis, agreed.reviewers) == ("merged", ("ann", "ben", "eve"))
+    assert gold == Decision(
+        "gold.jpg", DIGEST, (Face(box(3), 1.0, "human:gold"),), "adjudicated", ()
+    )
+    assert isinstance(split, Dispute)
+    assert split.why == (EXISTENCE,)
+    assert places(split.doubtful) == [face.box for face in split.provisional.faces]
+    assert [face.box for face in split.provisional.faces] == [box(0), box(40)]
+
+
+def test_the_adjudicators_word_holds_whatever_others_said() -> None:
+    answers = [
+        said("ann", SHOWN, SHOWN),
+        said("ben", (), SHOWN),
+        said("eve", SHOWN, SHOWN),
+        said("jo", (Mark(box(7), "private"),), SHOWN),
+    ]
+    (one,) = decide(answers, adjudicators={"jo"})
+    face = Face(box(7), 1.0, "human:jo", "private")
+    assert one == Decision("a.jpg", DIGEST, (face,), "adjudicated", ("jo",))
+    # Not the word of one who was unsure.
+    answers[3] = said("jo", SHOWN, SHOWN, verdict="unsure")
+    (one,) = decide(answers, adjudicators={"jo"})
+    assert one == next(decide(answers[:3]))
+
+
+def test_the_order_of_answers_changes_nothing() -> None:
+    answers: list[Given] = [
+        said("ann", SHOWN, SHOWN),
+        said("ben", drawn(box(1), box(41), box(90)), SHOWN),
+        said("eve", SHOWN[:1], SHOWN, key="b.jpg"),
+        said("ann", SHOWN[1:], SHOWN, key="b.jpg"),
+    ]
+    results = {tuple(decide(order)) for order in permutations(answers)}
+    assert len(results) == 1
