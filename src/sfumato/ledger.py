@@ -319,7 +319,7 @@ class Ledger:
         """Store what the source holds now: key to "picture", "refused", "ignored" or "copied"."""
         with self._transaction() as db:
             db.execute("DELETE FROM listing")
-            db.executemany("INSERT INTO listing (key, kind) VALUES (?, ?)", kinds.items())
+            db.load("listing", "key kind", kinds.items())
 
     def listing(self) -> Iterator[tuple[str, str]]:
         """Yield (key, kind) of what the source held at the last run, in the order of the keys."""
