@@ -333,7 +333,11 @@ def _participant(site: Site, door: str, name: str) -> str | None:
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://127.0.0.1", headers=headers
             ) as client:
-                came = await client.get(f"/join/{door}", params={"PROLIFIC_PID": name})
+                came = await client.get(
+                    f"/join/{door}",
+                    params={"PROLIFIC_PID": name},
+                    headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"},
+                )
                 if came.status_code != 303:
                     return None
                 leases = (await client.post("/api/next", json={"count": 2})).json()["leases"]

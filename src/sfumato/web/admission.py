@@ -31,7 +31,8 @@ _HEADERS: Final = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "X-Robots-Tag": "noindex, nofollow, noarchive",
 }
-_OPEN: Final = ("/static/", "/r/")  # another site may lead here: a link in a message does
+# Another site may lead here: a link in a message does, and the service that sends participants.
+_OPEN: Final = ("/static/", "/r/", "/join/")
 
 
 class Admission:
