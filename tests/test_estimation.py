@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from math import comb, inf
+from math import ceil, comb, floor, inf
 from pathlib import Path
 from types import ModuleType
 
@@ -75,7 +75,10 @@ def test_hypergeometric_is_symmetric_and_grows_with_hits(
     drawn = data.draw(st.integers(1, population))
     hits = data.draw(st.integers(0, drawn))
     low, high = limits.hypergeometric(hits, drawn, population)
-    assert hits <= low <= hits / drawn * population <= high <= population - drawn + hits
+    # Whole numbers: where all but a few were drawn, the point may lie between two of them.
+    point = hits * population / drawn
+    assert hits <= low <= ceil(point)
+    assert floor(point) <= high <= population - drawn + hits
     mirrored = limits.hypergeometric(drawn - hits, drawn, population)
     assert mirrored == (population - high, population - low)
     if hits < drawn:
@@ -161,6 +164,14 @@ def test_none_found_is_never_none_left() -> None:
     assert "up to" in sentence(result)
     assert "estimated 0" not in sentence(result)
     assert "faces at 2 a picture" in sentence(result)
+
+
+def test_a_single_picture_left_leaves_a_doubt() -> None:
+    # Two in all would show one of the drawn with a chance of just 2.5 %: ruled out, but not by much.
+    assert limits.hypergeometric(1, 79, 80) == (1, 1)
+    found = overall(Stratum("a", 80, 79, (1,)))
+    assert found.left_pictures.high == 1
+    assert found.left_pictures.value == pytest.approx(1 / 79)
 
 
 def test_risky_pictures_lower_what_is_left_and_estimate_nothing() -> None:
