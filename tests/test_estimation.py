@@ -167,7 +167,7 @@ def test_none_found_is_never_none_left() -> None:
 
 
 def test_a_single_picture_left_leaves_a_doubt() -> None:
-    # Two in all would show one of the drawn with a chance of just 2.5 %: ruled out, but not by much.
+    # Of two in all, one is the picture not drawn with a chance of just 2.5 %: ruled out.
     assert limits.hypergeometric(1, 79, 80) == (1, 1)
     found = overall(Stratum("a", 80, 79, (1,)))
     assert found.left_pictures.high == 1
