@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from math import comb, inf
+from math import ceil, comb, floor, inf
 from pathlib import Path
 from types import ModuleType
 
@@ -75,7 +75,10 @@ def test_hypergeometric_is_symmetric_and_grows_with_hits(
     drawn = data.draw(st.integers(1, population))
     hits = data.draw(st.integers(0, drawn))
     low, high = limits.hypergeometric(hits, drawn, population)
-    assert hits <= low <= hits / drawn * population <= high <= population - drawn + hits
+    # Whole numbers: where all but a few were drawn, the point may lie between two of them.
+    point = hits * population / drawn
+    assert hits <= low <= ceil(point)
+    assert floor(point) <= high <= population - drawn + hits
     mirrored = limits.hypergeometric(drawn - hits, drawn, population)
     assert mirrored == (population - high, population - low)
     if hits < drawn:
@@ -163,6 +166,14 @@ def test_none_found_is_never_none_left() -> None:
     assert "faces at 2 a picture" in sentence(result)
 
 
+def test_a_single_picture_left_leaves_a_doubt() -> None:
+    # Of two in all, one is the picture not drawn with a chance of just 2.5 %: ruled out.
+    assert limits.hypergeometric(1, 79, 80) == (1, 1)
+    found = overall(Stratum("a", 80, 79, (1,)))
+    assert found.left_pictures.high == 1
+    assert found.left_pictures.value == pytest.approx(1 / 79)
+
+
 def test_risky_pictures_lower_what_is_left_and_estimate_nothing() -> None:
     plain = overall(Stratum("a", 5000, 200, (1, 1)))
     besides = overall(Stratum("a", 5000, 200, (1, 1), also_checked=40, also_missed=(2, 1, 1)))
@@ -216,7 +227,8 @@ def test_people_who_miss_faces_are_counted_for() -> None:
     assert result.overall is not None
     assert result.corrected.left_faces.value == pytest.approx(180 / 0.9 - 9)
     assert result.corrected.left_faces.high > result.overall.left_faces.high
-    assert result.corrected.left_faces.low <= result.overall.left_faces.low
+    assert result.corrected.left_faces.low >= result.overall.left_faces.low
+    assert result.corrected.left_pictures.low == result.overall.left_pictures.low
     assert "planted" in sentence(result)
     with pytest.raises(UsageError, match="nothing can be corrected"):
         estimate(strata, recall=Recall(0, 10))

@@ -216,7 +216,8 @@ def _pooled(strata: Sequence[Stratum], level: float) -> Figure | None:
     hits = sum(s.with_missed for s in others)
     low, high = limits.hypergeometric(hits, drawn, population, level)
     value = hits * (population - drawn) / drawn if drawn else 0.0
-    return Figure(value, low - hits, high - hits)
+    # Whole numbers: where all but a few were drawn, the value may lie between two of them.
+    return Figure(value, low - hits, max(high - hits, ceil(value)))
 
 
 def _weighted(strata: Sequence[Stratum], level: float, crowd: int) -> Figure:

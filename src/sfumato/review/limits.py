@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sfumato.errors import MissingExtra
 
 LEVEL: Final = 0.95
-_ASKED: Final = 64
+_ASKED: Final = 16
 Counts: TypeAlias = NDArray[np.int64]
 
 

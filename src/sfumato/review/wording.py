@@ -33,8 +33,8 @@ def assumptions(result: Estimate) -> tuple[str, ...]:
     """Say what the figures take for granted."""
     told = [
         (
-            "the pictures of the sample were drawn at random and checked whole; those drawn and not "
-            "checked, or of which people were unsure, are like the others of their stratum"
+            "the pictures of the sample were drawn at random and checked whole; those drawn and "
+            "not checked, or of which people were unsure, are like the others of their stratum"
         ),
         f"no picture holds many more missed faces than the fullest one seen, or {result.crowd}",
     ]
