@@ -219,7 +219,8 @@ def _item(detection: Detection, rank: int, total: float, stratum: str, rules: Ru
         height=detection.height,
         label=label_of(detection.key),
         proposals=tuple(
-            Mark(face.box, face.kind, f"p{i}", face.score) for i, face in enumerate(found)
+            Mark(face.box, face.kind, f"p{i}", face.score, face.origin)
+            for i, face in enumerate(found)
         ),
         rank=rank,
         reason="sample" if stratum else "risk",

@@ -125,7 +125,7 @@ def recall_of(given: Iterable[Given]) -> Recall | None:
     """Return how many faces people found of those that gold pictures were shown without.
 
     Faces that a proposal pointed at don't count: people who look for misses have none. None if
-    there were no such faces, or nobody found one.
+    there were no such faces.
     """
     planted = found = 0
     for one in given:
@@ -135,7 +135,7 @@ def recall_of(given: Iterable[Given]) -> Recall | None:
             if face.kind == "face" and not near(face.box, shown):
                 planted += 1
                 found += near(face.box, marked)
-    return Recall(found, planted) if found else None
+    return Recall(found, planted) if planted else None
 
 
 def _faces(decision: Decision) -> list[Box]:

@@ -49,6 +49,13 @@ def decide(campaign: Campaign) -> tuple[Merged, Remainder]:
     given = list(campaign.queue.given())
     step = campaign.recipe.obfuscate
     drawn, recall = draw_of(campaign.database), recall_of(given)
+    if recall is not None and not recall.found:
+        click.echo(
+            f"People found none of the {recall.planted} faces of gold pictures that had no box: "
+            "whatever they say of misses can't be relied on.",
+            err=True,
+        )
+        recall = None
     left = remainder(campaign.ledger, fingerprint, drawn, given, step=step, recall=recall)
     assessment = assess(given, merged, left)
     if campaign.ledger.latest_of(fingerprint, ("assessment",), "") != assessment:
