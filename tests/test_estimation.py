@@ -415,3 +415,9 @@ def test_intervals_hold_the_truth_if_people_miss_faces_at_a_known_rate(
     assert of["faces, corrected"] >= 0.93
     assert of["pictures, corrected"] >= 0.93
     assert of["faces, as if perfect"] < 0.9  # what the correction is for
+
+
+def test_a_sentence_tells_strata_that_were_seen_whole_from_the_sample() -> None:
+    strata = [Stratum("a", 24, 24, (1,)), Stratum("b", 36, 7)]
+    told = sentence(estimate(strata))
+    assert "Of 60 pictures, people checked all 24 of some strata, and of the others 7 drawn" in told

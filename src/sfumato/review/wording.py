@@ -16,7 +16,8 @@ def sentence(result: Estimate) -> str:
     overall = result.overall
     if overall is None:
         return NOT_MEASURED
-    told = [_checked(overall), _answer(overall, result.level, result.crowd)]
+    whole = sum(part.population for part in result.strata if part.method == "counted")
+    told = [_checked(overall, whole), _answer(overall, result.level, result.crowd)]
     if result.unmeasured:
         told.append(
             f"Of {_many(result.unmeasured, 'picture')} in strata without a checked one nothing "
@@ -43,7 +44,8 @@ def assumptions(result: Estimate) -> tuple[str, ...]:
     return (*told, "people missed nothing in the pictures they checked")
 
 
-def _checked(of: Part) -> str:
+def _checked(of: Part, whole: int) -> str:
+    """Say who checked what; `whole` pictures lie in strata of which every one was checked."""
     besides = f", and {of.also_checked:,} for other reasons" if of.also_checked else ""
     found = (
         f"they found {_many(of.found_faces, 'face')} that had been missed, in "
@@ -53,8 +55,9 @@ def _checked(of: Part) -> str:
     )
     if of.method == "counted":
         return f"People checked all {_many(of.population, 'picture')}; {found}."
-    drawn = f"Of {_many(of.population, 'picture')}, people checked {of.checked:,} drawn at random"
-    return f"{drawn}{besides}; {found}."
+    every = f"all {whole:,} of some strata, and of the others " if whole else ""
+    drawn = f"{every}{of.checked - whole:,} drawn at random"
+    return f"Of {_many(of.population, 'picture')}, people checked {drawn}{besides}; {found}."
 
 
 def _answer(of: Part, level: float, crowd: int) -> str:
