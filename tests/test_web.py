@@ -65,6 +65,12 @@ def browser(service: Service) -> Browser:
     return service.browser()
 
 
+@pytest.fixture(scope="module")
+def visitor(service: Service) -> Browser:
+    """Somebody for all tests that store nothing."""
+    return service.browser()
+
+
 def answer(marks: list[Any], verdict: str = "correct", **more: object) -> dict[str, object]:
     return {"verdict": verdict, "marks": marks, "seconds": 3.5, "scope": "whole", **more}
 
@@ -161,8 +167,8 @@ def test_the_page_needs_no_cookie_and_is_kept_by_its_tag(service: Service) -> No
         "/.env",
     ],
 )
-def test_no_path_leads_out(browser: Browser, path: str) -> None:
-    response = browser.get(path)
+def test_no_path_leads_out(visitor: Browser, path: str) -> None:
+    response = visitor.get(path)
     assert response.status_code in (404, 405)
     assert set(response.json()) == {"error", "code"}
 
@@ -305,13 +311,13 @@ BAD_MARKS = [
 
 
 @pytest.mark.parametrize("marks", BAD_MARKS, ids=range(len(BAD_MARKS)))
-def test_bad_boxes_store_nothing(service: Service, browser: Browser, marks: Any) -> None:
-    (lease,) = browser.next()
+def test_bad_boxes_store_nothing(service: Service, visitor: Browser, marks: Any) -> None:
+    (lease,) = visitor.next()
     before = service.stored()
     path = f"/api/lease/{lease['token']}"
     for response in (
-        browser.send("PUT", path, {"version": 1, "marks": marks}),
-        browser.send("POST", f"{path}/answer", answer(marks)),
+        visitor.send("PUT", path, {"version": 1, "marks": marks}),
+        visitor.send("POST", f"{path}/answer", answer(marks)),
     ):
         assert response.status_code in (413, 422)
         assert set(response.json()) == {"error", "code"}
@@ -334,14 +340,14 @@ def test_bad_boxes_store_nothing(service: Service, browser: Browser, marks: Any)
     ],
 )
 def test_bad_bodies_store_nothing(
-    service: Service, browser: Browser, content: bytes, status: int
+    service: Service, visitor: Browser, content: bytes, status: int
 ) -> None:
-    (lease,) = browser.next()
+    (lease,) = visitor.next()
     before = service.stored()
     path = f"/api/lease/{lease['token']}"
-    assert browser.send("PUT", path, content=content).status_code == status
+    assert visitor.send("PUT", path, content=content).status_code == status
     parts = in_parts([content[:100], content[100:]])
-    assert browser.send("PUT", path, content=parts).status_code == status
+    assert visitor.send("PUT", path, content=parts).status_code == status
     assert service.stored() == before
 
 
@@ -568,13 +574,13 @@ def test_the_score_is_told_in_the_tutorial_only(tmp_path: Path) -> None:
         service.queue.add_gold({key: (Mark(BOX),) for key in keys[:2]})
         tutor = service.again(rules=Rules(tutorial=1)).browser()
         told = []
-        for _ in range(8):
+        for _ in range(6):
             tutorial = tutor.get("/api/me").json()["tutorial"]
             (lease,) = tutor.next()
             path = f"/api/lease/{lease['token']}/answer"
             right = [{"id": "n1", "box": list(BOX)}]
             told.append((tutorial, tutor.send("POST", path, answer(right)).json()["score"]))
-        assert told == [(True, 1.0), *[(False, None)] * 7]
+        assert told == [(True, 1.0), *[(False, None)] * 5]
 
 
 def test_few_gold_questions_come_once_each(tmp_path: Path) -> None:

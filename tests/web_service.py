@@ -134,7 +134,7 @@ async def in_parts(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-def make_item(root: Path, number: int, *, rank: int | None = None, replicas: int = 50) -> Item:
+def make_item(root: Path, number: int, *, rank: int | None = None, replicas: int = 10**6) -> Item:
     """Write a picture below `root` and return it as an item with one proposal.
 
     Of odd numbers the whole picture needn't be seen.

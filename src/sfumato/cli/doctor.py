@@ -20,6 +20,9 @@ from sfumato.settings import software
 
 # What each extra adds, and the module that shows whether it is there.
 EXTRAS: dict[str, tuple[str, str]] = {
+    "review": ("starlette", "the review page, its statistics, paid participants"),
+    "postgres": ("psycopg", "a ledger on a PostgreSQL server"),
+    "study": ("torch", "whether recognition survives"),
     "cloud": ("boto3", "the detector rekognition, which sends pictures to a service"),
     "verify": ("jpeglib", "a second, independent reader of JPEG coefficients"),
     "dev": ("pytest", "what tests, checks and benchmarks of sfumato itself need"),

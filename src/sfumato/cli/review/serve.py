@@ -8,11 +8,14 @@ from typing import Any
 
 import click
 
+from sfumato import web
 from sfumato.cli.review.desk import Campaign, common, opened
-from sfumato.errors import MissingExtra
 from sfumato.review import people, planning
 from sfumato.review.campaign import SAMPLE, Plan, Prepared, set_up
 from sfumato.review.queue import Rules
+from sfumato.web import serving
+from sfumato.web.limits import Limits
+from sfumato.web.serving import Place
 
 OWNER = "owner"
 
@@ -112,14 +115,6 @@ def serve(src: Path, **values: Any) -> int:
     once, here. Without --reviewer there is one, for whoever started this (role manager). Stop with
     Ctrl-C; nothing is lost, and the same command goes on.
     """
-    try:
-        from sfumato.web.application import build
-        from sfumato.web.serving import Place
-        from sfumato.web.serving import serve as listen
-    except ImportError as error:
-        raise MissingExtra(
-            "The review page needs more packages: pip install 'sfumato[review]'."
-        ) from error
     rules = Rules(lease_s=60 * values["lease"], redact=values["redact"])
     place = Place(
         values["host"], values["port"], values["expose"], values["names"], values["proxies"]
@@ -133,8 +128,10 @@ def serve(src: Path, **values: Any) -> int:
         def ready(where: str) -> None:
             _announce(where, links, prepared, as_json=values["as_json"])
 
-        application = build(campaign.database, campaign.queue, campaign.source)
-        listen(application, place, say=lambda words: click.echo(words, err=True), ready=ready)
+        site = web.application(
+            campaign.database, campaign.queue, campaign.source, limits=Limits(hosts=place.hosts)
+        )
+        serving.serve(site, place, say=lambda words: click.echo(words, err=True), ready=ready)
     return 0
 
 
