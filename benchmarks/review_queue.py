@@ -203,7 +203,7 @@ def serve(where: str, page: str) -> None:
     serving = importlib.import_module("sfumato.web.serving")
     limits = importlib.import_module("sfumato.web.limits")
     database = store.open(where)
-    app = web.application(
+    app = web.build(
         database,
         Queue(database),
         Path(page),

@@ -22,7 +22,8 @@ from sfumato.review.joining import come_in, open_door
 from sfumato.review.queue import Queue
 from sfumato.review.records import Answer, Lease, Mark
 from sfumato.types import Decision, Detection, Review
-from sfumato.web import application, serving
+from sfumato.web import build as application
+from sfumato.web import serving
 from tests import dataset
 from tests.command import Done, sfumato
 from tests.dataset import BOX, SIDE, WATCHER, Dataset

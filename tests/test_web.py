@@ -22,7 +22,7 @@ from sfumato.errors import LedgerError, MissingExtra, UsageError
 from sfumato.review import access, completion, people
 from sfumato.review.queue import Rules
 from sfumato.review.records import Mark
-from sfumato.web import application
+from sfumato.web import build as application
 from sfumato.web.admission import POLICY
 from sfumato.web.limits import Limits
 from sfumato.web.refusals import Refusal

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 
-def application(*arguments: Any, **settings: Any) -> Starlette:
+def build(*arguments: Any, **settings: Any) -> Starlette:
     """Build the application; takes what `sfumato.web.application.build` takes.
 
     Raises:
@@ -28,9 +28,9 @@ def application(*arguments: Any, **settings: Any) -> Starlette:
         import starlette  # noqa: F401 - only whether it is there
     except ImportError as error:
         raise missing_extra() from error
-    from sfumato.web.application import build
+    from sfumato.web import application
 
-    return build(*arguments, **settings)
+    return application.build(*arguments, **settings)
 
 
 def missing_extra() -> MissingExtra:

@@ -128,7 +128,7 @@ def serve(src: Path, **values: Any) -> int:
         def ready(where: str) -> None:
             _announce(where, links, prepared, as_json=values["as_json"])
 
-        site = web.application(
+        site = web.build(
             campaign.database, campaign.queue, campaign.source, limits=Limits(hosts=place.hosts)
         )
         serving.serve(site, place, say=lambda words: click.echo(words, err=True), ready=ready)
