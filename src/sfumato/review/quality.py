@@ -19,6 +19,7 @@ from sfumato.types import Box
 GOLD_IOU: Final = 0.72  # of the unions; the page of ImageNet's face annotation asked for it
 TUTORIAL: Final = 3  # answers to gold pictures that come first
 _ATTEMPTS: Final = 20  # at boxes that are wrong and look like a detector's
+_INEXACT: Final = 0.03  # of a side: how far a right box may lie from the true one
 _SMALLEST: Final = 4.0  # pixels a side of a box made up
 
 
@@ -100,21 +101,23 @@ def spoil(
 
 
 def _worse(mark: Mark, width: int, height: int, rng: np.random.Generator) -> list[Mark]:
-    """Return a face's box as it was, moved, cut short, or not at all."""
+    """Return a face's box about as it was, moved, cut short, or not at all.
+
+    Not quite as it was, because a detector's right boxes aren't exact either.
+    """
     what = rng.choice(["kept", "moved", "cut", "left out"], p=[0.2, 0.35, 0.15, 0.3])
     if what == "left out":
         return []
-    x0, y0, x1, y1 = mark.box
-    w, h = x1 - x0, y1 - y0
+    by = rng.uniform(-_INEXACT, _INEXACT, 4)  # of each side, in parts of the size
     if what == "moved":
-        angle, by = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.6)
-        dx, dy = by * w * np.cos(angle), by * h * np.sin(angle)
-        x0, y0, x1, y1 = x0 + dx, y0 + dy, x1 + dx, y1 + dy
+        angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.6)
+        by += distance * np.tile([np.cos(angle), np.sin(angle)], 2)
     elif what == "cut":
         left, top = rng.uniform(0, 0.4, 2)
-        x0, y0 = x0 + left * w, y0 + top * h
-        x1, y1 = x1 - (0.4 - left) * w, y1 - (0.4 - top) * h
-    inside = boxes.clip((float(x0), float(y0), float(x1), float(y1)), width, height)
+        by += (left, top, left - 0.4, top - 0.4)
+    x0, y0, x1, y1 = mark.box
+    dx0, dy0, dx1, dy1 = (by * np.tile([x1 - x0, y1 - y0], 2)).tolist()
+    inside = boxes.clip((x0 + dx0, y0 + dy0, x1 + dx1, y1 + dy1), width, height)
     return [Mark(inside, mark.kind, score=mark.score)] if inside else []
 
 
