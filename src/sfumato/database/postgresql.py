@@ -90,8 +90,16 @@ class PostgreSQL:
         """Return the rows of a query, all at once."""
         if self._mine.connection is not None:
             return self._mine.connection.execute(sql, parameters).fetchall()
-        with self._reader() as db:
-            found: list[Row] = db.execute(spelt(sql, "postgresql").encode(), parameters).fetchall()
+        with self._pool.connection() as db:
+            # Without a transaction around it, it is one question to the server instead of three.
+            db.autocommit = True
+            try:
+                found: list[Row] = db.execute(
+                    spelt(sql, "postgresql").encode(), parameters
+                ).fetchall()
+            finally:
+                if not db.closed:
+                    db.autocommit = False
         return found
 
     @contextmanager
@@ -155,11 +163,12 @@ def _check(url: str) -> None:
 
 
 def _configure(db: Any) -> None:
-    """Let a commit wait for the disk, even on a server whose default is not to."""
+    """Let a commit wait for the disk, whatever the server's default; outside of one, only read."""
     db.execute(
         "SELECT set_config('synchronous_commit', 'on', false) "
         "WHERE current_setting('synchronous_commit') = 'off'"
     )
+    db.execute("SET default_transaction_read_only = on")
     db.commit()
 
 

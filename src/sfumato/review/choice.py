@@ -200,7 +200,7 @@ def _adjudications(db: Connection, desk: Desk, count: int) -> list[Pick]:
 def _gold_due(db: Connection, desk: Desk, count: int) -> list[Pick]:
     """Return the gold questions among the person's next pictures: the same ones at every try."""
     picks: list[Pick] = []
-    for number in range(desk.served, desk.served + (count if desk.gold else 0)):
+    for number in range(desk.served, desk.served + (count if desk.gold > 0 else 0)):
         tutorial = number < desk.tutorial
         share = quality.gold_share(max(number, 3))  # the first three are the tutorial's
         if tutorial or chance(desk.person, number) < share:
