@@ -1,17 +1,23 @@
 """How long a reviewer waits for the next picture, with 1,500,000 of them in the queue.
 
 It fills a SQLite file and a real PostgreSQL (Debian's package, in a temporary folder), then lets
-simulated reviewers work: each takes the next picture, thinks (exponential, mean 1 second: faster
-than people are), saves a draft, and submits. Each reviewer is a thread with its own session. At
-the end it checks that every answer that was acknowledged is there, once, and that no picture
-went to one person twice or to more people than it should.
+simulated reviewers work, on the queue and (`--http`) through the server: each takes the next
+picture, thinks (exponential, mean 1 second: faster than people are), saves a draft, and submits.
+Each reviewer is a thread with its own session. At the end it checks that every answer that was
+acknowledged is there, once, and that no picture went to one person twice or to more people than
+it should.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
+import importlib
 import json
+import os
 import random
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +27,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -101,25 +108,117 @@ def filled(where: str, number: int) -> tuple[Database, dict[str, float]]:
     return database, {"seconds": took, "per_second": number / took, "gold": float(len(gold))}
 
 
+class Session(Protocol):
+    """What a reviewer does: `next` returns the token of a picture, the others are about it."""
+
+    def next(self) -> str | None: ...
+
+    def save(self) -> None: ...
+
+    def submit(self, seconds: float) -> None: ...
+
+
 class Direct:
     """A reviewer's session on the queue itself."""
 
     def __init__(self, queue: Queue, person: Person) -> None:
         self._queue, self._person = queue, person
+        self._lease: Lease
 
-    def next(self) -> Lease | None:
+    def next(self) -> str | None:
         leases = self._queue.lease(self._person)
-        return leases[0] if leases else None
+        if not leases:
+            return None
+        (self._lease,) = leases
+        return self._lease.token
 
-    def save(self, lease: Lease) -> None:
+    def save(self) -> None:
+        lease = self._lease
         self._queue.save(lease.token, self._person, lease.version + 1, lease.marks)
 
-    def submit(self, lease: Lease, seconds: float) -> None:
-        answer = Answer("accept", lease.marks, seconds)
-        self._queue.submit(lease.token, self._person, answer)
+    def submit(self, seconds: float) -> None:
+        answer = Answer("accept", self._lease.marks, seconds)
+        self._queue.submit(self._lease.token, self._person, answer)
 
 
-def work(session: Direct, until: float, think: float, seed: int) -> Times:
+class Browser:
+    """A reviewer's session over HTTP, on a connection that is kept; pictures aren't fetched."""
+
+    def __init__(self, address: str, secret: str) -> None:
+        self._http = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+        self._http.connect()
+        self._http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._cookie = ""
+        self._http.request("GET", f"/r/{secret}")
+        response = self._http.getresponse()
+        response.read()
+        self._cookie = (response.getheader("set-cookie") or "").partition(";")[0]
+        self._lease: dict[str, Any] = {}
+
+    def _ask(self, method: str, path: str, body: object) -> Any:
+        headers = {"Cookie": self._cookie, "X-Sfumato": "1", "Content-Type": "application/json"}
+        self._http.request(method, path, json.dumps(body), headers)
+        response = self._http.getresponse()
+        data = response.read()
+        assert response.status == 200, (method, path, response.status, data)
+        return json.loads(data)
+
+    def next(self) -> str | None:
+        leases = self._ask("POST", "/api/next", {"count": 1, "gallery": False})["leases"]
+        if not leases:
+            return None
+        (self._lease,) = leases
+        return str(self._lease["token"])
+
+    def save(self) -> None:
+        lease = self._lease
+        body = {"version": lease["version"] + 1, "marks": lease["marks"]}
+        self._ask("PUT", f"/api/lease/{lease['token']}", body)
+
+    def submit(self, seconds: float) -> None:
+        body = {"verdict": "accept", "marks": self._lease["marks"], "seconds": seconds}
+        self._ask("POST", f"/api/lease/{self._lease['token']}/answer", body | {"scope": "whole"})
+
+
+@contextmanager
+def served(where: str) -> Iterator[str]:
+    """Run the review server as a process of its own; yield its address."""
+    with tempfile.TemporaryDirectory(prefix="sfumato-bench-") as page:
+        (Path(page) / "index.html").write_text("<!doctype html>")
+        command = [sys.executable, __file__, "--serve", where, page]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            assert address.startswith("http://"), "the server doesn't start"
+            yield address
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def serve(where: str, page: str) -> None:
+    """Be that server. Its limits are those of a server, but for addresses: all share one here."""
+    web = importlib.import_module("sfumato.web")
+    serving = importlib.import_module("sfumato.web.serving")
+    limits = importlib.import_module("sfumato.web.limits")
+    database = store.open(where)
+    app = web.application(
+        database,
+        Queue(database),
+        Path(page),
+        limits=limits.Limits(address=(1e5, 10**6)),
+        page=Path(page),
+    )
+    serving.serve(
+        app,
+        serving.Place(port=0),
+        say=lambda _: None,
+        ready=lambda address: print(address, flush=True),
+    )
+
+
+def work(session: Session, until: float, think: float, seed: int) -> Times:
     """One reviewer's day; waits are drawn, requests are timed."""
     rng, times = random.Random(seed), Times()
 
@@ -131,32 +230,32 @@ def work(session: Direct, until: float, think: float, seed: int) -> Times:
 
     time.sleep(rng.random() * think)  # they don't come at the same moment
     while time.perf_counter() < until:
-        lease = timed(times.next, session.next)
-        if not isinstance(lease, Lease):
+        token = timed(times.next, session.next)
+        if token is None:
             times.failed.append("nothing left")
             break
         seconds = rng.expovariate(1 / think)
         time.sleep(seconds)
-        timed(times.save, partial(session.save, lease))
-        timed(times.submit, partial(session.submit, lease, seconds))
-        times.acknowledged.append(lease.token)
+        timed(times.save, session.save)
+        timed(times.submit, partial(session.submit, seconds))
+        times.acknowledged.append(str(token))
     return times
 
 
-def crowd(database: Database, reviewers: int, seconds: float, think: float) -> Times:
-    """Let so many reviewers work at once; return the times of all."""
+def crowd(database: Database, address: str, options: argparse.Namespace, reviewers: int) -> Times:
+    """Let so many reviewers work at once, over HTTP if there is an address; return all times."""
     queue = Queue(database, settings=Rules())
-    sessions = []
+    sessions: list[Session] = []
     for i in range(reviewers):
-        secret = people.invite(database, f"reviewer {reviewers} {i}", "reviewer")
+        secret = people.invite(database, f"{bool(address)} {reviewers} {i}", "reviewer")
         person = people.recognise(database, secret)
         assert person is not None
-        sessions.append(Direct(queue, person))
-    until = time.perf_counter() + seconds
+        sessions.append(Browser(address, secret) if address else Direct(queue, person))
+    until = time.perf_counter() + options.seconds
     results: list[Times] = []
 
-    def run(session: Direct, seed: int) -> None:
-        results.append(work(session, until, think, seed))
+    def run(session: Session, seed: int) -> None:
+        results.append(work(session, until, options.think, seed))
 
     threads = [
         threading.Thread(target=run, args=(session, seed)) for seed, session in enumerate(sessions)
@@ -224,18 +323,23 @@ def measure(kind: str, options: argparse.Namespace) -> dict[str, object]:
         print(f"{kind}: {options.items:,} items in {filling['seconds']:.0f} s")
         result: dict[str, object] = {"fill": filling}
         acknowledged: list[str] = []
-        for reviewers in options.reviewers:
-            times = crowd(database, reviewers, options.seconds, options.think)
-            acknowledged += times.acknowledged
-            lines = {name: summary(getattr(times, name)) for name in ("next", "save", "submit")}
-            result[f"{reviewers} reviewers"] = lines | {"failed": times.failed}
-            for name, line in lines.items():
-                print(
-                    f"{kind:11} {reviewers:3} reviewers {name:7} {line['requests']:7,.0f} requests"
-                    f"  median {line['median_ms']:6.1f}  p99 {line['p99_ms']:6.1f}"
-                    f"  max {line['max_ms']:6.1f} ms",
-                    flush=True,
-                )
+        for way in ("queue", "HTTP") if options.http else ("queue",):
+            address = stack.enter_context(served(where)) if way == "HTTP" else ""
+            for reviewers in options.reviewers:
+                times = crowd(database, address, options, reviewers)
+                acknowledged += times.acknowledged
+                lines = {name: summary(getattr(times, name)) for name in ("next", "save", "submit")}
+                load = os.getloadavg()[0]
+                name = f"{way}, {reviewers} reviewers"
+                result[name] = lines | {"failed": times.failed, "load": load}
+                print(f"{kind}, {name} (load {load:.1f})")
+                for asked, line in lines.items():
+                    print(
+                        f"    {asked:7} {line['requests']:7,.0f} requests"
+                        f"  median {line['median_ms']:6.1f}  p99 {line['p99_ms']:6.1f}"
+                        f"  max {line['max_ms']:6.1f} ms",
+                        flush=True,
+                    )
         result["check"] = check(database, acknowledged)
         print(f"{kind:11} {result['check']}")
         return result
@@ -248,8 +352,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--think", type=float, default=1.0, help="mean seconds a picture")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
+    parser.add_argument("--http", action="store_true", help="also through the server")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.serve:
+        serve(*options.serve)
+        return
     results = {
         kind: measure(kind, options) for kind in options.database or ["sqlite", "postgresql"]
     }

@@ -1,121 +1,81 @@
-"""The ledger: append-only, the latest record counts, a shard is there whole or not at all."""
+"""The ledger in an SQLite file: what every ledger must do, and what a file can be."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from sfumato.errors import Code, LedgerError
-from sfumato.ledger import Given, Ledger, decode
-from sfumato.types import Detection, Face, Failure, Finding, Output, Record, Review
+from sfumato import schema
+from sfumato.database import Where, named
+from sfumato.errors import Code, LedgerError, UsageError
+from sfumato.ledger import Ledger, decode
+from sfumato.types import Decision, Detection, Face, Finding, Review
+from tests.contract.ledger import RECORDS, LedgerContract
 
-FACE = Face((1.5, 2.0, 30.25, 40.0), 0.75, "yunet-2023mar")
-RECORDS: list[Record] = [
-    Detection("a/1.jpg", "00", 640, 480, (FACE,), (Face((5.0, 6.0, 9.0, 9.5), 0.03, "finder-1"),)),
-    Review("a/1.jpg", "00", "anna", "correct", (FACE, FACE)),
-    Output("a/1.jpg", "00", "11", "obfuscated", "reencoded", "gaussian", (FACE,)),
-    Finding("a/1.jpg", Code.VERIFY_STRENGTH, False, 0.5, 0.2, "strong", "11"),
-    Failure("ä b/ü\n.png", "detect", Code.IMAGE_DECODE, "truncated"),
-]
+FINDING = (
+    '{"key":"k","code":"VERIFY_COUNT","passed":true,"value":1,"limit":1,"detail":"","digest":"0"}'
+)
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "ledger.sqlite")
+class TestSQLite(LedgerContract):
+    @pytest.fixture
+    def where(self, tmp_path: Path) -> Path:
+        return tmp_path / "ledger ?%.sqlite"
+
+    @pytest.fixture
+    def other(self, tmp_path: Path) -> Path:
+        return tmp_path / "theirs.sqlite"
+
+    def plan(self, ledger: Ledger, sql: str, parameters: Sequence[object]) -> str:
+        rows = ledger.database.rows(f"EXPLAIN QUERY PLAN {sql}", parameters)
+        return " ".join(str(row[3]) for row in rows)
 
 
-def test_every_kind_of_record_comes_back_as_it_was(ledger: Ledger) -> None:
-    with ledger:
-        ledger.commit(("f", record) for record in RECORDS)
-        for kind, record in zip(
-            ("detection", "review", "output", "finding", "failure"), RECORDS, strict=True
-        ):
-            assert list(ledger.latest("f", [kind])) == [record]
-            assert ledger.latest_of("f", [kind], record.key) == record
-            assert list(ledger.latest("other", [kind])) == []
+def test_bodies_from_before_fields_were_added_are_read() -> None:
+    face = '{"box":[1,2,3,4],"score":0.5,"origin":"yunet"}'
+    faces = (Face((1, 2, 3, 4), 0.5, "yunet", "face"),)
+    body = f'{{"key":"k","digest":"0","width":4,"height":3,"faces":[{face}]}}'
+    assert decode("detection", body) == Detection("k", "0", 4, 3, faces, ())
+    body = f'{{"key":"k","digest":"0","reviewer":"p","verdict":"accept","faces":[{face}]}}'
+    assert decode("review", body) == Review("k", "0", "p", "accept", faces, 0.0, "whole")
+    body = f'{{"key":"k","digest":"0","faces":[{face}],"basis":"imported"}}'
+    assert decode("decision", body) == Decision("k", "0", faces, "imported", ())
 
 
-def test_a_detection_from_before_there_were_candidates_has_none() -> None:
-    body = '{"key":"k","digest":"0","width":4,"height":3,"faces":[]}'
-    assert decode("detection", body) == Detection("k", "0", 4, 3, (), ())
+def test_a_file_of_an_earlier_layout_is_opened_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    for layout in (1, 2):
+        path = tmp_path / f"{layout}.sqlite"
+        with sqlite3.connect(path) as db:
+            for step in schema.STEPS["sqlite"][:layout]:
+                db.executescript(step)
+            db.execute(f"PRAGMA user_version = {layout}")
+            db.execute(
+                "INSERT INTO records (kind, fingerprint, key, body) VALUES (?, 'f', 'k', ?)",
+                ("finding", FINDING),
+            )
+        db.close()
+        with Ledger(path) as ledger:
+            found = Finding("k", Code.VERIFY_COUNT, True, 1, 1, "", "0")
+            assert list(ledger.findings("f")) == [found]
+            ledger.commit([("f", RECORDS["decision"])])
+        with sqlite3.connect(path) as db:
+            assert db.execute("PRAGMA user_version").fetchone() == (len(schema.STEPS["sqlite"]),)
+        db.close()
 
 
-def test_the_latest_record_of_a_key_counts(ledger: Ledger) -> None:
-    first = Output("k", "0", "1", "copied", "identical", "", ())
-    then = Failure("k", "read", Code.FILE_UNREADABLE, "gone")
-    with ledger:
-        ledger.commit([("f", first)])
-        ledger.commit([("f", then)])
-        assert list(ledger.latest("f", ["output", "failure"])) == [then]
-        assert ledger.latest_of("f", ["output"], "k") == first
-
-
-def test_keys_come_in_the_order_in_which_python_sorts_them(ledger: Ledger) -> None:
-    keys = ["z", "Z", "a b", "a/b", "ä", "日", "𝄞", "a\nb", "~", "_"]
-    with ledger:
-        ledger.commit(("f", Detection(key, "", 1, 1, ())) for key in keys)
-        assert [record.key for record in ledger.latest("f", ["detection"])] == sorted(keys)
-
-
-def test_records_cannot_be_changed_or_removed(ledger: Ledger) -> None:
-    with ledger:
-        ledger.commit([("f", RECORDS[0])])
-    with sqlite3.connect(ledger.path) as db:
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            db.execute("DELETE FROM records")
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            db.execute("UPDATE records SET body = '{}'")
+def test_the_first_layouts_are_what_was_shipped() -> None:
+    """A changed step would leave the ledgers of before it as they are, unlike new ones."""
+    first, second = schema.STEPS["sqlite"][:2]
+    with sqlite3.connect(":memory:") as db:
+        db.executescript(first + second)
+        columns = [row[1] for row in db.execute("PRAGMA table_info(records)")]
+        names = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
     db.close()
-
-
-def test_a_shard_is_committed_whole_or_not_at_all(ledger: Ledger) -> None:
-    def records() -> object:
-        yield "f", RECORDS[0]
-        raise RuntimeError("killed")
-
-    with ledger:
-        with pytest.raises(RuntimeError):
-            ledger.commit(records(), [("run", "f")], shard="s")  # type: ignore[arg-type]
-        assert list(ledger.latest("f", ["detection"])) == []
-        assert ledger.done("run", "f") == set()
-        ledger.commit([("f", RECORDS[0])], [("run", "f")], shard="s")
-        assert ledger.done("run", "f") == {"s"}
-        assert ledger.done("run", "g") == ledger.done("detect", "f") == set()
-        ledger.forget(["s"])
-        assert ledger.done("run", "f") == set()
-
-
-def test_a_finding_of_each_check_is_replaced_by_the_next_of_the_same(ledger: Ledger) -> None:
-    bad = Finding("k", Code.VERIFY_STRENGTH, False, 0.9, 0.2, "", "1")
-    other = Finding("k", Code.VERIFY_FACE_FOUND, True, 0, 0, "", "1")
-    good = Finding("k", Code.VERIFY_STRENGTH, True, 0.1, 0.2, "", "1")
-    with ledger:
-        ledger.commit(("f", finding) for finding in (bad, other, good))
-        assert set(ledger.findings("f")) == {other, good}
-
-
-def test_records_of_another_ledger_are_adopted_once(ledger: Ledger, tmp_path: Path) -> None:
-    with Ledger(tmp_path / "theirs.sqlite") as theirs:
-        theirs.commit([("f", RECORDS[0]), ("g", RECORDS[0])])
-    with ledger:
-        for _ in range(2):
-            ledger.adopt(tmp_path / "theirs.sqlite", "f")
-        assert list(ledger.latest("f", ["detection"])) == [RECORDS[0]]
-        assert list(ledger.latest("g", ["detection"])) == []
-    with sqlite3.connect(ledger.path) as db:
-        assert db.execute("SELECT COUNT(*) FROM records").fetchone() == (1,)
-    db.close()
-
-
-def test_given_boxes_are_read_back_with_size_and_problem(ledger: Ledger) -> None:
-    given = {"a": Given((FACE,), "", (4, 5)), "b": Given((), "inverted"), "c": Given(())}
-    with ledger:
-        ledger.give("file", given)
-        assert {key: ledger.given("file", key) for key in given} == given
-        assert ledger.given("file", "d") is None
-        assert ledger.given("other", "a") is None
+    assert columns == ["seq", "kind", "fingerprint", "key", "body", "run"]
+    assert {"shards", "runs", "given", "listing", "records_stay", "records_remain"} <= names
 
 
 def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
@@ -127,11 +87,44 @@ def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
         Ledger(tmp_path / "missing.sqlite", read_only=True)
 
 
-def test_a_ledger_of_a_newer_version_is_refused(ledger: Ledger) -> None:
-    with ledger:
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path):
         pass
-    with sqlite3.connect(ledger.path) as db:
+    with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
     with pytest.raises(LedgerError, match="update sfumato"):
-        Ledger(ledger.path)
+        Ledger(path, read_only=read_only)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("postgresql://anna:secret@db.example:5433/faces?sslmode=require", "db.example:5433/faces"),
+        ("postgres://anna:se@cr/et@db/faces", "db/faces"),
+        ("postgresql:///faces?host=/run/pg&password=secret", "/faces"),
+        ("postgresql://db/faces", "db/faces"),
+    ],
+)
+def test_of_a_url_messages_say_only_the_place(where: Where, said: str) -> None:
+    assert named(where) == f"postgresql://{said}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://anna:se%zzcret@127.0.0.1:1/faces",
+        "postgresql://anna:secr@et@127.0.0.1:1/faces",
+        "postgresql://anna:secr/et@127.0.0.1:1/faces",
+        "postgresql://anna:secret@127.0.0.1:1/faces?secret=1",
+        "postgresql://127.0.0.1:1/faces?password=sec=ret",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused_without_being_quoted(url: str) -> None:
+    with pytest.raises(UsageError, match="can't be read") as refused:
+        Ledger(url)
+    assert "anna" not in str(refused.value)
+    assert "secr" not in str(refused.value)
+    assert refused.value.__cause__ is None

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
+import importlib
 import io
 import json
+import sqlite3
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +18,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sfumato.errors import MissingExtra, UsageError
+from sfumato.errors import LedgerError, MissingExtra, UsageError
 from sfumato.review import access, completion, people
 from sfumato.review.queue import Rules
 from sfumato.review.records import Mark
 from sfumato.web import application
-from sfumato.web.admission import Limits
+from sfumato.web.admission import POLICY
+from sfumato.web.limits import Limits
+from sfumato.web.refusals import Refusal
+from sfumato.web.workers import Workers
 from tests.web_service import (
     BOX,
     FILE,
@@ -54,6 +62,12 @@ def small(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def browser(service: Service) -> Browser:
+    return service.browser()
+
+
+@pytest.fixture(scope="module")
+def visitor(service: Service) -> Browser:
+    """Somebody for all tests that store nothing."""
     return service.browser()
 
 
@@ -153,8 +167,8 @@ def test_the_page_needs_no_cookie_and_is_kept_by_its_tag(service: Service) -> No
         "/.env",
     ],
 )
-def test_no_path_leads_out(browser: Browser, path: str) -> None:
-    response = browser.get(path)
+def test_no_path_leads_out(visitor: Browser, path: str) -> None:
+    response = visitor.get(path)
     assert response.status_code in (404, 405)
     assert set(response.json()) == {"error", "code"}
 
@@ -171,13 +185,18 @@ def test_a_missing_extra_names_the_command(
     real = builtins.__import__
 
     def missing(name: str, *more: Any, **named: Any) -> Any:
-        if name.partition(".")[0] == "starlette":
+        if name.partition(".")[0] in ("starlette", "uvicorn"):
             raise ImportError(name)
         return real(name, *more, **named)
 
+    for name in ("sfumato.web.serving", "sfumato.web.limits"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", missing)
+    serving = importlib.import_module("sfumato.web.serving")  # which the command line imports
     with pytest.raises(MissingExtra, match=r"pip install 'sfumato\[review\]'"):
         application(service.database, service.queue, tmp_path)
+    with pytest.raises(MissingExtra, match=r"pip install 'sfumato\[review\]'"):
+        serving.serve(service.app, say=lambda _: None)
 
 
 # Work
@@ -285,20 +304,20 @@ BAD_MARKS = [
     [{**DRAWN, "kind": "<img src=x onerror=alert(1)>"}],
     [{**DRAWN, "proposal": "p7"}],
     [{**DRAWN, "name": "x"}],
-    [{**DRAWN, "id": f"n{number}"} for number in range(10_000)],
+    [{"id": f"n{number}", "box": [0, 0, 9, 9]} for number in range(10_000)],
     "marks",
     None,
 ]
 
 
 @pytest.mark.parametrize("marks", BAD_MARKS, ids=range(len(BAD_MARKS)))
-def test_bad_boxes_store_nothing(service: Service, browser: Browser, marks: Any) -> None:
-    (lease,) = browser.next()
+def test_bad_boxes_store_nothing(service: Service, visitor: Browser, marks: Any) -> None:
+    (lease,) = visitor.next()
     before = service.stored()
     path = f"/api/lease/{lease['token']}"
     for response in (
-        browser.send("PUT", path, {"version": 1, "marks": marks}),
-        browser.send("POST", f"{path}/answer", answer(marks)),
+        visitor.send("PUT", path, {"version": 1, "marks": marks}),
+        visitor.send("POST", f"{path}/answer", answer(marks)),
     ):
         assert response.status_code in (413, 422)
         assert set(response.json()) == {"error", "code"}
@@ -321,14 +340,14 @@ def test_bad_boxes_store_nothing(service: Service, browser: Browser, marks: Any)
     ],
 )
 def test_bad_bodies_store_nothing(
-    service: Service, browser: Browser, content: bytes, status: int
+    service: Service, visitor: Browser, content: bytes, status: int
 ) -> None:
-    (lease,) = browser.next()
+    (lease,) = visitor.next()
     before = service.stored()
     path = f"/api/lease/{lease['token']}"
-    assert browser.send("PUT", path, content=content).status_code == status
+    assert visitor.send("PUT", path, content=content).status_code == status
     parts = in_parts([content[:100], content[100:]])
-    assert browser.send("PUT", path, content=parts).status_code == status
+    assert visitor.send("PUT", path, content=parts).status_code == status
     assert service.stored() == before
 
 
@@ -410,7 +429,7 @@ def test_a_file_that_changed_or_went_is_not_shown(small: Service) -> None:
     (lease,) = browser.next()
     assert browser.code("GET", lease["picture"]) == (409, "PICTURE_CHANGED")
     path.unlink()
-    assert browser.code("GET", lease["picture"]) == (410, "PICTURE_GONE")
+    assert browser.code("GET", lease["picture"]) == (422, "PICTURE_GONE")
     assert not list(access.views(small.database))
 
 
@@ -442,6 +461,55 @@ def test_the_gallery_and_single_pictures_are_held_apart(browser: Browser) -> Non
     assert [lease["token"] for lease in browser.next(3, gallery=True)] == [
         lease["token"] for lease in gallery
     ]
+
+
+# When something goes wrong here
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (sqlite3.OperationalError("/secret/ledger.sqlite is locked"), 503, "LEDGER_UNAVAILABLE"),
+        (LedgerError("/secret/ledger.sqlite is broken"), 503, "LEDGER_UNAVAILABLE"),
+        (ZeroDivisionError("/secret/source"), 500, "INTERNAL_ERROR"),
+    ],
+)
+def test_our_own_troubles_are_told_without_details(
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    code: str,
+) -> None:
+    browser = service.browser()
+    browser.client._transport.raise_app_exceptions = False  # type: ignore[attr-defined] # httpx's
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(service.queue, "progress", fail)
+    response = browser.get("/api/me")
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert "secret" not in response.text
+    assert response.headers["retry-after"] == "2"
+    assert response.headers["content-security-policy"] == POLICY
+
+
+def test_only_so_many_wait_for_a_picture() -> None:
+    async def ask() -> list[object]:
+        workers = Workers(decodes=1, waiting=1)
+        go = threading.Event()
+        first = [asyncio.create_task(workers.decoding(go.wait)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Refusal) as refusal:
+            await workers.decoding(go.wait)
+        go.set()
+        done = await asyncio.gather(*first)
+        again = await workers.decoding(go.wait)
+        workers.close()
+        return [refusal.value.status, *done, again]
+
+    assert asyncio.run(ask()) == [429, True, True, True]
 
 
 # Roles, and that nothing leaks
@@ -478,7 +546,7 @@ def test_nothing_that_leaves_tells_what_it_must_not(tmp_path: Path) -> None:
         keys = [row[0] for row in service.database.read("SELECT key FROM review_items")]
         assert service.queue.add_gold({key: (Mark(BOX),) for key in keys[:4]}) == 4
         browser = service.browser()
-        for lease in browser.next(8):
+        for lease in browser.next(5):
             _walk(browser, lease)
         for path in ("/", "/static/review.js", "/static/none", "/api/me", "/api/status", "/r/no"):
             browser.get(path)
@@ -489,7 +557,7 @@ def test_nothing_that_leaves_tells_what_it_must_not(tmp_path: Path) -> None:
             browser.get(lease["picture"])
         golden = [each for each in service.queue.given() if each.gold is not None]
         assert golden  # and nothing told which
-    assert len(browser.seen) > 80
+    assert len(browser.seen) > 60
     assert {response.status_code for response in browser.seen} >= {200, 303, 403, 404, 409, 422}
     for response in browser.seen:
         words = response.content + b"".join(name + value for name, value in response.headers.raw)
@@ -498,6 +566,50 @@ def test_nothing_that_leaves_tells_what_it_must_not(tmp_path: Path) -> None:
         if response.status_code >= 400 and not response.request.url.path.startswith("/r/"):
             assert set(response.json()) == {"error", "code"}
         assert "set-cookie" in response.headers or browser.secret.encode() not in words
+
+
+def test_the_score_is_told_in_the_tutorial_only(tmp_path: Path) -> None:
+    with served(tmp_path, 8) as service:
+        keys = [row[0] for row in service.database.read("SELECT key FROM review_items")]
+        service.queue.add_gold({key: (Mark(BOX),) for key in keys[:2]})
+        tutor = service.again(rules=Rules(tutorial=1)).browser()
+        told = []
+        for _ in range(6):
+            tutorial = tutor.get("/api/me").json()["tutorial"]
+            (lease,) = tutor.next()
+            path = f"/api/lease/{lease['token']}/answer"
+            right = [{"id": "n1", "box": list(BOX)}]
+            told.append((tutorial, tutor.send("POST", path, answer(right)).json()["score"]))
+        assert told == [(True, 1.0), *[(False, None)] * 5]
+
+
+def test_few_gold_questions_come_once_each(tmp_path: Path) -> None:
+    """Eight pictures at once, with three gold questions for the tutorial and few besides."""
+    with served(tmp_path, 8) as service:
+        keys = [row[0] for row in service.database.read("SELECT key FROM review_items")]
+        service.queue.add_gold({key: (Mark(BOX),) for key in keys[:3]})
+        for _ in range(6):
+            leases = service.browser().next(8)
+            assert len({lease["token"] for lease in leases}) == 8
+
+
+@pytest.mark.postgres
+def test_all_of_it_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    with served(tmp_path, 8, postgres_url) as service:
+        browser, other = service.browser(), service.browser()
+        for lease in browser.next(4):
+            assert other.code("GET", lease["picture"]) == (404, "UNKNOWN_LEASE")
+            _walk(browser, lease)
+        answered = [response for response in browser.seen if "answer" in response.request.url.path]
+        assert [response.status_code for response in answered] == [200, 200, 409] * 4
+        assert len(list(service.queue.given())) == 4
+        assert len(list(access.views(service.database))) == 12
+        assert len(browser.next(8, gallery=True)) == 2  # of the odd ones, those not lent yet
+        status = service.browser("manager").get("/api/status").json()
+        assert status["progress"]["answered"] == 4
+        assert {response.status_code for response in other.seen + browser.seen} <= {
+            *(200, 303, 404, 409, 422)
+        }
 
 
 def test_an_adjudicator_sees_others_boxes_without_their_names(small: Service) -> None:

@@ -9,10 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sfumato.web.admission import POLICY, Admission, Limits
+from sfumato.web.admission import POLICY, Admission
+from sfumato.web.limits import Limits
 from sfumato.web.rates import Rate
 
 GOOD = {"X-Sfumato": "1", "Content-Type": "application/json", "Origin": "http://h:1"}
+ANY_HOST = Limits(frozenset({""}))
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -28,7 +30,7 @@ def ask(
     content: bytes | AsyncIterator[bytes] = b"{}",
     *,
     headers: dict[str, str] | list[tuple[str, str]] = GOOD,
-    limits: Limits = Limits(),  # noqa: B008
+    limits: Limits = ANY_HOST,
     rate: Rate | None = None,
 ) -> httpx.Response:
     app = Admission(echo, limits=limits, addresses=rate or Rate(1, 100, lambda: 0.0))
@@ -127,7 +129,7 @@ def test_a_body_without_a_length_is_counted_as_it_comes() -> None:
             "path": "/api/x",
             "headers": [*headers, (b"host", b"h:1")],
         }
-        await Admission(echo, limits=Limits(), addresses=Rate(1, 9, lambda: 0.0))(
+        await Admission(echo, limits=ANY_HOST, addresses=Rate(1, 9, lambda: 0.0))(
             scope,
             receive,
             send,
@@ -158,7 +160,7 @@ def test_a_body_that_never_comes_is_given_up() -> None:
             "path": "/api/x",
             "headers": [*headers, (b"host", b"h:1")],
         }
-        limits = Limits(body_s=0.01)
+        limits = Limits(frozenset({""}), body_s=0.01)
         await Admission(echo, limits=limits, addresses=Rate(1, 9, lambda: 0.0))(
             scope,
             receive,

@@ -16,10 +16,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
-from sfumato.web.admission import POLICY, Limits
+from sfumato.web.admission import POLICY
+from sfumato.web.limits import Limits
 from tests.web_service import FILE, FOLDER, ORIGIN, PERSON, STRATUM, Browser, Service, served
 
-NO_LIMITS = Limits(person=(1e9, 10**9), address=(1e9, 10**9), failed_links=(1e9, 10**9))
+NO_LIMITS = Limits(
+    hosts=frozenset({""}), person=(1e9, 10**9), address=(1e9, 10**9), failed_links=(1e9, 10**9)
+)
 LEAKS = [word.encode() for word in (FOLDER, FILE, PERSON, ORIGIN, STRATUM, "Traceback")]
 
 
@@ -51,43 +54,50 @@ def nearly(value: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(value, value, value, value, value, anything)
 
 
-boxes = st.one_of(
-    st.just([10.0, 8.0, 30.0, 32.0]), st.just([0, 0, 5, 5]), st.lists(numbers, max_size=5)
+boxes = st.sampled_from([[10.0, 8.0, 30.0, 32.0], [0, 0, 5, 5], [50, 20, 96.5, 48]])
+sides = st.lists(numbers, max_size=5)
+one_mark = st.fixed_dictionaries(
+    {"id": nearly(st.sampled_from(["n0", "n1", "n2"])), "box": st.one_of(boxes, boxes, sides)},
+    optional={
+        "kind": nearly(st.sampled_from(["face", "private"])),
+        "proposal": nearly(st.just("")),
+        "score": nearly(st.just(0.4)),
+    },
 )
-marks = nearly(
-    st.lists(
-        st.fixed_dictionaries(
-            {"id": nearly(st.sampled_from(["p0", "n0", "n1", "n2"])), "box": nearly(boxes)},
-            optional={
-                "kind": nearly(st.sampled_from(["face", "private"])),
-                "proposal": nearly(st.sampled_from(["p0", ""])),
-                "score": nearly(st.just(0.4)),
-                "extra": anything,
-            },
-        ),
-        max_size=4,
-    )
-)
-objects = st.one_of(
-    st.fixed_dictionaries({"version": nearly(st.integers(0, 9)), "marks": marks}),
-    st.fixed_dictionaries(
-        {"verdict": nearly(st.sampled_from(["accept", "correct", "unsure"])), "marks": marks},
-        optional={
-            "seconds": nearly(st.floats(0, 99)),
-            "scope": nearly(st.sampled_from(["whole", "crops"])),
-        },
-    ),
-    st.fixed_dictionaries(
-        {}, optional={"count": nearly(st.integers(1, 8)), "gallery": nearly(st.booleans())}
-    ),
+PROPOSED = {"id": "p0", "box": [10.0, 8.0, 30.0, 32.0], "kind": "face", "proposal": "p0"}
+proposed: st.SearchStrategy[list[Any]] = st.sampled_from([[PROPOSED], []])
+marks = st.one_of(
+    proposed,
+    st.lists(one_mark, max_size=2),
+    st.tuples(proposed, st.lists(one_mark, max_size=2)).map(lambda two: [*two[0], *two[1]]),
     anything,
 )
-bodies = st.one_of(
-    objects.map(lambda value: json.dumps(value).encode()),
-    objects.map(lambda value: json.dumps(value).encode("utf-16")),
-    objects.map(lambda value: json.dumps(value).encode()[:-1]),
-    st.binary(max_size=40),
+DRAFT = st.fixed_dictionaries({"version": nearly(st.integers(0, 9)), "marks": marks})
+ANSWER = st.fixed_dictionaries(
+    {"verdict": st.sampled_from(["accept", "correct", "unsure"]), "marks": marks},
+    optional={
+        "seconds": nearly(st.floats(0, 99)),
+        "scope": nearly(st.sampled_from(["whole", "crops"])),
+    },
 )
+NEXT = st.fixed_dictionaries(
+    {}, optional={"count": nearly(st.integers(1, 8)), "gallery": nearly(st.booleans())}
+)
+NOTHING: st.SearchStrategy[dict[str, Any]] = st.builds(dict)
+
+
+def as_sent(objects: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[bytes, ...]]:
+    """Mostly JSON, in one part or two; sometimes damaged."""
+    whole = objects.map(lambda value: json.dumps(value).encode())
+    return st.one_of(
+        whole.map(lambda body: (body,)),
+        whole.map(lambda body: (body,)),
+        whole.map(lambda body: (body[:9], body[9:])),
+        whole.map(lambda body: (body[:-1],)),
+        st.binary(max_size=40).map(lambda body: (body,)),
+    )
+
+
 paths = st.one_of(
     st.sampled_from(
         [
@@ -128,34 +138,38 @@ names = st.sampled_from(
     "x-sfumato x-forwarded-for range expect".split()
 ).map(str.encode)
 values = st.one_of(
-    st.binary(max_size=20), st.sampled_from([b"h", b"http://h", b"same-origin", b"3", b"\xff"])
+    st.binary(max_size=20),
+    st.sampled_from([b"h", b"http://h", b"same-origin", b"3", b"\xff", b"text/plain"]),
 )
 headers = st.one_of(
-    st.just(usual), st.just(usual), st.lists(st.tuples(names, values), max_size=4).map(tuple),
+    *[st.just(usual)] * 5,
+    st.lists(st.tuples(names, values), max_size=4).map(tuple),
     st.lists(st.tuples(names, values), max_size=3).map(lambda more: (*usual, *more)),
-)  # fmt: skip
+    st.integers(0, len(usual) - 1).map(lambda gone: usual[:gone] + usual[gone + 1 :]),
+)
 methods = st.one_of(
     st.sampled_from("GET POST PUT DELETE HEAD PATCH OPTIONS TRACE".split()),
     st.text("ABCDEFGHIJ", min_size=1, max_size=5),
 )
-right = st.sampled_from(
-    [
-        ("POST", "/api/next"),
-        ("PUT", "/api/lease/{token}"),
-        ("POST", "/api/lease/{token}/answer"),
-        ("DELETE", "/api/lease/{token}"),
-        ("GET", "/picture/{token}"),
-        ("GET", "/picture/{token}/face/p0"),
-        ("GET", "/api/me"),
-    ]
-)
-requests = st.builds(
-    lambda target, *rest: Sent(*target, *rest),
-    st.one_of(right, right, st.tuples(methods, paths)),
-    queries,
-    st.one_of(st.just(usual), headers),
-    st.one_of(bodies.map(lambda body: (body,)), st.tuples(bodies, bodies)),
-    st.sampled_from([True, True, True, False]),
+
+
+def sent(
+    method: st.SearchStrategy[str], path: st.SearchStrategy[str], body: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Sent]:
+    known = st.sampled_from([True] * 7 + [False])
+    return st.builds(Sent, method, path, queries, headers, as_sent(body), known)
+
+
+PICTURES = st.sampled_from(["/picture/{token}", "/picture/{token}/face/p0"])
+requests = st.one_of(
+    sent(st.just("POST"), st.just("/api/next"), NEXT),
+    sent(st.just("PUT"), st.just("/api/lease/{token}"), DRAFT),
+    sent(st.just("POST"), st.just("/api/lease/{token}/answer"), ANSWER),
+    sent(st.just("POST"), st.just("/api/lease/{token}/answer"), ANSWER),
+    sent(st.just("DELETE"), st.just("/api/lease/{token}"), NOTHING),
+    sent(st.just("GET"), PICTURES, NOTHING),
+    sent(methods, paths, st.one_of(DRAFT, ANSWER, anything)),
+    sent(methods, paths, st.one_of(DRAFT, ANSWER, anything)),
 )
 
 
@@ -261,14 +275,15 @@ def run(service: Service, examples: int, *, same: bool) -> set[int]:
 
 
 def test_made_up_requests_get_an_answer(service: Service) -> None:
-    statuses = run(service, 40, same=True)
-    assert statuses >= {200, 404, 422}  # it does get behind the first door
+    statuses = run(service, 30, same=True)
+    assert 200 in statuses  # it does get behind the first door
+    assert statuses & {400, 422}
 
 
 @pytest.mark.slow
 def test_more_made_up_requests_get_an_answer(service: Service) -> None:
     statuses = run(service, 1_000, same=True)
-    assert statuses >= {200, 400, 401, 403, 404, 405, 422}
+    assert statuses >= {200, 400, 401, 403, 404, 405, 415, 422}
 
 
 @pytest.mark.fuzz

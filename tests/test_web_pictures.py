@@ -3,7 +3,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture.save(folder / "turned.jpg", exif=turned)
     Image.new("RGB", (2400, 1000), (9, 8, 7)).save(folder / "large.png")
     (folder / "broken.jpg").write_bytes((folder / "a.jpg").read_bytes()[:900])
+    head = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head
+    (folder / "bomb.png").write_bytes(bomb + struct.pack(">I", zlib.crc32(head)))
     (folder / "outside.txt").write_text("no picture")
     for path in folder.iterdir():  # not written just now: reading need not wait
         os.utime(path, (1, 1))
@@ -112,6 +117,7 @@ def test_redacted_and_whole_copies_are_not_mixed_up(root: Path) -> None:
     [
         ("broken.jpg", 422, "PICTURE_UNREADABLE"),
         ("outside.txt", 422, "PICTURE_UNREADABLE"),
+        ("bomb.png", 422, "PICTURE_UNREADABLE"),
     ],
 )
 def test_an_unreadable_picture_is_refused_without_its_name(
@@ -129,7 +135,7 @@ def test_an_unreadable_picture_is_refused_without_its_name(
 def test_a_key_that_leads_nowhere_is_gone(root: Path, key: str) -> None:
     with pytest.raises(Refusal) as refusal:
         Pictures(root).screen(Wanted(key, "0" * 64, WIDTH, HEIGHT))
-    assert (refusal.value.status, refusal.value.code) == (410, "PICTURE_GONE")
+    assert (refusal.value.status, refusal.value.code) == (422, "PICTURE_GONE")
 
 
 def test_another_file_of_the_same_name_is_not_shown(root: Path) -> None:

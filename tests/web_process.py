@@ -11,7 +11,7 @@ from pathlib import Path
 from sfumato.review import store
 from sfumato.review.queue import Queue
 from sfumato.web import application
-from sfumato.web.admission import Limits
+from sfumato.web.limits import Limits
 from sfumato.web.serving import Place, serve
 
 

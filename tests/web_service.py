@@ -24,7 +24,7 @@ from sfumato.review import people, store
 from sfumato.review.queue import Queue, Rules
 from sfumato.review.records import Item, Mark, Role
 from sfumato.web import application
-from sfumato.web.admission import Limits
+from sfumato.web.limits import Limits
 
 WIDTH, HEIGHT = 96, 48
 BOX = (10.0, 8.0, 30.0, 32.0)
@@ -134,7 +134,7 @@ async def in_parts(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-def make_item(root: Path, number: int, *, rank: int | None = None, replicas: int = 50) -> Item:
+def make_item(root: Path, number: int, *, rank: int | None = None, replicas: int = 10**6) -> Item:
     """Write a picture below `root` and return it as an item with one proposal.
 
     Of odd numbers the whole picture needn't be seen.
@@ -170,10 +170,10 @@ def make_page(folder: Path) -> Path:
 
 
 @contextmanager
-def served(folder: Path, count: int) -> Iterator[Service]:
-    """Open a campaign of `count` pictures in `folder`, and its server."""
+def served(folder: Path, count: int, where: str | None = None) -> Iterator[Service]:
+    """Open a campaign of `count` pictures in `folder`, and its server; `where`: another ledger."""
     root = folder / "src"
-    database = store.open(folder / "ledger.sqlite")
+    database = store.open(where or folder / "ledger.sqlite")
     time = Time()
     queue = Queue(database, clock=time)
     queue.fill([make_item(root, number) for number in range(count)], strata={STRATUM: 100})

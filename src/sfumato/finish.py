@@ -77,7 +77,11 @@ def finish(
             report = tally.report()
             _write_pages(report, _pairs(tally.choose(), sink), sink.root, private)
     except OSError as error:
-        raise OutputError(f"Can't write to {sink.root}: {error.strerror or error}.") from error
+        words = (error.strerror or str(error)).rstrip(".")
+        raise OutputError(
+            f"Can't write to {sink.root}: {words}. Make room or mend that, then run the same "
+            "command again."
+        ) from error
     return report
 
 

@@ -111,6 +111,22 @@ def is_there(where: Where) -> bool:
         database.close()
 
 
+def latest_query(fingerprint: str, kinds: Sequence[str]) -> tuple[str, list[str]]:
+    """Return SQL and parameters of key, seq, kind and body of these records, in order.
+
+    Each kind is read along the index and the streams are merged: nothing is sorted, and the first
+    record comes at once, however many there are.
+    """
+    of_kind = (
+        "SELECT * FROM (SELECT key, seq, kind, body FROM records "
+        # PostgreSQL merges streams only where each says its order.
+        "WHERE fingerprint = ? AND kind = ? ORDER BY key, seq) AS one"
+    )
+    # As many times as there are kinds; nothing else is put in.
+    sql = f"{' UNION ALL '.join([of_kind] * len(kinds))} ORDER BY key, seq"
+    return sql, [part for kind in kinds for part in (fingerprint, kind)]
+
+
 class Ledger:
     """One ledger; use it as a context manager. `where` is a file or a ``postgresql://`` URL.
 
@@ -239,17 +255,8 @@ class Ledger:
             db.executemany("DELETE FROM shards WHERE id = ?", [(shard,) for shard in shards])
 
     def latest(self, fingerprint: str, kinds: Sequence[str]) -> Iterator[Record]:
-        """Yield the latest record of these kinds for each key, in the order of the keys.
-
-        Each kind is read along the index and the streams are merged, so that the first record
-        comes at once and nothing is sorted, however many there are.
-        """
-        # As many times as there are kinds; nothing else is put in.
-        of_kind = "SELECT key, seq, kind, body FROM records WHERE fingerprint = ? AND kind = ?"
-        rows = self._read(
-            f"{' UNION ALL '.join([of_kind] * len(kinds))} ORDER BY key, seq",
-            [part for kind in kinds for part in (fingerprint, kind)],
-        )
+        """Yield the latest record of these kinds for each key, in the order of the keys."""
+        rows = self._read(*latest_query(fingerprint, kinds))
         for _, versions in groupby(rows, itemgetter(0)):
             *_, (_, _, kind, body) = versions
             yield decode(kind, body)

@@ -7,4 +7,4 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.detector")
+pytest.register_assert_rewrite("tests.contract.detector", "tests.contract.ledger")

@@ -19,6 +19,8 @@ import pytest
 from sfumato.database import Database
 from sfumato.ledger import Ledger
 from sfumato.review import access, people, store
+from sfumato.review.choice import chance
+from sfumato.review.quality import gold_share
 from sfumato.review.queue import Queue, Rules
 from sfumato.review.records import Answer, Item, Lease, Mark, Person, Reason, Role
 from sfumato.types import Review
@@ -313,6 +315,36 @@ class QueueContract:
         assert people.people(database)[0].gold >= 3
         assert people.people(database)[0].passed == 0
         assert queue.progress().all_left == 20 - 10 - queue.progress().all_answered
+
+    def test_after_the_tutorial_gold_comes_by_chance_and_tells_no_score(
+        self, database: Database, clock: Clock
+    ) -> None:
+        queue = Queue(database, settings=Rules(tutorial=0), clock=clock)
+        queue.fill([item(i) for i in range(6)])
+        queue.add_gold(truth(*range(3, 6)))
+        due = [f"person {i}" for i in range(200) if chance(f"person {i}", 0) < gold_share(3)]
+        other = next(f"person {i}" for i in range(200) if f"person {i}" not in due)
+        assert 5 <= len(due) <= 40
+        for name, golden in ((due[0], True), (due[1], True), (other, False)):
+            people.invite(database, name, "reviewer")
+            with database.transaction() as writing:
+                writing.execute("UPDATE review_people SET id = name")
+            person = Person(name, "reviewer", name)
+            lease = self.lend(queue, person)
+            assert (lease.key >= "a/003.jpg") == golden
+            assert queue.submit(lease.token, person, Answer("accept", lease.marks)).score is None
+        assert [person.gold for person in people.people(database)].count(1) == 2
+
+    def test_one_gold_question_is_not_found_twice(self, database: Database, clock: Clock) -> None:
+        queue = Queue(database, settings=Rules(tutorial=1), clock=clock)
+        queue.fill([item(0, reason="tutorial"), item(1), item(2)])
+        queue.add_gold(truth(0))
+        name = next(f"p{i}" for i in range(500) if chance(f"p{i}", 1) < gold_share(3))
+        people.invite(database, name, "reviewer")
+        with database.transaction() as writing:
+            writing.execute("UPDATE review_people SET id = name")
+        leases = queue.lease(Person(name, "reviewer", name), count=8)
+        assert sorted(keys(leases)) == ["a/000.jpg", "a/001.jpg", "a/002.jpg"]
 
     def test_a_right_answer_to_gold_passes(self, queue: Queue, database: Database) -> None:
         queue.fill([item(i, reason="gold") for i in range(2)])

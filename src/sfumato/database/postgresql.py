@@ -31,10 +31,12 @@ _SCRIPT_LOCK, _RUN_LOCK = 0x7366756D61746F01, 0x7366756D61746F02
 class PostgreSQL:
     """A server; many writers at a time (transactions are READ COMMITTED: lock what you change).
 
-    Opens connections as they are needed, 16 at most; whoever finds none waits up to a minute.
+    Opens connections as they are needed, 16 at most. Whoever gets none waits for `patience_s`
+    seconds: that is also how long a server may take to restart between two statements.
     """
 
     dialect: Dialect = "postgresql"
+    patience_s = 60.0
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         try:
@@ -60,10 +62,11 @@ class PostgreSQL:
             url,
             min_size=0,
             max_size=16,
-            timeout=60,
+            timeout=self.patience_s,
             num_workers=1,
             kwargs=_CONNECTING,
             configure=_configure,
+            check=psycopg_pool.ConnectionPool.check_connection,
             open=True,
         )
 
@@ -92,12 +95,14 @@ class PostgreSQL:
         return found
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, durable: bool = True) -> Iterator[Connection]:
         """Do all of it or nothing."""
         must_not_nest(self._mine)
         with self._pool.connection() as db:
             db.read_only = self._read_only
             with db.transaction(), as_mine(self._mine, _PostgreSQLConnection(db)) as mine:
+                if not durable:
+                    db.execute("SET LOCAL synchronous_commit = off")
                 yield mine
 
     def script(self, sql: str) -> None:

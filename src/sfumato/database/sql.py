@@ -78,7 +78,8 @@ class Database(Protocol):
     def read(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
         """Yield the rows of a query, in its own snapshot, for as many rows as there may be.
 
-        What it holds goes back when it is exhausted, closed or forgotten.
+        What it holds goes back when it is exhausted, closed or forgotten. Inside of a transaction
+        all rows are taken at once.
         """
         ...
 
@@ -86,8 +87,13 @@ class Database(Protocol):
         """Return the rows of a query, where they are few: the quickest way to look one up."""
         ...
 
-    def transaction(self) -> AbstractContextManager[Connection]:
-        """Do all of it or nothing; what is committed survives a power cut."""
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
+        """Do all of it or nothing; what is committed survives a power cut.
+
+        If it needn't be `durable`, it doesn't wait for the disk: a power cut within the next second
+        may undo it, but never without undoing all that was committed later. The next durable
+        commit makes it durable too.
+        """
         ...
 
     def script(self, sql: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from sfumato.database.sql import (
@@ -46,8 +46,6 @@ class SQLite:
             self._writer = self._open()
             if not read_only:
                 self._writer.execute("PRAGMA journal_mode = WAL")
-                # FULL: a commit survives a power cut, as fsynced pictures do.
-                self._writer.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error as error:
             self.close()
             raise unusable(path, error) from error
@@ -82,20 +80,26 @@ class SQLite:
         with self._reader() as db:
             cursor = db.execute(spelt(sql, "sqlite"), parameters)
             try:
-                yield from cursor
+                # Not from the cursor itself: `yield from` would close it where nothing catches.
+                yield from iter(cursor.fetchone, None)
             finally:
-                cursor.close()  # ends the snapshot
+                with suppress(sqlite3.ProgrammingError):  # the database was closed before
+                    cursor.close()  # ends the snapshot
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Return the rows of a query."""
         return list(self.read(sql, parameters))
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, durable: bool = True) -> Iterator[Connection]:
         """Do all of it or nothing."""
         must_not_nest(self._mine)
         db = self._writer
         with self._writing:
+            if not self._read_only:
+                # FULL: a commit survives a power cut, as fsynced pictures do. NORMAL: once the
+                # WAL, which is written in order, is next synced.
+                db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             db.execute("BEGIN IMMEDIATE")
             try:
                 with as_mine(self._mine, _SQLiteConnection(db)) as mine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sfumato.database import Connection, Database
 from sfumato.ledger import append
@@ -20,6 +21,15 @@ from sfumato.review.store import (
 )
 from sfumato.types import Face, Review
 
+# The lock is inside: the picture's own row stays free.
+_FIND: Final = """
+SELECT a.id, a.token, a.person, a.state, a.gold, a.tutorial, a.whole, a.version, a.draft, a.shown,
+    i.proposals, i.id, i.key, i.digest, i.width, i.height,
+    (SELECT value FROM review_campaign WHERE name = 'fingerprint')
+FROM (SELECT * FROM review_assignments WHERE token = ? AND person = ? {lock}) AS a
+CROSS JOIN review_items AS i WHERE i.id = a.item
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -33,12 +43,14 @@ class Work:
     tutorial: bool
     whole: bool
     version: int
+    draft: str | None
+    shown: str
     item: int
     key: str
     digest: str
     width: int
     height: int
-    shown: str
+    fingerprint: str
 
 
 def find(db: Connection, token: str, person: str) -> Work:
@@ -47,23 +59,13 @@ def find(db: Connection, token: str, person: str) -> Work:
     Raises:
         UnknownLease: of this person there is none of that token.
     """
-    row = db.execute(
-        "SELECT id, token, person, state, gold, tutorial, whole, version, item, shown "
-        "FROM review_assignments WHERE token = ? AND person = ? {lock}",
-        (token, person),
-    ).fetchone()
+    row = db.execute(_FIND, (token, person)).fetchone()
     if row is None:
         raise UnknownLease("There is no such picture.")
-    picture = db.execute(
-        "SELECT id, key, digest, width, height, proposals FROM review_items WHERE id = ?", (row[8],)
-    ).fetchone()
-    assert picture is not None
-    assignment, token, person, state, gold, tutorial, whole, version, _, shown = row
-    item, key, digest, width, height, proposals = picture
-    flags = bool(gold), bool(tutorial), bool(whole)
+    assignment, _, _, state, gold, tutorial, whole, version, draft, shown, proposals, *rest = row
     return Work(
-        *(assignment, token, person, state, *flags, version, item, key, digest, width, height),
-        shown or proposals,
+        *(assignment, token, person, state, bool(gold), bool(tutorial), bool(whole)),
+        *(version, draft, shown or proposals, *rest),
     )
 
 
@@ -180,8 +182,7 @@ def _record(db: Connection, work: Work, answer: Answer) -> None:
     record = Review(
         work.key, work.digest, work.person, answer.verdict, faces, answer.seconds, answer.scope
     )
-    row = db.execute("SELECT value FROM review_campaign WHERE name = 'fingerprint'").fetchone()
-    append(db, [(row[0] if row else "", record)])
+    append(db, [(work.fingerprint, record)])
 
 
 def _receipt(work: Work, score: float | None) -> Receipt:

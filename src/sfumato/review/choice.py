@@ -1,8 +1,8 @@
 """Which pictures a person gets next. No query scans: each follows an index from where it stands.
 
-Pictures are served in the order of `rank`. Each person has a cursor in that order and goes
+Pictures are served in the order of `rank`. Each person has a place in that order and goes
 onward from it, past pictures that others hold; at the end they begin again, once. Pictures whose
-lease ran out behind the cursors come first, from an index of their own.
+lease ran out behind everybody's place come first, from an index of their own.
 
 All of this happens inside the transaction of `Queue.lease`, which holds the person's row: two
 requests of one person never choose at once, and what two persons choose is locked row by row.
@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeAlias
 
 from sfumato.database import Connection, Row
 from sfumato.review import quality
-from sfumato.review.store import GIVEN_BACK, LAPSED
+from sfumato.review.store import GIVEN_BACK, LAPSED, NotAllowed
 
 Course: TypeAlias = Literal["work", "gallery", "gold"]
 
@@ -30,20 +30,94 @@ _OF: Final[dict[Course, str]] = {
     "work": "i.open > 0 AND i.queue = 0",
     "gallery": "i.open > 0 AND i.gallery = 1",
 }
-_FIRST: Final = (-(2**62), 0)
+_COURSES: Final[tuple[Course, ...]] = ("work", "gallery", "gold")
+_START: Final = (-(2**62), 0)
+_PLACES: Final = [
+    f"{course}_{part}" for course in _COURSES for part in ("rank", "item", "wrapped", "epoch")
+]
+_LOCK: Final = (
+    f"SELECT role, served, gold, {', '.join(_PLACES)} FROM review_people "  # noqa: S608
+    "WHERE id = ? AND revoked IS NULL {lock}"
+)
+# What there is at all, in one question: most of it is rare, and need not be asked for one by one.
+_SITUATION: Final = """
+SELECT (SELECT value FROM review_campaign WHERE name = 'epoch'),
+    (SELECT value FROM review_campaign WHERE name = 'gold'),
+    (SELECT COUNT(*) FROM review_assignments
+        WHERE person = ? AND state = 0 AND gallery = ? AND expires > ?),
+    EXISTS (SELECT 1 FROM review_assignments WHERE state = 0 AND expires <= ?),
+    EXISTS (SELECT 1 FROM review_assignments WHERE person = ? AND state > 1),
+    EXISTS (SELECT 1 FROM review_items WHERE returned > 0),
+    EXISTS (SELECT 1 FROM review_items WHERE open > 0 AND queue = 1)
+"""
+_LEAVE: Final = f"UPDATE review_people SET served = ?, {' = ?, '.join(_PLACES)} = ? WHERE id = ?"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """How far a person has come: behind (rank, item) of the order.
+
+    `wrapped`: pictures served when they last looked from the beginning and found nothing.
+    `epoch`: the campaign's when they were last here.
+    """
+
+    rank: int
+    item: int
+    wrapped: int = -1
+    epoch: int = -1
+
+
+@dataclass(slots=True)
 class Desk:
-    """A person as the choice sees them: pictures served so far, and the campaign's state."""
+    """A person as the choice sees them, and the campaign; `places` move as pictures are chosen."""
 
     person: str
     adjudicates: bool
     served: int
-    epoch: int  # grows when pictures are added
-    gold: int  # how many gold questions there are that the person hasn't answered
-    tutorial: int  # how many of them come first
     now: float
+    places: dict[Course, Place]
+    epoch: int = 0  # grows when pictures are added
+    gold: int = 0  # how many gold questions there are that the person hasn't answered
+    tutorial: int = 0  # how many gold questions come first
+    held: int = 0
+    due: bool = False  # leases have run out
+    left: bool = False  # the person left something without an answer
+    returned: bool = False
+    disputes: bool = False
+
+
+def sit_down(db: Connection, person: str, now: float, *, gallery: bool, tutorial: int) -> Desk:
+    """Lock a person's row, and look what there is to do.
+
+    Raises:
+        NotAllowed: nobody of this id is invited.
+    """
+    row = db.execute(_LOCK, (person,)).fetchone()
+    if row is None:
+        raise NotAllowed("Nobody is invited under this link: ask whoever sent it for a new one.")
+    role, served, answered, *places = row
+    desk = Desk(person, role != "reviewer", served, now, {}, tutorial=tutorial)
+    for number, course in enumerate(_COURSES):
+        rank, item, wrapped, epoch = places[4 * number : 4 * number + 4]
+        if rank is not None:
+            desk.places[course] = Place(rank, item, wrapped, epoch)
+        elif course == "gold":  # each person's order begins elsewhere
+            desk.places[course] = Place(int(chance(person, -1) * 2**56), 0)
+        else:
+            desk.places[course] = Place(*_START)
+    # A statement of its own: it sees what whoever held the lock has done.
+    found = db.execute(_SITUATION, (person, int(gallery), now, now, person)).fetchone()
+    assert found is not None
+    epoch, gold, desk.held, desk.due, desk.left, desk.returned, desk.disputes = found
+    desk.epoch, desk.gold = int(epoch), int(gold) - answered
+    return desk
+
+
+def leave(db: Connection, desk: Desk) -> None:
+    """Store how far the person has come."""
+    places = [desk.places[course] for course in _COURSES]
+    values = [x for place in places for x in (place.rank, place.item, place.wrapped, place.epoch)]
+    db.execute(_LEAVE, (desk.served, *values, desk.person))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +140,16 @@ class Pick:
 
 def choose(db: Connection, desk: Desk, count: int, *, gallery: bool) -> list[Pick]:
     """Return up to `count` items for this person, locked until the transaction ends."""
-    picks = _own(db, desk, LAPSED, count, gallery=gallery)
-    if desk.adjudicates and not gallery:
+    picks = _own(db, desk, LAPSED, count, gallery=gallery) if desk.left else []
+    if desk.disputes and desk.adjudicates and not gallery:
         picks += _adjudications(db, desk, count - len(picks))
     golden = [] if gallery else _gold_due(db, desk, count - len(picks))
     picks += golden
     course: Course = "gallery" if gallery else "work"
-    picks += _returned(db, desk, course, count - len(picks))
+    if desk.returned:
+        picks += _returned(db, desk, course, count - len(picks))
     picks += _onward(db, desk, course, count - len(picks), {pick.id for pick in picks})
-    if not picks:
+    if not picks and desk.left:
         picks = _own(db, desk, GIVEN_BACK, count, gallery=gallery)
     # Gold questions come where the draw put them, not in front.
     return sorted(picks, key=lambda pick: _shade(desk, pick.key)) if golden else picks
@@ -145,17 +220,17 @@ def chance(person: str, number: int) -> float:
 
 def _gold(db: Connection, desk: Desk, *, tutorial: bool) -> list[Pick]:
     """Return the next gold question in this person's order, which begins where chance says."""
-    place, item, _, _ = _cursor(db, desk, "gold")
+    place = desk.places["gold"]
     for only in (" AND g.tutorial = 1", "") if tutorial else ("",):
         query = (
             "SELECT g.item, g.place, g.truth FROM review_gold AS g "  # noqa: S608
             f"WHERE (g.place, g.item) > (?, ?){only} AND (SELECT 1 FROM review_assignments AS a "
             "WHERE a.item = g.item AND a.person = ?) IS NULL ORDER BY g.place, g.item LIMIT 1"
         )
-        for start in ((place, item), _FIRST):
+        for start in ((place.rank, place.item), _START):
             found = db.execute(query, (*start, desk.person)).fetchone()
             if found is not None:
-                _move(db, desk, "gold", (found[1], found[0], -1))
+                desk.places["gold"] = Place(found[1], found[0])
                 row = db.execute(
                     f"SELECT {_COLUMNS} FROM review_items AS i WHERE i.id = ?",  # noqa: S608
                     (found[0],),
@@ -166,7 +241,7 @@ def _gold(db: Connection, desk: Desk, *, tutorial: bool) -> list[Pick]:
 
 
 def _returned(db: Connection, desk: Desk, course: Course, count: int) -> list[Pick]:
-    """Return pictures whose slot came back: they may lie behind everybody's cursor."""
+    """Return pictures whose slot came back: they may lie behind everybody's place."""
     if count <= 0:
         return []
     rows = db.execute(
@@ -179,25 +254,22 @@ def _returned(db: Connection, desk: Desk, course: Course, count: int) -> list[Pi
 
 
 def _onward(db: Connection, desk: Desk, course: Course, count: int, taken: set[int]) -> list[Pick]:
-    """Return the next pictures from the cursor on, and move it."""
+    """Return the next pictures from the person's place on, and move it."""
     if count <= 0:
         return []
-    cursor = rank, item, wrapped, epoch = _cursor(db, desk, course)
-    start = (rank, item) if epoch == desk.epoch else _FIRST
+    place = desk.places[course]
+    start = (place.rank, place.item) if place.epoch == desk.epoch else _START
+    wrapped = place.wrapped
     room = count + len(taken)
     picks = [pick for pick in _after(db, desk, course, start, room) if pick.id not in taken]
+    if not picks and start != _START and wrapped != desk.served:
+        found = _after(db, desk, course, _START, room)
+        picks = [pick for pick in found if pick.id not in taken]
+        if not found and not _any(db, desk, course):
+            wrapped = desk.served  # until they have done more, they needn't look again
     picks = picks[:count]
     end = (picks[-1].rank, picks[-1].id) if picks else start
-    stamp = desk.served  # whoever answered nothing since needn't look through all of it again
-    if not picks and start != _FIRST and wrapped != stamp:
-        found = _after(db, desk, course, _FIRST, room)
-        picks = [pick for pick in found if pick.id not in taken][:count]
-        if picks:
-            end = (picks[-1].rank, picks[-1].id)
-        elif not found and not _any(db, desk, course):
-            wrapped = stamp
-    if (*end, wrapped, desk.epoch) != cursor:
-        _move(db, desk, course, (*end, wrapped))
+    desk.places[course] = Place(*end, wrapped, desk.epoch)
     return picks
 
 
@@ -221,28 +293,6 @@ def _any(db: Connection, desk: Desk, course: Course) -> bool:
         (desk.person,),
     ).fetchone()
     return row is not None
-
-
-def _cursor(db: Connection, desk: Desk, course: Course) -> tuple[int, int, int, int]:
-    row = db.execute(
-        "SELECT rank, item, wrapped, epoch FROM review_cursors WHERE person = ? AND course = ?",
-        (desk.person, course),
-    ).fetchone()
-    if row is not None:
-        return row[0], row[1], row[2], row[3]
-    if course == "gold":
-        return int(chance(desk.person, -1) * 2**56), 0, -1, 0
-    return *_FIRST, -1, desk.epoch
-
-
-def _move(db: Connection, desk: Desk, course: Course, to: tuple[int, int, int]) -> None:
-    db.execute(
-        "INSERT INTO review_cursors (person, course, rank, item, wrapped, epoch) "
-        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (person, course) DO UPDATE SET "
-        "rank = excluded.rank, item = excluded.item, wrapped = excluded.wrapped, "
-        "epoch = excluded.epoch",
-        (desk.person, course, *to, desk.epoch),
-    )
 
 
 def _pick(row: Row) -> Pick:

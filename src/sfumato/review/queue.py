@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sfumato.database import Connection, Database, Row
 from sfumato.review import access, answers, gold, intake, quality
-from sfumato.review.choice import Desk, Pick, choose
+from sfumato.review.choice import Desk, Pick, choose, leave, sit_down
 from sfumato.review.records import (
     Answer,
     Given,
@@ -34,7 +34,6 @@ from sfumato.review.store import (
     LENT,
     Conflict,
     Expired,
-    NotAllowed,
     UnknownLease,
     campaign,
     check,
@@ -108,93 +107,59 @@ class Queue:
             NotAllowed: nobody of this id is invited.
         """
         now = self._clock()
-        with self._db.transaction() as db:
-            desk = self._desk(db, person, now)
-            _reclaim(db, now)
-            room = self._room(db, person, now, gallery=gallery)
-            picks = choose(db, desk, min(count, room), gallery=gallery)
-            leases = [self._lend(db, desk, pick, gallery=gallery) for pick in picks]
-            fresh = sum(1 for pick in picks if not pick.again)
-            db.execute(
-                "UPDATE review_people SET served = served + ? WHERE id = ?", (fresh, person.id)
-            )
+        most = self.settings.gallery if gallery else self.settings.hold
+        # A power cut may undo a lease of the last second; never one with a draft or an answer.
+        with self._db.transaction(durable=False) as db:
+            tutorial = self.settings.tutorial
+            desk = sit_down(db, person.id, now, gallery=gallery, tutorial=tutorial)
+            if desk.due:
+                _reclaim(db, now)
+                desk.left = desk.returned = desk.disputes = True  # perhaps
+            picks = choose(db, desk, min(count, most - desk.held), gallery=gallery)
+            leases = self._lend(db, desk, picks, gallery=gallery)
+            desk.served += sum(1 for pick in picks if not pick.again)
+            leave(db, desk)
         return leases
 
-    def _desk(self, db: Connection, person: Person, now: float) -> Desk:
-        row = db.execute(
-            "SELECT role, served, gold FROM review_people WHERE id = ? AND revoked IS NULL {lock}",
-            (person.id,),
-        ).fetchone()
-        if row is None:
-            raise NotAllowed(
-                "Nobody is invited under this link: ask whoever sent it for a new one."
-            )
-        values = {
-            name: int(value)
-            for name, value in db.execute(
-                "SELECT name, value FROM review_campaign WHERE name IN ('epoch', 'gold')"
-            ).fetchall()
-        }
-        return Desk(
-            person.id,
-            row[0] != "reviewer",
-            row[1],
-            values["epoch"],
-            values["gold"] - row[2],
-            self.settings.tutorial,
-            now,
-        )
-
-    def _room(self, db: Connection, person: Person, now: float, *, gallery: bool) -> int:
-        most = self.settings.gallery if gallery else self.settings.hold
-        row = db.execute(
-            "SELECT COUNT(*) FROM review_assignments "
-            "WHERE person = ? AND state = 0 AND gallery = ? AND expires > ?",
-            (person.id, int(gallery), now),
-        ).fetchone()
-        return max(0, most - (row[0] if row else 0))
-
-    def _lend(self, db: Connection, desk: Desk, pick: Pick, *, gallery: bool) -> Lease:
-        golden = pick.truth is not None
-        if not golden:
-            db.execute(
+    def _lend(
+        self, db: Connection, desk: Desk, picks: Sequence[Pick], *, gallery: bool
+    ) -> list[Lease]:
+        expires = desk.now + self.settings.lease_s
+        taken = [(pick.id,) for pick in picks if pick.truth is None]
+        if taken:
+            db.executemany(
                 "UPDATE review_items SET open = open - 1, "
                 "returned = CASE WHEN open > 1 THEN returned ELSE 0 END WHERE id = ?",
-                (pick.id,),
+                taken,
             )
-        whole = not gallery and (pick.whole or golden or not self.settings.redact)
-        expires = desk.now + self.settings.lease_s
-        if pick.again:
-            db.execute(
-                "UPDATE review_assignments SET state = ?, expires = ?, gallery = ?, whole = ? "
-                "WHERE id = ?",
-                (LENT, expires, int(gallery), int(whole), pick.again),
+        leases, rows = [], []
+        for pick in picks:
+            golden = pick.truth is not None
+            whole = not gallery and (pick.whole or golden or not self.settings.redact)
+            if pick.again:
+                leases.append(_again(db, pick, expires, gallery=gallery, whole=whole))
+                continue
+            shown = written(gold.spoilt(desk, pick)) if golden else None
+            lease = Lease(
+                *(secrets.token_urlsafe(_TOKEN_BYTES), desk.person, pick.key, pick.digest),
+                *(pick.width, pick.height, marks_from(shown or pick.proposals), expires),
+                whole=whole,
+                adjudication=pick.queue == ADJUDICATION,
             )
-            row = db.execute(_LEASE + "WHERE a.id = ?", (pick.again,)).fetchone()
-            assert row is not None
-            return _lease(row)
-        shown = written(gold.spoilt(desk, pick)) if golden else None
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
-        db.execute(
-            "INSERT INTO review_assignments (token, item, person, state, gold, tutorial, gallery, "
-            "whole, lent, expires, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(token, pick.id, desk.person, LENT, int(golden), int(pick.tutorial)),
-                *(int(gallery), int(whole), desk.now, expires, shown),
-            ),
-        )
-        return Lease(
-            token,
-            desk.person,
-            pick.key,
-            pick.digest,
-            pick.width,
-            pick.height,
-            marks_from(shown or pick.proposals),
-            expires,
-            whole=whole,
-            adjudication=pick.queue == ADJUDICATION,
-        )
+            leases.append(lease)
+            rows.append(
+                (
+                    *(lease.token, pick.id, desk.person, LENT, int(golden), int(pick.tutorial)),
+                    *(int(gallery), int(whole), desk.now, expires, shown),
+                )
+            )
+        if rows:
+            db.executemany(
+                "INSERT INTO review_assignments (token, item, person, state, gold, tutorial, "
+                "gallery, whole, lent, expires, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+        return leases
 
     def held(self, person: Person) -> list[Lease]:
         """Return what the person has on lease and hasn't answered, with the latest drafts."""
@@ -242,14 +207,14 @@ class Queue:
                 raise Conflict("This picture is answered already.")
             check(marks, work.width, work.height)
             stored = max(version, work.version)
-            if version > work.version:
-                _draft(db, work.assignment, version, marks)
+            draft = written(marks) if version > work.version else work.draft
             held = work.state == LENT or answers.take_slot(db, work)
-            if held:
-                db.execute(
-                    "UPDATE review_assignments SET state = ?, expires = ? WHERE id = ?",
-                    (LENT, self._clock() + self.settings.lease_s, work.assignment),
-                )
+            _keep(
+                db,
+                work.assignment,
+                (LENT if held else work.state, stored, draft),
+                expires=self._clock() + self.settings.lease_s,
+            )
         if not held:
             raise Expired("Time ran out and somebody else has this picture; your draft is kept.")
         return stored
@@ -268,13 +233,17 @@ class Queue:
             check(answer.marks, work.width, work.height)
             if work.state == ANSWERED:
                 return answers.repeated(db, work, answer)
+            if work.state != LENT:
+                # Who waits for a picture's row holds their own first: no two wait crosswise.
+                db.execute("SELECT 1 FROM review_people WHERE id = ? {lock}", (person.id,))
             held = work.state == LENT or answers.take_slot(db, work)
             if held:
                 receipt = answers.store(
                     db, work, answer, iou=self.settings.gold_iou, now=self._clock()
                 )
             else:
-                _draft(db, work.assignment, work.version + 1, answer.marks)
+                draft = written(answer.marks)
+                _keep(db, work.assignment, (work.state, work.version + 1, draft), expires=0.0)
         if not held:
             raise Expired("Time ran out and somebody else has this picture; your boxes are kept.")
         return receipt
@@ -354,10 +323,24 @@ def _lease(row: Row) -> Lease:
     )
 
 
-def _draft(db: Connection, assignment: int, version: int, marks: tuple[Mark, ...]) -> None:
+def _again(db: Connection, pick: Pick, expires: float, *, gallery: bool, whole: bool) -> Lease:
+    """Lend what the person had before, under its token and with its draft."""
     db.execute(
-        "UPDATE review_assignments SET version = ?, draft = ? WHERE id = ?",
-        (version, written(marks), assignment),
+        "UPDATE review_assignments SET state = ?, expires = ?, gallery = ?, whole = ? WHERE id = ?",
+        (LENT, expires, int(gallery), int(whole), pick.again),
+    )
+    row = db.execute(_LEASE + "WHERE a.id = ?", (pick.again,)).fetchone()
+    assert row is not None
+    return _lease(row)
+
+
+def _keep(
+    db: Connection, assignment: int, draft: tuple[int, int, str | None], *, expires: float
+) -> None:
+    """Store state, version and draft of a lease."""
+    db.execute(
+        "UPDATE review_assignments SET state = ?, version = ?, draft = ?, expires = ? WHERE id = ?",
+        (*draft, expires, assignment),
     )
 
 

@@ -4,8 +4,7 @@
     review_assignments  one row for each (picture, person): lent, answered, lapsed or given back
     review_answers      what people said; append-only
     review_gold         known truths
-    review_people       reviewers, their secrets (SHA-256) and counters
-    review_cursors      how far each person has come in each order
+    review_people       reviewers: secrets (SHA-256), counters, how far they have come
     review_strata       where the random sample was drawn from
     review_views        who saw which unobfuscated picture; append-only
     review_campaign     name and value: fingerprint, counters
@@ -102,12 +101,10 @@ CREATE TABLE IF NOT EXISTS review_people (
     slots BIGINT NOT NULL DEFAULT 0,
     gold BIGINT NOT NULL DEFAULT 0,
     passed BIGINT NOT NULL DEFAULT 0,
-    seconds DOUBLE PRECISION NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS review_cursors (
-    person TEXT NOT NULL, course TEXT NOT NULL,
-    rank BIGINT NOT NULL, item BIGINT NOT NULL, wrapped BIGINT NOT NULL, epoch BIGINT NOT NULL,
-    PRIMARY KEY (person, course)
+    seconds DOUBLE PRECISION NOT NULL DEFAULT 0,
+    work_rank BIGINT, work_item BIGINT, work_wrapped BIGINT, work_epoch BIGINT,
+    gallery_rank BIGINT, gallery_item BIGINT, gallery_wrapped BIGINT, gallery_epoch BIGINT,
+    gold_rank BIGINT, gold_item BIGINT, gold_wrapped BIGINT, gold_epoch BIGINT
 );
 CREATE TABLE IF NOT EXISTS review_assignments (
     id {serial},

@@ -3,8 +3,8 @@
     browser --admission--> routes --sessions--> queue (ledger)
                                   --pictures--> files of the source
 
-Starlette and uvicorn come with the extra `review`; only these two functions may be called
-without knowing whether it is there.
+Starlette and uvicorn come with the extra `review`. This module, `limits` and `serving` can be
+imported without it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ if TYPE_CHECKING:
 
 
 def application(*arguments: Any, **settings: Any) -> Starlette:
-    """Build the application: see `sfumato.web.application.build`.
+    """Build the application; takes what `sfumato.web.application.build` takes.
 
     Raises:
         MissingExtra: Starlette isn't installed.
+        UsageError: the page isn't part of the installation.
     """
     try:
         import starlette  # noqa: F401 - only whether it is there
     except ImportError as error:
-        raise _missing() from error
+        raise missing_extra() from error
     from sfumato.web.application import build
 
     return build(*arguments, **settings)
 
 
-def _missing() -> MissingExtra:
+def missing_extra() -> MissingExtra:
+    """Return what says how to install the packages that a server needs."""
     return MissingExtra("The review page needs more packages: pip install 'sfumato[review]'.")

@@ -8,12 +8,12 @@ framed, sniffed, embedded elsewhere or told about to other sites.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sfumato.web.limits import Limits
 from sfumato.web.rates import Rate
 from sfumato.web.refusals import Refusal, too_often
 
@@ -32,27 +32,6 @@ _HEADERS: Final = {
     "X-Robots-Tag": "noindex, nofollow, noarchive",
 }
 _OPEN: Final = ("/static/", "/r/")  # another site may lead here: a link in a message does
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request, one person and one address may use; rates are requests a second.
-
-    `hosts` are the names by which the server may be called ("" in it: any), without a port: a
-    page of another name that resolves to this machine is refused. An address is what the
-    connection says; behind a proxy that is the proxy, for all. `decodes` pictures are decoded at
-    a time, and `memory` bytes of them kept.
-    """
-
-    hosts: frozenset[str] = frozenset({""})
-    body_bytes: int = 1_000_000
-    body_s: float = 20.0
-    person: tuple[float, int] = (30.0, 300)  # a second, burst: a gallery of 50, and what follows
-    address: tuple[float, int] = (300.0, 3_000)
-    failed_links: tuple[float, int] = (0.2, 20)
-    decodes: int = 2
-    waiting: int = 256
-    memory: int = 256 * 2**20
 
 
 class Admission:

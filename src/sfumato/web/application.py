@@ -22,8 +22,9 @@ from sfumato.errors import SfumatoError
 from sfumato.review.queue import Queue
 from sfumato.review.records import Person
 from sfumato.web import sessions, statics
-from sfumato.web.admission import Admission, Limits, address_of, mark
+from sfumato.web.admission import Admission, address_of, mark
 from sfumato.web.desk import Desk
+from sfumato.web.limits import Limits
 from sfumato.web.pictures import Pictures
 from sfumato.web.rates import Rate
 from sfumato.web.refusals import (

@@ -64,7 +64,7 @@ class Pictures:
         """Return a JPEG of the whole picture, at most 1600 pixels on the longer side.
 
         Raises:
-            Refusal: 409 if the file is another by now, 410 if it went, 422 if it can't be read.
+            Refusal: 409 if the file is another by now, 422 if it went or can't be read.
         """
 
         def make() -> bytes:

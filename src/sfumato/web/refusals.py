@@ -61,8 +61,8 @@ def changed_picture() -> Refusal:
 
 def unreadable_picture(error: SampleError) -> Refusal:
     """Refuse to show a file that went or can't be read; the reason stays here."""
-    if error.code == Code.LINK_BROKEN:
-        return Refusal(410, "PICTURE_GONE", "The picture isn't there any more; give it back.")
+    if error.code == Code.LINK_BROKEN:  # not 410: the lease is still theirs
+        return Refusal(422, "PICTURE_GONE", "The picture isn't there any more; give it back.")
     return Refusal(422, "PICTURE_UNREADABLE", "The picture can't be read; give it back.")
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import signal
 import socket
-from collections.abc import Callable
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sfumato.errors import MissingExtra, UsageError
+from sfumato.errors import UsageError
+from sfumato.web import missing_extra
+from sfumato.web.limits import OWN_NAMES
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 LOOPBACK: Final = "127.0.0.1"
-_OWN_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 _GRACE_S: Final = 10
 _MOST_CONNECTIONS: Final = 1_000
 _UNENCRYPTED: Final = (
@@ -55,8 +59,8 @@ class Place:
         """What `sfumato.web.admission.Limits` takes: the names that are answered to."""
         named = frozenset(name.lower() for name in self.names)
         if self.local:
-            return _OWN_NAMES | named
-        return named | _OWN_NAMES if named else frozenset({""})
+            return OWN_NAMES | named
+        return named | OWN_NAMES if named else frozenset({""})
 
 
 def listen(place: Place) -> socket.socket:
@@ -99,6 +103,8 @@ def serve(
 ) -> None:
     """Serve until a signal (SIGINT, SIGTERM) ends it; what was begun is finished first.
 
+    Then it returns, whatever the signal.
+
     `say` gets sentences for the operator, `ready` the address once it can be reached. No request
     is logged: the paths of links are secrets.
 
@@ -109,9 +115,7 @@ def serve(
     try:
         import uvicorn
     except ImportError as error:
-        raise MissingExtra(
-            "The review page needs more packages: pip install 'sfumato[review]'."
-        ) from error
+        raise missing_extra() from error
     with closing(listen(place)) as listening:
         where = address(place, listening.getsockname()[1])
         if place.local:
@@ -134,4 +138,22 @@ def serve(
             timeout_graceful_shutdown=_GRACE_S,
         )
         ready(where)
-        uvicorn.Server(config).run(sockets=[listening])
+        with _signals_are_enough():
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def _signals_are_enough() -> Iterator[None]:
+    """Let a signal end the server and no more: uvicorn raises it again when it has stopped.
+
+    Only the main thread gets signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, lambda *_: None) for each in _ENDING}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
