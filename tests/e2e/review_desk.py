@@ -46,7 +46,7 @@ class Desk:
 
     def more(self) -> bool:
         """Whether there is another picture; waits until the page knows."""
-        end = self.page.locator("#notice", has_text="Nothing is left")
+        end = self.page.locator("#notice", has_text="Nothing is left for you")
         shown = self.page.locator("#stage[data-shown]")
         expect(shown.or_(end)).to_be_visible()
         return end.is_hidden()

@@ -45,12 +45,13 @@ export function resized(box, handle, [dx, dy], [width, height]) {
 
 /** The box between two corners in any order, cut at the picture's border and never degenerate. */
 export function spanned([ax, ay], [bx, by], [width, height]) {
-  const [x0, x1] = stretched(within(Math.min(ax, bx), 0, width), within(Math.max(ax, bx), 0, width), width);
-  const [y0, y1] = stretched(within(Math.min(ay, by), 0, height), within(Math.max(ay, by), 0, height), height);
+  const [x0, x1] = stretched(within(ax, 0, width), within(bx, 0, width), width);
+  const [y0, y1] = stretched(within(ay, 0, height), within(by, 0, height), height);
   return [x0, y0, x1, y1].map(round);
 }
 
-function stretched(low, high, end) {
+function stretched(one, other, end) {
+  const [low, high] = [Math.min(one, other), Math.max(one, other)];
   if (high - low >= LEAST) return [low, high];
   const start = within(low, 0, Math.max(0, end - LEAST));
   return [start, Math.min(end, start + LEAST)];
@@ -91,7 +92,8 @@ export function handleNear(box, [px, py], reach) {
  */
 export function under(marks, [x, y], reach) {
   return marks
-    .filter(({ box }) => x >= box[0] - reach && x <= box[2] + reach && y >= box[1] - reach && y <= box[3] + reach)
+    .filter(({ box }) => x >= box[0] - reach && x <= box[2] + reach)
+    .filter(({ box }) => y >= box[1] - reach && y <= box[3] + reach)
     .sort((one, other) => area(one.box) - area(other.box));
 }
 

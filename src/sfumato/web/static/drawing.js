@@ -76,8 +76,10 @@ export class Drawing {
       "aria-label": mark.label,
       "aria-selected": selected,
     });
-    const clear = selected && touch ? 16 : 6; // of the handles
-    set(node.tag, { x: box[0] - 2, y: box[1] > 14 + clear ? box[1] - clear : box[3] + 10 + clear });
+    // Beside the handles, which stand around a small box, so that it doesn't hide one.
+    const [x, top, , bottom] = selected ? framed(box, touch ? FRAME.touch : FRAME.mouse) : box;
+    const clear = selected && touch ? 14 : 6;
+    set(node.tag, { x: x - 2, y: top > 14 + clear ? top - clear : bottom + 10 + clear });
     if (node.tag.textContent !== mark.tag) node.tag.textContent = mark.tag;
   }
 

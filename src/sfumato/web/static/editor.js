@@ -201,7 +201,8 @@ export class Editor {
   takeAll(person) {
     const theirs = this.sheet?.lease.others?.[person - 1];
     if (!theirs) return false;
-    this.commit(this.#renamed(theirs, []), `The ${theirs.length} boxes of person ${person}`, { selected: null });
+    const words = `The ${theirs.length} boxes of person ${person}`;
+    this.commit(this.#renamed(theirs, []), words, { selected: null });
     return true;
   }
 
@@ -218,8 +219,9 @@ export class Editor {
   #renamed(theirs, there) {
     return theirs.reduce((marks, { box, kind, proposal, score }) => {
       const known = proposal && !marks.some(({ id }) => id === proposal);
-      const id = known ? proposal : boxes.freshId([...marks, ...this.sheet.marks]);
-      return [...marks, { id, box, kind, proposal: known ? proposal : "", score: known ? (score ?? null) : null }];
+      const drawn = { id: boxes.freshId([...marks, ...this.sheet.marks]), proposal: "", score: null };
+      const kept = { id: proposal, proposal, score: score ?? null };
+      return [...marks, { box, kind, ...(known ? kept : drawn) }];
     }, there);
   }
 }

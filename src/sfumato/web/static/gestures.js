@@ -125,7 +125,9 @@ export class Gestures {
       const [marks, id] = editor.added(boxes.spanned(view.toPicture(drag.at), view.toPicture(at), size));
       Object.assign(drag, { marks, id });
     } else {
-      const box = drag.act === "move" ? boxes.moved(drag.box, by, size) : boxes.resized(drag.box, drag.handle, by, size);
+      const box = drag.act === "move"
+        ? boxes.moved(drag.box, by, size)
+        : boxes.resized(drag.box, drag.handle, by, size);
       drag.marks = editor.with(drag.id, box);
     }
     editor.preview(drag.marks, drag.id);

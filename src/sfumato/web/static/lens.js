@@ -24,6 +24,12 @@ function attributes(element, values) {
   for (const [name, value] of Object.entries(values)) element.setAttribute(name, value);
 }
 
+/** Lay a picture over a part of the original's pixels. */
+function show(image, href, [x0, y0, x1, y1]) {
+  const [width, height] = [x1 - x0, y1 - y0];
+  attributes(image, { href, x: x0, y: y0, width, height, preserveAspectRatio: "none" });
+}
+
 export class Lens {
   constructor(place) {
     this.place = place;
@@ -46,17 +52,20 @@ export class Lens {
   show(sheet, url, { box, point, scale }) {
     if (sheet.token !== this.token) this.#empty(sheet.token);
     const span = this.#span(sheet, box, scale);
-    const [x, y] = box ? centre(box) : point;
-    const left = within(x - span / 2, Math.min(0, (sheet.size[0] - span) / 2), Math.max(0, sheet.size[0] - span));
-    const top = within(y - span / 2, Math.min(0, (sheet.size[1] - span) / 2), Math.max(0, sheet.size[1] - span));
+    const middle = box ? centre(box) : point;
+    // Inside the picture; a picture smaller than that is shown in the middle.
+    const [left, top] = middle.map((value, axis) => {
+      const room = sheet.size[axis] - span;
+      return within(value - span / 2, Math.min(0, room / 2), Math.max(0, room));
+    });
     attributes(this.svg, { viewBox: `${left} ${top} ${span} ${span}` });
-    attributes(this.base, { href: url, x: 0, y: 0, width: sheet.size[0], height: sheet.size[1], preserveAspectRatio: "none" });
+    show(this.base, url, [0, 0, ...sheet.size]);
     for (const outline of [this.dark, this.light]) {
       outline.classList.toggle("none", !box);
       if (box) attributes(outline, { x: box[0], y: box[1], width: box[2] - box[0], height: box[3] - box[1] });
     }
     this.place.hidden = false;
-    if (Math.max(...sheet.size) > SCREEN) this.#sharpen(sheet, [x, y]);
+    if (Math.max(...sheet.size) > SCREEN) this.#sharpen(sheet, middle);
   }
 
   /** How many pixels of the picture are shown: at least twice as large as on the stage. */
@@ -95,8 +104,7 @@ export class Lens {
   #lay(key) {
     const url = this.pieces.get(key);
     if (!url || key !== this.wanted) return;
-    const [x0, y0, x1, y1] = key.split(",").map(Number);
-    attributes(this.piece, { href: url, x: x0, y: y0, width: x1 - x0, height: y1 - y0, preserveAspectRatio: "none" });
+    show(this.piece, url, key.split(",").map(Number));
   }
 
   #forget(key) {

@@ -24,7 +24,18 @@ const stage = at("stage");
 const help = at("help");
 const view = new View();
 const lens = new Lens(at("lens"));
-const local = { me: null, url: null, shown: null, lens: false, over: null, since: 0, left: false, sure: null, retry: 0, renewed: Date.now() };
+const local = {
+  me: null, // what the server says of this person
+  url: null, // of the picture in view
+  shown: null, // the token of the picture in view, once it is there
+  lens: false, // the magnifier was switched on
+  over: null, // the pixel under the pointer
+  since: 0, // when the picture came into view
+  left: false, // Esc was pressed: Tab goes to the buttons
+  sure: null, // the picture for which "no face" was asked once
+  retry: 0,
+  renewed: Date.now(),
+};
 
 const outbox = new Outbox({
   changed: (state) => status.saved(state, outbox.waiting, outbox.durable),
@@ -124,10 +135,11 @@ function greet(sheet) {
 const signedOut = "This page needs the link that you were given. Open the link again.";
 
 function empty() {
-  if (tray.filling) return status.notice("Fetching pictures…");
-  const waiting = outbox.waiting;
-  const words = waiting ? `Nothing is left here; ${waiting} of your answers are still being sent.` : "Nothing is left for you. Thank you!";
-  if (tray.left !== null) status.notice(words, true);
+  const { waiting } = outbox;
+  const last = waiting === 1 ? "answer" : `${waiting} answers`;
+  if (waiting) status.notice(`Sending your last ${last}…`);
+  else if (tray.filling || tray.left === null) status.notice("Fetching pictures…");
+  else status.notice("Nothing is left for you. Thank you!", true);
 }
 
 function again(what) {
@@ -155,13 +167,14 @@ async function introduce() {
   local.me = await api.me();
   status.counts(local.me.answered, local.me.left);
   keys.describe(at("keys"), local.me.role !== "reviewer");
-  if (local.me.tutorial) status.toast("The first pictures are for practice: after each you see a score. Press ? for help.");
+  if (local.me.tutorial) status.toast("The first pictures are for practice: after each you see a score.");
 }
 
 /** Count the time that the picture was in view. */
 function count() {
   const sheet = editor.sheet;
-  if (sheet && local.shown === sheet.token && local.since) sheet.seconds += (performance.now() - local.since) / 1000;
+  const seen = sheet && local.shown === sheet.token && local.since;
+  if (seen) sheet.seconds += (performance.now() - local.since) / 1000;
   local.since = document.hidden ? 0 : performance.now();
 }
 
@@ -175,7 +188,8 @@ function magnify() {
   const { sheet, mark } = editor;
   const tiny = mark && side(mark.box) * view.scale < TINY;
   if (!sheet || local.shown !== sheet.token || (!local.lens && !tiny)) return lens.hide();
-  const focus = tiny || (mark && !local.over) ? { box: mark.box } : { point: local.over ?? sheet.size.map((length) => length / 2) };
+  const middle = sheet.size.map((length) => length / 2);
+  const focus = tiny || (mark && !local.over) ? { box: mark.box } : { point: local.over ?? middle };
   const [x] = view.toScreen(focus.box ?? focus.point);
   at("lens").classList.toggle("left", x > view.stage[0] / 2);
   lens.show(sheet, local.url, { ...focus, scale: view.scale });
@@ -211,9 +225,11 @@ function none() {
   const drawn = faces.filter(({ proposal }) => !proposal).length;
   if (drawn && local.sure !== sheet.token) {
     local.sure = sheet.token;
-    return status.toast(`You drew ${drawn === 1 ? "a face" : `${drawn} faces`} here. Once more for “no face here”.`);
+    const words = drawn === 1 ? "a face" : `${drawn} faces`;
+    return status.toast(`You drew ${words} here. Once more for “no face here”.`);
   }
-  if (faces.length) editor.commit(sheet.marks.filter(({ kind }) => kind !== "face"), "No face here", { selected: null });
+  const rest = sheet.marks.filter(({ kind }) => kind !== "face");
+  if (faces.length) editor.commit(rest, "No face here", { selected: null });
   answer("accept");
 }
 
@@ -225,15 +241,18 @@ function delivered(token, receipt) {
   if (!tray.current && !gallery.open) more();
 }
 
+const REFUSED = {
+  409: "Not taken: it was answered before, and the first answer stands.",
+  410: "A picture's time had run out. Your boxes are kept; if it comes again, so do they.",
+};
+
 /** The server doesn't want it, and never will as it is. */
 function refused({ token, kind, body }, failure) {
   if (kind === "answer" && failure.code === "VERDICT_MISMATCH") {
     return outbox.answer(token, { ...body, verdict: "correct" });
   }
   if (failure.gone || failure.status === 409) tray.remove(token);
-  if (failure.gone) status.toast("A picture's time had run out. Your boxes are kept; if it comes again, so do they.");
-  else if (failure.status === 409) status.toast("Not taken: it was answered before, and the first answer stands.");
-  else status.toast(`Not taken: ${failure.message}`);
+  status.toast(REFUSED[failure.gone ? 410 : failure.status] ?? `Not taken: ${failure.message}`);
   return gallery.open || more();
 }
 
@@ -258,7 +277,11 @@ const actions = {
   digit: (number) => Boolean(editor.sheet && !gallery.open && editor.takeAll(number)),
   closer: inEditor(() => zoom(ZOOM)),
   farther: inEditor(() => zoom(1 / ZOOM)),
-  closeUp: inEditor(() => (editor.mark ? (view.closeUp(editor.mark.box), look()) : status.say("No box is selected"))),
+  closeUp: inEditor(() => {
+    if (!editor.mark) return status.say("No box is selected");
+    view.closeUp(editor.mark.box);
+    look();
+  }),
   fit: inEditor(() => (view.fit(), look())),
   peek: () => stage.classList.add("bare"),
   unpeek: () => stage.classList.toggle("bare", at("editor").dataset.bare === "true"),
@@ -293,7 +316,7 @@ function zoom(factor) {
 function turn(by) {
   if (gallery.open || gestures.dragging) return;
   if (tray.step(by)) show();
-  else status.toast(by < 0 ? "This is the first picture that you hold" : "This is the last picture that you hold");
+  else status.toast(`This is the ${by < 0 ? "first" : "last"} picture that you hold`);
   more();
 }
 

@@ -35,7 +35,9 @@ export class Outbox {
     this.listener = listener;
     this.entries = stored();
     // Answered here. A list of leases that the server made just before may still have them.
-    this.spent = new Set([...this.entries.values()].filter(({ kind }) => kind === "answer").map(({ token }) => token));
+    const answers = [...this.entries.values()].filter(({ kind }) => kind === "answer");
+    this.spent = new Set(answers.map(({ token }) => token));
+    this.acknowledged = new Map(); // the last draft of each picture that the server has stored
     this.durable = true;
     this.failures = 0;
     this.signedOut = false;
@@ -71,10 +73,15 @@ export class Outbox {
     return this.spent.has(token);
   }
 
-  /** Marks that the server hasn't acknowledged: newer than what it has. */
-  unsent(token) {
+  /**
+   * Marks that are newer than a lease of this version: not sent yet, or stored by the server after
+   * it made the list that the lease is from. Null if there are none.
+   */
+  newer(token, version) {
     const entry = this.entries.get(token);
-    return entry && entry.kind !== "answer" ? entry.body.marks : null;
+    if (entry && entry.kind !== "answer") return entry.body;
+    const last = this.acknowledged.get(token);
+    return last && last.version > version ? last : null;
   }
 
   get waiting() {
@@ -143,8 +150,10 @@ export class Outbox {
       const said = await api[entry.kind === "answer" ? "answer" : "save"](entry.token, entry.body);
       this.failures = 0;
       this.signedOut = false;
+      if (entry.kind === "draft") this.acknowledged.set(entry.token, entry.body);
       if (!current()) return null; // edited again meanwhile: the newer one goes next
-      if (entry.kind === "draft" && said.version > entry.body.version) return this.#overtake(entry, said.version);
+      const overtaken = entry.kind === "draft" && said.version > entry.body.version;
+      if (overtaken) return this.#overtake(entry, said.version);
       this.#drop(entry.token);
       if (entry.kind === "answer") this.listener.delivered(entry.token, said);
       return null;

@@ -31,14 +31,14 @@ function forget(token) {
 
 /** One picture on the table, with its marks, their history and the time it was looked at. */
 export class Sheet {
-  /** `draft`: marks that this browser has and the server hasn't. */
+  /** `draft`: newer marks than the lease's, or null. */
   constructor(lease, draft) {
     this.lease = lease;
     this.token = lease.token;
     this.size = [lease.width, lease.height];
-    this.version = lease.version;
+    this.version = Math.max(lease.version, draft?.version ?? 0);
     this.first = original(lease);
-    this.history = new History(draft ?? lease.marks);
+    this.history = new History(draft?.marks ?? lease.marks);
     this.seconds = 0;
     this.photo = null; // a promise of an object URL
   }
@@ -110,7 +110,7 @@ export class Tray {
   }
 
   #sheet(lease) {
-    const sheet = new Sheet(lease, this.outbox.unsent(lease.token));
+    const sheet = new Sheet(lease, this.outbox.newer(lease.token, lease.version));
     if (sheet.marks !== lease.marks) {
       sheet.version += 1;
       this.outbox.draft(sheet.token, sheet.version, sheet.marks);

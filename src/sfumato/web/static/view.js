@@ -63,11 +63,14 @@ export class View {
   /** Pan just so far that a box is in sight. */
   reveal(box) {
     const [x0, y0, x1, y1] = this.boxToScreen(box);
-    const shift = ([low, high], length) => (low < 0 ? -low + MARGIN : high > length ? length - high - MARGIN : 0);
+    const shift = ([low, high], length) => {
+      if (low < 0) return MARGIN - low;
+      return high > length ? length - high - MARGIN : 0;
+    };
     const by = [shift([x0, x1], this.stage[0]), shift([y0, y1], this.stage[1])];
     // A box larger than the stage can't be in sight as a whole: leave it.
-    if (x1 - x0 > this.stage[0] || y1 - y0 > this.stage[1] || (by[0] === 0 && by[1] === 0)) return;
-    this.pan(by);
+    const large = x1 - x0 > this.stage[0] || y1 - y0 > this.stage[1];
+    if (!large && (by[0] !== 0 || by[1] !== 0)) this.pan(by);
   }
 
   toScreen([x, y]) {
