@@ -33,7 +33,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from labels import DATA
+from labels import DATA, RULES
 from numpy.typing import NDArray
 from simulated import CAREFUL, SPAMMERS, Campaign, Scene, campaign, look, reviewed, scenes
 from tqdm import tqdm
@@ -226,6 +226,7 @@ def measure(scenes_: Sequence[Scene], replicas: int, given: argparse.Namespace) 
     figures = summary(tables(scenes_, tried, given.iou), np.random.default_rng(given.seed))
     return {
         "replicas": replicas,
+        "crowds": len(tried),
         "disputed": float(np.mean([one.disputed for one in tried])),
         "answers": float(np.mean([one.answers for one in tried])),
         "gold": float(np.mean([one.gold for one in tried])),
@@ -237,8 +238,9 @@ def measure(scenes_: Sequence[Scene], replicas: int, given: argparse.Namespace) 
 def show(record: JSON) -> None:
     """Print the figures of one number of people a picture."""
     print(
-        f"\n{record['replicas']} people a picture: {record['answers']:.0f} answers,"
-        f" {record['gold']:.0f} of them to gold; {record['disputed']:.1%} of pictures in dispute"
+        f"\n{record['replicas']} people a picture, {record['crowds']} crowds:"
+        f" {record['answers']:.0f} answers, {record['gold']:.0f} of them to gold;"
+        f" {record['disputed']:.1%} of pictures in dispute"
     )
     for name, one in record["figures"].items():
         sign = "+" if " over " in name else ""
@@ -264,13 +266,14 @@ def main() -> None:
     given = parser.parse_args()
     found = scenes(given.data, SETS)
     faces = sum(len(scene.faces) for scene in found)
-    print(f"{len(found)} pictures with {faces} faces, {GOLD} of them gold; {given.crowds} crowds")
+    real = ", ".join(SETS) if all((given.data / RULES[n].folder).is_dir() for n in SETS) else ""
+    print(f"{len(found)} pictures ({real or 'made up'}) with {faces} faces; {GOLD} are gold")
     records = []
     for replicas in given.replicas or (1, 2, 3, 5):
         records.append(measure(found, replicas, given))
         show(records[-1])
     if given.json:
-        about: JSON = {"pictures": len(found), "faces": faces, "gold": GOLD}
+        about: JSON = {"sets": real, "pictures": len(found), "faces": faces, "gold": GOLD}
         about |= {"crowds": given.crowds, "seed": given.seed, "iou": given.iou, "runs": records}
         given.json.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 

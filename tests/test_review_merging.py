@@ -160,6 +160,7 @@ def test_answers_to_two_pictures_are_not_one() -> None:
     assert merge([]).faces == ()
 
 
+@pytest.mark.slow
 def test_a_thousand_boxes_of_each_of_three_people_are_merged() -> None:
     shown = proposed(*(box(12.0 * (i % 40), 12.0 * (i // 40)) for i in range(1000)))
     answers = [said("ann", shown, shown), said("ben", shown[:600], shown), said("eve", (), shown)]
@@ -176,7 +177,7 @@ boxes_ = st.tuples(
 ).map(lambda t: (t[0], t[1], t[0] + t[2], t[1] + t[3]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(boxes_, st.floats(0.01, 20)), min_size=1, max_size=7))
 def test_half_of_the_weight_lies_on_either_side(found: list[tuple[Box, float]]) -> None:
     places_, weights = np.array([b for b, _ in found]), np.array([w for _, w in found])
@@ -236,5 +237,5 @@ def test_the_order_of_answers_changes_nothing() -> None:
         said("eve", SHOWN[:1], SHOWN, key="b.jpg"),
         said("ann", SHOWN[1:], SHOWN, key="b.jpg"),
     ]
-    results = {tuple(decide(order)) for order in permutations(answers)}
+    results = {tuple(decide(order)) for order in list(permutations(answers))[::5]}
     assert len(results) == 1

@@ -42,7 +42,7 @@ def raster(places: Sequence[Box]) -> np.ndarray[tuple[int, ...], np.dtype[np.boo
 # --- the IoU of unions --------------------------------------------------------------------------
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(many, many)
 @example([], [])
 @example([], [(0.0, 0.0, 1.0, 1.0)])
@@ -53,7 +53,7 @@ def test_the_iou_of_unions_is_that_of_a_raster(one: list[Box], other: list[Box])
     assert union_iou(marks(*one), marks(*other)) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(many, many, st.floats(0.01, 50), st.floats(-300, 300))
 def test_the_iou_of_unions_knows_no_order_scale_or_place(
     one: list[Box], other: list[Box], scale: float, by: float
@@ -112,7 +112,7 @@ def test_an_empty_truth_asks_for_no_box() -> None:
 # --- wrong boxes --------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     many, st.integers(0, 2**63), st.sampled_from([GOLD_IOU, 0.3, 1.0]), st.sampled_from([0, 0, 2])
 )
@@ -132,7 +132,7 @@ def test_spoilt_boxes_never_pass_and_lie_in_the_picture(
 
 def test_spoilt_boxes_look_like_proposals() -> None:
     truth = (Mark((10, 10, 50, 60), score=0.8), Mark((80, 20, 120, 70), "private"))
-    seen = [spoil(truth, 200, 100, seed) for seed in range(200)]
+    seen = [spoil(truth, 200, 100, seed) for seed in range(120)]
     assert {mark.kind for wrong in seen for mark in wrong} == {"face", "private"}
     for wrong in seen:
         assert [mark.proposal for mark in wrong] == [f"p{i}" for i in range(len(wrong))]
@@ -141,7 +141,7 @@ def test_spoilt_boxes_look_like_proposals() -> None:
     fits = [union_iou([mark], truth[:1]) for wrong in seen for mark in wrong]
     assert any(0.85 < fit < 1 for fit in fits)
     assert {0, 1, 2, 3} <= {len(wrong) for wrong in seen}
-    assert len(set(seen)) > 150
+    assert len(set(seen)) > 100
 
 
 def test_nobody_fails_a_check_that_everything_passes() -> None:
