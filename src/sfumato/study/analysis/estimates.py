@@ -197,7 +197,8 @@ class Tally:
         ]
 
     def _sum(self, values: NDArray[Any]) -> Values:
-        return np.bincount(self._part, values, minlength=self._number)
+        weights = np.asarray(values, dtype=np.float64)
+        return np.bincount(self._part, weights, minlength=self._number).astype(np.float64)
 
     def _estimate(
         self, value: float, variance: float, df: float, images: float, i: int

@@ -89,7 +89,8 @@ def calibration_error(correct: NDArray[np.bool_], confidence: NDArray[Any]) -> f
 def bins_of(confidence: NDArray[Any]) -> NDArray[np.intp]:
     """Return the bin of each confidence: 0 holds (0, 1/15], 14 holds (14/15, 1]."""
     edges = np.ceil(np.asarray(confidence, dtype=np.float64) * BINS) - 1
-    return np.clip(edges, 0, BINS - 1).astype(np.intp)
+    places: NDArray[np.intp] = np.clip(edges, 0, BINS - 1).astype(np.intp)
+    return places
 
 
 def _rank(positive: NDArray[np.bool_], scores: NDArray[Any]) -> _Ranked:

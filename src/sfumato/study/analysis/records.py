@@ -1,0 +1,182 @@
+"""What an analysis of a study comes to, as records, and as JSON in `study.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Final
+
+from sfumato.study.analysis.comparisons import Question
+from sfumato.study.analysis.estimates import Equivalence, Estimate
+from sfumato.study.analysis.matrix import Key
+from sfumato.study.analysis.mcnemar import McNemar
+from sfumato.study.analysis.pairs import Pair
+from sfumato.study.analysis.precision import ClassPrecision
+from sfumato.study.analysis.remedies import Remedy
+from sfumato.study.analysis.subsets import Subset
+from sfumato.types import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How to analyse: the margin of equivalence (a fraction), the seed of the bootstrap, groups.
+
+    `supercategories` maps names to classes' indices.
+    """
+
+    margin: float = 0.01
+    seed: int = 0
+    supercategories: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """A measure before and after, each with the interval of its own, and the change."""
+
+    before: Estimate
+    after: Estimate
+    change: Estimate
+
+    def summary(self) -> JSON:
+        """Return all three for `study.json`, in points."""
+        return {
+            "before": self.before.summary(),
+            "after": self.after.summary(),
+            "change": self.change.summary(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One architecture's share of an answer; `tests` are McNemar's by seed.
+
+    `errors` are the standard errors over seeds of top-1 before and after, s/√S with S - 1.
+    """
+
+    architecture: str
+    seeds: tuple[int, ...]
+    top1: Levels
+    top5: Levels | None
+    errors: tuple[float, float]
+    tests: tuple[tuple[int, McNemar], ...]
+
+    def summary(self) -> JSON:
+        """Return the row for `study.json`."""
+        return {
+            "architecture": self.architecture,
+            "seeds": list(self.seeds),
+            "top1": self.top1.summary(),
+            "top5": None if self.top5 is None else self.top5.summary(),
+            "standard_errors": [100 * e if isfinite(e) else None for e in self.errors],
+            "mcnemar": [{"seed": seed, **test.summary()} for seed, test in self.tests],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of one question; what wasn't measured is None, and a note says why."""
+
+    protocol: str
+    question: Question
+    models: tuple[str, ...]
+    top1: Levels | None
+    change: Estimate
+    p_holm: float
+    equivalence: Equivalence
+    bootstrap: tuple[float, float]
+    over_models: Estimate
+    top5: Levels | None = None
+    calibration: Levels | None = None
+    rows: tuple[ModelRow, ...] = ()
+    affected: tuple[Subset, ...] = ()
+    areas: tuple[Subset, ...] = ()
+    overlaps: tuple[Subset, ...] = ()
+    supercategories: tuple[Subset, ...] = ()
+    classes: tuple[Subset, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    precisions: tuple[ClassPrecision, ...] | None = None
+    mean_precision: Estimate | None = None
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> JSON:
+        """Return the answer for `study.json`; what wasn't measured is None or empty."""
+        question = self.question
+        return {
+            "protocol": self.protocol,
+            "kind": question.kind,
+            "arm": question.arm,
+            "title": question.title,
+            "terms": [list(term) for term in question.terms],
+            "architectures": list(self.models),
+            "change": self.change.summary(),
+            "p_holm": self.p_holm if isfinite(self.p_holm) else None,
+            "equivalence": self.equivalence.summary(),
+            "bootstrap": [100 * end if isfinite(end) else None for end in self.bootstrap],
+            "over_architectures": self.over_models.summary(),
+            **{name: _summary(getattr(self, name)) for name in _LEVELS},
+            **{name: [one.summary() for one in getattr(self, name)] for name in _LISTS},
+            "average_precision": (
+                None if self.precisions is None else [one.summary() for one in self.precisions]
+            ),
+            "mean_average_precision": _summary(self.mean_precision),
+            "notes": list(self.notes),
+        }
+
+
+_LEVELS: Final = ("top1", "top5", "calibration")
+_LISTS: Final = ("rows", "affected", "areas", "overlaps", "supercategories", "classes", "pairs")
+
+
+@dataclass(frozen=True, slots=True)
+class CellRow:
+    """A cell of the matrix: its measures over seeds, each with an interval."""
+
+    key: Key
+    seeds: tuple[int, ...]
+    top1: Estimate
+    top5: Estimate | None
+    calibration: Estimate | None
+
+    def summary(self) -> JSON:
+        """Return the cell for `study.json`."""
+        return {
+            **self.key._asdict(),
+            "seeds": list(self.seeds),
+            "top1": self.top1.summary(),
+            "top5": _summary(self.top5),
+            "calibration": _summary(self.calibration),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A study's analysis: its matrix of cells, the answers, and the remedies."""
+
+    images: int
+    affected: int | None
+    classes: tuple[str, ...]
+    dataset: str
+    choice: Choice
+    cells: tuple[CellRow, ...]
+    answers: tuple[Answer, ...]
+    remedies: tuple[tuple[str, Remedy], ...]
+    notes: tuple[str, ...]
+
+    def summary(self) -> JSON:
+        """Return everything for `study.json`."""
+        return {
+            "images": self.images,
+            "affected": self.affected,
+            "classes": list(self.classes),
+            "dataset": self.dataset,
+            "margin": 100 * self.choice.margin,
+            "cells": [cell.summary() for cell in self.cells],
+            "answers": [one.summary() for one in self.answers],
+            "remedies": [{"protocol": name, **one.summary()} for name, one in self.remedies],
+            "notes": list(self.notes),
+        }
+
+
+def _summary(found: Levels | Estimate | None) -> JSON | None:
+    return None if found is None else found.summary()
