@@ -35,8 +35,17 @@ from sfumato.study.analysis.mcnemar import mcnemar
 from sfumato.study.analysis.measures import calibration_values
 from sfumato.study.analysis.pairs import pairs
 from sfumato.study.analysis.precision import precisions
-from sfumato.study.analysis.records import Answer, Answers, CellRow, Choice, Levels, ModelRow
-from sfumato.study.analysis.remedies import Remedy, remedy
+from sfumato.study.analysis.records import (
+    Analysis,
+    Answer,
+    Answers,
+    CellRow,
+    Choice,
+    GridRow,
+    Levels,
+    ModelRow,
+)
+from sfumato.study.analysis.remedies import remedy
 from sfumato.study.analysis.subsets import (
     AREA_EDGES,
     OVERLAP_EDGES,
@@ -45,35 +54,38 @@ from sfumato.study.analysis.subsets import (
     by_membership,
     by_part,
     by_share,
+    read_supercategories,
 )
 
 DETAILED: Final = ("cost", "shift")  # questions that are answered class by class, too
 DEPTH: Final = 5
 
 
-def analyse(matrix: Matrix, choice: Choice | None = None) -> Answers:
-    """Answer what the matrix can answer.
+def analyse(matrices: Sequence[Matrix], choice: Choice | None = None) -> Analysis:
+    """Answer what the runs of each protocol can answer.
 
     Raises:
-        UsageError: two cells that belong together have no seed in common.
+        UsageError: two cells that belong together have no seed in common, or super-categories
+            were asked for with classes that aren't there.
     """
     choice = choice or Choice()
-    answers: list[Answer] = []
-    remedies: list[tuple[str, Remedy]] = []
-    for protocol in matrix.protocols:
-        found = [answer(matrix, protocol, q, choice) for q in questions(matrix, protocol)]
-        answers += _corrected(found)
-        arms = {k.train_arm for k in matrix.cells if k.protocol == protocol}
-        made = [(protocol, remedy(matrix, protocol, arm)) for arm in sorted(arms) if _cures(arm)]
-        remedies += [(name, one) for name, one in made if one is not None]
+    return Analysis(tuple(_answers(matrix, choice) for matrix in matrices), choice)
+
+
+def _answers(matrix: Matrix, choice: Choice) -> Answers:
+    protocol = matrix.protocol
+    found = [answer(matrix, protocol, q, choice) for q in questions(matrix, protocol)]
+    arms = sorted({key.train_arm for key in matrix.cells if key.train_arm.startswith(REMEDY)})
+    remedies = [one for arm in arms if (one := remedy(matrix, protocol, arm)) is not None]
     return Answers(
+        protocol,
         len(matrix.images),
         None if matrix.affected is None else int(matrix.affected.sum()),
         matrix.classes,
         matrix.dataset,
-        choice,
         tuple(_cell_row(cell) for cell in matrix.cells.values()),
-        tuple(answers),
+        tuple(_grid(matrix)),
+        tuple(_corrected(found)),
         tuple(remedies),
         tuple(_notes(matrix)),
     )
@@ -139,7 +151,8 @@ def _with_regions(matrix: Matrix, base: Answer, whole: Difference) -> Answer:
 
 def _with_classes(matrix: Matrix, base: Answer, whole: Difference, choice: Choice) -> Answer:
     members = {
-        name: np.isin(matrix.labels, classes) for name, classes in choice.supercategories.items()
+        name: np.isin(matrix.labels, classes)
+        for name, classes in read_supercategories(choice.supercategories, matrix.classes).items()
     }
     found = precisions(matrix, base.protocol, base.question, base.models)
     notes = base.notes
@@ -251,6 +264,19 @@ def _cell_row(cell: Cell) -> CellRow:
     )
 
 
+def _grid(matrix: Matrix) -> list[GridRow]:
+    """Return each train and test arm, over the architectures that have all if there are any."""
+    arms = sorted({(key.train_arm, key.test_arm) for key in matrix.cells})
+    everywhere = matrix.architectures(matrix.protocol, arms)
+    rows = []
+    for train, test in arms:
+        models = everywhere or matrix.architectures(matrix.protocol, [(train, test)])
+        question = Question("level", test, (Term(1, train, test),), "")
+        groups = groups_of(matrix, matrix.protocol, question, top1, models)
+        rows.append(GridRow(train, test, tuple(models), contrast(groups)))
+    return rows
+
+
 def _corrected(answers: Sequence[Answer]) -> list[Answer]:
     """Return the answers with p corrected (Holm) for those that ask the same kind of question."""
     made = list(answers)
@@ -261,10 +287,6 @@ def _corrected(answers: Sequence[Answer]) -> list[Answer]:
         for i, p in zip(places, holm([made[i].change.p for i in places]), strict=True):
             made[i] = replace(made[i], p_holm=p)
     return made
-
-
-def _cures(arm: str) -> bool:
-    return arm.startswith(REMEDY)
 
 
 def _left_out(matrix: Matrix, protocol: str, models: Sequence[str]) -> list[str]:

@@ -99,7 +99,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
-    """A study's cells over n images, with what is known of these; `labels` (n,) index `classes`."""
+    """The cells of one protocol over n images; `labels` (n,) index `classes`."""
 
     images: tuple[str, ...]
     labels: NDArray[np.int32]
@@ -110,9 +110,9 @@ class Matrix:
     runs: tuple[Run, ...] = field(default=())
 
     @property
-    def protocols(self) -> list[str]:
-        """Return the protocols that occur, in order."""
-        return sorted({key.protocol for key in self.cells})
+    def protocol(self) -> str:
+        """Return how its models were trained."""
+        return next(iter(self.cells)).protocol
 
     @property
     def affected(self) -> NDArray[np.bool_] | None:
@@ -130,8 +130,10 @@ class Matrix:
         ]
 
 
-def read_matrix(study: Path, regions: Path | None = None) -> Matrix:
+def read_matrices(study: Path, regions: Path | None = None) -> list[Matrix]:
     """Read all finished runs of a study's folder, and its regions if there are any.
+
+    One matrix for each protocol: a classifier as it came may know other classes than a probe.
 
     Raises:
         UsageError: there is no run, one is damaged, or two don't speak of the same images.
@@ -142,11 +144,26 @@ def read_matrix(study: Path, regions: Path | None = None) -> Matrix:
         outcomes.append(Outcome.of_predictions(found, folder if _keeps_logits(folder) else None))
     path = regions or study / REGIONS_FILE
     known = read_regions(path) if regions or path.is_file() else None
-    return matrix_of(outcomes, known)
+    return matrices_of(outcomes, known)
+
+
+def matrices_of(outcomes: Sequence[Outcome], regions: Regions | None = None) -> list[Matrix]:
+    """Lay the runs of each protocol side by side, as `matrix_of` does.
+
+    Raises:
+        UsageError: as `matrix_of`.
+    """
+    protocols = sorted({outcome.run.protocol for outcome in outcomes})
+    if not protocols:
+        raise UsageError("There are no predictions to analyse.")
+    return [
+        matrix_of([outcome for outcome in outcomes if outcome.run.protocol == name], regions)
+        for name in protocols
+    ]
 
 
 def matrix_of(outcomes: Sequence[Outcome], regions: Regions | None = None) -> Matrix:
-    """Lay runs side by side.
+    """Lay runs of one protocol side by side.
 
     Raises:
         UsageError: no run, two with the same name, or runs whose classes, images or labels

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
 from typing import Final
 
 from sfumato.study.analysis.comparisons import Question
@@ -20,14 +20,14 @@ from sfumato.types import JSON
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How to analyse: the margin of equivalence (a fraction), the seed of the bootstrap, groups.
+    """How to analyse: the margin of equivalence (a fraction) and the seed of the bootstrap.
 
-    `supercategories` maps names to classes' indices.
+    `supercategories` is a CSV file as `subsets.read_supercategories` takes it.
     """
 
     margin: float = 0.01
     seed: int = 0
-    supercategories: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    supercategories: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,31 +150,72 @@ class CellRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """A study's analysis: its matrix of cells, the answers, and the remedies."""
+class GridRow:
+    """The mean over architectures of top-1 for one train and test arm."""
 
+    train: str
+    test: str
+    models: tuple[str, ...]
+    top1: Estimate
+
+    def summary(self) -> JSON:
+        """Return the row for `study.json`."""
+        return {
+            "train_arm": self.train,
+            "test_arm": self.test,
+            "architectures": list(self.models),
+            "top1": self.top1.summary(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the runs of one protocol say: its matrix of cells, the answers, and the remedies."""
+
+    protocol: str
     images: int
     affected: int | None
     classes: tuple[str, ...]
     dataset: str
-    choice: Choice
     cells: tuple[CellRow, ...]
+    grid: tuple[GridRow, ...]
     answers: tuple[Answer, ...]
-    remedies: tuple[tuple[str, Remedy], ...]
+    remedies: tuple[Remedy, ...]
     notes: tuple[str, ...]
+
+    def of_kind(self, kind: str) -> list[Answer]:
+        """Return the answers to one kind of question."""
+        return [one for one in self.answers if one.question.kind == kind]
 
     def summary(self) -> JSON:
         """Return everything for `study.json`."""
         return {
+            "protocol": self.protocol,
             "images": self.images,
             "affected": self.affected,
             "classes": list(self.classes),
             "dataset": self.dataset,
-            "margin": 100 * self.choice.margin,
             "cells": [cell.summary() for cell in self.cells],
+            "grid": [row.summary() for row in self.grid],
             "answers": [one.summary() for one in self.answers],
-            "remedies": [{"protocol": name, **one.summary()} for name, one in self.remedies],
+            "remedies": [one.summary() for one in self.remedies],
             "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """A study's answers, one part a protocol, and how they were asked for."""
+
+    parts: tuple[Answers, ...]
+    choice: Choice
+
+    def summary(self) -> JSON:
+        """Return everything for `study.json`, in points."""
+        return {
+            "margin": 100 * self.choice.margin,
+            "seed": self.choice.seed,
+            "parts": [part.summary() for part in self.parts],
         }
 
 

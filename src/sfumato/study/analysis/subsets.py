@@ -101,19 +101,20 @@ def by_affected(whole: Difference, affected: NDArray[np.bool_]) -> list[Subset]:
     return by_part(whole, np.where(affected, 0, 1), names)
 
 
-def read_supercategories(path: Path, classes: Sequence[str]) -> dict[str, list[int]]:
+def read_supercategories(path: Path | None, classes: Sequence[str]) -> dict[str, list[int]]:
     """Return the classes of each super-category from a CSV file `class,supercategory`.
 
     Classes are named as in the predictions (for synsets: by wnid). A class may have several
-    super-categories, a line each, and need not have one.
+    super-categories, a line each, and need not have one. None where no file is given.
 
     Raises:
-        UsageError: the file can't be read, lacks a column, names no class of the study, or a
-            class that isn't there.
+        UsageError: the file can't be read, lacks a column, or names no class of the study.
     """
+    if path is None:
+        return {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(csv.DictReader(file, restval=""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} can't be read: {error}") from error
     if not rows or not {"class", "supercategory"} <= rows[0].keys():
