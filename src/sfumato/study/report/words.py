@@ -107,7 +107,8 @@ def p_words(p: float) -> str:
 
 def sizes(one: Answer) -> str:
     """Write how much a figure rests on."""
-    seeds = sorted({len(row.seeds) for row in one.rows})
+    trained = one.protocol != "as-is"
+    seeds = sorted({len(row.seeds) for row in one.rows if trained})
     many = f", {'/'.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}" if seeds else ""
     models = len(one.models)
     return f"n = {one.change.n:,} images, {models} architecture{'s' if models > 1 else ''}{many}"
