@@ -19,7 +19,15 @@ from sfumato.study.analysis.records import Analysis, Answer, Answers, GridRow
 from sfumato.study.analysis.subsets import Subset
 from sfumato.study.published import ARMS, MODELS, averages
 from sfumato.study.report.charts import Bar, Dot, curve, forest, scatter, signed
-from sfumato.study.report.words import ALPHA, PROTOCOLS, Headline, headlines, p_words, verdict
+from sfumato.study.report.words import (
+    ALPHA,
+    PROTOCOLS,
+    Headline,
+    headlines,
+    main_answers,
+    p_words,
+    verdict,
+)
 from sfumato.types import JSON
 
 if TYPE_CHECKING:
@@ -59,6 +67,7 @@ class Detail:
     """What the page shows of one arm: an answer with its charts and its classes in order."""
 
     id: str
+    is_main: bool
     answer: Answer
     verdict: str
     tone: str
@@ -116,6 +125,7 @@ def _template() -> Template:
         level=level,
         change=change,
         p=p_words,
+        bare_p=lambda p: p_words(p).removeprefix("= "),
         signed=signed,
         points=lambda value: "–" if value is None else f"{value:.2f}",
     )
@@ -150,7 +160,8 @@ def _part(part: Answers, margin: float) -> Part:
     ]
     grid = {(row.train, row.test): row for row in part.grid}
     picture = forest(f"forest-{part.protocol}", "Changes in top-1", bars, 100 * margin)
-    detailed = [one for one in part.answers if one.classes]
+    main = main_answers(part)
+    detailed = sorted((one for one in part.answers if one.classes), key=lambda o: o not in main)
     return Part(
         part,
         PROTOCOLS.get(part.protocol, part.protocol),
@@ -159,7 +170,10 @@ def _part(part: Answers, margin: float) -> Part:
         _arms(row.train for row in part.grid),
         _arms(row.test for row in part.grid),
         grid,
-        [_detail(part.protocol, i, one) for i, one in enumerate(detailed)],
+        [
+            _detail(f"{part.protocol}-{i}", one, is_main=one in main)
+            for i, one in enumerate(detailed)
+        ],
     )
 
 
@@ -175,11 +189,11 @@ _KIND_WORDS: Final = {
 }
 
 
-def _detail(protocol: str, number: int, one: Answer) -> Detail:
-    id_ = f"{protocol}-{number}"
+def _detail(id_: str, one: Answer, *, is_main: bool) -> Detail:
     judged, tone = verdict(one)
     return Detail(
         id_,
+        is_main,
         one,
         judged,
         tone,
