@@ -103,13 +103,18 @@ def analyse(folder: Path, **values: Any) -> int:
 
 @study.command()
 @_asking
+@click.option(
+    "--pictures",
+    is_flag=True,
+    help="Also show the probes' pictures: originals, so keep that page to yourself.",
+)
 def report(folder: Path, **values: Any) -> int:
     """Analyse DIR, and write DIR/study.html and DIR/study.json."""
     home, found = _analysed(folder, values)
     from sfumato.study.report import JSON_FILE, write_html, write_json
 
     made = write_json(home, found)
-    page = write_html(home, found)
+    page = write_html(home, found, pictures=values["pictures"])
     _tell(made, [page, home / JSON_FILE], values)
     return 0
 

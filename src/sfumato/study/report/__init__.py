@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,8 +11,7 @@ from sfumato import __version__
 from sfumato.errors import OutputError
 from sfumato.study.analysis.records import Analysis
 from sfumato.study.report.page import render
-from sfumato.study.report.probes import NAMES as PROBES
-from sfumato.study.report.probes import read_probes
+from sfumato.study.report.probes import KINDS, Probe, of_kind, read_probes
 from sfumato.study.report.words import headlines
 from sfumato.types import JSON
 
@@ -22,7 +22,7 @@ LAYOUT: Final = 1
 __all__ = ["HTML_FILE", "JSON_FILE", "record", "write_html", "write_json"]
 
 
-def record(analysis: Analysis, probes: dict[str, JSON]) -> JSON:
+def record(analysis: Analysis, probes: Sequence[Probe]) -> JSON:
     """Return what `study.json` holds: differences in points, p as fractions, None for unknown."""
     told = [line.summary() for part in analysis.parts for line in headlines(part)]
     return {
@@ -30,7 +30,10 @@ def record(analysis: Analysis, probes: dict[str, JSON]) -> JSON:
         "sfumato": __version__,
         "headlines": told,
         **analysis.summary(),
-        "probes": {name: probes.get(name, "not measured") for name in PROBES},
+        "probes": {
+            kind: [one.summary() for one in of_kind(probes, kind)] or "not measured"
+            for kind in KINDS
+        },
     }
 
 
@@ -46,15 +49,17 @@ def write_json(study: Path, analysis: Analysis) -> JSON:
     return made
 
 
-def write_html(study: Path, analysis: Analysis) -> Path:
+def write_html(study: Path, analysis: Analysis, *, pictures: bool = False) -> Path:
     """Write `study.html` into a study's folder and return its path.
+
+    With `pictures`, those of the probes are in it: originals, not to be published.
 
     Raises:
         OutputError: the file can't be written.
         UsageError: a file of `probes/` is damaged.
     """
     datasets = sorted({part.dataset for part in analysis.parts if part.dataset})
-    page = render(analysis, read_probes(study), ", ".join(datasets))
+    page = render(analysis, read_probes(study), ", ".join(datasets), pictures=pictures)
     return _write(study / HTML_FILE, page)
 
 

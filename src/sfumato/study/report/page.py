@@ -19,6 +19,7 @@ from sfumato.study.analysis.records import Analysis, Answer, Answers, GridRow
 from sfumato.study.analysis.subsets import Subset
 from sfumato.study.published import ARMS, MODELS, averages
 from sfumato.study.report.charts import Bar, Dot, curve, forest, scatter, signed
+from sfumato.study.report.probes import KINDS, Probe, of_kind, picture
 from sfumato.study.report.words import (
     ALPHA,
     PROTOCOLS,
@@ -28,7 +29,6 @@ from sfumato.study.report.words import (
     p_words,
     verdict,
 )
-from sfumato.types import JSON
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -88,15 +88,26 @@ class ClassRow:
     ap: Estimate | None
 
 
-def render(analysis: Analysis, probes: dict[str, JSON], name: str = "") -> str:
-    """Return the page as HTML text, to be written as UTF-8."""
+def render(
+    analysis: Analysis, probes: Sequence[Probe], name: str = "", *, pictures: bool = False
+) -> str:
+    """Return the page as HTML text, to be written as UTF-8; pictures of probes are originals.
+
+    Raises:
+        UsageError: pictures were asked for, and one can't be read.
+    """
     parts = [_part(part, analysis.choice.margin) for part in analysis.parts]
     return _template().render(
         parts=parts,
         dataset=name,
         version=__version__,
         margin=100 * analysis.choice.margin,
-        probes=probes,
+        probes={kind: of_kind(probes, kind) for kind in KINDS},
+        kinds=KINDS,
+        alarms=[probe for probe in probes if probe.alarms],
+        pictures={path: picture(path) for probe in probes for path, _ in probe.pictures}
+        if pictures
+        else {},
         published={measure: averages(measure) for measure in ("top1", "top5")},
         models=MODELS,
         published_arms=ARMS,
@@ -127,6 +138,7 @@ def _template() -> Template:
         p=p_words,
         bare_p=lambda p: p_words(p).removeprefix("= "),
         signed=signed,
+        cell=cell,
         points=lambda value: "–" if value is None else f"{value:.2f}",
     )
     return environment.get_template("study.html.j2")
@@ -150,6 +162,17 @@ def change(found: Estimate | None) -> str:
     if not found.is_estimable:
         return value
     return f"{value} ({signed(100 * found.low)} to {signed(100 * found.high)})"
+
+
+def cell(value: object) -> str:
+    """Write a value of a probe's table: numbers with four digits, nothing as a dash."""
+    if isinstance(value, float):
+        return f"{value:.4g}" if isfinite(value) else "–"
+    return "–" if value is None or value == "" else f"{value:,}" if _is_count(value) else str(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _part(part: Answers, margin: float) -> Part:
