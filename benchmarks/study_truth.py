@@ -1,0 +1,220 @@
+"""Whether a study's analysis finds what was planted in made-up predictions, and nothing else.
+
+    python benchmarks/study_truth.py --draws 500 --json truth.json
+
+Each draw makes new images, new trainings and their predictions, with a known effect, and analyses
+them as `sfumato study analyse` does. The world: 40 classes in 20 confusable pairs, 700 images
+each, three architectures, three seeds an arm; an image is recognised with a chance of 35 to 70 %;
+a training is better or worse than another by 0.1 points (standard deviation), and on a class by
+2 points, which its twin loses or wins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from sfumato.study.analysis.bootstrap import bootstrap
+from sfumato.study.analysis.comparisons import difference, groups_of, top1
+from sfumato.study.analysis.estimates import contrast, equivalence
+from sfumato.study.analysis.matrix import Cell, Key, Matrix
+from sfumato.study.analysis.pairs import pairs
+from sfumato.study.analysis.subsets import Difference, by_part
+
+CLASSES, IMAGES, ARCHITECTURES, SEEDS = 40, 700, 3, 3
+MARGIN = 0.01
+BOOTSTRAPS = "intervals by drawing, nothing planted, 2,000 images"
+ALPHA = 0.05
+QUESTION = difference("cost", "gaussian", ("original",) * 2, ("gaussian",) * 2, "")
+MODELS = [f"net{a}" for a in range(ARCHITECTURES)]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What obfuscation does: to all images, to the first class, and from it to its twin."""
+
+    everywhere: float = 0.0
+    first_class: float = 0.0
+    swapped: float = 0.0
+
+    @property
+    def overall(self) -> float:
+        return self.everywhere + self.first_class / CLASSES
+
+    def of_class(self, k: int) -> float:
+        moved = {0: self.first_class - self.swapped, 1: self.swapped}
+        return self.everywhere + moved.get(k, 0.0)
+
+
+EFFECTS = {
+    "nothing": Effect(),
+    "0.6 points everywhere": Effect(everywhere=-0.006),
+    "as much as the margin": Effect(everywhere=-MARGIN),
+    "one class loses 9 points": Effect(first_class=-0.09),
+    "a pair swaps 12 points": Effect(swapped=0.12),
+}
+
+
+def world(effect: Effect, rng: np.random.Generator, images: int = IMAGES) -> Matrix:
+    """Return a matrix of made-up predictions on both arms, `images` of each class."""
+    labels = np.repeat(np.arange(CLASSES, dtype=np.int32), images)
+    base = rng.uniform(0.42, 0.62, len(labels))
+    cells = {}
+    for model in MODELS:
+        accuracy = base + rng.uniform(-0.07, 0.08, len(labels))
+        for arm, planted in (("original", Effect()), ("gaussian", effect)):
+            said = np.stack([_predictions(labels, accuracy, planted, rng) for _ in range(SEEDS)])
+            rank = np.where(said == labels, 0, 1).astype(np.int32)
+            key = Key("scratch", model, arm, arm)
+            cells[key] = Cell(key, tuple(range(SEEDS)), said, rank, None, (None,) * SEEDS, (), 1)
+    names = tuple(f"class {k}" for k in range(CLASSES))
+    return Matrix(tuple(map(str, range(len(labels)))), labels, names, "made up", cells)
+
+
+def _predictions(
+    labels: NDArray[np.int32],
+    accuracy: NDArray[np.float64],
+    planted: Effect,
+    rng: np.random.Generator,
+) -> NDArray[np.int32]:
+    """Return the classes of one training: right, its twin (2k and 2k + 1), or another one."""
+    spread = planted.everywhere + rng.normal(0, 0.001)
+    traded = np.repeat(rng.normal(0, 0.02, CLASSES // 2), 2) * np.tile([-1, 1], CLASSES // 2)
+    traded[:2] += np.array([-1, 1]) * planted.swapped
+    lost = np.zeros(CLASSES)
+    lost[0] = planted.first_class
+    right = accuracy + spread + (traded + lost)[labels]
+    twin = 0.6 * (1 - accuracy) - 0.6 * spread - traded[labels]
+    chance = rng.random(len(labels))
+    other = (labels + 2 + rng.integers(0, CLASSES - 3, len(labels))) % CLASSES
+    other = np.where(other // 2 == labels // 2, (other + 2) % CLASSES, other)
+    found = np.where(chance < right, labels, np.where(chance < right + twin, labels ^ 1, other))
+    return found.astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What one draw has shown: yes or no for each thing that is counted."""
+
+    counts: dict[str, bool]
+    class_cover: float  # share of the classes whose interval holds the truth
+
+
+def analyse(effect: Effect, rng: np.random.Generator, images: int = IMAGES) -> Drawn:
+    """Make one world and look for what was planted."""
+    matrix = world(effect, rng, images)
+    groups = groups_of(matrix, "scratch", QUESTION, top1, MODELS)
+    whole = contrast(groups)
+    nothing = np.zeros(len(matrix.labels))
+    classes = by_part(Difference(groups, nothing, nothing), matrix.labels, matrix.classes)
+    twins = pairs(matrix, "scratch", QUESTION, MODELS)
+    moved = {k for k in range(CLASSES) if effect.of_class(k) != effect.everywhere}
+    flagged = {k for k, row in enumerate(classes) if row.p_holm < ALPHA}
+    swapped = {pair.first for pair in twins if pair.p_holm < ALPHA}
+    moved_pairs = {"class 0"} if moved else set()
+    first = next((pair for pair in twins if pair.first == "class 0"), None)
+    test = equivalence(whole, MARGIN)
+    counts = {
+        "overall interval holds the truth": whole.low <= effect.overall <= whole.high,
+        "overall difference found (p < 0.05)": whole.p < ALPHA,
+        "called equivalent within 1 point": test.holds,
+    }
+    if not effect.everywhere:
+        counts["a class that is the same is found (Holm)"] = bool(flagged - moved)
+    counts["a pair that doesn't swap is found (Holm)"] = bool(swapped - moved_pairs)
+    if moved:
+        counts["every class that differs is found (Holm)"] = moved <= flagged
+    if effect.swapped:
+        counts["the pair that swaps is found (Holm)"] = moved_pairs <= swapped
+    if first is not None:
+        swap = effect.swapped - effect.first_class / 4
+        sum_of_both = effect.everywhere + effect.first_class / 2
+        counts["swap's interval holds the truth"] = first.swap.low <= swap <= first.swap.high
+        together = first.together
+        counts["interval of a pair's sum holds the truth"] = (
+            together.low <= sum_of_both <= together.high
+        )
+    held = [row.found.low <= effect.of_class(k) <= row.found.high for k, row in enumerate(classes)]
+    return Drawn(counts, float(np.mean(held)))
+
+
+def bootstraps(rng: np.random.Generator, rounds: int = 400) -> dict[str, bool]:
+    """Tell whether percentile intervals hold the truth, in a world a tenth as large."""
+    matrix = world(Effect(), rng, IMAGES // 10)
+    groups = groups_of(matrix, "scratch", QUESTION, top1, MODELS)
+    alone = groups_of(matrix, "scratch", QUESTION, top1, MODELS[:1])
+    found = {}
+    for name, some in (("three architectures", groups), ("one architecture", alone)):
+        exact = contrast(some)
+        found[f"{name}, this analysis"] = exact.low <= 0 <= exact.high
+        for nested in (False, True):
+            low, high = bootstrap(some, rng, rounds=rounds, nested=nested)
+            kind = "images drawn in each seed" if nested else "images and seeds drawn"
+            found[f"{name}, bootstrap, {kind}"] = low <= 0 <= high
+    return found
+
+
+def one_draw(name: str, seed: int, draw: int) -> Drawn:
+    """Analyse one draw of a named effect; the same whoever does it."""
+    return analyse(EFFECTS[name], np.random.default_rng([seed, list(EFFECTS).index(name), draw]))
+
+
+def one_bootstrap(_: str, seed: int, draw: int) -> dict[str, bool]:
+    """Make one draw for the bootstraps."""
+    return bootstraps(np.random.default_rng([seed, len(EFFECTS), draw]))
+
+
+def interval(count: int, draws: int) -> tuple[float, float]:
+    """Return the exact 95 % interval of a share (Clopper and Pearson 1934)."""
+    low = stats.beta.ppf(0.025, count, draws - count + 1) if count else 0.0
+    high = stats.beta.ppf(0.975, count + 1, draws - count) if count < draws else 1.0
+    return float(low), float(high)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-j", "--workers", type=int, default=1)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    began = time.monotonic()
+    results: dict[str, dict[str, tuple[int, int]]] = {}
+    with Pool(options.workers) as pool:
+        for name in EFFECTS:
+            jobs = [(name, options.seed, draw) for draw in range(options.draws)]
+            drawn = pool.starmap(one_draw, jobs, chunksize=5)
+            results[name] = _counted([one.counts for one in drawn])
+            rows = options.draws * CLASSES
+            held = round(sum(one.class_cover for one in drawn) * CLASSES)
+            results[name]["class intervals hold the truth"] = (held, rows)
+        jobs = [(BOOTSTRAPS, options.seed, draw) for draw in range(options.draws)]
+        results[BOOTSTRAPS] = _counted(pool.starmap(one_bootstrap, jobs, chunksize=5))
+    for name, counted in results.items():
+        print(f"\n{name}")
+        for what, (count, draws) in counted.items():
+            low, high = interval(count, draws)
+            print(f"  {what:55} {count / draws:6.1%}  ({low:.1%} to {high:.1%}; n = {draws})")
+    print(f"\n{options.draws} draws each, {time.monotonic() - began:.0f} s")
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def _counted(rows: list[dict[str, bool]]) -> dict[str, tuple[int, int]]:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {
+        name: (sum(row[name] for row in rows if name in row), sum(name in row for row in rows))
+        for name in names
+    }
+
+
+if __name__ == "__main__":
+    main()

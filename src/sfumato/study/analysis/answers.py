@@ -1,0 +1,320 @@
+"""Everything that a study's predictions can answer, question by question, with what they can't."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.evaluation.comparison import holm
+from sfumato.study.analysis.bootstrap import bootstrap
+from sfumato.study.analysis.comparisons import (
+    REMEDY,
+    Measure,
+    Question,
+    Term,
+    groups_of,
+    questions,
+    top1,
+    top5,
+)
+from sfumato.study.analysis.estimates import (
+    FEWEST,
+    Estimate,
+    Group,
+    contrast,
+    equivalence,
+    over_models,
+    standard_error,
+)
+from sfumato.study.analysis.matrix import Cell, Key, Matrix
+from sfumato.study.analysis.mcnemar import mcnemar
+from sfumato.study.analysis.measures import calibration_values
+from sfumato.study.analysis.pairs import pairs
+from sfumato.study.analysis.precision import precisions
+from sfumato.study.analysis.records import (
+    Analysis,
+    Answer,
+    Answers,
+    CellRow,
+    Choice,
+    GridRow,
+    Levels,
+    ModelRow,
+)
+from sfumato.study.analysis.remedies import remedy
+from sfumato.study.analysis.subsets import (
+    AREA_EDGES,
+    OVERLAP_EDGES,
+    Difference,
+    by_affected,
+    by_membership,
+    by_part,
+    by_share,
+    read_supercategories,
+)
+
+DETAILED: Final = ("cost", "shift")  # questions that are answered class by class, too
+DEPTH: Final = 5
+
+
+def analyse(matrices: Sequence[Matrix], choice: Choice | None = None) -> Analysis:
+    """Answer what the runs of each protocol can answer.
+
+    Raises:
+        UsageError: two cells that belong together have no seed in common, or super-categories
+            were asked for with classes that aren't there.
+    """
+    choice = choice or Choice()
+    return Analysis(tuple(_answers(matrix, choice) for matrix in matrices), choice)
+
+
+def _answers(matrix: Matrix, choice: Choice) -> Answers:
+    protocol = matrix.protocol
+    found = [answer(matrix, protocol, q, choice) for q in questions(matrix, protocol)]
+    arms = sorted({key.train_arm for key in matrix.cells if key.train_arm.startswith(REMEDY)})
+    remedies = [one for arm in arms if (one := remedy(matrix, protocol, arm)) is not None]
+    return Answers(
+        protocol,
+        len(matrix.images),
+        None if matrix.affected is None else int(matrix.affected.sum()),
+        matrix.classes,
+        matrix.dataset,
+        tuple(_cell_row(cell) for cell in matrix.cells.values()),
+        tuple(_grid(matrix)),
+        tuple(_corrected(found)),
+        tuple(remedies),
+        tuple(_notes(matrix)),
+    )
+
+
+def answer(matrix: Matrix, protocol: str, question: Question, choice: Choice) -> Answer:
+    """Answer one question; its p_holm is its own p until others stand beside it."""
+    models = matrix.architectures(protocol, question.arms)
+    groups = groups_of(matrix, protocol, question, top1, models)
+    change = contrast(groups)
+    base = Answer(
+        protocol,
+        question,
+        tuple(models),
+        None,
+        change,
+        change.p,
+        equivalence(change, choice.margin),
+        bootstrap(groups, np.random.default_rng(choice.seed)),
+        over_models([_change_of(matrix, protocol, question, model).value for model in models]),
+        notes=tuple(_left_out(matrix, protocol, models)),
+    )
+    if not question.is_pair:
+        return base
+    base = _with_levels(matrix, base)
+    whole = _difference(matrix, base, groups)
+    base = _with_regions(matrix, base, whole)
+    return _with_classes(matrix, base, whole, choice) if question.kind in DETAILED else base
+
+
+def _with_levels(matrix: Matrix, base: Answer) -> Answer:
+    cells = _cells(matrix, base)
+    return replace(
+        base,
+        top1=_levels(matrix, base, top1),
+        top5=_levels(matrix, base, top5) if _deep(matrix, cells) else None,
+        calibration=_levels(matrix, base, calibration) if _confident(cells) else None,
+        rows=tuple(_model_row(matrix, base, model) for model in base.models),
+    )
+
+
+def _with_regions(matrix: Matrix, base: Answer, whole: Difference) -> Answer:
+    if matrix.regions is None or matrix.affected is None:
+        return replace(base, notes=(*base.notes, "By area: not measured, no regions were given."))
+    notes = list(base.notes)
+    affected = int(matrix.affected.sum())
+    if affected < FEWEST:
+        notes.append(
+            f"Only {affected} images have an obfuscated region: fewer than {FEWEST} say next to "
+            "nothing of what obfuscation does."
+        )
+    overlaps = by_share(whole, matrix.regions.overlap, OVERLAP_EDGES)
+    if not overlaps:
+        notes.append("By overlap with the object: not measured, no objects' boxes were given.")
+    return replace(
+        base,
+        affected=tuple(by_affected(whole, matrix.affected)),
+        areas=tuple(by_share(whole, matrix.regions.face_area_share, AREA_EDGES)),
+        overlaps=tuple(overlaps),
+        notes=tuple(notes),
+    )
+
+
+def _with_classes(matrix: Matrix, base: Answer, whole: Difference, choice: Choice) -> Answer:
+    members = {
+        name: np.isin(matrix.labels, classes)
+        for name, classes in read_supercategories(choice.supercategories, matrix.classes).items()
+    }
+    found = precisions(matrix, base.protocol, base.question, base.models)
+    notes = base.notes
+    if found is None:
+        notes = (*notes, "Average precision: not measured, logits were not kept for all runs.")
+    return replace(
+        base,
+        classes=tuple(by_part(whole, matrix.labels, matrix.classes)),
+        supercategories=tuple(by_membership(whole, members)),
+        pairs=tuple(pairs(matrix, base.protocol, base.question, base.models)),
+        precisions=None if found is None else tuple(found[0]),
+        mean_precision=None if found is None else found[1],
+        notes=notes,
+    )
+
+
+def calibration(cell: Cell, seed: int) -> NDArray[np.float64]:
+    """Return the terms of the expected calibration error."""
+    place = cell.seeds.index(seed)
+    assert cell.confidence is not None, "asked for only where it is known"
+    return calibration_values(cell.rank[place] == 0, cell.confidence[place])
+
+
+def _levels(
+    matrix: Matrix, base: Answer, measure: Measure, models: Sequence[str] | None = None
+) -> Levels:
+    models = base.models if models is None else models
+
+    def of(question: Question) -> Estimate:
+        return contrast(groups_of(matrix, base.protocol, question, measure, models))
+
+    before, after = (_one_sided(base.question, term) for term in base.question.terms)
+    return Levels(of(before), of(after), of(base.question))
+
+
+def _difference(matrix: Matrix, base: Answer, groups: Sequence[Group]) -> Difference:
+    sides = [
+        groups_of(matrix, base.protocol, _one_sided(base.question, term), top1, base.models)
+        for term in base.question.terms
+    ]
+    before, after = (_image_means(side) for side in sides)
+    return Difference(groups, before, after)
+
+
+def _image_means(groups: Sequence[Group]) -> NDArray[np.float64]:
+    total = np.zeros(groups[0].values.shape[1])
+    for group in groups:
+        total += group.weight * group.values.mean(axis=0)
+    return total
+
+
+def _model_row(matrix: Matrix, base: Answer, model: str) -> ModelRow:
+    before, after = (matrix.cells[Key(base.protocol, model, *arms)] for arms in base.question.arms)
+    deep = _deep(matrix, [before, after])
+    shared = sorted(set(before.seeds) & set(after.seeds))
+    tests = tuple(
+        (seed, mcnemar(top1(before, seed) == 1, top1(after, seed) == 1)) for seed in shared
+    )
+    return ModelRow(
+        model,
+        tuple(sorted({*before.seeds, *after.seeds})),
+        _levels(matrix, base, top1, [model]),
+        _levels(matrix, base, top5, [model]) if deep else None,
+        tuple(_seed_error(cell) for cell in (before, after)),  # type: ignore[arg-type]
+        tests,
+    )
+
+
+def _seed_error(cell: Cell) -> float:
+    return standard_error([float(top1(cell, seed).mean()) for seed in cell.seeds])
+
+
+def _change_of(matrix: Matrix, protocol: str, question: Question, model: str) -> Estimate:
+    return contrast(groups_of(matrix, protocol, question, top1, [model]))
+
+
+def _one_sided(question: Question, term: Term) -> Question:
+    return replace(question, terms=(Term(1, term.train, term.test),))
+
+
+def _cells(matrix: Matrix, base: Answer) -> list[Cell]:
+    return [
+        matrix.cells[Key(base.protocol, model, *arms)]
+        for model in base.models
+        for arms in base.question.arms
+    ]
+
+
+def _deep(matrix: Matrix, cells: Sequence[Cell]) -> bool:
+    """Tell whether the five best classes are known, which says something from six classes on."""
+    return len(matrix.classes) > DEPTH and all(cell.depth >= DEPTH for cell in cells)
+
+
+def _confident(cells: Sequence[Cell]) -> bool:
+    return all(cell.confidence is not None for cell in cells)
+
+
+def _cell_row(cell: Cell) -> CellRow:
+    def over(measure: Measure) -> Estimate:
+        values = np.stack([measure(cell, seed) for seed in cell.seeds])
+        return contrast([Group(1, values, cell.fixed)])
+
+    return CellRow(
+        cell.key,
+        cell.seeds,
+        over(top1),
+        over(top5) if cell.depth >= DEPTH else None,
+        over(calibration) if cell.confidence is not None else None,
+    )
+
+
+def _grid(matrix: Matrix) -> list[GridRow]:
+    """Return each train and test arm, over the architectures that have all if there are any."""
+    arms = sorted({(key.train_arm, key.test_arm) for key in matrix.cells})
+    everywhere = matrix.architectures(matrix.protocol, arms)
+    rows = []
+    for train, test in arms:
+        models = everywhere or matrix.architectures(matrix.protocol, [(train, test)])
+        question = Question("level", test, (Term(1, train, test),), "")
+        groups = groups_of(matrix, matrix.protocol, question, top1, models)
+        rows.append(GridRow(train, test, tuple(models), contrast(groups)))
+    return rows
+
+
+def _corrected(answers: Sequence[Answer]) -> list[Answer]:
+    """Return the answers with p corrected (Holm) for those that ask the same kind of question."""
+    made = list(answers)
+    for kind in {one.question.kind for one in made}:
+        places = [
+            i for i, one in enumerate(made) if one.question.kind == kind and one.change.is_estimable
+        ]
+        for i, p in zip(places, holm([made[i].change.p for i in places]), strict=True):
+            made[i] = replace(made[i], p_holm=p)
+    return made
+
+
+def _left_out(matrix: Matrix, protocol: str, models: Sequence[str]) -> list[str]:
+    every = {k.architecture for k in matrix.cells if k.protocol == protocol}
+    missing = sorted(every - set(models))
+    if not missing:
+        return []
+    return [f"Without {', '.join(missing)}: not trained or tested on all of these arms."]
+
+
+def _notes(matrix: Matrix) -> list[str]:
+    notes = []
+    single = sorted({str(k.architecture) for k, c in matrix.cells.items() if _is_single(c)})
+    if single:
+        notes.append(
+            f"One seed only for {', '.join(single)}: how trainings differ can't be told, so "
+            "intervals are not estimable."
+        )
+    empty = len(matrix.classes) - len(np.unique(matrix.labels))
+    if empty:
+        notes.append(f"{empty} of {len(matrix.classes)} classes have no image.")
+    affected = matrix.affected
+    if affected is None:
+        notes.append("Which images are affected is not known: no regions were given.")
+    elif affected.sum() < FEWEST:
+        notes.append(f"Only {int(affected.sum())} of {len(matrix.images)} images are affected.")
+    return notes
+
+
+def _is_single(cell: Cell) -> bool:
+    return len(cell.seeds) < 2 and not cell.fixed

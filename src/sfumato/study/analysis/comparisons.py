@@ -1,0 +1,176 @@
+"""Which cells of the matrix are set against which, and the groups of trainings that this means.
+
+Every question is a weighted sum of accuracies. Terms of the same training arm come from the same
+models, so they are added up model by model before seeds are looked at: a model tested on two arms
+is paired with itself. Trainings on different arms are taken as independent, whatever their
+seeds' numbers; where the same number gives them something in common, the interval is too wide,
+never too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.errors import UsageError
+from sfumato.study.analysis.estimates import Group
+from sfumato.study.analysis.matrix import Cell, Key, Matrix
+
+ORIGINAL: Final = "original"
+REENCODED: Final = "reencoded"
+RANDOM: Final = "random-"
+REMEDY: Final = "remedy-"
+
+Measure: TypeAlias = Callable[[Cell, int], NDArray[Any]]
+
+
+class Term(NamedTuple):
+    """One cell of a question: its weight and its arms."""
+
+    weight: float
+    train: str
+    test: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A contrast of cells with a name; `arm` is what it asks about, `kind` which question it is.
+
+    Kinds: "cost" (trained and tested on the arm), "beyond-reencoding" and "faces" (the same
+    against another baseline), "shift" (only tested on it), "shift-faces", "deployment" (trained
+    on it, tested on clear pictures), "interaction" and "remedy".
+    """
+
+    kind: str
+    arm: str
+    terms: tuple[Term, ...]
+    title: str
+
+    @property
+    def arms(self) -> list[tuple[str, str]]:
+        """Return the (train, test) arms that it needs."""
+        return [(term.train, term.test) for term in self.terms]
+
+    @property
+    def is_pair(self) -> bool:
+        """Tell whether it is a plain difference: terms of weight -1 and 1."""
+        return [term.weight for term in self.terms] == [-1, 1]
+
+
+def difference(
+    kind: str, arm: str, before: tuple[str, str], after: tuple[str, str], title: str
+) -> Question:
+    """Return the question what changes from one (train, test) to another."""
+    return Question(kind, arm, (Term(-1, *before), Term(1, *after)), title)
+
+
+def questions(matrix: Matrix, protocol: str) -> list[Question]:
+    """Return the questions that a protocol's cells can answer, the plain ones first."""
+    there = {(k.train_arm, k.test_arm) for k in matrix.cells if k.protocol == protocol}
+    candidates = [q for make in (_costs, _shifts, _gaps) for q in make(there)]
+    return [
+        question
+        for question in candidates
+        if set(question.arms) <= there and matrix.architectures(protocol, question.arms)
+    ]
+
+
+def groups_of(
+    matrix: Matrix, protocol: str, question: Question, measure: Measure, models: Sequence[str]
+) -> list[Group]:
+    """Return the groups whose sum answers the question, the mean over these architectures.
+
+    Raises:
+        UsageError: two cells of the same models have no seed in common.
+    """
+    groups = []
+    for model in models:
+        for train in dict.fromkeys(term.train for term in question.terms):
+            terms = [term for term in question.terms if term.train == train]
+            cells = [matrix.cells[Key(protocol, model, train, term.test)] for term in terms]
+            seeds = common_seeds(cells)
+            values = sum(
+                term.weight * np.stack([measure(cell, seed) for seed in seeds])
+                for term, cell in zip(terms, cells, strict=True)
+            )
+            assert not isinstance(values, int), "a question has terms"
+            groups.append(Group(1 / len(models), values, cells[0].fixed))
+    return groups
+
+
+def common_seeds(cells: Sequence[Cell]) -> list[int]:
+    """Return the seeds that all cells have.
+
+    Raises:
+        UsageError: there is none.
+    """
+    shared = sorted(set(cells[0].seeds).intersection(*(cell.seeds for cell in cells[1:])))
+    if not shared:
+        key = cells[0].key
+        raise UsageError(
+            f"{key.architecture}, trained on {key.train_arm}, was tested with other seeds on each "
+            "arm: no model was tested on both."
+        )
+    return shared
+
+
+def top1(cell: Cell, seed: int) -> NDArray[np.float64]:
+    """Return 1 where the best class is the label."""
+    hit: NDArray[np.float64] = (cell.rank[cell.seeds.index(seed)] == 0).astype(np.float64)
+    return hit
+
+
+def top5(cell: Cell, seed: int) -> NDArray[np.float64]:
+    """Return 1 where the label is among the five best classes."""
+    hit: NDArray[np.float64] = (cell.rank[cell.seeds.index(seed)] < 5).astype(np.float64)
+    return hit
+
+
+def _costs(there: set[tuple[str, str]]) -> Iterator[Question]:
+    clear = (ORIGINAL, ORIGINAL)
+    matched = sorted(train for train, test in there if train == test != ORIGINAL)
+    for arm in matched:
+        words = f"Trained and tested on {arm}, against original"
+        yield difference("cost", arm, clear, (arm, arm), words)
+    for arm in matched:
+        if arm == REENCODED or arm.startswith((RANDOM, REMEDY)):
+            continue
+        baseline = (REENCODED, REENCODED)
+        words = f"Trained and tested on {arm}, against re-encoded"
+        yield difference("beyond-reencoding", arm, baseline, (arm, arm), words)
+        control = RANDOM + arm
+        words = f"Trained and tested on {arm}, against the same shapes where no face is"
+        yield difference("faces", arm, (control, control), (arm, arm), words)
+
+
+def _shifts(there: set[tuple[str, str]]) -> Iterator[Question]:
+    tests = sorted({test for _, test in there} - {ORIGINAL})
+    for arm in tests:
+        words = f"Trained on original, tested on {arm}, against tested on original"
+        yield difference("shift", arm, (ORIGINAL, ORIGINAL), (ORIGINAL, arm), words)
+    for arm in tests:
+        words = f"Trained on original, tested on {arm}, against the same shapes where no face is"
+        yield difference("shift-faces", arm, (ORIGINAL, RANDOM + arm), (ORIGINAL, arm), words)
+
+
+def _gaps(there: set[tuple[str, str]]) -> Iterator[Question]:
+    clear = (ORIGINAL, ORIGINAL)
+    trained = sorted({train for train, _ in there} - {ORIGINAL})
+    for arm in (arm for arm in trained if not arm.startswith(REMEDY)):
+        words = f"Trained on {arm}, tested on original, against trained on original"
+        yield difference("deployment", arm, clear, (arm, ORIGINAL), words)
+        terms = (
+            Term(1, arm, ORIGINAL),
+            Term(-1, ORIGINAL, ORIGINAL),
+            Term(-1, arm, arm),
+            Term(1, ORIGINAL, arm),
+        )
+        words = f"(trained on {arm} - trained on original), on original less on {arm}"
+        yield Question("interaction", arm, terms, words)
+    for arm in (arm for arm in trained if arm.startswith(REMEDY)):
+        words = f"Trained with {arm}, tested on original, against trained on original"
+        yield difference("remedy", arm, clear, (arm, ORIGINAL), words)

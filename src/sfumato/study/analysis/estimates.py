@@ -1,0 +1,284 @@
+"""Contrasts of trainings on shared images: the value, its standard error, interval and test.
+
+The estimand is the mean over new trainings (seeds) *and* new images of the same kind; the
+architectures are those that are named, not a sample. Images are crossed with seeds: every model
+sees the same images, so a bootstrap that draws images anew for each seed would count them as
+independent. For one kind of training g with S seeds and n images, values y[s, i],
+
+    y[s, i] = mean + image[i] + seed[s] + rest[s, i]
+
+and the variance of a sum over kinds of training, each of weight w, is estimated as
+
+    V = sum_g w² s²(seed means)/S + max(0, s²(m)/n - sum_g w² MS(rest)/(n S)),
+
+where m[i] is the weighted sum of the seeds' mean for image i. The first part holds the seeds and
+the rest, the second what the images add. Degrees of freedom are V²/sum(part²/(f + 2)) - 2 with f
+those of each part: Satterthwaite's, in the form of Welch (1947) that doesn't come out too low
+where f is 2, as with three seeds. This is the
+analysis of multi-reader studies (Obuchowski and Rockette 1995; Hillis 2007, "A comparison of
+denominator degrees of freedom methods for multiple observer ROC studies", Stat. Med. 26: 596,
+eq. for df_H) with seeds as readers and images as cases; there, too, readers are few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from sfumato.types import JSON
+
+LEVEL: Final = 0.95
+FEWEST: Final = 30  # images, from which on a subset's figures say something
+ONE_SEED: Final = "one seed only: how trainings differ can't be told"
+NO_IMAGES: Final = "fewer than two images"
+_NOTHING: Final = 1e-12  # a variance below it is rounding
+
+Values: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Trainings that are replicates of one another, with what each gives for every image.
+
+    `values` (S, n) float. A `fixed` group is one model that isn't trained anew: its seed is no
+    sample of anything, and only images vary.
+    """
+
+    weight: float
+    values: NDArray[Any]
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95 % interval, in the unit of the values.
+
+    `low`, `high`, `se`, `df` and `p` are NaN where they can't be estimated; then `why` says so.
+    `p` is two-sided for 0 and agrees with the interval. `cautious_p` is the larger of it and of
+    the p that takes the models as given; families of tests use it. `n` counts images, `trainings`
+    the models.
+    """
+
+    value: float
+    se: float
+    df: float
+    low: float
+    high: float
+    p: float
+    cautious_p: float
+    n: int
+    trainings: int
+    why: str = ""
+
+    @property
+    def is_estimable(self) -> bool:
+        """Tell whether there is an interval."""
+        return not self.why
+
+    def summary(self, scale: float = 100.0) -> JSON:
+        """Return the estimate for `study.json`: points by default, None for what is not there."""
+        numbers = {"value": self.value, "se": self.se, "low": self.low, "high": self.high}
+        found: JSON = {name: _or_none(scale * number) for name, number in numbers.items()}
+        found |= {"df": _or_none(self.df), "p": _or_none(self.p), "n": self.n}
+        found["trainings"] = self.trainings
+        found["interval"] = "not estimable: " + self.why if self.why else f"{LEVEL:.0%}"
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Equivalence:
+    """Two one-sided tests against a margin (Schuirmann 1987), and the one that matters most.
+
+    `p` is that the true value lies outside ±margin, `p_no_worse` that it lies below -margin. NaN
+    where there is no standard error.
+    """
+
+    margin: float
+    p: float
+    p_no_worse: float
+    level: float = 1 - LEVEL
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether a difference as large as the margin can be ruled out, up and down."""
+        return self.p < self.level
+
+    @property
+    def no_worse(self) -> bool:
+        """Tell whether a loss as large as the margin can be ruled out."""
+        return self.p_no_worse < self.level
+
+    def summary(self) -> JSON:
+        """Return the test for `study.json`, the margin in points."""
+        return {
+            "margin": 100 * self.margin,
+            "p": _or_none(self.p),
+            "equivalent": self.holds,
+            "p_no_worse": _or_none(self.p_no_worse),
+            "no_worse": self.no_worse,
+        }
+
+
+def contrast(groups: Sequence[Group]) -> Estimate:
+    """Return the weighted sum of the groups' means over all images."""
+    parts = np.zeros(groups[0].values.shape[1], dtype=np.intp)
+    return contrasts(groups, parts, 1)[0]
+
+
+def contrasts(groups: Sequence[Group], parts: NDArray[Any], number: int) -> list[Estimate]:
+    """Return the contrast in each of `number` parts; `parts` (n,) has -1 for images in none."""
+    tally = Tally(parts, number)
+    for group in groups:
+        tally.add(group)
+    return tally.estimates()
+
+
+class Tally:
+    """Adds up groups, one at a time, so that their values needn't be in memory together."""
+
+    def __init__(self, parts: NDArray[Any], number: int) -> None:
+        self._inside = np.asarray(parts) >= 0
+        self._part = np.asarray(parts)[self._inside].astype(np.intp)
+        self._number = number
+        self._n = np.bincount(self._part, minlength=number)
+        self._mean = np.zeros(len(self._part))
+        self._seeds, self._seeds_df, self._rest = np.zeros((3, number))
+        self._trainings = 0
+        self._trained_once = False
+
+    def add(self, group: Group) -> None:
+        """Add a group of S trainings to every part."""
+        values = np.asarray(group.values[:, self._inside], dtype=np.float64)
+        seeds, n = len(values), np.maximum(self._n, 1)
+        means = values.mean(axis=0)
+        self._mean += group.weight * means
+        self._trainings += seeds
+        if group.fixed:
+            return
+        if seeds < 2:
+            self._trained_once = True
+            return
+        per_seed = np.stack([self._sum(row) for row in values]) / n
+        grand = per_seed.mean(axis=0)
+        rest = (
+            self._sum(np.square(values).sum(axis=0))
+            - seeds * self._sum(np.square(means))
+            - n * np.square(per_seed).sum(axis=0)
+            + n * seeds * np.square(grand)
+        )
+        rest = np.maximum(rest, 0) / ((seeds - 1) * np.maximum(n - 1, 1))
+        between = group.weight**2 * per_seed.var(axis=0, ddof=1) / seeds
+        self._seeds += between
+        self._seeds_df += between**2 / (seeds + 1)
+        self._rest += group.weight**2 * rest / (n * seeds)
+
+    def estimates(self) -> list[Estimate]:
+        """Return the estimate of each part."""
+        n = np.maximum(self._n, 1)
+        value = self._sum(self._mean) / n
+        spread = self._sum(np.square(self._mean)) - n * value**2
+        images = np.maximum(spread, 0) / (np.maximum(n - 1, 1) * n)
+        added = np.maximum(images - self._rest, 0)
+        variance = self._seeds + added
+        # Seeds that agree to the last image, by chance: the images alone have to tell.
+        alike = variance < np.maximum(images * 1e-6, _NOTHING)
+        bottom = self._seeds_df + added**2 / (n + 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            df = np.where(alike, n - 1, variance**2 / bottom - 2)
+        variance = np.where(alike, images, variance)
+        return [
+            self._estimate(float(value[i]), float(variance[i]), float(df[i]), float(images[i]), i)
+            for i in range(self._number)
+        ]
+
+    def _sum(self, values: NDArray[Any]) -> Values:
+        weights = np.asarray(values, dtype=np.float64)
+        return np.bincount(self._part, weights, minlength=self._number).astype(np.float64)
+
+    def _estimate(
+        self, value: float, variance: float, df: float, images: float, i: int
+    ) -> Estimate:
+        n = int(self._n[i])
+        if n < 2 or self._trained_once:
+            why = NO_IMAGES if n < 2 else ONE_SEED
+            return without_interval(value if n else float("nan"), n, self._trainings, why)
+        if variance < _NOTHING:
+            return _unchanged(value, n, self._trainings)
+        se = variance**0.5
+        half = se * float(stats.t.ppf(0.5 + LEVEL / 2, df))
+        p = _two_sided(value, se, df)
+        given = _two_sided(value, max(images, _NOTHING) ** 0.5, n - 1)
+        return Estimate(
+            value, se, df, value - half, value + half, p, max(p, given), n, self._trainings
+        )
+
+
+def equivalence(found: Estimate, margin: float) -> Equivalence:
+    """Test a difference against ±margin, in its own unit.
+
+    Raises:
+        ValueError: the margin isn't positive.
+    """
+    if not margin > 0:
+        raise ValueError(f"a margin must be positive, got {margin}")
+    if not found.is_estimable:
+        return Equivalence(margin, float("nan"), float("nan"))
+    se = max(found.se, _NOTHING)
+    above = float(stats.t.sf((found.value + margin) / se, found.df))
+    below = float(stats.t.sf((margin - found.value) / se, found.df))
+    return Equivalence(margin, max(above, below), above)
+
+
+def over_models(differences: Sequence[float]) -> Estimate:
+    """Return the mean of one difference a model, with the models as a sample: a paired t-test.
+
+    This answers another question than `contrast`: what another model of that kind would show.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    n = len(values)
+    if n < 2:
+        return without_interval(float(values.mean()), n, n, "fewer than two models")
+    value, se = float(values.mean()), standard_error(values)
+    half = se * float(stats.t.ppf(0.5 + LEVEL / 2, n - 1))
+    p = _two_sided(value, se, n - 1)
+    return Estimate(value, se, n - 1, value - half, value + half, p, p, n, n)
+
+
+def standard_error(values: Sequence[float] | NDArray[Any]) -> float:
+    """Return the standard error of a mean: s/√n, s with n - 1; NaN of fewer than two values."""
+    if len(values) < 2:
+        return float("nan")
+    return float(np.std(np.asarray(values, dtype=np.float64), ddof=1) / len(values) ** 0.5)
+
+
+def without_interval(value: float, n: int, trainings: int, why: str) -> Estimate:
+    """Return a value of which nothing more can be said, and why."""
+    nan = float("nan")
+    return Estimate(value, nan, nan, nan, nan, nan, nan, n, trainings, why)
+
+
+def _unchanged(value: float, n: int, trainings: int) -> Estimate:
+    """Return the estimate where every image shows the same: the exact bound on what was not seen.
+
+    None of n images does anything else, so with 95 % at most 1 - 0.025^(1/n) of all do
+    (Clopper and Pearson 1934). The sign test gives p.
+    """
+    bound = 1 - ((1 - LEVEL) / 2) ** (1 / n)
+    p = 1.0 if abs(value) < _NOTHING else 2 * 0.5**n
+    se = bound / float(stats.t.ppf(0.5 + LEVEL / 2, n - 1))
+    return Estimate(value, se, n - 1, value - bound, value + bound, p, p, n, trainings)
+
+
+def _two_sided(value: float, se: float, df: float) -> float:
+    if not se:
+        return 0.0 if value else 1.0
+    return float(2 * stats.t.sf(abs(value) / se, df))
+
+
+def _or_none(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None

@@ -1,0 +1,103 @@
+"""The change in each class's average precision, with the interval of `estimates`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.study.analysis.comparisons import Question, common_seeds
+from sfumato.study.analysis.estimates import Estimate, Group, Tally
+from sfumato.study.analysis.matrix import Cell, Key, Matrix
+from sfumato.study.analysis.measures import average_precision_values
+from sfumato.types import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPrecision:
+    """A class's average precision before and after, in [0, 1], and the change."""
+
+    name: str
+    before: float
+    after: float
+    change: Estimate
+
+    def summary(self) -> JSON:
+        """Return it for `study.json`, in points."""
+        levels = {"ap_before": self.before, "ap_after": self.after}
+        made: JSON = {name: 100 * value for name, value in levels.items()}
+        return {"name": self.name, **made, "ap": self.change.summary()}
+
+
+def precisions(
+    matrix: Matrix, protocol: str, question: Question, models: Sequence[str]
+) -> tuple[list[ClassPrecision], Estimate] | None:
+    """Return the change for each class that has an image, and that of their mean.
+
+    None where a run has no logits: then it is not measured. The logits of one architecture and
+    question are in memory at a time.
+    """
+    cells = [
+        [matrix.cells[Key(protocol, model, *arms)] for arms in question.arms] for model in models
+    ]
+    if not all(cell.has_logits for row in cells for cell in row):
+        return None
+    used = [int(k) for k in np.unique(matrix.labels)]
+    every = np.zeros(len(matrix.images), dtype=np.intp)
+    sums = _Sums(
+        {k: Tally(every, 1) for k in used}, Tally(every, 1), np.zeros((2, len(matrix.classes)))
+    )
+    for row in cells:
+        _of_model(matrix, question, row, sums, 1 / len(models))
+    found = [
+        ClassPrecision(
+            matrix.classes[k],
+            float(sums.levels[0, k]),
+            float(sums.levels[1, k]),
+            sums.tallies[k].estimates()[0],
+        )
+        for k in used
+    ]
+    return found, sums.mean.estimates()[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sums:
+    """What is added up: a tally for each class, one for their mean, and the levels (2, K)."""
+
+    tallies: dict[int, Tally]
+    mean: Tally
+    levels: NDArray[np.float64]
+
+
+def _of_model(
+    matrix: Matrix, question: Question, row: Sequence[Cell], sums: _Sums, share: float
+) -> None:
+    """Add one architecture's trainings, weighted by its share, to the sums."""
+    for train in dict.fromkeys(term.train for term in question.terms):
+        pairs = [
+            (term, cell)
+            for term, cell in zip(question.terms, row, strict=True)
+            if term.train == train
+        ]
+        seeds = common_seeds([cell for _, cell in pairs])
+        scores = {
+            (place, seed): cell.scores(seed)
+            for place, (_, cell) in enumerate(pairs)
+            for seed in seeds
+        }
+        whole = np.zeros((len(seeds), len(matrix.images)))
+        for k, tally in sums.tallies.items():
+            positive = matrix.labels == k
+            values = np.zeros_like(whole)
+            for place, (term, _) in enumerate(pairs):
+                terms = np.stack(
+                    [average_precision_values(positive, scores[place, s][:, k]) for s in seeds]
+                )
+                values += term.weight * terms
+                sums.levels[int(term.weight > 0), k] += share * float(terms.mean())
+            tally.add(Group(share, values, row[0].fixed))
+            whole += values / len(sums.tallies)
+        sums.mean.add(Group(share, whole, row[0].fixed))

@@ -1,0 +1,223 @@
+"""What an analysis of a study comes to, as records, and as JSON in `study.json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Final
+
+from sfumato.study.analysis.comparisons import Question
+from sfumato.study.analysis.estimates import Equivalence, Estimate
+from sfumato.study.analysis.matrix import Key
+from sfumato.study.analysis.mcnemar import McNemar
+from sfumato.study.analysis.pairs import Pair
+from sfumato.study.analysis.precision import ClassPrecision
+from sfumato.study.analysis.remedies import Remedy
+from sfumato.study.analysis.subsets import Subset
+from sfumato.types import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How to analyse: the margin of equivalence (a fraction) and the seed of the bootstrap.
+
+    `supercategories` is a CSV file as `subsets.read_supercategories` takes it.
+    """
+
+    margin: float = 0.01
+    seed: int = 0
+    supercategories: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """A measure before and after, each with the interval of its own, and the change."""
+
+    before: Estimate
+    after: Estimate
+    change: Estimate
+
+    def summary(self) -> JSON:
+        """Return all three for `study.json`, in points."""
+        return {
+            "before": self.before.summary(),
+            "after": self.after.summary(),
+            "change": self.change.summary(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One architecture's share of an answer; `tests` are McNemar's by seed.
+
+    `errors` are the standard errors over seeds of top-1 before and after, s/√S with S - 1.
+    """
+
+    architecture: str
+    seeds: tuple[int, ...]
+    top1: Levels
+    top5: Levels | None
+    errors: tuple[float, float]
+    tests: tuple[tuple[int, McNemar], ...]
+
+    def summary(self) -> JSON:
+        """Return the row for `study.json`."""
+        return {
+            "architecture": self.architecture,
+            "seeds": list(self.seeds),
+            "top1": self.top1.summary(),
+            "top5": None if self.top5 is None else self.top5.summary(),
+            "standard_errors": [100 * e if isfinite(e) else None for e in self.errors],
+            "mcnemar": [{"seed": seed, **test.summary()} for seed, test in self.tests],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of one question; what wasn't measured is None, and a note says why."""
+
+    protocol: str
+    question: Question
+    models: tuple[str, ...]
+    top1: Levels | None
+    change: Estimate
+    p_holm: float
+    equivalence: Equivalence
+    bootstrap: tuple[float, float]
+    over_models: Estimate
+    top5: Levels | None = None
+    calibration: Levels | None = None
+    rows: tuple[ModelRow, ...] = ()
+    affected: tuple[Subset, ...] = ()
+    areas: tuple[Subset, ...] = ()
+    overlaps: tuple[Subset, ...] = ()
+    supercategories: tuple[Subset, ...] = ()
+    classes: tuple[Subset, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    precisions: tuple[ClassPrecision, ...] | None = None
+    mean_precision: Estimate | None = None
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> JSON:
+        """Return the answer for `study.json`; what wasn't measured is None or empty."""
+        question = self.question
+        return {
+            "protocol": self.protocol,
+            "kind": question.kind,
+            "arm": question.arm,
+            "title": question.title,
+            "terms": [list(term) for term in question.terms],
+            "architectures": list(self.models),
+            "change": self.change.summary(),
+            "p_holm": self.p_holm if isfinite(self.p_holm) else None,
+            "equivalence": self.equivalence.summary(),
+            "bootstrap": [100 * end if isfinite(end) else None for end in self.bootstrap],
+            "over_architectures": self.over_models.summary(),
+            **{name: _summary(getattr(self, name)) for name in _LEVELS},
+            **{name: [one.summary() for one in getattr(self, name)] for name in _LISTS},
+            "average_precision": (
+                None if self.precisions is None else [one.summary() for one in self.precisions]
+            ),
+            "mean_average_precision": _summary(self.mean_precision),
+            "notes": list(self.notes),
+        }
+
+
+_LEVELS: Final = ("top1", "top5", "calibration")
+_LISTS: Final = ("rows", "affected", "areas", "overlaps", "supercategories", "classes", "pairs")
+
+
+@dataclass(frozen=True, slots=True)
+class CellRow:
+    """A cell of the matrix: its measures over seeds, each with an interval."""
+
+    key: Key
+    seeds: tuple[int, ...]
+    top1: Estimate
+    top5: Estimate | None
+    calibration: Estimate | None
+
+    def summary(self) -> JSON:
+        """Return the cell for `study.json`."""
+        return {
+            **self.key._asdict(),
+            "seeds": list(self.seeds),
+            "top1": self.top1.summary(),
+            "top5": _summary(self.top5),
+            "calibration": _summary(self.calibration),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GridRow:
+    """The mean over architectures of top-1 for one train and test arm."""
+
+    train: str
+    test: str
+    models: tuple[str, ...]
+    top1: Estimate
+
+    def summary(self) -> JSON:
+        """Return the row for `study.json`."""
+        return {
+            "train_arm": self.train,
+            "test_arm": self.test,
+            "architectures": list(self.models),
+            "top1": self.top1.summary(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the runs of one protocol say: its matrix of cells, the answers, and the remedies."""
+
+    protocol: str
+    images: int
+    affected: int | None
+    classes: tuple[str, ...]
+    dataset: str
+    cells: tuple[CellRow, ...]
+    grid: tuple[GridRow, ...]
+    answers: tuple[Answer, ...]
+    remedies: tuple[Remedy, ...]
+    notes: tuple[str, ...]
+
+    def of_kind(self, kind: str) -> list[Answer]:
+        """Return the answers to one kind of question."""
+        return [one for one in self.answers if one.question.kind == kind]
+
+    def summary(self) -> JSON:
+        """Return everything for `study.json`."""
+        return {
+            "protocol": self.protocol,
+            "images": self.images,
+            "affected": self.affected,
+            "classes": list(self.classes),
+            "dataset": self.dataset,
+            "cells": [cell.summary() for cell in self.cells],
+            "grid": [row.summary() for row in self.grid],
+            "answers": [one.summary() for one in self.answers],
+            "remedies": [one.summary() for one in self.remedies],
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """A study's answers, one part a protocol, and how they were asked for."""
+
+    parts: tuple[Answers, ...]
+    choice: Choice
+
+    def summary(self) -> JSON:
+        """Return everything for `study.json`, in points."""
+        return {
+            "margin": 100 * self.choice.margin,
+            "seed": self.choice.seed,
+            "parts": [part.summary() for part in self.parts],
+        }
+
+
+def _summary(found: Levels | Estimate | None) -> JSON | None:
+    return None if found is None else found.summary()

@@ -1,0 +1,142 @@
+"""Where a difference comes from: by class, super-category, obfuscated area and overlap."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.errors import UsageError
+from sfumato.evaluation.comparison import holm
+from sfumato.study.analysis.estimates import FEWEST, Estimate, Group, contrast, contrasts
+from sfumato.types import JSON
+
+# Shares of the picture's area, or of the object's box: the first bin is nothing at all.
+AREA_EDGES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0)
+OVERLAP_EDGES: Final = (0.0, 0.1, 0.3, 0.6, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Difference:
+    """The groups whose sum is a difference, and each image's mean (n,) before and after it."""
+
+    groups: Sequence[Group]
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+
+    def levels(self, inside: NDArray[np.bool_]) -> tuple[float, float]:
+        """Return the two means over some images, NaN without one."""
+        if not inside.any():
+            return float("nan"), float("nan")
+        return float(self.before[inside].mean()), float(self.after[inside].mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """The difference on some of the images; `p_holm` is corrected for all subsets beside it.
+
+    `before` and `after` are the two accuracies.
+    """
+
+    name: str
+    found: Estimate
+    before: float
+    after: float
+    p_holm: float
+
+    @property
+    def is_small(self) -> bool:
+        """Tell whether there are too few images for its figures to say much."""
+        return self.found.n < FEWEST
+
+    def summary(self) -> JSON:
+        """Return the subset for `study.json`."""
+        made: JSON = {"name": self.name, **self.found.summary()}
+        made["p_holm"] = self.p_holm if np.isfinite(self.p_holm) else None
+        for name, value in (("before", self.before), ("after", self.after)):
+            made[name] = 100 * value if np.isfinite(value) else None
+        if self.is_small:
+            made["note"] = f"fewer than {FEWEST} images"
+        return made
+
+
+def by_part(whole: Difference, parts: NDArray[Any], names: Sequence[str]) -> list[Subset]:
+    """Return the difference in each part that has an image; parts (n,) index the names."""
+    found = contrasts(whole.groups, parts, len(names))
+    levels = [whole.levels(parts == k) for k in range(len(names))]
+    used = [k for k in range(len(names)) if found[k].n]
+    corrected = _corrected([found[k] for k in used])
+    return [Subset(names[k], found[k], *levels[k], p) for k, p in zip(used, corrected, strict=True)]
+
+
+def by_membership(whole: Difference, members: Mapping[str, NDArray[np.bool_]]) -> list[Subset]:
+    """Return the difference in subsets that may share images; empty ones are left out."""
+    used = {name: inside for name, inside in members.items() if inside.any()}
+    found = [
+        contrast([Group(g.weight, g.values[:, inside], g.fixed) for g in whole.groups])
+        for inside in used.values()
+    ]
+    return [
+        Subset(name, estimate, *whole.levels(inside), p)
+        for (name, inside), estimate, p in zip(used.items(), found, _corrected(found), strict=True)
+    ]
+
+
+def by_share(whole: Difference, shares: NDArray[Any], edges: Sequence[float]) -> list[Subset]:
+    """Return the difference by a share in [0, 1]: none, then bins closed above; NaN is left out."""
+    names = ["none", *(f"{100 * a:g} to {100 * b:g} %" for a, b in pairwise(edges))]
+    parts = np.searchsorted(np.asarray(edges), np.nan_to_num(shares, nan=-1), side="left")
+    return by_part(whole, np.where(np.isnan(shares), -1, parts), names)
+
+
+def by_affected(whole: Difference, affected: NDArray[np.bool_]) -> list[Subset]:
+    """Return the difference on images with an obfuscated region and on those without."""
+    names = ("with an obfuscated region", "without")
+    return by_part(whole, np.where(affected, 0, 1), names)
+
+
+def read_supercategories(path: Path | None, classes: Sequence[str]) -> dict[str, list[int]]:
+    """Return the classes of each super-category from a CSV file `class,supercategory`.
+
+    Classes are named as in the predictions (for synsets: by wnid). A class may have several
+    super-categories, a line each, and need not have one. None where no file is given.
+
+    Raises:
+        UsageError: the file can't be read, lacks a column, or names no class of the study.
+    """
+    if path is None:
+        return {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} can't be read: {error}") from error
+    if not rows or not {"class", "supercategory"} <= rows[0].keys():
+        raise UsageError(f"{path} needs the columns class and supercategory, and a line a class.")
+    place = {name: k for k, name in enumerate(classes)}
+    found: dict[str, list[int]] = {}
+    unknown = sorted({row["class"] for row in rows} - place.keys())
+    if len(unknown) == len({row["class"] for row in rows}):
+        raise UsageError(
+            f"{path} names none of the study's classes: it has {unknown[0]!r}, the predictions "
+            f"have {classes[0]!r}."
+        )
+    for row in rows:
+        if row["class"] in place:
+            found.setdefault(row["supercategory"], []).append(place[row["class"]])
+    return found
+
+
+def _corrected(found: Sequence[Estimate]) -> list[float]:
+    """Return Holm's p over those that have one; the others stay NaN."""
+    tested = [k for k, estimate in enumerate(found) if estimate.is_estimable]
+    corrected = [float("nan")] * len(found)
+    for k, p in zip(tested, holm([found[k].cautious_p for k in tested]), strict=True):
+        corrected[k] = p
+    return corrected

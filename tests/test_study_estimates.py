@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from sfumato.study.analysis.bootstrap import bootstrap
+from sfumato.study.analysis.estimates import (
+    ONE_SEED,
+    Group,
+    contrast,
+    contrasts,
+    equivalence,
+    over_models,
+    standard_error,
+)
+from sfumato.study.analysis.mcnemar import mcnemar
+
+
+def pair(seed: int = 0, n: int = 400, seeds: int = 3, loss: float = 0.1) -> list[Group]:
+    rng = np.random.default_rng(seed)
+    chance = rng.uniform(0.3, 1, n)
+    return [
+        Group(-1, rng.random((seeds, n)) < chance),
+        Group(1, rng.random((seeds, n)) < chance - loss),
+    ]
+
+
+def test_the_value_is_the_difference_of_the_means() -> None:
+    groups = pair()
+    found = contrast(groups)
+    assert found.value == pytest.approx(groups[1].values.mean() - groups[0].values.mean())
+    assert found.low < found.value < found.high
+    assert (found.n, found.trainings) == (400, 6)
+
+
+def test_variance_is_that_of_seeds_and_of_images_by_textbook_mean_squares() -> None:
+    # One group: rows are seeds, columns images; mean squares written out, cell by cell.
+    y = np.random.default_rng(1).normal(size=(4, 30)) + np.linspace(0, 5, 30)
+    rows, columns, grand = y.mean(axis=1), y.mean(axis=0), y.mean()
+    ms_seed = 30 * sum((r - grand) ** 2 for r in rows) / 3
+    ms_image = 4 * sum((c - grand) ** 2 for c in columns) / 29
+    rest = sum((y[s, i] - rows[s] - columns[i] + grand) ** 2 for s in range(4) for i in range(30))
+    ms_rest = rest / (3 * 29)
+    expected = (ms_seed + max(0.0, ms_image - ms_rest)) / 120
+    found = contrast([Group(1, y)])
+    assert found.se**2 == pytest.approx(expected)
+    seeds, images = ms_seed / 120, (ms_image - ms_rest) / 120
+    assert found.df == pytest.approx(expected**2 / (seeds**2 / 5 + images**2 / 31) - 2)
+    half = stats.t.ppf(0.975, found.df) * expected**0.5
+    assert found.high - found.value == pytest.approx(half)
+
+
+def test_many_seeds_of_unrelated_images_come_to_the_paired_t_test_over_seeds() -> None:
+    # Where images add nothing of their own, only the seeds' means count.
+    y = np.random.default_rng(2).normal(size=(8, 4000))
+    y -= y.mean(axis=0)  # no image effect at all
+    y += np.random.default_rng(3).normal(size=(8, 1))
+    found = contrast([Group(1, y)])
+    seeds = y.mean(axis=1)
+    assert found.se == pytest.approx(stats.sem(seeds))
+    assert found.df == pytest.approx(7)
+    assert found.p == pytest.approx(stats.ttest_1samp(seeds, 0).pvalue)
+
+
+def test_a_model_that_is_not_trained_anew_has_an_interval_over_images() -> None:
+    y = np.random.default_rng(4).normal(0.1, 1, (1, 500))
+    found = contrast([Group(1, y, fixed=True)])
+    assert found.se == pytest.approx(stats.sem(y[0]))
+    assert found.p == pytest.approx(stats.ttest_1samp(y[0], 0).pvalue)
+
+
+def test_one_seed_has_no_interval_and_says_why() -> None:
+    found = contrast([Group(1, np.ones((1, 50))), Group(-1, np.zeros((3, 50)))])
+    assert found.value == 1
+    assert found.why == ONE_SEED
+    assert np.isnan([found.low, found.high, found.se, found.p]).all()
+    assert found.summary()["interval"] == f"not estimable: {ONE_SEED}"
+    assert found.summary()["low"] is None
+    assert not equivalence(found, 2).holds
+    assert np.isnan(bootstrap([Group(1, np.ones((1, 50)))], np.random.default_rng())).all()
+
+
+def test_parts_are_what_each_is_alone() -> None:
+    groups = pair()
+    parts = np.arange(400) % 3 - 1
+    found = contrasts(groups, parts, 2)
+    for part in (0, 1):
+        alone = contrast([Group(g.weight, g.values[:, parts == part]) for g in groups])
+        assert found[part].value == pytest.approx(alone.value)
+        assert found[part].se == pytest.approx(alone.se)
+        assert found[part].df == pytest.approx(alone.df)
+    assert contrasts(groups, np.full(400, -1), 1)[0].why == "fewer than two images"
+
+
+def test_nothing_changed_is_not_certainty() -> None:
+    same = np.ones((3, 50))
+    found = contrast([Group(1, same), Group(-1, same)])
+    assert (found.value, found.p) == (0, 1)
+    # Clopper-Pearson of 0 in 50
+    assert found.high == pytest.approx(stats.beta.ppf(0.975, 1, 50))
+    assert found.low == -found.high
+
+
+def test_seeds_that_agree_by_chance_do_not_make_an_interval_narrow() -> None:
+    y = np.zeros((3, 40))
+    y[0, 0], y[1, 1], y[2, 2] = 1, 1, 1  # the same mean in each seed
+    found = contrast([Group(1, y)])
+    assert found.se == pytest.approx(stats.sem(y.mean(axis=0)))
+    assert found.df == 39
+
+
+def test_equivalence_is_two_one_sided_tests() -> None:
+    found = contrast(pair(loss=0.0))
+    for margin in (0.01, 0.05, 0.2):
+        test = equivalence(found, margin)
+        upper = stats.t.cdf((found.value - margin) / found.se, found.df)
+        lower = stats.t.sf((found.value + margin) / found.se, found.df)
+        assert test.p == pytest.approx(max(upper, lower))
+        assert test.p_no_worse == pytest.approx(lower)
+        # The same as a 90 % interval inside the margin
+        half = stats.t.ppf(0.95, found.df) * found.se
+        assert test.holds == (-margin < found.value - half and found.value + half < margin)
+    with pytest.raises(ValueError, match="positive"):
+        equivalence(found, 0)
+
+
+def test_models_as_a_sample_are_a_paired_t_test() -> None:
+    differences = [0.2, 0.7, 0.5, 0.9]
+    found = over_models(differences)
+    expected = stats.ttest_1samp(differences, 0)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert over_models([0.4]).why == "fewer than two models"
+
+
+def test_the_published_standard_error_was_a_root_of_two_too_large() -> None:
+    values = [70.1, 69.8, 70.4]
+    assert stats.sem(values, ddof=2) / standard_error(values) == pytest.approx(2**0.5)
+    assert standard_error(values) == pytest.approx(stats.sem(values))
+    assert np.isnan(standard_error([1.0]))
+
+
+def test_mcnemar_is_the_binomial_test_of_what_differs() -> None:
+    before = np.array([1] * 12 + [0] * 4 + [1] * 50 + [0] * 10, dtype=bool)
+    after = np.array([0] * 12 + [1] * 4 + [1] * 50 + [0] * 10, dtype=bool)
+    found = mcnemar(before, after)
+    assert (found.lost, found.gained, found.n) == (12, 4, 76)
+    assert found.exact == pytest.approx(stats.binomtest(4, 16).pvalue)
+    tail = sum(stats.binom.pmf(k, 16, 0.5) for k in range(4)) + stats.binom.pmf(4, 16, 0.5) / 2
+    assert found.mid_p == pytest.approx(2 * tail)
+    even = mcnemar(before, ~before)
+    assert even.exact <= 1
+    assert mcnemar(before, before).exact == 1
+
+
+def half_and_half() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    return np.array([True, False] * 5), np.array([False, True] * 5)
+
+
+def test_as_many_lost_as_gained_is_no_difference() -> None:
+    found = mcnemar(*half_and_half())
+    assert found.exact == 1
+    assert found.mid_p == pytest.approx(1 - stats.binom.pmf(5, 10, 0.5))
+
+
+def test_bootstraps_agree_with_the_variance_that_they_draw_from() -> None:
+    # 40 seeds: nothing is lost by drawing few of them. Images are hard for all models alike.
+    rng = np.random.default_rng(5)
+    hard = rng.normal(0, 1, 60)
+    y = hard + rng.normal(0, 0.2, (40, 60))
+    group = [Group(1, y)]
+    low, high = bootstrap(group, np.random.default_rng(0), rounds=1500)
+    found = contrast(group)
+    assert (high - low) / (found.high - found.low) == pytest.approx(1, abs=0.1)
+    low, high = bootstrap(group, np.random.default_rng(0), rounds=300, nested=True)
+    # Images drawn for each seed on its own are taken for 40 times as many.
+    assert (high - low) / (found.high - found.low) < 0.35
