@@ -117,18 +117,22 @@ def models(plan: Plan, cell: Cell, device: str) -> list[tuple[Split, Training]]:
     return found
 
 
-def network_of(training: Training) -> Source:
-    """Return a trained network as it can be loaded."""
-    return trained(training)
+def probe_file(plan: Plan, cell: Cell, number: int) -> Path:
+    """Return where the probe of a cell's split is kept."""
+    return plan.cache / "probes" / f"{_trained_name(plan, cell, number)}.npz"
 
 
 def _checkpoint(plan: Plan, cell: Cell, number: int) -> Path:
+    return plan.folder / "models" / f"{_trained_name(plan, cell, number)}.pt"
+
+
+def _trained_name(plan: Plan, cell: Cell, number: int) -> str:
     parts = {**plan.training_settings(cell), "network": cell.network, "split": number}
     parts["protocol"] = cell.protocol
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     safe = cell.architecture.name.replace("/", "_")
     name = f"{safe}-{cell.protocol}-{cell.train_arm}-seed{cell.seed}-part{number}"
-    return plan.folder / "models" / f"{name}-{digest[:16]}.pt"
+    return f"{name}-{digest[:16]}"
 
 
 def _train(
@@ -196,20 +200,23 @@ def _as_is(plan: Plan, wanted: Sequence[Cell], device: str, progress: Progress |
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
-    """Probes of one train arm and seed: features by row, and for each split its rows."""
+    """Probes of one train arm and seed: features by row, and for each split its rows and file."""
 
     train: Floats
     labels: NDArray[np.int64]
     tests: tuple[Floats, ...]
-    splits: tuple[tuple[list[int], list[int]], ...]
+    splits: tuple[tuple[list[int], list[int], Path], ...]
     classes: int
     l2: float
 
 
 def _fit(task: _Fit) -> list[NDArray[np.float64]]:
     logits = [np.zeros((len(one), task.classes)) for one in task.tests]
-    for rows, tested in task.splits:
-        fitted = probing.fit(task.train[rows], task.labels[rows], task.classes, task.l2)
+    for rows, tested, path in task.splits:
+        fitted = probing.read(path)
+        if fitted is None:
+            fitted = probing.fit(task.train[rows], task.labels[rows], task.classes, task.l2)
+            probing.keep(path, fitted)
         for found, features in zip(logits, task.tests, strict=True):
             found[tested] = fitted.logits(features[tested])
     return logits
@@ -235,8 +242,12 @@ def _fit_of(plan: Plan, seen: Seen, same: Sequence[Cell]) -> _Fit:
     row = {key: i for i, key in enumerate(train_keys)}
     place = {key: i for i, key in enumerate(test_keys)}
     splits = tuple(
-        ([row[key] for key in split.train], [place[key] for key in split.test])
-        for split in plan.splits(same[0].seed)
+        (
+            [row[key] for key in split.train],
+            [place[key] for key in split.test],
+            probe_file(plan, same[0], number),
+        )
+        for number, split in enumerate(plan.splits(same[0].seed))
     )
     trained_on = plan.train.arms[same[0].train_arm]
     return _Fit(

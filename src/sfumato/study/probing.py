@@ -11,14 +11,17 @@ precision and one thread, so that the same features give the same probe.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
+from sfumato.study.arms import write
 from sfumato.study.features import Floats, one_thread
 
 _ITERATIONS: Final = 300
@@ -61,6 +64,25 @@ def fit(features: Floats, labels: NDArray[np.int64], classes: int, l2: float) ->
         x = torch.from_numpy((features - mean) / deviation)
         weights, offsets = _minimise(torch, x, torch.from_numpy(labels), classes, l2)
     return Fitted(mean, deviation, weights, offsets)
+
+
+def keep(path: Path, fitted: Fitted) -> None:
+    """Write a probe.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
+    stream = io.BytesIO()
+    np.savez(stream, **{part.name: getattr(fitted, part.name) for part in fields(fitted)})
+    write(path, stream.getvalue())
+
+
+def read(path: Path) -> Fitted | None:
+    """Return the probe that was kept there, None if there is none."""
+    if not path.exists():
+        return None
+    with np.load(path) as parts:
+        return Fitted(**{part.name: parts[part.name] for part in fields(Fitted)})
 
 
 def folds(labels: Mapping[str, int], parts: int, seed: int) -> list[list[str]]:

@@ -29,7 +29,7 @@ from sfumato.study.features import Floats
 
 LEAST: Final = 0.05  # of probability; what is less isn't called a shortcut
 LEVEL: Final = 0.05
-_FEWEST: Final = 30
+FEWEST: Final = 30
 _FOLDS: Final = 5
 _DRAWS: Final = 1000
 
@@ -81,7 +81,7 @@ def visibility(clear: Floats, changed: Floats, l2: float, seed: int = 0) -> Seen
     which takes the fitted probes as they are.
     """
     n = len(clear)
-    if n < _FEWEST:
+    if n < FEWEST:
         return None
     rng = np.random.default_rng([seed, 2])
     order = rng.permutation(n)
@@ -152,7 +152,7 @@ def findings(per_seed: Sequence[Sequence[Moved]], least: float = LEAST) -> list[
     """
     found: list[Finding] = []
     for same in zip(*per_seed, strict=True):
-        alarm = all(one.low > least and one.p < LEVEL and one.n >= _FEWEST for one in same)
+        alarm = all(one.low > least and one.p < LEVEL and one.n >= FEWEST for one in same)
         found.append(Finding(same[0].name, tuple(same), alarm))
     return sorted(found, key=lambda one: -one.change)
 
