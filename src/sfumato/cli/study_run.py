@@ -57,7 +57,7 @@ def run(folder: Path, **values: Any) -> int:
     """Make the runs that DIR/study.toml asks for and that aren't there yet.
 
     Each run is a folder below DIR/runs with its predictions. Killed or interrupted, the same
-    command goes on. On several GPUs: torchrun --nproc-per-node N -m sfumato study run DIR.
+    command goes on. On several GPUs: torchrun --no-python --nproc-per-node N sfumato study run DIR.
     """
     from sfumato.study import consequences, matrix, plan
 

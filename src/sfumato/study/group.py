@@ -1,7 +1,8 @@
 """Several processes that train one network together, as torch's launcher starts them.
 
-`torchrun --nproc-per-node N -m sfumato study run DIR` starts N processes with the variables RANK,
-LOCAL_RANK and WORLD_SIZE; without them there is a group of one.
+`torchrun --no-python --nproc-per-node N sfumato study run DIR` starts N processes with the
+variables RANK, LOCAL_RANK and WORLD_SIZE; without them there is a group of one. All of them see
+the study's folder.
 """
 
 from __future__ import annotations
