@@ -26,6 +26,7 @@ VERBS = {
     "faces": "Write the boxes of a release to a file.",
     "calibrate": "Choose thresholds and growth for a wanted recall, from labelled pictures.",
     "audit": "Ask which groups of labelled faces are missed more often than others.",
+    "study": "Ask whether recognition survives: arms, trainings, predictions, analysis, report.",
     "demo": "Run everything on pictures that come with sfumato.",
     "doctor": "Show versions, weights, disk and cores, and what is missing.",
 }

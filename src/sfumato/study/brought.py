@@ -122,7 +122,9 @@ def _rows_of(source: Source) -> list[_Rows]:
 def _read(path: Path) -> pa.Table:
     try:
         if path.suffix.lower() == ".csv":
-            return pyarrow.csv.read_csv(path)
+            # Nothing but an empty field is missing: "nan" is a number, "NA" may be a class.
+            reading = pyarrow.csv.ConvertOptions(null_values=[""])
+            return pyarrow.csv.read_csv(path, convert_options=reading)
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise UsageError(f"{path} can't be read as CSV or Parquet: {error}") from error

@@ -104,7 +104,7 @@ def answer(matrix: Matrix, protocol: str, question: Question, choice: Choice) ->
         change,
         change.p,
         equivalence(change, choice.margin),
-        bootstrap(groups, np.random.default_rng(choice.seed)),
+        bootstrap(groups, np.random.default_rng(choice.seed), rounds=choice.rounds),
         over_models([_change_of(matrix, protocol, question, model).value for model in models]),
         notes=tuple(_left_out(matrix, protocol, models)),
     )

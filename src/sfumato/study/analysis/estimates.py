@@ -28,7 +28,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from sfumato.types import JSON
 
@@ -210,7 +210,7 @@ class Tally:
         if variance < _NOTHING:
             return _unchanged(value, n, self._trainings)
         se = variance**0.5
-        half = se * float(stats.t.ppf(0.5 + LEVEL / 2, df))
+        half = se * t_quantile(0.5 + LEVEL / 2, df)
         p = _two_sided(value, se, df)
         given = _two_sided(value, max(images, _NOTHING) ** 0.5, n - 1)
         return Estimate(
@@ -229,8 +229,8 @@ def equivalence(found: Estimate, margin: float) -> Equivalence:
     if not found.is_estimable:
         return Equivalence(margin, float("nan"), float("nan"))
     se = max(found.se, _NOTHING)
-    above = float(stats.t.sf((found.value + margin) / se, found.df))
-    below = float(stats.t.sf((margin - found.value) / se, found.df))
+    above = t_tail((found.value + margin) / se, found.df)
+    below = t_tail((margin - found.value) / se, found.df)
     return Equivalence(margin, max(above, below), above)
 
 
@@ -244,7 +244,7 @@ def over_models(differences: Sequence[float]) -> Estimate:
     if n < 2:
         return without_interval(float(values.mean()), n, n, "fewer than two models")
     value, se = float(values.mean()), standard_error(values)
-    half = se * float(stats.t.ppf(0.5 + LEVEL / 2, n - 1))
+    half = se * t_quantile(0.5 + LEVEL / 2, n - 1)
     p = _two_sided(value, se, n - 1)
     return Estimate(value, se, n - 1, value - half, value + half, p, p, n, n)
 
@@ -262,6 +262,16 @@ def without_interval(value: float, n: int, trainings: int, why: str) -> Estimate
     return Estimate(value, nan, nan, nan, nan, nan, nan, n, trainings, why)
 
 
+def t_quantile(share: float, df: float) -> float:
+    """Return the value that a t variable with df (need not be whole) stays below in this share."""
+    return float(special.stdtrit(df, share))
+
+
+def t_tail(value: float, df: float) -> float:
+    """Return how likely a t variable with df exceeds a value."""
+    return float(special.stdtr(df, -value))
+
+
 def _unchanged(value: float, n: int, trainings: int) -> Estimate:
     """Return the estimate where every image shows the same: the exact bound on what was not seen.
 
@@ -270,14 +280,14 @@ def _unchanged(value: float, n: int, trainings: int) -> Estimate:
     """
     bound = 1 - ((1 - LEVEL) / 2) ** (1 / n)
     p = 1.0 if abs(value) < _NOTHING else 2 * 0.5**n
-    se = bound / float(stats.t.ppf(0.5 + LEVEL / 2, n - 1))
+    se = bound / t_quantile(0.5 + LEVEL / 2, n - 1)
     return Estimate(value, se, n - 1, value - bound, value + bound, p, p, n, trainings)
 
 
 def _two_sided(value: float, se: float, df: float) -> float:
     if not se:
         return 0.0 if value else 1.0
-    return float(2 * stats.t.sf(abs(value) / se, df))
+    return 2 * t_tail(abs(value) / se, df)
 
 
 def _or_none(number: float) -> float | None:

@@ -15,6 +15,8 @@ from sfumato.errors import UsageError
 from sfumato.study.predictions import KEPT, PREDICTIONS_FILE, Predictions, Run, read_run, runs_of
 from sfumato.study.regions import REGIONS_FILE, Regions, read_regions
 
+# Trained on the arms first: they answer most.
+_ORDER: Final = ("scratch", "finetune", "probe", "brought", "as-is")
 _NAMED: Final = 3  # of what is wrong, in a sentence
 
 
@@ -153,7 +155,8 @@ def matrices_of(outcomes: Sequence[Outcome], regions: Regions | None = None) -> 
     Raises:
         UsageError: as `matrix_of`.
     """
-    protocols = sorted({outcome.run.protocol for outcome in outcomes})
+    used = {outcome.run.protocol for outcome in outcomes}
+    protocols = [name for name in _ORDER if name in used]
     if not protocols:
         raise UsageError("There are no predictions to analyse.")
     return [

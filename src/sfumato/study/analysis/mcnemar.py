@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from sfumato.types import JSON
 
@@ -49,9 +49,8 @@ def mcnemar(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> McNemar:
     if not differ:
         return McNemar(0, 0, len(before), 1.0, 1.0)
     fewer = min(lost, gained)
-    exact = min(1.0, 2 * float(stats.binom.cdf(fewer, differ, 0.5)))
-    if lost == gained:
-        mid = 1 - float(stats.binom.pmf(fewer, differ, 0.5))
-    else:
-        mid = exact - float(stats.binom.pmf(fewer, differ, 0.5))
+    tail = float(special.bdtr(fewer, differ, 0.5))
+    observed = tail - (float(special.bdtr(fewer - 1, differ, 0.5)) if fewer else 0.0)
+    exact = min(1.0, 2 * tail)
+    mid = 1 - observed if lost == gained else exact - observed
     return McNemar(lost, gained, len(before), exact, mid)

@@ -9,19 +9,20 @@ tested, corrected by Holm for all pairs that were looked at.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.evaluation.comparison import holm
-from sfumato.study.analysis.comparisons import Measure, Question, groups_of
-from sfumato.study.analysis.estimates import Estimate, contrasts
+from sfumato.study.analysis.comparisons import Measure, Question, groups_of, top1
+from sfumato.study.analysis.estimates import Estimate, Group, contrasts
 from sfumato.study.analysis.matrix import Cell, Key, Matrix
 from sfumato.types import JSON
 
+GroupsOf: TypeAlias = Callable[[Measure], Sequence[Group]]
 _SHARE: Final = 0.02  # of a pair's images that must be taken for each other, on average
 
 
@@ -58,10 +59,11 @@ class Pair:
 
 def pairs(matrix: Matrix, protocol: str, question: Question, models: Sequence[str]) -> list[Pair]:
     """Return the confused pairs, at most one for two classes, the clearest swaps first."""
-    found = [
-        _pair(matrix, protocol, question, models, which)
-        for which in candidates(confusions(matrix, protocol, question, models), matrix.labels)
-    ]
+    found = _found(
+        matrix,
+        lambda measure: groups_of(matrix, protocol, question, measure, models),
+        candidates(confusions(matrix, protocol, question, models), matrix.labels),
+    )
     tested = [k for k, pair in enumerate(found) if pair.swap.is_estimable]
     for k, p in zip(tested, holm([found[k].swap.cautious_p for k in tested]), strict=True):
         found[k] = replace(found[k], p_holm=p)
@@ -107,38 +109,45 @@ def candidates(flows: NDArray[np.float64], labels: NDArray[Any]) -> list[tuple[i
     return found
 
 
-def _pair(
-    matrix: Matrix,
-    protocol: str,
-    question: Question,
-    models: Sequence[str],
-    which: tuple[int, int, float],
-) -> Pair:
-    j, k, share = which
-    inside = np.flatnonzero(np.isin(matrix.labels, (j, k)))
-    label = matrix.labels[inside]
+def _found(
+    matrix: Matrix, groups_of_measure: GroupsOf, which: list[tuple[int, int, float]]
+) -> list[Pair]:
+    """Return every pair's changes; pairs share no class, so each is a part of the images."""
+    twin = np.full(len(matrix.classes), -1)
+    place = np.full(len(matrix.classes), -1)
+    is_second = np.zeros(len(matrix.classes), dtype=bool)
+    for number, (j, k, _) in enumerate(which):
+        twin[[j, k]], place[[j, k]], is_second[k] = (k, j), number, True
+    label = matrix.labels
+    pair, second, other = place[label], is_second[label], twin[label]
+    forward = np.where(second, 1.0, -1.0)  # towards the second class
 
-    def change(measure: Measure, parts: NDArray[np.intp], number: int = 1) -> list[Estimate]:
-        return contrasts(groups_of(matrix, protocol, question, measure, models), parts, number)
+    def turned(cell: Cell, seed: int) -> NDArray[np.float64]:
+        said = cell.predicted[cell.seeds.index(seed)]
+        towards: NDArray[np.float64] = forward * ((said == label) * 1.0 - (said == other)) / 2
+        return towards
 
-    def said(cell: Cell, seed: int) -> NDArray[np.int32]:
-        found: NDArray[np.int32] = cell.predicted[cell.seeds.index(seed), inside]
+    def either(cell: Cell, seed: int) -> NDArray[np.float64]:
+        said = cell.predicted[cell.seeds.index(seed)]
+        found: NDArray[np.float64] = ((said == label) | (said == other)).astype(np.float64)
         return found
 
-    whole, halves = np.zeros(len(inside), dtype=np.intp), (label == k).astype(np.intp)
-    first, second = change(lambda cell, seed: said(cell, seed) == label, halves, 2)
-    return Pair(
-        matrix.classes[j],
-        matrix.classes[k],
-        share,
-        change(lambda cell, seed: _direction(said(cell, seed), j, k), whole)[0],
-        change(lambda cell, seed: said(cell, seed) == label, whole)[0],
-        change(lambda cell, seed: np.isin(said(cell, seed), (j, k)), whole)[0],
-        (first, second),
-        float("nan"),
-    )
+    def changes(measure: Measure, parts: NDArray[Any], number: int) -> list[Estimate]:
+        return contrasts(groups_of_measure(measure), parts, number)
 
-
-def _direction(said: NDArray[np.int32], j: int, k: int) -> NDArray[np.float64]:
-    turned: NDArray[np.float64] = ((said == k) * 1.0 - (said == j)) / 2
-    return turned
+    halves = np.where(pair < 0, -1, 2 * pair + second)
+    swaps, merged = (changes(measure, pair, len(which)) for measure in (turned, either))
+    together, alone = changes(top1, pair, len(which)), changes(top1, halves, 2 * len(which))
+    return [
+        Pair(
+            matrix.classes[j],
+            matrix.classes[k],
+            share,
+            swaps[i],
+            together[i],
+            merged[i],
+            (alone[2 * i], alone[2 * i + 1]),
+            float("nan"),
+        )
+        for i, (j, k, share) in enumerate(which)
+    ]

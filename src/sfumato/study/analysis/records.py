@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
+from sfumato.study.analysis.bootstrap import ROUNDS
 from sfumato.study.analysis.comparisons import Question
 from sfumato.study.analysis.estimates import Equivalence, Estimate
 from sfumato.study.analysis.matrix import Key
@@ -20,7 +21,7 @@ from sfumato.types import JSON
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How to analyse: the margin of equivalence (a fraction) and the seed of the bootstrap.
+    """How to analyse: the margin of equivalence (a fraction), seed and rounds of the bootstrap.
 
     `supercategories` is a CSV file as `subsets.read_supercategories` takes it.
     """
@@ -28,6 +29,7 @@ class Choice:
     margin: float = 0.01
     seed: int = 0
     supercategories: Path | None = None
+    rounds: int = ROUNDS
 
 
 @dataclass(frozen=True, slots=True)

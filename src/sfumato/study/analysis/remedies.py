@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scipy import stats
-
 from sfumato.study.analysis.comparisons import (
     ORIGINAL,
     REMEDY,
@@ -20,7 +18,7 @@ from sfumato.study.analysis.comparisons import (
     groups_of,
     top1,
 )
-from sfumato.study.analysis.estimates import LEVEL, Estimate, contrast
+from sfumato.study.analysis.estimates import LEVEL, Estimate, contrast, t_quantile
 from sfumato.study.analysis.matrix import Matrix
 from sfumato.types import JSON
 
@@ -86,7 +84,7 @@ def fieller(top: Estimate, bottom: Estimate, covariance: float) -> tuple[float, 
 
     The roots of (top - r·bottom)² = t² Var(top - r·bottom), t with the fewer degrees of freedom.
     """
-    t = float(stats.t.ppf(0.5 + LEVEL / 2, min(top.df, bottom.df)))
+    t = t_quantile(0.5 + LEVEL / 2, min(top.df, bottom.df))
     a = bottom.value**2 - t**2 * bottom.se**2
     b = top.value * bottom.value - t**2 * covariance
     c = top.value**2 - t**2 * top.se**2

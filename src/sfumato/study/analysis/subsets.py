@@ -36,6 +36,17 @@ class Difference:
             return float("nan"), float("nan")
         return float(self.before[inside].mean()), float(self.after[inside].mean())
 
+    def levels_by(self, parts: NDArray[Any], number: int) -> list[tuple[float, float]]:
+        """Return the two means in each part, NaN in an empty one."""
+        inside = parts >= 0
+        n = np.bincount(parts[inside], minlength=number)
+        with np.errstate(invalid="ignore"):
+            before, after = (
+                np.bincount(parts[inside], side[inside], minlength=number) / n
+                for side in (self.before, self.after)
+            )
+        return [(float(a), float(b)) for a, b in zip(before, after, strict=True)]
+
 
 @dataclass(frozen=True, slots=True)
 class Subset:
@@ -69,7 +80,7 @@ class Subset:
 def by_part(whole: Difference, parts: NDArray[Any], names: Sequence[str]) -> list[Subset]:
     """Return the difference in each part that has an image; parts (n,) index the names."""
     found = contrasts(whole.groups, parts, len(names))
-    levels = [whole.levels(parts == k) for k in range(len(names))]
+    levels = whole.levels_by(parts, len(names))
     used = [k for k in range(len(names)) if found[k].n]
     corrected = _corrected([found[k] for k in used])
     return [Subset(names[k], found[k], *levels[k], p) for k, p in zip(used, corrected, strict=True)]
@@ -90,7 +101,7 @@ def by_membership(whole: Difference, members: Mapping[str, NDArray[np.bool_]]) -
 
 def by_share(whole: Difference, shares: NDArray[Any], edges: Sequence[float]) -> list[Subset]:
     """Return the difference by a share in [0, 1]: none, then bins closed above; NaN is left out."""
-    names = ["none", *(f"{100 * a:g} to {100 * b:g} %" for a, b in pairwise(edges))]
+    names = ["none", *(f"{100 * a:g}–{100 * b:g} %" for a, b in pairwise(edges))]
     parts = np.searchsorted(np.asarray(edges), np.nan_to_num(shares, nan=-1), side="left")
     return by_part(whole, np.where(np.isnan(shares), -1, parts), names)
 

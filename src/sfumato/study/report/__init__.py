@@ -1,1 +1,73 @@
 """The report of a study: answers in, `study.json` and `study.html` out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from sfumato import __version__
+from sfumato.errors import OutputError
+from sfumato.study.analysis.records import Analysis
+from sfumato.study.report.page import render
+from sfumato.study.report.probes import KINDS, Probe, of_kind, read_probes
+from sfumato.study.report.words import headlines
+from sfumato.types import JSON
+
+JSON_FILE: Final = "study.json"
+HTML_FILE: Final = "study.html"
+LAYOUT: Final = 1
+
+__all__ = ["HTML_FILE", "JSON_FILE", "record", "write_html", "write_json"]
+
+
+def record(analysis: Analysis, probes: Sequence[Probe]) -> JSON:
+    """Return what `study.json` holds: differences in points, p as fractions, None for unknown."""
+    told = [line.summary() for part in analysis.parts for line in headlines(part)]
+    return {
+        "layout": LAYOUT,
+        "sfumato": __version__,
+        "headlines": told,
+        **analysis.summary(),
+        "probes": {
+            kind: [one.summary() for one in of_kind(probes, kind)] or "not measured"
+            for kind in KINDS
+        },
+    }
+
+
+def write_json(study: Path, analysis: Analysis) -> JSON:
+    """Write `study.json` into a study's folder and return what it holds.
+
+    Raises:
+        OutputError: the file can't be written.
+        UsageError: a file of `probes/` is damaged.
+    """
+    made = record(analysis, read_probes(study))
+    _write(study / JSON_FILE, json.dumps(made, indent=1, allow_nan=False) + "\n")
+    return made
+
+
+def write_html(study: Path, analysis: Analysis, *, pictures: bool = False) -> Path:
+    """Write `study.html` into a study's folder and return its path.
+
+    With `pictures`, those of the probes are in it: originals, not to be published.
+
+    Raises:
+        OutputError: the file can't be written.
+        UsageError: a file of `probes/` is damaged.
+    """
+    datasets = sorted({part.dataset for part in analysis.parts if part.dataset})
+    page = render(analysis, read_probes(study), ", ".join(datasets), pictures=pictures)
+    return _write(study / HTML_FILE, page)
+
+
+def _write(path: Path, text: str) -> Path:
+    staged = path.with_name(f".{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_text(text, encoding="utf-8")
+        return staged.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {error.strerror}.") from error

@@ -1,33 +1,135 @@
-"""What `sfumato study run` measured besides predictions: `probes/*.json` of a study's folder."""
+"""What `sfumato study run` measured besides predictions: `probes/*.json` of a study's folder.
+
+A file holds a kind (shortcut, gradcam, transfer), the architecture, the protocol, a headline,
+tables (title, columns, rows) and pictures (file beside it, caption). Pictures show originals.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sfumato.errors import UsageError
 from sfumato.types import JSON
 
-NAMES: Final = ("shortcut", "gradcam", "transfer")
+FOLDER: Final = "probes"
+KINDS: Final = {
+    "shortcut": "Does a model see the obfuscation, and does it matter?",
+    "gradcam": "Where does it look?",
+    "transfer": "Do its features serve elsewhere?",
+}
+_LARGEST: Final = 4_000_000  # bytes of a picture that goes into the page
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_JPEG: Final = b"\xff\xd8\xff"
 
 
-def read_probes(study: Path) -> dict[str, JSON]:
-    """Return what the files of `probes/` hold, by name; only those that are there.
+@dataclass(frozen=True, slots=True)
+class ProbeTable:
+    """A table as it was written; cells are text, numbers or None."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One file of `probes/`; `pictures` are (path, caption)."""
+
+    kind: str
+    architecture: str
+    protocol: str
+    headline: str
+    tables: tuple[ProbeTable, ...]
+    pictures: tuple[tuple[Path, str], ...]
+    alarms: int
+
+    def summary(self) -> JSON:
+        """Return the probe for `study.json`; pictures stay where they are."""
+        return {
+            "kind": self.kind,
+            "architecture": self.architecture,
+            "protocol": self.protocol,
+            "headline": self.headline,
+            "alarms": self.alarms,
+            "tables": [
+                {
+                    "title": table.title,
+                    "columns": list(table.columns),
+                    "rows": [list(row) for row in table.rows],
+                }
+                for table in self.tables
+            ],
+        }
+
+
+def read_probes(study: Path) -> list[Probe]:
+    """Return the probes of a study's folder, by kind and name; none if there is no `probes/`.
 
     Raises:
-        UsageError: a file is no JSON object.
+        UsageError: a file is no record of a probe.
     """
-    found = {}
-    for name in NAMES:
-        path = study / "probes" / f"{name}.json"
-        if not path.is_file():
-            continue
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{path} can't be read: {error}") from error
-        if not isinstance(record, dict):
-            raise UsageError(f"{path} holds no JSON object.")
-        found[name] = record
-    return found
+    found = [_read(path) for path in sorted((study / FOLDER).glob("*.json"))]
+    order = list(KINDS)
+    return sorted(found, key=lambda probe: (order.index(probe.kind), probe.architecture))
+
+
+def picture(path: Path) -> str:
+    """Return a PNG or JPEG as a data URI, for the page.
+
+    Raises:
+        UsageError: the file can't be read, is of another kind or larger than 4 MB.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}.") from error
+    kind = "png" if data.startswith(_PNG) else "jpeg" if data.startswith(_JPEG) else ""
+    if not kind or len(data) > _LARGEST:
+        raise UsageError(f"{path} is no PNG or JPEG of at most 4 MB.")
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _read(path: Path) -> Probe:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} can't be read: {error}") from error
+    if not isinstance(record, dict) or record.get("kind") not in KINDS:
+        raise UsageError(f"{path} is no record of a probe: its kind must be {', '.join(KINDS)}.")
+    try:
+        return Probe(
+            record["kind"],
+            str(record["architecture"]),
+            str(record["protocol"]),
+            str(record["headline"]),
+            tuple(_table(one) for one in record["tables"]),
+            tuple(_picture(path, one) for one in record["pictures"]),
+            len(record.get("alarms", ())),
+        )
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{path} is no record of a probe: {error} is missing or wrong.") from error
+
+
+def _table(record: JSON) -> ProbeTable:
+    columns = tuple(str(name) for name in record["columns"])
+    rows = tuple(tuple(row) for row in record["rows"])
+    if any(len(row) != len(columns) for row in rows):
+        raise TypeError(f"a row of {record['title']!r} that doesn't fit its columns")
+    return ProbeTable(str(record["title"]), columns, rows)
+
+
+def _picture(beside: Path, record: JSON) -> tuple[Path, str]:
+    name = str(record["file"])
+    if Path(name).name != name:
+        raise TypeError(f"a picture that lies elsewhere, {name!r}")
+    return beside.parent / name, str(record["caption"])
+
+
+def of_kind(probes: Sequence[Probe], kind: str) -> list[Probe]:
+    """Return the probes of one kind."""
+    return [probe for probe in probes if probe.kind == kind]

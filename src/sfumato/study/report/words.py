@@ -65,7 +65,7 @@ def headlines(part: Answers) -> list[Headline]:
     found = [_of_answer(one) for one in part.answers if _is_headline(one)]
     found += list(_interactions(part))
     found += list(_remedies(part))
-    for one in _main(part):
+    for one in main_answers(part):
         found += list(_details(one))
     made = [Headline(h.question, h.answer, h.tone, part.protocol) for h in dict.fromkeys(found)]
     order = list(dict.fromkeys(h.question for h in made))
@@ -107,7 +107,8 @@ def p_words(p: float) -> str:
 
 def sizes(one: Answer) -> str:
     """Write how much a figure rests on."""
-    seeds = sorted({len(row.seeds) for row in one.rows})
+    trained = one.protocol != "as-is"
+    seeds = sorted({len(row.seeds) for row in one.rows if trained})
     many = f", {'/'.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}" if seeds else ""
     models = len(one.models)
     return f"n = {one.change.n:,} images, {models} architecture{'s' if models > 1 else ''}{many}"
@@ -126,7 +127,7 @@ def _of_answer(one: Answer) -> Headline:
     return Headline(question, answer, tone)
 
 
-def _main(part: Answers) -> list[Answer]:
+def main_answers(part: Answers) -> list[Answer]:
     """Return the answers that are told in detail: trained and tested on it, else tested on it."""
     for kind in ("cost", "shift"):
         found = [one for one in part.of_kind(kind) if _is_headline(one)]

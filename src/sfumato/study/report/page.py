@@ -1,0 +1,298 @@
+"""The study's report as one HTML page: self-contained, without script, the same bytes each time.
+
+Names of classes, architectures and arms are hostile input, as in `sfumato.report.page`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
+
+from sfumato import __version__
+from sfumato.report.page import shown
+from sfumato.report.plots import Svg
+from sfumato.study.analysis.estimates import Estimate
+from sfumato.study.analysis.records import Analysis, Answer, Answers, GridRow
+from sfumato.study.analysis.subsets import Subset
+from sfumato.study.published import ARMS, MODELS, averages
+from sfumato.study.report.charts import Bar, Dot, curve, forest, scatter, signed
+from sfumato.study.report.probes import KINDS, Probe, of_kind, picture
+from sfumato.study.report.words import (
+    ALPHA,
+    PROTOCOLS,
+    Headline,
+    headlines,
+    main_answers,
+    p_words,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+CLASSES_FIRST: Final = 20  # classes that change most; the others fold out
+CLASSES_SHOWN: Final = 1000
+PAIRS_SHOWN: Final = 20
+_FOREST: Final = (
+    "cost",
+    "beyond-reencoding",
+    "faces",
+    "shift",
+    "shift-faces",
+    "deployment",
+    "interaction",
+    "remedy",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the page shows of one protocol."""
+
+    answers: Answers
+    title: str
+    headlines: list[Headline]
+    forest: Svg | None
+    trains: list[str]
+    tests: list[str]
+    grid: dict[tuple[str, str], GridRow]
+    details: list[Detail]
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What the page shows of one arm: an answer with its charts and its classes in order."""
+
+    id: str
+    is_main: bool
+    answer: Answer
+    verdict: str
+    tone: str
+    area: Svg | None
+    overlap: Svg | None
+    scatter: Svg | None
+    classes: list[ClassRow]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """A class in the table: top-1 and, where measured, average precision."""
+
+    row: Subset
+    twin: str
+    ap_before: float | None
+    ap_after: float | None
+    ap: Estimate | None
+
+
+def render(
+    analysis: Analysis, probes: Sequence[Probe], name: str = "", *, pictures: bool = False
+) -> str:
+    """Return the page as HTML text, to be written as UTF-8; pictures of probes are originals.
+
+    Raises:
+        UsageError: pictures were asked for, and one can't be read.
+    """
+    parts = [_part(part, analysis.choice.margin) for part in analysis.parts]
+    return _template().render(
+        parts=parts,
+        dataset=name,
+        version=__version__,
+        margin=100 * analysis.choice.margin,
+        probes={kind: of_kind(probes, kind) for kind in KINDS},
+        kinds=KINDS,
+        alarms=[probe for probe in probes if probe.alarms],
+        pictures={path: picture(path) for probe in probes for path, _ in probe.pictures}
+        if pictures
+        else {},
+        published={measure: averages(measure) for measure in ("top1", "top5")},
+        models=MODELS,
+        published_arms=ARMS,
+        classes_first=CLASSES_FIRST,
+        pairs_shown=PAIRS_SHOWN,
+        alpha=ALPHA,
+    )
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    # Imported here: analysing without a report doesn't pay for it.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("sfumato"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        n=lambda n: f"{n:,}",
+        shown=shown,
+        level=level,
+        change=change,
+        p=p_words,
+        bare_p=lambda p: p_words(p).removeprefix("= "),
+        signed=signed,
+        cell=cell,
+        points=lambda value: "–" if value is None else f"{value:.2f}",
+    )
+    return environment.get_template("study.html.j2")
+
+
+def level(found: Estimate | None) -> str:
+    """Write an accuracy in percent with half the width of its interval."""
+    if found is None:
+        return "–"
+    value = f"{100 * found.value:.2f}"
+    if not found.is_estimable:
+        return value
+    return f"{value} ± {50 * (found.high - found.low):.2f}"
+
+
+def change(found: Estimate | None) -> str:
+    """Write a change in points with its interval; without one if it isn't estimable."""
+    if found is None or not isfinite(found.value):
+        return "–"
+    value = signed(100 * found.value)
+    if not found.is_estimable:
+        return value
+    return f"{value} ({signed(100 * found.low)} to {signed(100 * found.high)})"
+
+
+def cell(value: object) -> str:
+    """Write a value of a probe's table: numbers with four digits, nothing as a dash."""
+    if isinstance(value, float):
+        return f"{value:.4g}" if isfinite(value) else "–"
+    return "–" if value is None or value == "" else f"{value:,}" if _is_count(value) else str(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _part(part: Answers, margin: float) -> Part:
+    bars = [
+        Bar(f"{_KIND_WORDS[one.question.kind]}: {one.question.arm}", *_points(one.change))
+        for kind in _FOREST
+        for one in part.of_kind(kind)
+    ]
+    grid = {(row.train, row.test): row for row in part.grid}
+    picture = forest(f"forest-{part.protocol}", "Changes in top-1", bars, 100 * margin)
+    main = main_answers(part)
+    detailed = sorted((one for one in part.answers if one.classes), key=lambda o: o not in main)
+    return Part(
+        part,
+        PROTOCOLS.get(part.protocol, part.protocol),
+        headlines(part),
+        picture if bars else None,
+        _arms(row.train for row in part.grid),
+        _arms(row.test for row in part.grid),
+        grid,
+        [
+            _detail(f"{part.protocol}-{i}", one, is_main=one in main)
+            for i, one in enumerate(detailed)
+        ],
+    )
+
+
+_KIND_WORDS: Final = {
+    "cost": "Train and test on it",
+    "beyond-reencoding": "… than re-encoded",
+    "faces": "… than elsewhere",
+    "shift": "Test on it",
+    "shift-faces": "… than elsewhere",
+    "deployment": "Train on it, test clear",
+    "interaction": "Interaction",
+    "remedy": "Remedy, test clear",
+}
+
+
+def _detail(id_: str, one: Answer, *, is_main: bool) -> Detail:
+    judged, tone = verdict(one)
+    return Detail(
+        id_,
+        is_main,
+        one,
+        judged,
+        tone,
+        _curve(f"area-{id_}", one.areas, "obfuscated share of the picture, %"),
+        _curve(f"overlap-{id_}", one.overlaps, "share of the object's box under faces, %"),
+        _scatter(f"classes-{id_}", one),
+        _class_rows(one),
+    )
+
+
+def _curve(id_: str, subsets: Sequence[Subset], label: str) -> Svg | None:
+    if len(subsets) < 2:
+        return None
+    bars = [
+        Bar(row.name, *_points(row.found), note=f"n {row.found.n:,}")
+        for row in subsets
+        if isfinite(row.found.value)
+    ]
+    return curve(id_, f"Change in top-1 by {label}", bars, (label, "change in top-1, points"))
+
+
+def _scatter(id_: str, one: Answer) -> Svg | None:
+    if one.precisions is None:
+        return None
+    found = {row.name: row.change for row in one.precisions}
+    dots = [
+        Dot(
+            row.name,
+            100 * row.found.value,
+            100 * found[row.name].value,
+            marked=row.p_holm < ALPHA,
+        )
+        for row in one.classes
+        if row.name in found
+    ]
+    return scatter(id_, "Classes: change in top-1 and in average precision", dots)
+
+
+def _class_rows(one: Answer) -> list[ClassRow]:
+    """Return classes by how clear their change is, then by its size."""
+    twins = {name: other for pair in one.pairs for name, other in _both(pair.first, pair.second)}
+    precisions = {row.name: row for row in one.precisions or ()}
+    order = sorted(
+        one.classes,
+        key=lambda row: (
+            not row.p_holm < ALPHA,
+            -abs(row.found.value),
+            row.name,
+        ),
+    )
+    rows = []
+    for row in order[:CLASSES_SHOWN]:
+        ap = precisions.get(row.name)
+        rows.append(
+            ClassRow(
+                row,
+                twins.get(row.name, ""),
+                None if ap is None else 100 * ap.before,
+                None if ap is None else 100 * ap.after,
+                None if ap is None else ap.change,
+            )
+        )
+    return rows
+
+
+def _both(first: str, second: str) -> list[tuple[str, str]]:
+    return [(first, second), (second, first)]
+
+
+def _points(found: Estimate) -> tuple[float, float | None, float | None]:
+    if not found.is_estimable:
+        return 100 * found.value, None, None
+    return 100 * found.value, 100 * found.low, 100 * found.high
+
+
+def _arms(names: Any) -> list[str]:
+    """Return arms once each, the original first."""
+    found = sorted(set(names))
+    return sorted(found, key=lambda name: (name != "original", name != "reencoded", name))
