@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -37,3 +39,38 @@ def postgres_url(postgres_server: Server) -> Iterator[str]:
     url = postgres_server.create()
     yield url
     postgres_server.drop(url)
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> ModuleType:
+    """torchvision, also where a CPU build of torch lacks its compiled operators.
+
+    Only here: what the product needs must do without them, or say so.
+    """
+    return _torchvision()
+
+
+@lru_cache(maxsize=1)
+def _torchvision() -> ModuleType:
+    torch = pytest.importorskip("torch")
+    libraries: list[Any] = []
+    try:
+        import torchvision as found
+    except RuntimeError:  # operator torchvision::nms does not exist
+        library = torch.library.Library("torchvision", "DEF")
+        for name, arguments in _OPERATORS.items():
+            library.define(f"{name}({arguments}) -> Tensor")
+        libraries.append(library)
+        import torchvision as found
+    found.declared_for_tests = libraries  # a library's declarations go when it goes
+    return found
+
+
+_OPERATORS = dict.fromkeys(
+    "nms qnms roi_align qroi_align roi_pool ps_roi_align ps_roi_pool deform_conv2d".split(),
+    "Tensor a",
+)
+_OPERATORS |= {
+    f"_{name}_backward": "Tensor a"
+    for name in "roi_align roi_pool ps_roi_align ps_roi_pool deform_conv2d".split()
+}

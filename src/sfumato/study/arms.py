@@ -1,0 +1,300 @@
+"""The arms of a study: the same pictures, each changed in one way.
+
+Faces are covered by `sfumato.codec.edit`, which writes releases: a JPEG is edited block by block
+and keeps every other coefficient, so an obfuscated arm differs from `original` under the faces
+and nowhere else. Lossy WebP and AVIF can only be encoded again, at quality 95 or more; PNG and
+the like stay exact. A release made by `sfumato run` may hold more: it looks again and covers what
+a detector still sees. To study a given release, name its folder in `arms.releases`.
+
+`reencoded` covers nothing and encodes every picture as JPEG (4:2:0, quality 75 by default), what
+the published study's script does to all of its pictures. `random-<method>` covers the same shapes
+where no face is (`placement`). `remedy-<method>` is for training: the obfuscated pictures, changed
+by `transforms.RandomFaceObfuscation` whenever they are read.
+
+What is made is kept by content: the name of a file is the SHA-256 of all it depends on. A picture
+that an arm doesn't change is the original's file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from sfumato import codec, obfuscation
+from sfumato.errors import OutputError, SampleError, UsageError
+from sfumato.formats.imagefolder import read_steadily
+from sfumato.study.configuration import Arms, Remedy, is_random, is_remedy, method_of
+from sfumato.study.patches import Change, Remedied
+from sfumato.study.pictures import Collection, Labelling, Picture
+from sfumato.study.placement import draws, elsewhere
+from sfumato.study.processes import spread
+from sfumato.types import JSON, Box, Pixels
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+_LAYOUT: Final = 1
+_REFUSED: Final = ".refused"
+_AT_ONCE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A picture of an arm: the file, and the SHA-256 of what it holds or is made from.
+
+    `change` is made to the pixels when it is read.
+    """
+
+    path: Path
+    id: str
+    change: Change | None = None
+
+    def changed(self, change: Change) -> Stored:
+        """Return the picture with a change."""
+        name = hashlib.sha256(f"{self.id}\0{change!r}".encode()).hexdigest()
+        return Stored(self.path, name, change)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """An arm: a file for each key."""
+
+    name: str
+    files: Mapping[str, Stored]
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all ids, by key."""
+        rows = sorted((key, one.id) for key, one in self.files.items())
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One picture of one arm, to be made: everything that its bytes depend on."""
+
+    source: Path
+    picture: Picture
+    arm: str
+    arms: Arms
+    folder: Path
+
+    def settings(self) -> JSON:
+        plain: JSON = {"layout": _LAYOUT, "digest": self.picture.digest}
+        if self.arm == "reencoded":
+            return {**plain, "quality": self.arms.quality}
+        method = method_of(self.arm)
+        plain |= {"method": method, "expand": self.arms.expand, "faces": self.picture.faces}
+        if is_random(self.arm):
+            plain |= {"seed": self.arms.seed, "key": self.picture.key}
+        return plain
+
+    def stored(self) -> Stored:
+        """Return where the picture is, or will be, kept."""
+        if self.arm != "reencoded" and not self.picture.faces:
+            return Stored(self.source, self.picture.digest)  # nothing to cover
+        name = hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
+        suffix = ".jpg" if self.arm == "reencoded" else self.source.suffix
+        return Stored(self.folder / name[:2] / f"{name}{suffix}", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How arms are made, where they are kept, by how many processes, and who is told."""
+
+    arms: Arms
+    remedy: Remedy
+    cache: Path
+    workers: int = 1
+    progress: Progress | None = None
+
+
+def make(
+    collection: Collection, names: Sequence[str], making: Making
+) -> tuple[dict[str, Arm], dict[str, str]]:
+    """Return the named arms, made or read, and why keys can't be had in all of them.
+
+    Keys that one arm lacks are in no arm, so that arms differ in nothing else.
+
+    Raises:
+        UsageError: a release lacks all the pictures, or there are no faces to be covered.
+        OutputError: the disk refuses.
+    """
+    made: dict[str, Arm] = {}
+    left_out: dict[str, str] = {}
+    for name in names:
+        if name in making.arms.releases:
+            arm, lacking = _read(collection, name, making.arms.releases[name])
+        elif is_remedy(name):
+            below, lacking = make(collection, [method_of(name)], making)
+            arm = _remedied(collection, below[method_of(name)], name, making)
+        elif name == "original":
+            arm, lacking = _originals(collection), {}
+        else:
+            arm, lacking = _make(collection, name, making)
+        made[name] = arm
+        left_out |= lacking
+    kept = {
+        name: Arm(name, {k: v for k, v in arm.files.items() if k not in left_out})
+        for name, arm in made.items()
+    }
+    return kept, left_out
+
+
+def check_complete(arms: Mapping[str, Arm], labelling: Labelling, before: Collection) -> None:
+    """Refuse arms that lack every picture of a class.
+
+    Raises:
+        UsageError: a class is missing in one arm; both are named.
+    """
+    wanted = {labelling.labels[one.key] for one in before.pictures if one.key in labelling.labels}
+    for name, arm in arms.items():
+        there = {labelling.labels[key] for key in arm.files if key in labelling.labels}
+        if gone := sorted(labelling.classes[place] for place in wanted - there):
+            raise UsageError(
+                f"{len(gone)} classes have no picture in all arms, such as {gone[0]!r} (seen in "
+                f"{name!r}): the folders of a release must be those of the originals."
+            )
+
+
+def faces_are_there(collection: Collection, names: Sequence[str], arms: Arms) -> None:
+    """Refuse to obfuscate where no picture has a face.
+
+    Raises:
+        UsageError: an arm that covers faces is to be made and there are none.
+    """
+    made = [name for name in names if name not in arms.releases and method_of(name)]
+    if made and not any(one.faces for one in collection.pictures):
+        raise UsageError(
+            f"No picture below {collection.root} has a face, so the arm {made[0]!r} would be the "
+            "original: name data.boxes, data.ledger or data.detector."
+        )
+
+
+def _read(collection: Collection, name: str, root: Path) -> tuple[Arm, dict[str, str]]:
+    files: dict[str, Stored] = {}
+    lacking: dict[str, str] = {}
+    for one in collection.pictures:
+        path = root / one.key
+        try:
+            files[one.key] = Stored(path, hashlib.sha256(read_steadily(path)).hexdigest())
+        except SampleError as error:
+            lacking[one.key] = f"not in {name}: {error.code}"
+    if not files:
+        raise UsageError(
+            f"{root} holds none of the pictures of {collection.root}: arms.releases.{name} must "
+            "be a folder with the same names."
+        )
+    return Arm(name, files), lacking
+
+
+def _originals(collection: Collection) -> Arm:
+    root = collection.root
+    files = {one.key: Stored(root / one.key, one.digest) for one in collection.pictures}
+    return Arm("original", files)
+
+
+def _remedied(collection: Collection, base: Arm, name: str, making: Making) -> Arm:
+    drawn = making.remedy
+    changes = {
+        one.key: Remedied(
+            drawn.p, drawn.elsewhere, drawn.methods, one.faces, making.arms.seed, one.key
+        )
+        for one in collection.pictures
+        if one.key in base.files
+    }
+    return Arm(name, {key: base.files[key].changed(change) for key, change in changes.items()})
+
+
+def _make(collection: Collection, name: str, making: Making) -> tuple[Arm, dict[str, str]]:
+    folder = making.cache / "pictures"
+    tasks = [
+        _Task(collection.root / one.key, one, name, making.arms, folder)
+        for one in collection.pictures
+    ]
+    wanted = [(task, task.stored()) for task in tasks]
+    todo = [task for task, stored in wanted if not _is_there(stored.path)]
+    batches = [todo[i : i + _AT_ONCE] for i in range(0, len(todo), _AT_ONCE)]
+    done = 0
+    for number in spread(_make_all, batches, making.workers):
+        done += number
+        if making.progress is not None:
+            making.progress(f"arm {name}", done, len(todo))
+    files: dict[str, Stored] = {}
+    lacking: dict[str, str] = {}
+    for task, stored in wanted:
+        if stored.path.exists():
+            files[task.picture.key] = stored
+        else:
+            reason = _refusal(stored.path).read_text(encoding="utf-8")
+            lacking[task.picture.key] = f"can't be made {name}: {reason}"
+    return Arm(name, files), lacking
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or _refusal(path).exists()
+
+
+def _refusal(path: Path) -> Path:
+    return path.with_name(path.name + _REFUSED)
+
+
+def _make_all(tasks: Sequence[_Task]) -> int:
+    for task in tasks:
+        path = task.stored().path
+        try:
+            data = _bytes(task)
+        except SampleError as error:
+            path, data = _refusal(path), str(error).encode()
+        write(path, data)
+    return len(tasks)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file of the cache, whole or not at all.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} can't be written ({error.strerror}): make room, then run again to go on."
+        ) from error
+
+
+def _bytes(task: _Task) -> bytes:
+    data = read_steadily(task.source)
+    if hashlib.sha256(data).hexdigest() != task.picture.digest:
+        raise UsageError(f"{task.source} changed since it was read first: run again.")
+    if task.arm == "reencoded":
+        return _as_jpeg(codec.decode(data).frames[0], task.arms.quality)
+    boxes: Sequence[Box] = task.picture.faces
+    if is_random(task.arm):
+        boxes = random_places(task.picture, task.arms.seed)
+    method = obfuscation.make(method_of(task.arm), expand=task.arms.expand)
+    return codec.edit(data, boxes, method, on_unsupported="reencode").data if boxes else data
+
+
+def random_places(picture: Picture, seed: int) -> list[Box]:
+    """Return where the arm `random-…` covers a picture: its faces' shapes, and no face."""
+    rng = draws(seed, "places", picture.key)
+    return elsewhere(picture.faces, picture.faces, (picture.width, picture.height), rng)
+
+
+def _as_jpeg(pixels: Pixels, quality: int) -> bytes:
+    stream = io.BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.save(stream, "JPEG", quality=quality, subsampling="4:2:0")
+    return stream.getvalue()

@@ -1,0 +1,269 @@
+"""What a study is made of: one TOML file, read into frozen dataclasses; unknown keys are refused.
+
+Paths in the file are relative to its folder. `Study.settings` gives the parts that predictions
+depend on, as plain JSON, for the fingerprints of runs; workers and devices are none of them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from sfumato.errors import UsageError
+from sfumato.obfuscation import METHODS
+from sfumato.study.recipes import RECIPES, Recipe
+from sfumato.study.toml_tables import build
+from sfumato.types import JSON
+
+FILE: Final = "study.toml"
+Protocol: TypeAlias = Literal["probe", "finetune", "scratch", "as-is"]
+Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
+# Where the weights come from when they aren't a file.
+NO_WEIGHTS, PACKAGE, DOWNLOAD = "", "package", "download"
+_RANDOM, _REMEDY = "random-", "remedy-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """Labelled pictures in class folders, and where their faces are.
+
+    Without `test`, every picture is tested by a model that hasn't seen it: one of `folds` parts is
+    left out at a time. `groups` is a CSV file with the columns `folder,class` that gives folders
+    other classes. Faces come from one of `boxes` (a file), `ledger` (of `sfumato detect`) and
+    `detector` (a profile of the package, slow). `objects` are the boxes of the labelled objects.
+    """
+
+    pictures: Path
+    test: Path | None = None
+    name: str = ""
+    boxes: Path | None = None
+    ledger: Path | None = None
+    detector: str = ""
+    objects: Path | None = None
+    groups: Path | None = None
+    folds: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arms:
+    """The arms that models are trained and tested on.
+
+    `quality` is that of the arm `reencoded` (JPEG 4:2:0; 75 is what Pillow does when it isn't
+    told). `expand` grows the boxes. `seed` draws the places of `random-…` and what `remedy-…`
+    changes. `releases` are folders to be read instead of made: an arm's name to a path.
+    """
+
+    train: tuple[str, ...] = ("original", "gaussian")
+    test: tuple[str, ...] = ("original", "reencoded", "gaussian", "random-gaussian")
+    quality: int = 75
+    expand: float = 0.25
+    seed: int = 0
+    releases: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A network, where its weights come from, and what is done with it."""
+
+    name: str
+    weights: str = NO_WEIGHTS
+    protocols: tuple[Protocol, ...] = ("scratch",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A linear probe: `l2` is the weight of the squared coefficients against the mean loss."""
+
+    l2: float = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsIs:
+    """A pretrained classifier's own classes, one a line, in the order of its outputs."""
+
+    classes: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """A recipe by name; what is given besides replaces its values (`sfumato.study.recipes`)."""
+
+    recipe: str = "yang2022"
+    epochs: int | None = None
+    batch: int | None = None
+    rate: float | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    step: int | None = None
+    size: int | None = None
+    resize: int | None = None
+    smallest_crop: float | None = None
+    flip: bool | None = None
+    precision: Precision = "float32"
+
+    def resolved(self, *, finetune: bool = False, architecture: str = "") -> Recipe:
+        """Return the recipe with these values in it, for this architecture."""
+        given = {
+            one.name: getattr(self, one.name)
+            for one in fields(self)
+            if one.name not in ("recipe", "precision") and getattr(self, one.name) is not None
+        }
+        recipe = RECIPES[self.recipe].of(architecture, finetune=finetune)
+        return replace(recipe, **given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What the arms `remedy-<method>` do to training pictures (`sfumato.study.transforms`)."""
+
+    p: float = 1.0
+    elsewhere: float = 0.5
+    methods: tuple[str, ...] = ("gaussian", "pixelate", "fill")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consequences:
+    """Which unintended consequences are looked for, and on how many pictures at most."""
+
+    shortcut: bool = True
+    gradcam: bool = True
+    pictures: int = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """Another labelled folder: one class a folder, or `labels`, a CSV of `path,label,…` columns.
+
+    In `labels` every column but the first is a yes-or-no question (1 or 0): multi-label.
+    """
+
+    name: str
+    pictures: Path
+    labels: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A whole study; `workers` 0 is one for each core, and changes no result."""
+
+    data: Data
+    arms: Arms = Arms()
+    architectures: tuple[Architecture, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    probe: Probe = Probe()
+    as_is: AsIs = AsIs()
+    training: Training = Training()
+    remedy: Remedy = Remedy()
+    consequences: Consequences = Consequences()
+    transfer: tuple[Transfer, ...] = ()
+    workers: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def settings(self, *parts: str) -> JSON:
+        """Return these parts as plain JSON, without paths: what they hold is counted elsewhere."""
+        return {part: _plain(getattr(self, part)) for part in parts}
+
+
+def load(folder: Path) -> Study:
+    """Read `study.toml` of a study's folder.
+
+    Raises:
+        UsageError: the file is missing or no TOML, has an unknown key, or holds a wrong value.
+    """
+    path = folder / FILE
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"There is no {path}: `sfumato study init {folder}` writes one."
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} can't be read: {error}.") from error
+    study = build(Study, values, "", path)
+    if not isinstance(study, Study):
+        raise TypeError(f"read a {type(study).__name__}")
+    return study
+
+
+def method_of(arm: str) -> str:
+    """Return the method of an arm, "" for `original` and `reencoded`.
+
+    Raises:
+        UsageError: there is no such arm.
+    """
+    if arm in ("original", "reencoded"):
+        return ""
+    method = arm.removeprefix(_RANDOM).removeprefix(_REMEDY)
+    if method not in METHODS or arm not in (method, _RANDOM + method, _REMEDY + method):
+        raise UsageError(
+            f"{arm!r} is no arm: original, reencoded, {', '.join(METHODS)} are, and random- or "
+            "remedy- before a method."
+        )
+    return method
+
+
+def is_random(arm: str) -> bool:
+    """Tell whether an arm covers random places instead of faces."""
+    return arm.startswith(_RANDOM)
+
+
+def is_remedy(arm: str) -> bool:
+    """Tell whether an arm changes training pictures to close the gap."""
+    return arm.startswith(_REMEDY)
+
+
+def _check(study: Study) -> None:
+    for arm in (*study.arms.train, *study.arms.test, *study.arms.releases):
+        method_of(arm)
+    if remedies := [arm for arm in study.arms.test if is_remedy(arm)]:
+        raise UsageError(f"{remedies[0]} is for training alone: take it out of arms.test.")
+    if not (study.arms.train and study.arms.test and study.seeds and study.architectures):
+        raise UsageError("A study needs arms.train, arms.test, seeds and [[architectures]].")
+    for name, values in (("seeds", study.seeds), ("arms.train", study.arms.train)):
+        if len(set(values)) != len(values):
+            raise UsageError(f"{name} names something twice.")
+    if study.data.test is None and study.data.folds < 2:
+        raise UsageError(f"data.folds must be at least 2, not {study.data.folds}.")
+    if sum(bool(x) for x in (study.data.boxes, study.data.ledger, study.data.detector)) > 1:
+        raise UsageError("Faces come from one of data.boxes, data.ledger and data.detector.")
+    if study.training.recipe not in RECIPES:
+        raise UsageError(f"training.recipe must be one of {', '.join(RECIPES)}.")
+    _check_ranges(study)
+
+
+def _check_ranges(study: Study) -> None:
+    if not 1 <= study.arms.quality <= 100:
+        raise UsageError(f"arms.quality must lie in 1 to 100, not {study.arms.quality}.")
+    if study.probe.l2 <= 0:
+        raise UsageError("probe.l2 must be above 0, or the probe has no single solution.")
+    if not (0 <= study.remedy.p <= 1 and 0 <= study.remedy.elsewhere <= 1):
+        raise UsageError("remedy.p and remedy.elsewhere are probabilities: 0 to 1.")
+    if wrong := [method for method in study.remedy.methods if method not in METHODS]:
+        raise UsageError(f"remedy.methods: {wrong[0]!r} is none of {', '.join(METHODS)}.")
+    if study.workers < 0:
+        raise UsageError("workers must be at least 0.")
+    for architecture in study.architectures:
+        needs = [p for p in architecture.protocols if p in ("probe", "as-is")]
+        if needs and architecture.weights == NO_WEIGHTS:
+            raise UsageError(
+                f"{architecture.name}: {needs[0]} needs weights: a file, {PACKAGE!r} or "
+                f"{DOWNLOAD!r}."
+            )
+        if "as-is" in architecture.protocols and study.as_is.classes is None:
+            raise UsageError("The protocol as-is needs as_is.classes, a file of class names.")
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: _plain(one) for key, one in asdict(value).items()}
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in sorted(value.items())}
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    return "" if isinstance(value, Path) else value

@@ -1,0 +1,185 @@
+"""Unintended consequences, looked for in a study whose runs are made: `probes/*.json`.
+
+Each file holds, besides its numbers, a `headline`, `tables` (title, columns, rows) and `pictures`
+(file, caption), which a report shows as they are. Pictures show originals: keep them private.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sfumato.study import transfer
+from sfumato.study.arms import Progress, write
+from sfumato.study.configuration import is_random, method_of
+from sfumato.study.gradcam import Looked, masses, summary
+from sfumato.study.looking import Look
+from sfumato.study.matrix import models
+from sfumato.study.networks import Source
+from sfumato.study.plan import Plan
+from sfumato.study.shortcut_search import search
+from sfumato.study.training import trained
+from sfumato.types import JSON
+
+FOLDER: Final = "probes"
+_LAYOUT: Final = 1
+
+
+def look(plan: Plan, device: str, progress: Progress | None = None) -> list[Path]:
+    """Look for every consequence that the configuration names; return the files.
+
+    What was written with the same settings is left as it is.
+    """
+    wanted = plan.study.consequences
+    written: list[Path] = []
+    for architecture in plan.study.architectures:
+        source = plan.source(architecture)
+        into = Look(plan, architecture, source, source.fingerprint(), device)
+        for protocol in architecture.protocols:
+            kinds: dict[str, Callable[[Look, str, Path], JSON]] = {}
+            if wanted.shortcut:
+                kinds["shortcut"] = search
+            if wanted.gradcam and protocol != "probe":
+                kinds["gradcam"] = gradcam
+            if plan.study.transfer and protocol != "as-is":
+                kinds["transfer"] = transfers
+            for kind, make in kinds.items():
+                written.append(_kept(into, kind, protocol, make, progress))
+    return written
+
+
+def gradcam(into: Look, protocol: str, _: Path) -> JSON:
+    """Return the share of Grad-CAM inside faces, before and after, for each train arm."""
+    plan, pictures = into.plan, into.pictures
+    names = [
+        name
+        for name in plan.study.arms.test
+        if name == "original" or (method_of(name) and not is_random(name))
+    ]
+    names = list(dict.fromkeys(("original", *names)))
+    rows: list[list[Any]] = []
+    for arm, source, labels in _viewers(into, protocol):
+        keys = [k for k in labels if pictures[k].faces]
+        looked = [
+            Looked(
+                tuple(plan.test.arms[name].files[key] for name in names),
+                labels[key],
+                pictures[key].faces,
+                (pictures[key].width, pictures[key].height),
+            )
+            for key in into.by_hash(keys)[: plan.study.consequences.pictures]
+        ]
+        if not looked:
+            continue
+        shares = masses(source, looked, plan.workers)
+        for place, name in enumerate(names):
+            mass = summary(shares[:, place], shares[:, -1])
+            lost = summary(shares[:, place] - shares[:, 0], shares[:, -1])
+            if mass is not None and lost is not None:
+                row = [arm, name, mass.share, mass.low, mass.high, mass.area, mass.n]
+                rows.append([*row, lost.share, lost.low, lost.high])
+    columns = ["trained on", "tested on", "share in faces", "low", "high", "faces' area", "n"]
+    columns += ["change from original", "change low", "change high"]
+    return {
+        "headline": _gradcam_headline(into.architecture.name, rows),
+        "tables": [{"title": "Grad-CAM inside faces", "columns": columns, "rows": rows}],
+        "pictures": [],
+    }
+
+
+def transfers(into: Look, protocol: str, _: Path) -> JSON:
+    """Return how well features of each arm serve other folders, and random weights."""
+    plan = into.plan
+    sources: dict[str, list[Source]] = {}
+    for cell in into.cells(protocol):
+        name = "as pretrained" if protocol == "probe" else cell.train_arm
+        source = into.network_of(cell)
+        if source not in sources.setdefault(name, []):
+            sources[name].append(source)
+    first = next(iter(sources.values()))[0]
+    sources["random weights"] = [
+        Source(first.name, "", first.outputs, seed, first.preparation) for seed in plan.study.seeds
+    ]
+    rows: list[list[Any]] = []
+    for wanted in plan.study.transfer:
+        task = transfer.read(wanted)
+        for arm, several in sources.items():
+            for number, source in enumerate(several):
+                one = transfer.score(task, into.see(task.files, source), plan.study.probe.l2)
+                row = [task.name, arm, number, one.measure, one.value, one.low, one.high, one.n]
+                rows.append(row)
+    columns = ["folder", "features of", "model", "measure", "value", "low", "high", "n"]
+    return {
+        "headline": f"Features of {into.architecture.name}, probed on "
+        f"{', '.join(one.name for one in plan.study.transfer)}. Object detection: not measured.",
+        "tables": [{"title": "Transfer", "columns": columns, "rows": rows}],
+        "pictures": [],
+    }
+
+
+def _viewers(into: Look, protocol: str) -> list[tuple[str, Source, Mapping[str, int]]]:
+    """Return the networks that are looked into: one of each train arm, of the first seed."""
+    plan = into.plan
+    there = plan.test.arms["original"].files
+    if protocol == "as-is":
+        labels = into.labelling(protocol).labels
+        return [("as is", into.source, {k: v for k, v in labels.items() if k in there})]
+    found: list[tuple[str, Source, Mapping[str, int]]] = []
+    for cell in into.cells(protocol):
+        if cell.seed == plan.study.seeds[0]:
+            split, training = models(plan, cell, into.device)[0]
+            labels = {key: plan.test.labelling.labels[key] for key in split.test}
+            found.append((cell.train_arm, trained(training), labels))
+    return found
+
+
+def _kept(
+    into: Look,
+    kind: str,
+    protocol: str,
+    make: Callable[[Look, str, Path], JSON],
+    progress: Progress | None,
+) -> Path:
+    """Write what `make` finds, unless it is there with the same settings."""
+    name = into.architecture.name
+    path = into.plan.folder / FOLDER / f"{kind}-{name.replace('/', '_')}-{protocol}.json"
+    fingerprint = _fingerprint(into, kind, protocol)
+    if path.is_file():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if there.get("fingerprint") == fingerprint:
+            return path
+    if progress is not None:
+        progress(f"{kind}: {name}, {protocol}", 0, 1)
+    record: JSON = {
+        "layout": _LAYOUT,
+        "kind": kind,
+        "architecture": name,
+        "protocol": protocol,
+        "fingerprint": fingerprint,
+        **make(into, protocol, path.with_suffix("")),
+    }
+    write(path, json.dumps(record, indent=1, ensure_ascii=False).encode() + b"\n")
+    return path
+
+
+def _fingerprint(into: Look, kind: str, protocol: str) -> str:
+    study = into.plan.study
+    cells = [
+        into.plan.run_of(cell, "", {}).fingerprint for cell in into.cells(protocol, study.arms.test)
+    ]
+    parts = study.settings("consequences", "transfer", "probe")
+    return hashlib.sha256(json.dumps([kind, cells, parts], sort_keys=True).encode()).hexdigest()
+
+
+def _gradcam_headline(name: str, rows: Sequence[Sequence[Any]]) -> str:
+    clear = [row for row in rows if row[1] == "original"]
+    if not clear:
+        return f"{name}: no affected picture in which the map and a face are in view."
+    arm, _, share, low, high, area, n, *_ = clear[0]
+    return (
+        f"{name} ({arm}): {100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of Grad-CAM lies "
+        f"inside faces, which are {100 * area:.1f} % of the area ({n} pictures)."
+    )

@@ -1,0 +1,127 @@
+"""One architecture of a finished study, for those who look into its models."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.study import probing
+from sfumato.study.arms import Stored
+from sfumato.study.configuration import Architecture
+from sfumato.study.features import Seen, see
+from sfumato.study.matrix import models, probe_file, seen_by
+from sfumato.study.networks import Source
+from sfumato.study.pictures import Labelling, Picture
+from sfumato.study.plan import Cell, Plan, Split
+from sfumato.study.training import trained
+
+Logits: TypeAlias = NDArray[np.floating[Any]]
+# The keys that a model hasn't seen, and what it says of files: logits (n, classes).
+Judge: TypeAlias = tuple[Sequence[str], Callable[[Sequence[Stored]], Logits]]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """An architecture of a plan; `network` is the fingerprint of its source."""
+
+    plan: Plan
+    architecture: Architecture
+    source: Source
+    network: str
+    device: str
+
+    @property
+    def pictures(self) -> dict[str, Picture]:
+        """Return the tested pictures by key."""
+        return {one.key: one for one in self.plan.test.collection.pictures}
+
+    def labelling(self, protocol: str) -> Labelling:
+        """Return the classes that a protocol's models know."""
+        if protocol == "as-is" and self.plan.as_is is not None:
+            return self.plan.as_is
+        return self.plan.test.labelling
+
+    def cells(self, protocol: str, tested: Sequence[str] = ("original",)) -> list[Cell]:
+        """Return the cells of a protocol on some test arms."""
+        as_is, study = protocol == "as-is", self.plan.study
+        arms = ("original",) if as_is else study.arms.train
+        seeds = (0,) if as_is else study.seeds
+        return [
+            Cell(self.architecture, self.network, protocol, *three)
+            for three in product(arms, tested, seeds)
+        ]
+
+    def see(self, files: Iterable[Stored], source: Source | None = None) -> Seen:
+        """Return what a network (this one, unless it is said) makes of files."""
+        plan = self.plan
+        return see(
+            source or self.source,
+            list(files),
+            plan.cache,
+            workers=plan.workers,
+            device=self.device,
+        )
+
+    def network_of(self, cell: Cell) -> Source:
+        """Return the network whose features a cell uses: for trained ones, its first split's."""
+        if cell.protocol in ("probe", "as-is"):
+            return self.source
+        return trained(models(self.plan, cell, self.device)[0][1])
+
+    def judges(self, cell: Cell, seen: Seen) -> list[Judge]:
+        """Return what gives a cell's logits, for each split; `seen` are this network's features."""
+        if cell.protocol == "as-is":
+            return [(self.plan.test.keys, lambda files: rows_of(seen, files, seen.logits))]
+        if cell.protocol == "probe":
+            return self._probes(cell, seen)
+        found: list[Judge] = []
+        for split, training in models(self.plan, cell, self.device):
+            found.append((split.test, self._judge(trained(training))))
+        return found
+
+    def by_hash(self, keys: Iterable[str]) -> list[str]:
+        """Return keys in an order that has nothing to do with their names, always the same."""
+        return sorted(keys, key=lambda key: hashlib.sha256(key.encode()).digest())
+
+    def _judge(self, source: Source) -> Callable[[Sequence[Stored]], Logits]:
+        def judge(files: Sequence[Stored]) -> Logits:
+            seen = self.see(files, source)
+            return rows_of(seen, files, seen.logits)
+
+        return judge
+
+    def _probes(self, cell: Cell, seen: Seen) -> list[Judge]:
+        plan = self.plan
+        found: list[Judge] = []
+        for number, split in enumerate(plan.splits(cell.seed)):
+            fitted = probing.read(probe_file(plan, cell, number))
+            if fitted is None:
+                fitted = self._fitted(cell, split)
+            found.append((split.test, _probe_judge(fitted, seen)))
+        return found
+
+    def _fitted(self, cell: Cell, split: Split) -> probing.Fitted:
+        """Fit a probe again that isn't kept any more."""
+        plan = self.plan
+        learnt = seen_by(plan, self.source, [cell.train_arm], self.device)
+        return probing.fit(
+            learnt.features[learnt.rows(plan.train.arms[cell.train_arm], split.train)],
+            plan.train.labels(split.train),
+            len(plan.train.labelling.classes),
+            plan.study.probe.l2,
+        )
+
+
+def rows_of(seen: Seen, files: Sequence[Stored], values: Logits) -> Logits:
+    """Return the rows of values (as `seen` has them) that belong to files."""
+    return values[[seen.place[one.id] for one in files]]
+
+
+def _probe_judge(fitted: probing.Fitted, seen: Seen) -> Callable[[Sequence[Stored]], Logits]:
+    return lambda files: fitted.logits(rows_of(seen, files, seen.features))
