@@ -10,16 +10,22 @@ from typing import Any
 import click
 
 from sfumato.cli.review.desk import Campaign, common, opened
-from sfumato.review import people
+from sfumato.review import people, reliability
 from sfumato.review.campaign import draw_of, kinds
 from sfumato.review.people import Invited
+from sfumato.review.performance import Performance, performances
+from sfumato.review.places import pictures
 from sfumato.types import JSON, Assessment, Decision
 
 
 @click.command()
 @common
 def status(src: Path, **values: Any) -> int:
-    """Show how far the review is, who reviews, and how good they are by gold pictures."""
+    """Show how far the review is, who reviews, and how good everybody is.
+
+    Recall and precision are of gold pictures, agreement of places where most others agree; weight
+    is how far the merge believes a person, from 0 to 1. --json has the intervals.
+    """
     with opened(src, values) as campaign:
         campaign.must_be_set_up()
         told = _told(campaign)
@@ -37,18 +43,23 @@ def _told(campaign: Campaign) -> JSON:
     bases = [one.basis for one in decisions if isinstance(one, Decision)]
     last = campaign.ledger.latest_of(campaign.fingerprint, ("assessment",), "")
     now = time.time()
+    answered = list(pictures(campaign.queue.given()))
+    crowd = reliability.estimate(answered)
+    known = {one.person: one for one in performances(answered, crowd=crowd)}
     return {
         "answered": progress.all_answered,
         "left": progress.all_left,
         "sample": dict(kinds(drawn)) if drawn else {},
         "decided": sum(basis != "provisional" for basis in bases),
         "disputed": bases.count("provisional"),
-        "people": [_person(one, now) for one in people.people(campaign.database)],
+        "people": [
+            _person(one, known.get(one.person.id), now) for one in people.people(campaign.database)
+        ],
         "assessment": json.loads(last.figures) if isinstance(last, Assessment) else None,
     }
 
 
-def _person(one: Invited, now: float) -> JSON:
+def _person(one: Invited, work: Performance | None, now: float) -> JSON:
     link = "revoked" if one.revoked is not None else "valid" if one.expires > now else "expired"
     return {
         "person": one.person.id,
@@ -58,7 +69,7 @@ def _person(one: Invited, now: float) -> JSON:
         "answered": one.answered,
         "gold": one.gold,
         "gold_passed": one.passed,
-        "seconds_per_picture": one.seconds / one.answered if one.answered else None,
+        "performance": work.plain() if work else None,
     }
 
 
@@ -67,12 +78,26 @@ def _say(told: JSON) -> None:
         f"{told['answered']:,} answers, {told['left']:,} wanted; {told['decided']:,} pictures "
         f"decided, {told['disputed']:,} wait for an adjudicator"
     )
-    click.echo(f"{'name':<24}{'role':<13}{'link':<9}{'answers':>8}{'gold':>10}{'s a picture':>13}")
+    heads = ("answers", "recall", "precision", "agreement", "gold", "weight", "s a picture")
+    click.echo(f"{'name':<22}{'role':<12}{'link':<9}" + "".join(f"{head:>12}" for head in heads))
     for one in told["people"]:
-        gold = f"{one['gold_passed']}/{one['gold']}" if one["gold"] else "–"
-        pace = one["seconds_per_picture"]
-        shown = "–" if pace is None else f"{pace:.1f}"
-        click.echo(
-            f"{one['name'][:23]:<24}{one['role']:<13}{one['link']:<9}{one['answered']:>8,}"
-            f"{gold:>10}{shown:>13}"
-        )
+        cells = "".join(f"{cell:>12}" for cell in _cells(one))
+        click.echo(f"{one['name'][:21]:<22}{one['role']:<12}{one['link']:<9}{cells}")
+
+
+def _cells(one: JSON) -> tuple[str, ...]:
+    work: JSON = one["performance"] or {}
+    weight, seconds = work.get("weight"), work.get("seconds")
+    return (
+        f"{one['answered']:,}",
+        *(_share(work.get(name)) for name in ("recall", "precision", "agreement")),
+        f"{one['gold_passed']}/{one['gold']}" if one["gold"] else "–",
+        "–" if weight is None else f"{weight:.2f}",
+        "–" if seconds is None else f"{seconds:.1f}",
+    )
+
+
+def _share(figure: JSON | None) -> str:
+    """Return a share with one decimal; a dash for what was not measured."""
+    value = figure["value"] if figure else None
+    return "–" if value is None else f"{value:.1%}"
