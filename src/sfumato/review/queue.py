@@ -35,7 +35,6 @@ from sfumato.review.store import (
     Conflict,
     Expired,
     UnknownLease,
-    campaign,
     check,
     count,
     marks_from,
@@ -49,6 +48,13 @@ _LEASE: Final = (
     "a.expires, a.version, a.whole, i.queue FROM review_assignments AS a "
     "JOIN review_items AS i ON i.id = a.item "
 )
+_PROGRESS: Final = """
+SELECT (SELECT value FROM review_campaign WHERE name = 'slots'),
+    (SELECT value FROM review_campaign WHERE name = 'gold'),
+    (SELECT value FROM review_campaign WHERE name = 'items'),
+    SUM(slots), SUM(CASE WHEN id = ? THEN answered END), SUM(CASE WHEN id = ? THEN gold END)
+FROM review_people
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,20 +298,14 @@ class Queue:
 
     def progress(self, person: Person | None = None) -> Progress:
         """Return how far the work is. It reads counters: no table is counted."""
-        slots = int(campaign(self._db, "slots", "0"))
-        golden = int(campaign(self._db, "gold", "0"))
-        done = answered = own_gold = 0
-        for identity, of_slots, of_all, of_gold in self._db.rows(
-            "SELECT id, slots, answered, gold FROM review_people"
-        ):
-            done += of_slots
-            if person is not None and identity == person.id:
-                answered, own_gold = of_all, of_gold
+        who = "" if person is None else person.id
+        ((slots, golden, all_items, done, answered, own_gold),) = [
+            [int(value or 0) for value in row] for row in self._db.rows(_PROGRESS, (who, who))
+        ]
         left = max(0, slots - done)
         if person is None:
             return Progress(done, left, done, left)
-        items = int(campaign(self._db, "items", "0")) - golden
-        mine = min(left, items - (answered - own_gold))
+        mine = min(left, all_items - golden - (answered - own_gold))
         # One less for each answer, gold too, but not nothing while something is left.
         shown = max(mine - own_gold, min(mine, 1))
         tutorial = golden > 0 and answered < self.settings.tutorial
