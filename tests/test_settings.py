@@ -236,6 +236,7 @@ def test_every_setting_reaches_the_recipe(boxes: Path) -> None:
         "metadata": "all",
         "verify_detectors": ("yunet",),
         "max_pixels": 5,
+        "require_review": True,
     }
     assert other.keys() == {field.name for field in fields(Settings)} - {"unlisted", "device"}
     for name, value in other.items():
