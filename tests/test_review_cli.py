@@ -215,6 +215,8 @@ def test_a_larger_sample_keeps_the_smaller(site: Site) -> None:
     site.json("serve", "--sample", "3")
     with closing(store.open(site.ledger)) as database:
         first = json.loads(store.campaign(database, "draw"))
+    site.json("serve")
+    assert len({key for s in _draw(site)["strata"] for key in s["keys"]}) == 3
     site.json("serve", "--sample", "6")
     with closing(store.open(site.ledger)) as database:
         second = json.loads(store.campaign(database, "draw"))

@@ -39,11 +39,11 @@ SAMPLE: Final = 500  # pictures drawn at random unless another number is wanted
 class Plan:
     """What is put into the queue.
 
-    `sample` pictures are drawn at random, to estimate what is missed; `rules` order the rest by
-    risk. `gold` is a file with boxes of pictures whose faces are known.
+    `sample` pictures are drawn at random, to estimate what is missed (None: `SAMPLE`, or those that
+    were drawn before); `rules` order the rest by risk. `gold` is a file with boxes of pictures whose faces are known.
     """
 
-    sample: int = SAMPLE
+    sample: int | None = None
     seed: int = 0
     rules: planning.Rules = field(default_factory=planning.Rules)
     gold: Path | None = None
@@ -122,9 +122,9 @@ def _drawn(database: Database, found: Found, plan: Plan) -> Draw:
                 f"{database.name} knows of no searched pictures: `sfumato detect` them."
             )
         rng = np.random.default_rng(plan.seed)
-        drawn = sampling.draw(found, min(plan.sample, pictures), rng)
+        drawn = sampling.draw(found, min(plan.sample or SAMPLE, pictures), rng)
     else:
-        sizes = _larger(drawn, plan.sample)
+        sizes = _larger(drawn, plan.sample) if plan.sample else {}
         if not sizes:
             return drawn
         drawn = sampling.enlarge(drawn, found, sizes)

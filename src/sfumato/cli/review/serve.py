@@ -47,11 +47,9 @@ OWNER = "owner"
 @click.option(
     "--sample",
     type=click.IntRange(1),
-    default=SAMPLE,
-    show_default=True,
     metavar="N",
-    help="How many pictures are drawn at random, to estimate what is missed. A larger number "
-    "later keeps those drawn before.",
+    help="How many pictures are drawn at random, to estimate what is missed; a larger number "
+    f"later keeps those drawn before.  [default: {SAMPLE}, later as many as there are]",
 )
 @click.option(
     "--all",
