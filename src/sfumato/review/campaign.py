@@ -39,8 +39,10 @@ SAMPLE: Final = 500  # pictures drawn at random unless another number is wanted
 class Plan:
     """What is put into the queue.
 
-    `sample` pictures are drawn at random, to estimate what is missed (None: `SAMPLE`, or those that
-    were drawn before); `rules` order the rest by risk. `gold` is a file with boxes of pictures whose faces are known.
+    `sample` pictures are drawn at random, to estimate what is missed (None: `SAMPLE`, or those
+    that were drawn before); `rules` order the rest by risk. `gold` is a file with boxes of pictures
+    whose faces are known, `persons` a table of pictures in which another detector saw a person (a
+    column `path`).
     """
 
     sample: int | None = None
