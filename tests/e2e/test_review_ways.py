@@ -193,6 +193,21 @@ def test_leaving_the_gallery_gives_the_faces_back(review: Site, sit: Callable[..
     assert sorted(review.given()) == keys
 
 
+def test_where_only_crops_are_shown_the_answer_says_so(
+    review: Site, sit: Callable[..., Desk]
+) -> None:
+    review.fill(1, whole=False)
+    review.redact = True
+    review.start()
+    desk = sit(review.invite("Ada"))
+    desk.press("n")
+    desk.answer()
+    desk.saved()
+    answer = only(review)
+    assert answer.scope == "crops"
+    assert len(answer.marks) == 2
+
+
 def test_the_magnifier_comes_for_a_tiny_box_with_the_original_pixels(
     review: Site, sit: Callable[..., Desk]
 ) -> None:

@@ -198,7 +198,7 @@ function magnify() {
 // Edits and answers
 
 function edited(sheet) {
-  sheet.version += 1;
+  sheet.edited();
   outbox.draft(sheet.token, sheet.version, sheet.marks);
 }
 
