@@ -36,5 +36,5 @@ def test_any_order_of_anything(postgres_server: Server) -> None:
                 postgres_server.drop(self.url)
 
     run_state_machine_as_test(
-        OnPostgreSQL, settings=settings(max_examples=10, stateful_step_count=25, deadline=None)
+        OnPostgreSQL, settings=settings(max_examples=6, stateful_step_count=25, deadline=None)
     )

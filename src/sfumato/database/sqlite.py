@@ -37,7 +37,8 @@ class SQLite:
         self.name = str(path)
         self._read_only = read_only
         self._mine = Mine()
-        self._guard = threading.Lock()
+        # Taken again where the collector ends a forgotten reader in the middle of what holds it.
+        self._guard = threading.RLock()
         self._all: list[sqlite3.Connection] = []
         self._idle: list[sqlite3.Connection] = []
         # Waiting here wakes at once; SQLite's own waiting polls, and starves.
