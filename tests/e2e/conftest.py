@@ -56,7 +56,8 @@ def sit(chromium: Browser) -> Iterator[Callable[..., Desk]]:
 
     yield opened
     for desk, lost in desks:
-        desk.page.unroute_all(behavior="ignoreErrors")
+        for page in desk.context.pages:
+            page.unroute_all(behavior="ignoreErrors")
         desk.context.close()
         found = [said for said in desk.problems if not (lost and ALLOWED in said)]
         assert found == []

@@ -235,27 +235,27 @@ def test_a_list_made_before_a_draft_was_stored_does_not_undo_it(
 def test_boxes_come_back_with_a_picture_whose_time_ran_out(
     review: Site, sit: Callable[..., Desk]
 ) -> None:
-    keys = review.fill(2)
+    review.fill(1)
     review.start()
-    desk = sit(review.invite("Ada"), lost=True)
-    desk.press("n")
-    desk.saved()
+    ada = sit(review.invite("Ada"), lost=True)
+    ada.press("n")
+    ada.saved()
     review.lapse()
-    desk.press("n")  # a draft that comes too late
-    expect(desk.page.locator("#toast")).to_contain_text("time had run out")
-    desk.has(3)
-    desk.saved()
-    desk.press("n")
-    desk.saved()
+    ada.press("n")  # nobody has it: it is hers again
+    ada.saved()
     review.lapse()
-    desk.answer()  # an answer that comes too late
-    expect(desk.page.locator("#toast")).to_contain_text("time had run out")
-    while desk.more():
-        desk.answer()
-    desk.saved()
-    given = review.given()
-    assert sorted(given) == keys
-    assert len(given[keys[0]].answer.marks) == 4
+    ben = sit(review.invite("Ben"))  # now he has it
+    ada.press("n")
+    expect(ada.page.locator("#toast")).to_contain_text("time had run out")
+    assert not ada.more()
+    ben.page.close()
+    review.lapse()
+    ada.page.get_by_role("button", name="Try again").click()
+    ada.shown()
+    ada.has(4)
+    ada.answer()
+    ada.saved()
+    assert len(only(review).marks) == 4
 
 
 def test_a_new_link_sends_what_the_old_one_could_not(
@@ -301,10 +301,16 @@ def test_practice_shows_a_score_and_nothing_else(review: Site, sit: Callable[...
     assert review.queue.add_gold(dict.fromkeys(keys[:1], truth)) == 1
     review.start()
     desk = sit(review.invite("Ada"))
-    desk.answer()
-    expect(desk.page.locator("#toast")).to_have_text(
-        re.compile(r"Practice: your boxes agree to \d+ % with the right ones\.")
-    )
+    toast = desk.page.locator("#toast")
+    scores = []
+    while desk.more():
+        desk.answer()
+        desk.saved()
+        scores += re.findall(r"agree to (\d+) % with the right", toast.text_content() or "")
+    # The wrong boxes that it came with were accepted as they were: below what passes.
+    assert len(set(scores)) == 1
+    assert int(scores[0]) < 72
+    assert len(review.given()) == 4
 
 
 def test_an_answer_whose_receipt_is_lost_is_stored_once(

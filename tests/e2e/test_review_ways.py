@@ -230,6 +230,27 @@ def test_the_magnifier_comes_for_a_tiny_box_with_the_original_pixels(
     assert ("crop",) in set(review.database.read("SELECT what FROM review_views"))
 
 
+def test_tab_goes_round_the_boxes_and_escape_leads_out(
+    review: Site, sit: Callable[..., Desk]
+) -> None:
+    review.fill(1, {0: FACES})
+    review.start()
+    desk = sit(review.invite("Ada"))
+    focused = desk.page.locator(":focus")
+    for key, name in (("Tab", "1 of 2"), ("Tab", "2 of 2"), ("Tab", "1 of 2"), ("Shift+Tab", "2")):
+        desk.press(key)
+        expect(focused).to_have_attribute("aria-label", re.compile(f"^Box {name}"))
+        expect(focused).to_have_attribute("aria-selected", "true")
+    desk.press("Escape", "Tab")
+    expect(focused).to_have_attribute("aria-label", "New box")
+    desk.press("Shift+Tab")
+    expect(desk.stage).to_be_focused()
+    desk.press("Tab")
+    expect(focused).to_have_attribute("aria-label", re.compile("^Box 1 of 2"))
+    desk.press("k")  # what changes is said; what has the focus is read by itself
+    expect(desk.page.locator("#live")).to_contain_text("Now private")
+
+
 def test_boxes_are_hidden_while_h_is_held(review: Site, sit: Callable[..., Desk]) -> None:
     review.fill(1)
     review.start()
