@@ -187,6 +187,11 @@ def test_leaving_the_gallery_gives_the_faces_back(review: Site, sit: Callable[..
     desk.press("g")
     expect(desk.page.locator(".tile")).not_to_have_count(0)
     desk.press("Escape")
+    desk.shown()
+    expect(desk.stage).to_be_focused()
+    desk.page.get_by_role("button", name="Help").click()
+    desk.press("Escape")
+    expect(desk.stage).to_be_focused()
     while desk.more():
         desk.answer()
     desk.saved()

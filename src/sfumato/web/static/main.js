@@ -72,6 +72,7 @@ const gallery = new Gallery({
     controls.press("gallery", false);
     tray.insert(leases);
     show();
+    refocus();
     more();
   },
 });
@@ -354,10 +355,13 @@ keys.listenOn(stage, {
   },
   pan: (on) => gestures.hold(on),
 });
-controls.listen(actions, () => {
-  // After a click with a pointer, Enter is the picture's again and not the button's.
+/** After a click with a pointer, Enter is the picture's again and not the button's. */
+function refocus() {
   if (!help.open && !gallery.open) editor.drawing.focus(editor.selected);
-});
+}
+
+controls.listen(actions, refocus);
+help.addEventListener("close", refocus);
 at("again").addEventListener("click", () => more());
 
 keys.listen(document, actions, { active: () => !help.open, letters: controls.letters(at("letters")) });
