@@ -26,14 +26,16 @@ TOO_SMALL = """Array.from(document.querySelectorAll('button, input, a'))
     .map(e => e.outerHTML.slice(0, 80))"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"),
+    [(360, 640, "light"), (360, 640, "dark"), (740, 360, "light"), (1280, 800, "dark")],
+)
 def test_everything_fits_has_a_name_and_can_be_read(
-    review: Site, sit: Callable[..., Desk], width: int, scheme: str
+    review: Site, sit: Callable[..., Desk], width: int, height: int, scheme: str
 ) -> None:
     review.fill(12, {0: FACES}, whole=False)
     review.start()
-    settings = PHONE if width == 360 else {}
+    settings = (PHONE if width < 1000 else {}) | {"viewport": {"width": width, "height": height}}
     desk = sit(review.invite("Ada"), color_scheme=scheme, **settings)
     page = desk.page
     desk.press("Tab", "n", "0")  # a box is selected, words are shown
