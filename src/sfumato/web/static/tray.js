@@ -8,7 +8,8 @@ import { History } from "./history.js";
 
 const AHEAD = 3; // pictures fetched beyond the one in view
 const MOST = 8; // leases that one request may ask for
-const EPOCH = Date.UTC(2026, 0); // versions count from here, so that they fit into 31 bits
+const EPOCH = Date.UTC(2026, 0); // versions count from here
+const TICK = 250; // milliseconds: as long as a draft waits, so that two drafts never share one
 const FIRST = "sfumato.first."; // what a picture came with: to tell "accepted" from "corrected"
 
 /** What the picture came with, also after a reload, when the server sends the draft instead. */
@@ -45,11 +46,11 @@ export class Sheet {
   }
 
   /**
-   * Count an edit. Versions are seconds, or one more than the last: of two windows of one person,
-   * the later edit has the larger one.
+   * Count an edit. Versions are quarters of a second, or one more than the last: of two windows of
+   * one person, the later edit has the larger one. They fit into 31 bits until 2042.
    */
   edited() {
-    this.version = Math.max(this.version + 1, Math.floor((Date.now() - EPOCH) / 1000));
+    this.version = Math.max(this.version + 1, Math.floor((Date.now() - EPOCH) / TICK));
   }
 
   get marks() {
