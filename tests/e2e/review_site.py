@@ -48,12 +48,13 @@ def picture(path: Path, size: tuple[int, int], faces: Sequence[Box], seed: int) 
 class Site:
     """The folder of a review: pictures, ledger, and the server on a port of its own."""
 
-    def __init__(self, folder: Path, rules: Rules = Rules()) -> None:  # noqa: B008
+    def __init__(self, folder: Path) -> None:
+        self.redact = False
         self.pictures = folder / "pictures"
         self.pictures.mkdir()
         self.ledger = folder / "ledger.sqlite"
         self.database: Database = store.open(self.ledger)
-        self.queue = Queue(self.database, settings=rules)
+        self.queue = Queue(self.database)
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.port = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
@@ -105,12 +106,17 @@ class Site:
             for key, version, draft in rows
         }
 
+    def lapse(self) -> None:
+        """Let the time of all leases run out."""
+        with self.database.transaction() as db:
+            db.execute("UPDATE review_assignments SET expires = 1 WHERE state = ?", (store.LENT,))
+
     def start(self) -> None:
         """Start the server and wait until it answers."""
         self._server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "tests.e2e.review_site"),
-                *(str(self.ledger), str(self.pictures), str(self.port)),
+                *(str(self.ledger), str(self.pictures), str(self.port), str(self.redact)),
             ],
             cwd=Path(__file__).resolve().parents[2],
             stdout=subprocess.PIPE,
@@ -131,9 +137,9 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, rules: Rules = Rules()) -> Iterator[Site]:  # noqa: B008
+def site(folder: Path) -> Iterator[Site]:
     """Yield a review; its server is gone afterwards."""
-    made = Site(folder, rules)
+    made = Site(folder)
     try:
         yield made
     finally:
@@ -141,13 +147,14 @@ def site(folder: Path, rules: Rules = Rules()) -> Iterator[Site]:  # noqa: B008
         made.database.close()
 
 
-def main(ledger: str, pictures: str, port: str) -> None:
+def main(ledger: str, pictures: str, port: str, redact: str) -> None:
     """Serve until killed."""
     from sfumato.web.application import build
     from sfumato.web.serving import Place, serve
 
     database = store.open(Path(ledger))
-    application = build(database, Queue(database), Path(pictures))
+    queue = Queue(database, settings=Rules(redact=redact == "True"))
+    application = build(database, queue, Path(pictures))
     place = Place(port=int(port))
     serve(application, place, say=lambda _: None, ready=_told)
 
@@ -158,4 +165,4 @@ def _told(address: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
+from sfumato.review import people
+from sfumato.review.records import Mark
 from tests.e2e.review_desk import Desk, near, only
 from tests.e2e.review_site import FACES, Site
 
@@ -202,6 +205,112 @@ def test_work_waits_for_the_connection_when_the_page_is_closed(
     assert list(given) == keys[:1]
     assert len(given[keys[0]].answer.marks) == 2
     assert review.drafts()[keys[1]][1] == []
+
+
+def test_a_list_made_before_a_draft_was_stored_does_not_undo_it(
+    review: Site, sit: Callable[..., Desk]
+) -> None:
+    review.fill(1)
+    review.start()
+    desk = sit(review.invite("Ada"), lost=True)
+    desk.context.set_offline(True)
+    desk.press("Tab", "Delete")
+    desk.page.close()
+    desk.context.set_offline(False)
+    desk.page = desk.context.new_page()
+
+    def slow(route: Any) -> None:
+        response = route.fetch()
+        expect(desk.page.locator("#saved")).to_have_attribute("data-state", "saved")
+        route.fulfill(response=response)
+
+    desk.page.route("**/api/next", slow)
+    desk.open(review.address)
+    desk.has(0)
+    desk.answer("0")
+    desk.saved()
+    assert only(review).marks == ()
+
+
+def test_boxes_come_back_with_a_picture_whose_time_ran_out(
+    review: Site, sit: Callable[..., Desk]
+) -> None:
+    review.fill(1)
+    review.start()
+    ada = sit(review.invite("Ada"), lost=True)
+    ada.press("n")
+    ada.saved()
+    review.lapse()
+    ada.press("n")  # nobody has it: it is hers again
+    ada.saved()
+    review.lapse()
+    ben = sit(review.invite("Ben"))  # now he has it
+    ada.press("n")
+    expect(ada.page.locator("#toast")).to_contain_text("time had run out")
+    assert not ada.more()
+    ben.page.close()
+    review.lapse()
+    ada.page.get_by_role("button", name="Try again").click()
+    ada.shown()
+    ada.has(4)
+    ada.answer()
+    ada.saved()
+    assert len(only(review).marks) == 4
+
+
+def test_a_new_link_sends_what_the_old_one_could_not(
+    review: Site, sit: Callable[..., Desk]
+) -> None:
+    keys = review.fill(2)
+    review.start()
+    desk = sit(review.invite("Ada"), lost=True)
+    people.revoke(review.database, "Ada")
+    desk.press("n")
+    desk.answer()
+    expect(desk.page.locator("#saved")).to_have_attribute("data-state", "signed-out")
+    desk.open(review.invite("Ada"))
+    desk.saved()
+    given = review.given()
+    assert list(given) == keys[:1]
+    assert len(given[keys[0]].answer.marks) == 2
+
+
+def test_of_two_windows_the_last_edit_is_kept(review: Site, sit: Callable[..., Desk]) -> None:
+    (key,) = review.fill(1)
+    review.start()
+    desk = sit(review.invite("Ada"))
+    desk.press("n")
+    desk.saved()
+    first, desk.page = desk.page, desk.context.new_page()
+    desk.open(review.address)
+    desk.has(2)
+    desk.press("n")
+    desk.saved()
+    assert len(review.drafts()[key][1]) == 3
+    desk.page.close()
+    desk.page = first
+    desk.press("Delete")
+    desk.saved()
+    expect(desk.page.locator("#saved")).to_have_text("Saved")
+    assert len(review.drafts()[key][1]) == 1
+
+
+def test_practice_shows_a_score_and_nothing_else(review: Site, sit: Callable[..., Desk]) -> None:
+    keys = review.fill(4)
+    truth = (Mark(FACES[0]),)
+    assert review.queue.add_gold(dict.fromkeys(keys[:1], truth)) == 1
+    review.start()
+    desk = sit(review.invite("Ada"))
+    toast = desk.page.locator("#toast")
+    scores = []
+    while desk.more():
+        desk.answer()
+        desk.saved()
+        scores += re.findall(r"agree to (\d+) % with the right", toast.text_content() or "")
+    # The wrong boxes that it came with were accepted as they were: below what passes.
+    assert len(set(scores)) == 1
+    assert int(scores[0]) < 72
+    assert len(review.given()) == 4
 
 
 def test_an_answer_whose_receipt_is_lost_is_stored_once(

@@ -26,14 +26,16 @@ TOO_SMALL = """Array.from(document.querySelectorAll('button, input, a'))
     .map(e => e.outerHTML.slice(0, 80))"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"),
+    [(360, 640, "light"), (360, 640, "dark"), (740, 360, "light"), (1280, 800, "dark")],
+)
 def test_everything_fits_has_a_name_and_can_be_read(
-    review: Site, sit: Callable[..., Desk], width: int, scheme: str
+    review: Site, sit: Callable[..., Desk], width: int, height: int, scheme: str
 ) -> None:
     review.fill(12, {0: FACES}, whole=False)
     review.start()
-    settings = PHONE if width == 360 else {}
+    settings = (PHONE if width < 1000 else {}) | {"viewport": {"width": width, "height": height}}
     desk = sit(review.invite("Ada"), color_scheme=scheme, **settings)
     page = desk.page
     desk.press("Tab", "n", "0")  # a box is selected, words are shown
@@ -187,10 +189,30 @@ def test_leaving_the_gallery_gives_the_faces_back(review: Site, sit: Callable[..
     desk.press("g")
     expect(desk.page.locator(".tile")).not_to_have_count(0)
     desk.press("Escape")
+    desk.shown()
+    expect(desk.stage).to_be_focused()
+    desk.page.get_by_role("button", name="Help").click()
+    desk.press("Escape")
+    expect(desk.stage).to_be_focused()
     while desk.more():
         desk.answer()
     desk.saved()
     assert sorted(review.given()) == keys
+
+
+def test_where_only_crops_are_shown_the_answer_says_so(
+    review: Site, sit: Callable[..., Desk]
+) -> None:
+    review.fill(1, whole=False)
+    review.redact = True
+    review.start()
+    desk = sit(review.invite("Ada"))
+    desk.press("n")
+    desk.answer()
+    desk.saved()
+    answer = only(review)
+    assert answer.scope == "crops"
+    assert len(answer.marks) == 2
 
 
 def test_the_magnifier_comes_for_a_tiny_box_with_the_original_pixels(
@@ -213,6 +235,27 @@ def test_the_magnifier_comes_for_a_tiny_box_with_the_original_pixels(
     desk.press("m")
     expect(lens).to_be_hidden()
     assert ("crop",) in set(review.database.read("SELECT what FROM review_views"))
+
+
+def test_tab_goes_round_the_boxes_and_escape_leads_out(
+    review: Site, sit: Callable[..., Desk]
+) -> None:
+    review.fill(1, {0: FACES})
+    review.start()
+    desk = sit(review.invite("Ada"))
+    focused = desk.page.locator(":focus")
+    for key, name in (("Tab", "1 of 2"), ("Tab", "2 of 2"), ("Tab", "1 of 2"), ("Shift+Tab", "2")):
+        desk.press(key)
+        expect(focused).to_have_attribute("aria-label", re.compile(f"^Box {name}"))
+        expect(focused).to_have_attribute("aria-selected", "true")
+    desk.press("Escape", "Tab")
+    expect(focused).to_have_attribute("aria-label", "New box")
+    desk.press("Shift+Tab")
+    expect(desk.stage).to_be_focused()
+    desk.press("Tab")
+    expect(focused).to_have_attribute("aria-label", re.compile("^Box 1 of 2"))
+    desk.press("k")  # what changes is said; what has the focus is read by itself
+    expect(desk.page.locator("#live")).to_contain_text("Now private")
 
 
 def test_boxes_are_hidden_while_h_is_held(review: Site, sit: Callable[..., Desk]) -> None:

@@ -111,6 +111,29 @@ export function listen(target, actions, { active, letters }) {
   window.addEventListener("blur", () => actions.unpeek());
 }
 
+/**
+ * The keys of the stage that aren't in the table. Tab goes round the boxes: `cycle(by)` says
+ * whether there is one. After Esc (`leave()`, true unless it only ended a drag) the next Tab is
+ * the browser's own and goes to the buttons, so that nobody is caught here. Space pans.
+ */
+export function listenOn(stage, { cycle, leave, pan }) {
+  let left = false;
+  stage.addEventListener("keydown", (event) => {
+    const tab = event.key === "Tab" && !event.ctrlKey && !event.altKey;
+    if (tab && !left && cycle(event.shiftKey ? -1 : 1)) event.preventDefault();
+    if (event.key === "Escape") left = leave();
+    else if (event.key !== "Tab" && event.key !== "Shift") left = false;
+    if (event.key === " ") {
+      pan(true);
+      event.preventDefault();
+    }
+  });
+  stage.addEventListener("keyup", (event) => event.key === " " && pan(false));
+  stage.addEventListener("pointerdown", () => (left = false));
+  stage.addEventListener("focus", () => (left = false));
+  window.addEventListener("blur", () => pan(false));
+}
+
 /** Write the table into the help. */
 export function describe(parent, adjudicator) {
   const groups = adjudicator ? [...GROUPS, ADJUDICATION] : GROUPS;

@@ -31,7 +31,6 @@ const local = {
   lens: false, // the magnifier was switched on
   over: null, // the pixel under the pointer
   since: 0, // when the picture came into view
-  left: false, // Esc was pressed: Tab goes to the buttons
   sure: null, // the picture for which "no face" was asked once
   retry: 0,
   renewed: Date.now(),
@@ -50,7 +49,6 @@ const tray = new Tray(outbox);
 const editor = new Editor(new Drawing(stage), view, {
   changed: edited,
   selected: (mark) => {
-    local.left = false;
     controls.follow(mark);
     magnify();
   },
@@ -74,6 +72,7 @@ const gallery = new Gallery({
     controls.press("gallery", false);
     tray.insert(leases);
     show();
+    refocus();
     more();
   },
 });
@@ -150,10 +149,10 @@ function again(what) {
 /** Ask for pictures, and show what has come. */
 async function more() {
   try {
-    if (!local.me) await introduce();
+    const known = local.me ?? introduce();
     const filling = tray.fill();
     if (!tray.current) show();
-    await filling;
+    await Promise.all([known, filling]);
     show();
   } catch (failure) {
     if (!(failure instanceof api.Failure)) throw failure;
@@ -198,7 +197,7 @@ function magnify() {
 // Edits and answers
 
 function edited(sheet) {
-  sheet.version += 1;
+  sheet.edited();
   outbox.draft(sheet.token, sheet.version, sheet.marks);
 }
 
@@ -346,29 +345,23 @@ async function toGallery() {
   }
 }
 
-// Keys that aren't in the table: Tab goes round the boxes, Esc leaves them, Space pans.
-
-stage.addEventListener("keydown", (event) => {
-  if (event.key === "Tab" && !local.left && !event.ctrlKey && !event.altKey) {
-    if (editor.cycle(event.shiftKey ? -1 : 1)) event.preventDefault();
-  } else if (event.key === "Escape") {
-    if (gestures.cancel()) return;
+keys.listenOn(stage, {
+  cycle: (by) => editor.cycle(by),
+  leave: () => {
+    if (gestures.cancel()) return false;
     editor.select(null);
-    local.left = true;
     status.say("No box selected. Tab goes to the buttons.");
-  } else if (event.key === " ") {
-    gestures.hold(true);
-    event.preventDefault();
-  }
+    return true;
+  },
+  pan: (on) => gestures.hold(on),
 });
-stage.addEventListener("keyup", (event) => event.key === " " && gestures.hold(false));
-addEventListener("blur", () => gestures.hold(false));
-stage.addEventListener("focus", () => (local.left = false));
-
-controls.listen(actions, () => {
-  // After a click with a pointer, Enter is the picture's again and not the button's.
+/** After a click with a pointer, Enter is the picture's again and not the button's. */
+function refocus() {
   if (!help.open && !gallery.open) editor.drawing.focus(editor.selected);
-});
+}
+
+controls.listen(actions, refocus);
+help.addEventListener("close", refocus);
 at("again").addEventListener("click", () => more());
 
 keys.listen(document, actions, { active: () => !help.open, letters: controls.letters(at("letters")) });

@@ -48,10 +48,10 @@ export class Outbox {
     document.addEventListener("visibilitychange", () => this.hurry());
   }
 
-  /** Keep a draft and send it soon. */
-  draft(token, version, marks) {
+  /** Keep a draft and send it soon. Without an `edit` it only renews the lease. */
+  draft(token, version, marks, edit = true) {
     if (this.answered(token)) return;
-    this.#put(token, { kind: "draft", token, body: { version, marks } });
+    this.#put(token, { kind: "draft", token, edit, body: { version, marks } });
     // After a failure the next try has its time already; an edit must not put it off.
     if (!this.failures) this.#later(CALM);
   }
@@ -153,7 +153,7 @@ export class Outbox {
       if (entry.kind === "draft") this.acknowledged.set(entry.token, entry.body);
       if (!current()) return null; // edited again meanwhile: the newer one goes next
       const overtaken = entry.kind === "draft" && said.version > entry.body.version;
-      if (overtaken) return this.#overtake(entry, said.version);
+      if (overtaken && entry.edit) return this.#overtake(entry, said.version);
       this.#drop(entry.token);
       if (entry.kind === "answer") this.listener.delivered(entry.token, said);
       return null;

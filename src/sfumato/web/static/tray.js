@@ -8,6 +8,8 @@ import { History } from "./history.js";
 
 const AHEAD = 3; // pictures fetched beyond the one in view
 const MOST = 8; // leases that one request may ask for
+const EPOCH = Date.UTC(2026, 0); // versions count from here
+const TICK = 250; // milliseconds: as long as a draft waits, so that two drafts never share one
 const FIRST = "sfumato.first."; // what a picture came with: to tell "accepted" from "corrected"
 
 /** What the picture came with, also after a reload, when the server sends the draft instead. */
@@ -41,6 +43,14 @@ export class Sheet {
     this.history = new History(draft?.marks ?? lease.marks);
     this.seconds = 0;
     this.photo = null; // a promise of an object URL
+  }
+
+  /**
+   * Count an edit. Versions are quarters of a second, or one more than the last: of two windows of
+   * one person, the later edit has the larger one. They fit into 31 bits until 2042.
+   */
+  edited() {
+    this.version = Math.max(this.version + 1, Math.floor((Date.now() - EPOCH) / TICK));
   }
 
   get marks() {
@@ -112,7 +122,7 @@ export class Tray {
   #sheet(lease) {
     const sheet = new Sheet(lease, this.outbox.newer(lease.token, lease.version));
     if (sheet.marks !== lease.marks) {
-      sheet.version += 1;
+      sheet.edited();
       this.outbox.draft(sheet.token, sheet.version, sheet.marks);
     }
     return sheet;
@@ -160,9 +170,8 @@ export class Tray {
 
   /** Save the sheets that are held once more, so that their time doesn't run out. */
   renew() {
-    for (const sheet of this.sheets) {
-      sheet.version = Math.max(1, sheet.version);
-      this.outbox.draft(sheet.token, sheet.version, sheet.marks);
+    for (const sheet of this.sheets.filter(({ token }) => !this.outbox.newer(token, Infinity))) {
+      this.outbox.draft(sheet.token, sheet.version, sheet.marks, false);
     }
   }
 }
