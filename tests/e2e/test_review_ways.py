@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
+from sfumato.review import completion, people
 from tests.e2e.review_desk import PHONE, Desk, near, only
 from tests.e2e.review_site import FACES, Site
 
@@ -343,6 +344,28 @@ def test_an_adjudicator_takes_others_boxes_by_key(review: Site, sit: Callable[..
     ]
     assert [mark.proposal for mark in marks] == ["p0", "", ""]
     assert marks[1].kind == "private"
+
+
+def test_the_code_for_an_outside_service_shows_when_it_is_earned_and_stays(
+    review: Site, sit: Callable[..., Desk]
+) -> None:
+    review.fill(4)
+    review.start()
+    link = review.invite("Ada")
+    person = people.find(review.database, "Ada")
+    assert person is not None
+    completion.promise(review.database, "C0DE-42", 2, person=person.id)
+    desk = sit(link)
+    code = desk.page.locator("#code")
+    expect(code).to_be_hidden()
+    desk.answer()
+    desk.saved()
+    expect(code).to_be_hidden()
+    desk.answer()
+    expect(code).to_contain_text("C0DE-42")
+    desk.page.reload()
+    desk.shown()
+    expect(code).to_contain_text("C0DE-42")
 
 
 def test_geometry_never_leaves_the_picture(review: Site, sit: Callable[..., Desk]) -> None:

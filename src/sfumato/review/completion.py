@@ -42,6 +42,12 @@ def check(code: str, quota: int) -> None:
         raise UsageError("A quota is one answer at least.")
 
 
+def quota(database: Database, person: Person) -> int | None:
+    """Return after how many answers this person gets a code; None if none was promised."""
+    text = campaign(database, _place(person.id)) or campaign(database, _place(""))
+    return Promise(**json.loads(text)).quota if text else None
+
+
 def earned(database: Database, person: Person, progress: Progress) -> str | None:
     """Return the person's code if it is earned: who has answered nothing has earned nothing."""
     text = campaign(database, _place(person.id)) or campaign(database, _place(""))

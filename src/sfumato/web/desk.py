@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from sfumato.database import Database
 from sfumato.review import people
 from sfumato.review.access import Extent
-from sfumato.review.completion import earned
+from sfumato.review.completion import earned, quota
 from sfumato.review.people import Invited
 from sfumato.review.queue import Queue
 from sfumato.review.records import Lease, Mark, Person, Progress
@@ -44,11 +44,12 @@ class Desk:
     async def me(self, _: Request, person: Person) -> Response:
         """Say who asks, how far they have come, and the code that they have earned by it."""
 
-        def work() -> tuple[Progress, str | None]:
+        def work() -> tuple[Progress, int | None, str | None]:
             progress = self._queue.progress(person)
-            return progress, earned(self._database, person, progress)
+            promised = quota(self._database, person)
+            return progress, promised, earned(self._database, person, progress)
 
-        progress, code = await self._workers.ledger(work)
+        progress, promised, code = await self._workers.ledger(work)
         shown: JSON = {
             "role": person.role,
             "answered": progress.answered,
@@ -56,6 +57,8 @@ class Desk:
             "redact": self._queue.settings.redact,
             "tutorial": progress.tutorial,
         }
+        if promised is not None:
+            shown["quota"] = promised
         return JSONResponse(shown if code is None else {**shown, "completion": code})
 
     async def next(self, request: Request, person: Person) -> Response:

@@ -1,6 +1,7 @@
 /** Put the page together: pictures come from the tray, edits go to the outbox. */
 import * as api from "./api.js";
 import { centre, side } from "./boxes.js";
+import * as completion from "./completion.js";
 import * as controls from "./controls.js";
 import { Drawing } from "./drawing.js";
 import { Editor } from "./editor.js";
@@ -166,6 +167,7 @@ async function introduce() {
   local.me = await api.me();
   status.counts(local.me.answered, local.me.left);
   keys.describe(at("keys"), local.me.role !== "reviewer");
+  completion.look(local.me, status);
   if (local.me.tutorial) status.toast("The first pictures are for practice: after each you see a score.");
 }
 
@@ -237,6 +239,7 @@ function delivered(token, receipt) {
   if (typeof receipt.score === "number") {
     status.toast(`Practice: your boxes agree to ${Math.round(100 * receipt.score)} % with the right ones.`);
   }
+  completion.look(local.me, status);
   if (!tray.current && !gallery.open) more();
 }
 
