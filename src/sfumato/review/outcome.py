@@ -42,16 +42,25 @@ def merge(queue: Queue, ledger: Ledger, fingerprint: str, adjudicators: Iterable
         else:
             decisions.append(one)
     queue.fill(_for_adjudicators(disputes, ledger, fingerprint))
-    fresh = [
-        (fingerprint, one)
-        for one in decisions
-        if ledger.latest_of(fingerprint, ("decision",), one.key) != one
-    ]
+    before = {}
+    for was in ledger.latest_among(fingerprint, ("decision",), (one.key for one in decisions)):
+        if isinstance(was, Decision):
+            before[was.key] = _unscored(was)
+    fresh = [(fingerprint, one) for one in decisions if before.get(one.key) != _unscored(one)]
     ledger.commit(fresh)
     answered = len({one.key for one in given})
     return Merged(
         len(decisions) - len(disputes), len(fresh), len(disputes), answered - len(decisions)
     )
+
+
+def _unscored(decision: Decision) -> Decision:
+    """Return what a decision comes to: without probabilities, which every answer anywhere moves.
+
+    Else each merge would decide all pictures anew, and each release make them anew.
+    """
+    faces = sorted(decision.faces, key=lambda face: (face.box, face.kind))
+    return replace(decision, faces=tuple(replace(face, score=1.0) for face in faces))
 
 
 def _complete(given: Sequence[Given], needed: Mapping[str, int]) -> list[Given]:

@@ -90,12 +90,13 @@ class Checked:
 def checked(
     ledger: Ledger, fingerprint: str, given: Iterable[Given], step: ObfuscateStep | None = None
 ) -> Iterator[Checked]:
-    """Yield the pictures that somebody saw whole and that are decided, by key."""
+    """Yield the pictures of the source that somebody saw whole and that are decided."""
     step = step or ObfuscateStep()
     expand = _PUBLISHED_GROWTH if step.method == "imagenet" else step.expand
-    for key in sorted({one.key for one in given if _saw_all(one)}):
-        found = ledger.latest_of(fingerprint, ("detection",), key)
-        decision = ledger.latest_of(fingerprint, ("decision",), key)
+    keys = sorted(ledger.still_there({one.key for one in given if _saw_all(one)}))
+    decisions = {one.key: one for one in ledger.latest_among(fingerprint, ("decision",), keys)}
+    for found in ledger.latest_among(fingerprint, ("detection",), keys):
+        decision = decisions.get(found.key)
         if not isinstance(found, Detection) or not isinstance(decision, Decision):
             continue
         if decision.digest == found.digest and decision.basis != "provisional":

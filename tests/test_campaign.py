@@ -1,0 +1,167 @@
+"""A campaign as it grows: other settings, more pictures, more people, and what is decided then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from sfumato.database import Database
+from sfumato.errors import UsageError
+from sfumato.ledger import Ledger
+from sfumato.recipe import Recipe
+from sfumato.review import outcome, people, store
+from sfumato.review.campaign import Plan, Prepared, draw_of, set_up
+from sfumato.review.planning import Rules
+from sfumato.review.queue import Queue
+from sfumato.review.queue import Rules as QueueRules
+from sfumato.review.records import Answer, Lease, Mark
+from sfumato.review.remainder import Remainder, remainder
+from sfumato.settings import Settings
+from sfumato.types import Box, Decision, Detection, Face
+
+PROPOSED: Box = (10.0, 10.0, 40.0, 50.0)
+DRAWN: Box = (60.0, 60.0, 90.0, 95.0)
+
+
+@dataclass
+class Campaign:
+    """A ledger with made-up detections, and its queue; no picture is there."""
+
+    ledger: Ledger
+    database: Database
+    queue: Queue
+    recipe: Recipe
+
+    @property
+    def fingerprint(self) -> str:
+        return self.recipe.fingerprint("detect")
+
+    def search(self, found: Sequence[Detection]) -> None:
+        """Do as if these pictures were searched, and no others were there."""
+        self.ledger.list_source({one.key: "picture" for one in found})
+        self.ledger.commit((self.fingerprint, one) for one in found)
+
+    def set_up(self, **plan: object) -> Prepared:
+        least = plan.pop("least", 0.0)
+        rules = Rules(replicas=plan.pop("replicas", 1), least=least)  # type: ignore[arg-type]
+        wanted = Plan(rules=rules, **plan)  # type: ignore[arg-type]
+        return set_up(self.queue, self.database, self.ledger, self.recipe, wanted)
+
+    def answer(self, name: str, *marks: Box, keys: Sequence[str] = (), keep: bool = True) -> int:
+        """Have a person answer all there is for them, with these boxes added."""
+        database, done = self.database, 0
+        person = people.find(database, name)
+        if person is None:
+            people.invite(database, name, "reviewer")
+            person = people.find(database, name)
+        assert person is not None
+        while leases := self.queue.lease(person, count=8):
+            for lease in leases:
+                said = _said(lease, marks if not keys or lease.key in keys else (), keep=keep)
+                self.queue.submit(lease.token, person, said)
+                done += 1
+        return done
+
+    def merge(self) -> outcome.Merged:
+        return outcome.merge(self.queue, self.ledger, self.fingerprint, ())
+
+    def left(self) -> Remainder:
+        given = list(self.queue.given())
+        return remainder(self.ledger, self.fingerprint, draw_of(self.database), given)
+
+    def decisions(self) -> dict[str, Decision]:
+        found = self.ledger.latest(self.fingerprint, ("decision",))
+        return {one.key: one for one in found if isinstance(one, Decision)}
+
+
+def _said(lease: Lease, marks: Sequence[Box], *, keep: bool) -> Answer:
+    kept = lease.marks if keep else ()
+    return Answer("correct", (*kept, *map(Mark, marks)), seconds=1.0)
+
+
+def detection(key: str, faces: int = 1, candidates: int = 0, digest: str = "") -> Detection:
+    found = tuple(
+        Face((100.0 * i + 10, 10.0, 100.0 * i + 40, 50.0), 0.9, "yunet") for i in range(faces)
+    )
+    doubtful = tuple(
+        Face((100.0 * i + 10, 110.0, 100.0 * i + 40, 150.0), 0.4, "yunet")
+        for i in range(candidates)
+    )
+    return Detection(key, digest or "d" * 64, 640, 480, found, doubtful)
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Iterator[Campaign]:
+    where = tmp_path / "ledger.sqlite"
+    recipe = Settings(detectors=("yunet",)).recipe()
+    with Ledger(where) as ledger, closing(store.open(where)) as database:
+        yield Campaign(ledger, database, Queue(database), recipe)
+
+
+def test_one_more_answer_decides_nothing_anew_elsewhere(campaign: Campaign) -> None:
+    campaign.search([detection(f"a/{i}.jpg") for i in range(6)])
+    campaign.set_up(replicas=1)
+    campaign.answer("anna")
+    assert campaign.merge().written == 6
+    campaign.search([detection(f"a/{i}.jpg") for i in range(7)])
+    campaign.set_up(replicas=1)
+    campaign.answer("ben", DRAWN)
+    assert campaign.merge().written == 1
+
+
+def test_pictures_that_came_later_are_drawn_from_too(campaign: Campaign) -> None:
+    campaign.search([detection(f"a/{i}.jpg", faces=0) for i in range(4)])
+    campaign.set_up(sample=4)
+    campaign.search([detection(f"{c}/{i}.jpg", faces=0) for c in "ab" for i in range(8)])
+    campaign.set_up(sample=4)
+    assert campaign.answer("anna") == 16
+    campaign.merge()
+    assert sum(one.population for one in campaign.left().strata) == 16
+    campaign.search([detection(f"a/{i}.jpg", faces=0) for i in range(3)])
+    campaign.left()  # between a search and the next set-up
+    campaign.set_up(sample=4)
+    assert [(one.population, one.checked) for one in campaign.left().strata] == [(3, 3)]
+
+
+def test_a_picture_drawn_later_is_seen_whole(campaign: Campaign) -> None:
+    campaign.search([detection(f"a/{i}.jpg") for i in range(12)])
+    campaign.set_up(sample=1)
+    redacted = Queue(campaign.database, settings=QueueRules(redact=True))
+    campaign.queue = redacted
+    campaign.answer("anna")
+    campaign.merge()
+    assert campaign.left().strata[0].checked == 1
+    campaign.set_up(sample=6)
+    assert campaign.answer("ben") == 5
+    campaign.merge()
+    assert campaign.left().strata[0].checked == 6
+    assert campaign.queue.progress().left == 0
+
+
+def test_gold_that_has_no_risk_is_gold_all_the_same(campaign: Campaign, tmp_path: Path) -> None:
+    campaign.search([detection(f"a/{i}.jpg", faces=0) for i in range(20)])
+    gold = tmp_path / "gold.csv"
+    rows = "".join(f"a/{i}.jpg,10,10,700,50\n" for i in range(20))
+    gold.write_text("path,x0,y0,x1,y1\n" + rows)
+    assert campaign.set_up(sample=2, gold=gold, least=0.01).gold == 20
+    row = campaign.database.rows("SELECT truth FROM review_gold")[0]
+    assert store.marks_from(row[0])[0].box == (10.0, 10.0, 640.0, 50.0)
+
+
+def test_gold_of_another_size_is_refused(campaign: Campaign, tmp_path: Path) -> None:
+    campaign.search([detection("a/0.jpg")])
+    gold = tmp_path / "gold.json"
+    image = {"id": 1, "file_name": "a/0.jpg", "width": 480, "height": 640}
+    gold.write_text(json.dumps({"images": [image], "annotations": []}))
+    with pytest.raises(UsageError, match="480×640"):
+        campaign.set_up(gold=gold)
+    box = {"image_id": 1, "category_id": 1, "bbox": [650, 10, 30, 30]}
+    image.update(width=640, height=480)
+    gold.write_text(json.dumps({"images": [image], "annotations": [box]}))
+    with pytest.raises(UsageError, match="outside"):
+        campaign.set_up(gold=gold)
