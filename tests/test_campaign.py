@@ -12,10 +12,12 @@ import pytest
 
 from sfumato.database import Database
 from sfumato.errors import UsageError
+from sfumato.formats.annotations import Annotated
 from sfumato.ledger import Ledger
 from sfumato.recipe import Recipe
 from sfumato.review import outcome, people, store
 from sfumato.review.campaign import Plan, Prepared, draw_of, set_up
+from sfumato.review.exchange import incoming
 from sfumato.review.planning import Rules
 from sfumato.review.queue import Queue
 from sfumato.review.queue import Rules as QueueRules
@@ -165,3 +167,18 @@ def test_gold_of_another_size_is_refused(campaign: Campaign, tmp_path: Path) -> 
     gold.write_text(json.dumps({"images": [image], "annotations": [box]}))
     with pytest.raises(UsageError, match="outside"):
         campaign.set_up(gold=gold)
+
+
+def test_a_file_that_is_wrong_lends_nothing_and_rounding_moves_nothing(campaign: Campaign) -> None:
+    campaign.search([detection("a/0.jpg", faces=0), detection("a/1.jpg")])
+    campaign.set_up(replicas=1)
+    campaign.answer("anna")
+    wrong = Annotated("a/0.jpg", "7", (), (64, 48))
+    assert incoming(campaign.database, [wrong], "cvat").problems
+    assert campaign.queue.progress().left == 0
+    assert campaign.answer("ben") == 0  # not wanted again
+    box = (10.005, 9.996, 39.995, 50.004)
+    sheet = Annotated("a/1.jpg", "7", (Face(box, 1.0, "file"),), (640, 480))
+    assert incoming(campaign.database, [sheet], "cvat").answers == 1
+    verdicts = campaign.database.rows("SELECT verdict FROM review_answers ORDER BY assignment")
+    assert verdicts[-1][0] == "accept"
