@@ -21,7 +21,7 @@ from sfumato.review.exchange import incoming
 from sfumato.review.planning import Rules
 from sfumato.review.queue import Queue
 from sfumato.review.queue import Rules as QueueRules
-from sfumato.review.records import Answer, Lease, Mark
+from sfumato.review.records import MOST_MARKS, Answer, Lease, Mark
 from sfumato.review.remainder import Remainder, remainder
 from sfumato.settings import Settings
 from sfumato.types import Box, Decision, Detection, Face
@@ -182,3 +182,39 @@ def test_a_file_that_is_wrong_lends_nothing_and_rounding_moves_nothing(campaign:
     assert incoming(campaign.database, [sheet], "cvat").answers == 1
     verdicts = campaign.database.rows("SELECT verdict FROM review_answers ORDER BY assignment")
     assert verdicts[-1][0] == "accept"
+
+
+def test_who_judges_may_also_confirm_in_the_gallery(campaign: Campaign) -> None:
+    campaign.search([detection(f"a/{i}.jpg") for i in range(4)])
+    campaign.set_up(sample=1)
+    people.invite(campaign.database, "owner", "manager")
+    owner = people.find(campaign.database, "owner")
+    assert owner is not None
+    for lease in campaign.queue.lease(owner, count=50, gallery=True):
+        campaign.queue.submit(lease.token, owner, Answer("accept", lease.marks, 1.0, "crops"))
+    merged = outcome.merge(campaign.queue, campaign.ledger, campaign.fingerprint, {owner.id})
+    assert (merged.decided, merged.disputed) == (3, 0)
+
+
+def test_faces_that_nobody_was_shown_stay(campaign: Campaign) -> None:
+    many = detection("a/0.jpg", faces=MOST_MARKS + 5)
+    campaign.search([many])
+    campaign.set_up()
+    campaign.answer("anna", keep=False)
+    campaign.merge()
+    decision = campaign.decisions()["a/0.jpg"]
+    assert set(many.faces[MOST_MARKS:]) <= set(decision.faces)
+
+
+def test_a_dispute_in_the_sample_doesnt_make_the_estimate_better(campaign: Campaign) -> None:
+    keys = [f"a/{i}.jpg" for i in range(4)]
+    campaign.search([detection(key, faces=0, candidates=1) for key in keys])
+    campaign.set_up(sample=4, replicas=2)
+    face = detection("", 0, 1).candidates[0].box
+    campaign.answer("anna", face, keys=keys[:2], keep=False)
+    campaign.answer("ben", face, keys=keys[1:3], keep=False)
+    assert campaign.merge().disputed == 2
+    left = campaign.left()
+    assert left.estimate.overall is not None
+    assert left.estimate.overall.found_pictures == 3
+    assert (left.disputed, left.as_json()["disputed"]) == (2, 2)
