@@ -18,6 +18,7 @@ from sfumato.recipe import Recipe
 from sfumato.review import outcome, people, store
 from sfumato.review.campaign import Plan, Prepared, draw_of, set_up
 from sfumato.review.exchange import incoming
+from sfumato.review.joining import come_in, open_door
 from sfumato.review.planning import Rules
 from sfumato.review.queue import Queue
 from sfumato.review.queue import Rules as QueueRules
@@ -218,3 +219,24 @@ def test_a_dispute_in_the_sample_doesnt_make_the_estimate_better(campaign: Campa
     assert left.estimate.overall is not None
     assert left.estimate.overall.found_pictures == 3
     assert (left.disputed, left.as_json()["disputed"]) == (2, 2)
+
+
+def test_more_people_may_be_asked_later_and_never_fewer(campaign: Campaign) -> None:
+    campaign.search([detection(f"a/{i}.jpg") for i in range(3)])
+    campaign.set_up(replicas=1)
+    campaign.answer("anna")
+    assert campaign.answer("ben") == 0
+    campaign.set_up(replicas=2)
+    assert campaign.queue.progress().left == 3
+    assert campaign.merge().waiting == 3
+    assert campaign.answer("ben") == 3
+    assert campaign.merge().decided == 3
+    with pytest.raises(UsageError, match="goes to 2 people"):
+        campaign.set_up(replicas=1)
+
+
+def test_whose_link_was_revoked_doesnt_come_in_again(campaign: Campaign) -> None:
+    door = open_door(campaign.database, "prolific", code="C", quota=1, days=1)
+    assert come_in(campaign.database, door, "p1")
+    people.revoke(campaign.database, "prolific:p1")
+    assert come_in(campaign.database, door, "p1") is None

@@ -25,6 +25,7 @@ from sfumato.formats.name_match import pair
 from sfumato.ledger import Ledger
 from sfumato.recipe import Recipe
 from sfumato.review import planning, sampling
+from sfumato.review.intake import show_to
 from sfumato.review.queue import Queue
 from sfumato.review.records import Item, Mark
 from sfumato.review.remainder import checked
@@ -88,11 +89,20 @@ def set_up(
     fingerprint = recipe.fingerprint("detect")
     found = Found(ledger, fingerprint)
     of_these_settings(database, fingerprint)
+    replicas = replicas_of(database)
+    if plan.rules.replicas < replicas:
+        raise UsageError(
+            f"Each picture goes to {replicas} people in this review: that number may grow, but "
+            "what some were promised can't be taken back. Leave out --replicas."
+        )
     truths = _truths(plan.gold, found) if plan.gold else {}
     persons = _persons(plan.persons, found) if plan.persons else None
     earlier = draw_of(database)
     drawn = _drawn(database, earlier, found, plan)
     note(database, "fingerprint", fingerprint)
+    note(database, "replicas", str(plan.rules.replicas))
+    if replicas < plan.rules.replicas:
+        show_to(database, plan.rules.replicas)
     strata = {stratum.name: stratum.population for stratum in drawn.strata}
     learnt = misses(checked(ledger, fingerprint, queue.given(), recipe.obfuscate))
     known = planning.Known(learnt, persons)
@@ -113,6 +123,11 @@ def of_these_settings(database: Database, fingerprint: str) -> None:
             f"{database.name} holds the review of pictures that were searched with other settings: "
             "search them with those again, or give another --ledger."
         )
+
+
+def replicas_of(database: Database) -> int:
+    """Return how many people each picture goes to; 1 if nothing was said yet."""
+    return int(noted(database, "replicas", "1"))
 
 
 def draw_of(database: Database) -> Draw | None:

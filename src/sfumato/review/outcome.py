@@ -82,7 +82,11 @@ def _complete(given: Sequence[Given], needed: Mapping[str, int]) -> list[Given]:
     people: defaultdict[str, set[str]] = defaultdict(set)
     for one in given:
         people[one.key].add(one.person)
-    return [one for one in given if len(people[one.key]) >= needed.get(one.key, 1)]
+    return [
+        one
+        for one in given
+        if one.gold is not None or len(people[one.key]) >= needed.get(one.key, 1)
+    ]
 
 
 def _for_adjudicators(
