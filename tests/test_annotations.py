@@ -218,7 +218,9 @@ def test_boxes_of_another_category_of_coco_are_never_left_out(tmp_path: Path) ->
     (sheet,) = load(path, "coco", labels={"plate": "private"})
     assert [face.kind for face in sheet.faces] == ["face", "private"]
     for categories, means in ([{"id": 1, "name": "person"}], "'person' is neither"), ([], ""):
-        path.write_text(json.dumps({**document, "annotations": boxes[:1], "categories": categories}))
+        path.write_text(
+            json.dumps({**document, "annotations": boxes[:1], "categories": categories})
+        )
         if means:
             with pytest.raises(UsageError, match=means):
                 list(load(path, "coco"))

@@ -135,8 +135,7 @@ def is_there(where: Where) -> bool:
 def latest_query(fingerprint: str, kinds: Sequence[str]) -> tuple[str, list[str]]:
     """Return SQL and parameters of key, seq, kind and body of these records, in order.
 
-    Each kind is read along the index and the streams are merged: nothing is sorted, and the first
-    record comes at once, however many there are.
+    Each kind is read along the index and the streams are merged: the first record comes at once.
     """
     of_kind = (
         "SELECT * FROM (SELECT key, seq, kind, body FROM records "

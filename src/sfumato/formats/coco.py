@@ -131,9 +131,7 @@ def sheets(path: Path) -> Iterator[Sheet]:
         yield Sheet(name, "", tuple(boxes), sizes[name])
 
 
-def _images(
-    document: dict[str, Any], names: dict[Hashable, str], path: Path
-) -> Iterator[Entry]:
+def _images(document: dict[str, Any], names: dict[Hashable, str], path: Path) -> Iterator[Entry]:
     """Yield an entry without a box for each image; `names` gets the name of each id."""
     for index, image in enumerate(document["images"], start=1):
         where = f"image {index}"

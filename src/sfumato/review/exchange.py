@@ -115,8 +115,8 @@ def _take(database: Database, key: str, sheet: Annotated, person: Person, taken:
 
 def _fault(sheet: Annotated, size: tuple[int, int]) -> str:
     """Say what is wrong with the boxes of a picture of this size; "" if nothing is."""
-    if sheet.size not in (None, size):
-        wide, high = sheet.size or size
+    if sheet.size is not None and sheet.size != size:
+        wide, high = sheet.size
         return f"{wide}×{high} pixels, but the picture has {size[0]}×{size[1]}"
     if len(sheet.faces) > MOST_MARKS:
         return f"{len(sheet.faces)} boxes are more than {MOST_MARKS}"

@@ -41,8 +41,7 @@ OWNER = "owner"
     "--replicas",
     type=click.IntRange(1, 20),
     metavar="N",
-    help="How many people look at each picture; may be raised later.  "
-    "[default: as before, or 1]",
+    help="How many people look at each picture; may be raised later.  [default: as before, or 1]",
 )
 @click.option(
     "--sample",
@@ -121,7 +120,11 @@ def serve(src: Path, **values: Any) -> int:
     )
     with opened(src, values, rules) as campaign:
         prepared = set_up(
-            campaign.queue, campaign.database, campaign.ledger, campaign.recipe, _plan(values, campaign)
+            campaign.queue,
+            campaign.database,
+            campaign.ledger,
+            campaign.recipe,
+            _plan(values, campaign),
         )
 
         def ready(where: str) -> None:

@@ -168,7 +168,9 @@ class Prolific:
         """Return the address of a further page; the token goes to no other server."""
         there, here = urlsplit(page), urlsplit(str(self._client.base_url))
         if there.netloc and (there.scheme, there.netloc) != (here.scheme, here.netloc):
-            raise ProlificError(f"Prolific names a page of another server, {there.netloc}: refused.")
+            raise ProlificError(
+                f"Prolific names a page of another server, {there.netloc}: refused."
+            )
         return page
 
     def settle(self, submission: Submission, *, accepted: bool) -> None:
