@@ -204,3 +204,39 @@ def test_kinds_survive_coco_and_csv(tmp_path: Path) -> None:
     plain = io.StringIO()
     boxes_csv.write(plain, [Detection("a.jpg", "0", 9, 9, ())])
     assert plain.getvalue() == "path,x0,y0,x1,y1,score,origin\na.jpg,,,,,,\n"
+
+
+def test_boxes_of_another_category_of_coco_are_never_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "coco.json"
+    named = [{"id": 1, "name": "face"}, {"id": 2, "name": "plate"}]
+    boxes = [{"image_id": 1, "category_id": i, "bbox": [10 * i, 5, 8, 8]} for i in (1, 2)]
+    image = {"id": 1, "file_name": "a.jpg", "width": 99, "height": 99}
+    document = {"images": [image], "annotations": boxes, "categories": named}
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="'plate' is neither"):
+        list(load(path, "coco"))
+    (sheet,) = load(path, "coco", labels={"plate": "private"})
+    assert [face.kind for face in sheet.faces] == ["face", "private"]
+    for categories, means in ([{"id": 1, "name": "person"}], "'person' is neither"), ([], ""):
+        path.write_text(
+            json.dumps({**document, "annotations": boxes[:1], "categories": categories})
+        )
+        if means:
+            with pytest.raises(UsageError, match=means):
+                list(load(path, "coco"))
+        else:
+            assert len(next(load(path, "coco")).faces) == 1
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "ellipse", "polygon", "labels"])
+def test_a_shape_of_label_studio_without_a_label_is_no_empty_picture(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "tasks.json"
+    place = {"points": [[1, 2], [3, 4], [5, 1]]} if kind == "polygon" else {"x": 10, "y": 10}
+    result = {"type": kind, "original_width": 99, "original_height": 99, "value": place}
+    said = {"type": "choices", "value": {"choices": ["sharp"]}}
+    task = {"data": {"name": "a.jpg"}, "annotations": [{"result": [said, result]}]}
+    path.write_text(json.dumps([task]))
+    (sheet,) = load(path, "label-studio")
+    assert "no labelled rectangle" in sheet.problem

@@ -15,8 +15,9 @@ from sfumato.ledger import Ledger
 from sfumato.obfuscation import Gaussian
 from sfumato.pipeline import STAGES, Job, private_folder, run, search
 from sfumato.recipe import Recipe
-from sfumato.release import Faces, release
-from sfumato.types import Assessment, Decision, Face, Output
+from sfumato.release import Faces, rejected, release
+from sfumato.report.review import Changes, of_picture
+from sfumato.types import Assessment, Decision, Detection, Face, Output
 from sfumato.verification import Checks, verify
 from tests import dataset
 from tests.command import Here
@@ -172,3 +173,19 @@ def test_recipes_from_before_there_was_review_keep_their_fingerprints() -> None:
     # sha256 of the canonical JSON, as sfumato wrote it before
     expected = "c14352581e584b87cb3c0c227449514179295bb21fef98b701f1938fa57d57d5"
     assert Recipe.from_json(old).fingerprint("verify") == expected
+
+
+def test_a_proposed_box_that_holds_a_decided_face_isnt_rejected() -> None:
+    large, beside = Face((0, 0, 100, 100), 0.9, "a"), Face((90, 0, 130, 40), 0.9, "a")
+    inside = Face((60, 10, 95, 45), 1.0, "human:r1")
+    found = Detection("a.jpg", "d", 200, 200, (large,), (beside,))
+    decision = Decision("a.jpg", "d", (inside,), "merged", ("r1",))
+    assert rejected(found, decision) == (beside,)
+
+
+def test_a_dispute_is_no_decision_in_the_report() -> None:
+    face = Face((0, 0, 10, 10), 0.9, "a")
+    found = Detection("a.jpg", "d", 200, 200, (face,))
+    decision = Decision("a.jpg", "d", (), "merged", ("r1",))
+    assert of_picture(found, decision).rejected == 1
+    assert of_picture(found, replace(decision, basis="provisional")) == Changes()

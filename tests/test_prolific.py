@@ -152,3 +152,18 @@ def test_nobody_answers() -> None:
 def test_work_without_people_is_none() -> None:
     with pytest.raises(ValueError, match="needs people"):
         Work("a", "b", places=0, pictures=1)
+
+
+def test_the_token_goes_to_no_other_server_and_what_is_over_stays_so(service: Service) -> None:
+    with prolific(service, prod=True) as provider:
+        offer = provider.offer(WORK)
+        service.submissions[offer.id] = [
+            {"id": f"s{i}", "participant_id": "p", "status": "ACTIVE"} for i in range(3)
+        ]
+        own, service.url = service.url, "http://127.0.0.1:9"
+        with pytest.raises(ProlificError, match="another server"):
+            list(provider.submissions(offer))
+        service.url = own
+        service.studies[offer.id]["status"] = "AWAITING REVIEW"
+        with pytest.raises(UsageError, match="is over"):
+            provider.publish(offer, most=10**9)

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sfumato.errors import UsageError
 from sfumato.ledger import Ledger
 from sfumato.pipeline import private_folder
 from sfumato.review import people, store
@@ -312,15 +313,18 @@ def test_paid_participants_come_in_by_one_door(site: Site, monkeypatch: pytest.M
         service.submissions[draft["id"]] = [
             {"id": "s1", "participant_id": "p1", "status": "AWAITING REVIEW", "study_code": code},
             {"id": "s2", "participant_id": "p2", "status": "AWAITING REVIEW", "study_code": "X"},
+            {"id": "s3", "participant_id": "p3", "status": "AWAITING REVIEW", "study_code": code},
         ]
         rows = site.json("offer", "status", *api)["submissions"]
         assert [(r["person"] is not None, r["code"]) for r in rows] == [
             (True, "right"),
             (False, "wrong"),
+            (False, "right"),  # a code that somebody else has told
         ]
         assert site.review("offer", "settle", *api).code == 2  # it pays
         assert site.json("offer", "settle", *api, "--prod")["approved"] == 1
-        assert service.submissions[draft["id"]][1]["status"] == "AWAITING REVIEW"
+        left = [row["status"] for row in service.submissions[draft["id"]][1:]]
+        assert left == ["AWAITING REVIEW"] * 2
         assert site.json("offer", "stop", *api)["state"] == "closed"
         assert _participant(site, door, "p3") is None
 
@@ -417,3 +421,34 @@ def test_persons_that_another_detector_saw_need_a_picture_of_the_source(
         rows = [k for (k,) in database.read("SELECT key FROM review_items ORDER BY rank")]
     sampled = {k for s in _draw(site)["strata"] for k in s["keys"]}
     assert next(k for k in rows if k not in sampled) == key or key in sampled
+
+
+def test_a_port_that_is_taken_ends_no_link_and_a_role_stays(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.json("serve")
+    site.review("invite", "judge", "--role", "adjudicator")
+    links = site.json("serve", "--reviewer", "judge", "--reviewer", "anna")["links"]
+    assert [row["role"] for row in links] == ["adjudicator", "reviewer"]
+
+    def taken(*_: object, **__: object) -> None:
+        raise UsageError("Can't listen there.")
+
+    monkeypatch.setattr(serving, "serve", taken)
+    assert site.review("serve", "--reviewer", "anna").code == 2
+    with closing(store.open(site.ledger)) as database:
+        person = people.recognise(database, links[1]["link"].rpartition("/")[2])
+    assert person is not None
+
+
+def test_answers_of_one_search_say_nothing_of_another(site: Site) -> None:
+    site.json("serve", "--reviewer", "anna", "--all")
+    site.answer("anna", reject)
+    with site.data.boxes.open("a", encoding="utf-8") as file:
+        file.write(f"{site.data.with_face[0]},1,1,20,20\n")
+    assert sfumato("detect", site.source, "--boxes", site.data.boxes, "-q").code == 0
+    for verb in ("serve", "merge", "estimate", "status"):
+        done = site.review(verb)
+        assert done.code == 2
+        assert "searched with other settings" in done.err
+    assert site.records("decision") == []

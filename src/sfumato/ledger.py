@@ -21,6 +21,7 @@ from typing import Final
 from sfumato import schema
 from sfumato.database import Connection, Row, Where, connect, in_words, is_url, unusable
 from sfumato.errors import Code, LedgerError, OutputError
+from sfumato.schema import batches, marks
 from sfumato.types import (
     JSON,
     Assessment,
@@ -134,15 +135,13 @@ def is_there(where: Where) -> bool:
 def latest_query(fingerprint: str, kinds: Sequence[str]) -> tuple[str, list[str]]:
     """Return SQL and parameters of key, seq, kind and body of these records, in order.
 
-    Each kind is read along the index and the streams are merged: nothing is sorted, and the first
-    record comes at once, however many there are.
+    Each kind is read along the index and the streams are merged: the first record comes at once.
     """
     of_kind = (
         "SELECT * FROM (SELECT key, seq, kind, body FROM records "
         # PostgreSQL merges streams only where each says its order.
         "WHERE fingerprint = ? AND kind = ? ORDER BY key, seq) AS one"
     )
-    # As many times as there are kinds; nothing else is put in.
     sql = f"{' UNION ALL '.join([of_kind] * len(kinds))} ORDER BY key, seq"
     return sql, [part for kind in kinds for part in (fingerprint, kind)]
 
@@ -283,14 +282,32 @@ class Ledger:
 
     def latest_of(self, fingerprint: str, kinds: Sequence[str], key: str) -> Record | None:
         """Return the latest record of these kinds for one key, or None."""
-        marks = ", ".join("?" * len(kinds))
         rows = self._rows(
-            # Only question marks are put in.
-            f"SELECT kind, body FROM records WHERE fingerprint = ? AND kind IN ({marks}) "  # noqa: S608
-            "AND key = ? ORDER BY seq DESC LIMIT 1",
+            "SELECT kind, body FROM records WHERE fingerprint = ? AND "  # noqa: S608
+            f"kind IN ({marks(kinds)}) AND key = ? ORDER BY seq DESC LIMIT 1",
             (fingerprint, *kinds, key),
         )
         return decode(*rows[0]) if rows else None
+
+    def latest_among(
+        self, fingerprint: str, kinds: Sequence[str], keys: Iterable[str]
+    ) -> Iterator[Record]:
+        """Yield the latest record of these kinds of each of the keys, many in one question."""
+        for some in batches(keys):
+            rows = self._rows(
+                "SELECT key, kind, body FROM records WHERE fingerprint = ? AND "  # noqa: S608
+                f"kind IN ({marks(kinds)}) AND key IN ({marks(some)}) ORDER BY seq",
+                (fingerprint, *kinds, *some),
+            )
+            yield from (decode(*body) for body in {key: body for key, *body in rows}.values())
+
+    def still_there(self, keys: Iterable[str]) -> set[str]:
+        """Return which of the keys were pictures of the source at the last run."""
+        found: set[str] = set()
+        for some in batches(keys):
+            sql = f"SELECT key FROM listing WHERE kind = 'picture' AND key IN ({marks(some)})"  # noqa: S608
+            found |= {row[0] for row in self._rows(sql, some)}
+        return found
 
     def findings(self, fingerprint: str) -> Iterator[Finding]:
         """Yield what the last run that checked a key found there, in the order of the keys.

@@ -13,15 +13,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sfumato import codec, strength
-from sfumato.boxes import apart, as_boxes, grow, iou
+from sfumato.boxes import apart, as_boxes, covered, grow, iou
 from sfumato.codec import Picture
 from sfumato.codec.blocks import OnUnsupported
 from sfumato.detection import SAME_FACE_IOU, find_near
 from sfumato.jpeg import Policy
-from sfumato.types import Detector, Encoding, Face, Obfuscator, Output, Sample, Sink
+from sfumato.types import (
+    Decision,
+    Detection,
+    Detector,
+    Encoding,
+    Face,
+    Obfuscator,
+    Output,
+    Sample,
+    Sink,
+)
 
 # A box that overlaps a covered face this much shows the cover, not another face.
 _GHOST_IOU = 0.1
+_HOLDS = 0.5  # share of a decided face in a proposed box
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,20 @@ class Faces:
 
     final: tuple[Face, ...]
     rejected: tuple[Face, ...] = ()
+
+
+def rejected(found: Detection, decided: Decision) -> tuple[Face, ...]:
+    """Return the boxes that were proposed and hold no decided face.
+
+    A box that holds most of one isn't rejected, however much larger: whatever is seen there once
+    the face is covered may be the rest of it.
+    """
+    proposed = apart((*found.faces, *found.candidates), decided.faces, SAME_FACE_IOU)
+    return tuple(
+        one
+        for one in proposed
+        if all(covered(face.box, [one.box]) < _HOLDS for face in decided.faces)
+    )
 
 
 @dataclass(frozen=True, slots=True)

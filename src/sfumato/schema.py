@@ -6,6 +6,8 @@ stands is written in it: in SQLite's `user_version`, in PostgreSQL's table `sfum
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from sfumato.database import Database, Dialect
@@ -79,6 +81,21 @@ _MARK: Final[dict[Dialect, str]] = {
     "sqlite": "PRAGMA user_version = {version};",
     "postgresql": "UPDATE sfumato_layout SET version = {version};",
 }
+
+
+_AT_ONCE: Final = 500  # keys in one question
+
+
+def batches(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the keys in parts that fit into one question."""
+    source = iter(keys)
+    while some := tuple(islice(source, _AT_ONCE)):
+        yield some
+
+
+def marks(values: Sequence[str]) -> str:
+    """Return a question mark for each value: all that is ever put into SQL."""
+    return ", ".join("?" * len(values))
 
 
 def migrate(database: Database) -> None:

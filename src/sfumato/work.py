@@ -12,16 +12,15 @@ from functools import cache
 from pathlib import Path
 
 from sfumato import codec, obfuscation
-from sfumato.boxes import apart
 from sfumato.codec import Picture
 from sfumato.database import Where
-from sfumato.detection import SAME_FACE_IOU, detect
+from sfumato.detection import detect
 from sfumato.detectors import registry
 from sfumato.errors import Code, SampleError
 from sfumato.formats.imagefolder import FolderSink, ImageFolder, read_steadily
 from sfumato.ledger import Ledger
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
-from sfumato.release import Cover, Faces, Look, release
+from sfumato.release import Cover, Faces, Look, rejected, release
 from sfumato.types import (
     Decision,
     Detection,
@@ -130,9 +129,7 @@ class Work:
         if isinstance(decided, Decision) and decided.digest == found.digest:
             if required and decided.basis == "provisional":
                 raise SampleError(Code.REVIEW_MISSING, "people disagree, and nobody has settled it")
-            proposed = (*found.faces, *found.candidates)
-            rejected = apart(proposed, decided.faces, SAME_FACE_IOU)
-            return Faces(decided.faces, tuple(rejected))
+            return Faces(decided.faces, rejected(found, decided))
         if required:
             words = (
                 "the file changed since people decided on it" if decided else "it has no decision"

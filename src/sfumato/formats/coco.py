@@ -28,6 +28,7 @@ from sfumato.formats.entries import (
 from sfumato.types import Box, Detection, Kind
 
 CATEGORIES: Final[dict[Kind, int]] = {"face": 1, "private": 2}
+_ALL: Final = 12  # digits behind the point: of sides that single precision knows to 4
 LAYOUT = '{"images": [...], "annotations": [...], "categories": [...]}'
 
 _words = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -44,17 +45,10 @@ def read(path: Path) -> Iterator[Entry]:
     """
     document = _document(path)
     names: dict[Hashable, str] = {}
-    for index, image in enumerate(document["images"], start=1):
-        where = f"image {index}"
-        number_of = _id(_fields(image, path, where), "id", path, where)
-        if number_of in names:
-            raise wrong(path, where, f"an id of its own, got {shown(number_of)} again")
-        names[number_of] = picture_name(image.get("file_name"), path, f"{where}, file_name")
-        yield Entry(names[number_of], None, size=_size(image))
+    yield from _images(document, names, path)
     wanted = _face_categories(document, path)
-    for index, annotation in enumerate(document["annotations"], start=1):
-        where = f"annotation {index}"
-        category = _id(_fields(annotation, path, where), "category_id", path, where)
+    for where, annotation in _annotations(document, path):
+        category = _id(annotation, "category_id", path, where)
         if category not in wanted:
             raise wrong(path, where, f"a category_id of the file, got {shown(category)}")
         kind = wanted[category]
@@ -62,8 +56,10 @@ def read(path: Path) -> Iterator[Entry]:
             yield _face(annotation, names, path, where)._replace(kind=kind)
 
 
-def write(stream: TextIO, detections: Iterable[Detection]) -> None:
+def write(stream: TextIO, detections: Iterable[Detection], *, digits: int = 2) -> None:
     """Print the pictures in the order given; ids count from 1 in that order.
+
+    Widths and heights get so many `digits`.
 
     An annotation carries `score` and `origin` beside what COCO asks for. Annotations are kept
     as text until all images are out, since the two lists follow one another in the file.
@@ -83,13 +79,13 @@ def write(stream: TextIO, detections: Iterable[Detection]) -> None:
         separator = ",\n"
         for face in found.faces:
             x0, y0, x1, y1 = face.box
-            width, height = round(x1 - x0, 2), round(y1 - y0, 2)
+            width, height = round(x1 - x0, digits), round(y1 - y0, digits)
             annotation = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
                 "category_id": CATEGORIES[face.kind],
                 "bbox": [x0, y0, width, height],
-                "area": round(width * height, 2),
+                "area": round(width * height, digits),
                 "iscrowd": 0,
                 "score": face.score,
                 "origin": face.origin,
@@ -105,23 +101,52 @@ def write(stream: TextIO, detections: Iterable[Detection]) -> None:
 
 def write_named(stream: TextIO, detections: Iterable[Detection], prefix: str) -> None:
     """Print pictures as `write` does, with `prefix` before their names."""
-    write(stream, (replace(one, key=prefix + one.key) for one in detections))
+    write(stream, (replace(one, key=prefix + one.key) for one in detections), digits=_ALL)
 
 
 def sheets(path: Path) -> Iterator[Sheet]:
-    """Yield one sheet for each image, in the order of the file, with the boxes of any category.
+    """Yield one sheet for each image, in the order of the file, with all its boxes.
 
-    The layout doesn't tell whether somebody worked on an image without a box.
+    Each box has the name of its category as its label ("face" in a file without categories): what
+    it means is decided elsewhere. The layout doesn't tell whether somebody worked on an image
+    without a box.
     """
+    document = _document(path)
+    labels = _categories(document, path)
     drawn: dict[str, list[Drawn]] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
-    for entry in read(path):
+    names: dict[Hashable, str] = {}
+    for entry in _images(document, names, path):
         drawn.setdefault(entry.name, [])
         sizes.setdefault(entry.name, entry.size)
+    for where, annotation in _annotations(document, path):
+        category = _id(annotation, "category_id", path, where)
+        if labels and category not in labels:
+            raise wrong(path, where, f"a category_id of the file, got {shown(category)}")
+        entry = _face(annotation, names, path, where)
         if entry.box is not None:
-            drawn[entry.name].append(Drawn(entry.box, entry.kind, entry.score, entry.origin))
+            label = labels.get(category, "face")
+            drawn[entry.name].append(Drawn(entry.box, label, entry.score, entry.origin))
     for name, boxes in drawn.items():
         yield Sheet(name, "", tuple(boxes), sizes[name])
+
+
+def _images(document: dict[str, Any], names: dict[Hashable, str], path: Path) -> Iterator[Entry]:
+    """Yield an entry without a box for each image; `names` gets the name of each id."""
+    for index, image in enumerate(document["images"], start=1):
+        where = f"image {index}"
+        number_of = _id(_fields(image, path, where), "id", path, where)
+        if number_of in names:
+            raise wrong(path, where, f"an id of its own, got {shown(number_of)} again")
+        names[number_of] = picture_name(image.get("file_name"), path, f"{where}, file_name")
+        yield Entry(names[number_of], None, size=_size(image))
+
+
+def _annotations(document: dict[str, Any], path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield where each annotation stands, and the annotation."""
+    for index, annotation in enumerate(document["annotations"], start=1):
+        where = f"annotation {index}"
+        yield where, _fields(annotation, path, where)
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -138,17 +163,12 @@ def _document(path: Path) -> dict[str, Any]:
 
 def _face_categories(document: dict[str, Any], path: Path) -> dict[Hashable, Kind | None]:
     """Return for each category id of the file what its boxes hold; None: nothing to cover."""
-    listed = document.get("categories") or []
-    if not isinstance(listed, list):
-        raise wrong(path, "categories", f"a list, got {shown(listed)}")
-    if not listed:  # nothing says what the boxes are: one kind can only be the faces
+    categories = _categories(document, path)
+    if not categories:  # nothing says what the boxes are: one kind can only be the faces
         ids = {a.get("category_id") for a in document["annotations"] if isinstance(a, dict)}
-        listed = [{"id": i, "name": str(i)} for i in ids]
-    categories: dict[Hashable, str] = {}
-    for index, category in enumerate(listed, start=1):
-        where = f"category {index}"
-        key = _id(_fields(category, path, where), "id", path, where)
-        categories[key] = str(category.get("name"))
+        for key in ids:
+            where = f"category {shown(key)}"
+            categories[_id({"category_id": key}, "category_id", path, where)] = str(key)
     if len(categories) <= 1:
         only = (kind_of(name) or "face" for name in categories.values())
         return dict(zip(categories, only, strict=True))
@@ -160,6 +180,19 @@ def _face_categories(document: dict[str, Any], path: Path) -> dict[Hashable, Kin
             "rename the one that is to 'face', or leave only that one in the file"
         )
     return kinds
+
+
+def _categories(document: dict[str, Any], path: Path) -> dict[Hashable, str]:
+    """Return the name of each category of the file."""
+    listed = document.get("categories") or []
+    if not isinstance(listed, list):
+        raise wrong(path, "categories", f"a list, got {shown(listed)}")
+    categories: dict[Hashable, str] = {}
+    for index, category in enumerate(listed, start=1):
+        where = f"category {index}"
+        key = _id(_fields(category, path, where), "id", path, where)
+        categories[key] = str(category.get("name"))
+    return categories
 
 
 def kind_of(name: str) -> Kind | None:

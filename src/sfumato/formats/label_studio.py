@@ -19,6 +19,8 @@ from sfumato.errors import UsageError
 from sfumato.formats.entries import Drawn, Sheet, number, picture_name, read_text, shown, wrong
 from sfumato.types import Box, Detection, Face
 
+# What a result has that lies somewhere in the picture.
+_PLACES = frozenset({"x", "y", "points", "vertices", "rle", "cx", "radiusX"})
 # The labelling set-up that the exported tasks belong to, for `docs/review.md`.
 CONFIGURATION = """<View>
   <Image name="image" value="$image" zoom="true"/>
@@ -125,9 +127,14 @@ def _sheet(name: str, annotation: Mapping[str, Any], path: Path, where: str) -> 
 
 
 def _foreign(result: Mapping[str, Any]) -> str:
-    """Say what is wrong with a result that is no rectangle; choices and texts are no shapes."""
-    kind = str(result.get("type"))
-    return f"a shape that is no rectangle ({kind})" if kind.endswith("labels") else ""
+    """Say what is wrong with a result that is no labelled rectangle; choices and texts are right.
+
+    A shape without a label of its own ("rectangle", beside a result "labels") may be a face.
+    """
+    kind, value = str(result.get("type")), result.get("value")
+    placed = isinstance(value, dict) and not _PLACES.isdisjoint(value)
+    is_shape = placed or kind.endswith("labels")
+    return f"a shape that is no labelled rectangle ({kind})" if is_shape else ""
 
 
 def _who(completed_by: object) -> str:

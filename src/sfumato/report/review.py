@@ -109,7 +109,9 @@ def changes(proposed: Sequence[Face], decision: Decision) -> Changes:
 
 
 def of_picture(detection: Detection | None, decision: Decision | None) -> Changes:
-    """Return what a decision changed; nothing if it speaks of other bytes or isn't there."""
+    """Return what a decision changed; nothing if it is of other bytes, in dispute, or not there."""
     if decision is None or detection is None or decision.digest != detection.digest:
+        return Changes()
+    if decision.basis == "provisional":
         return Changes()
     return changes(detection.faces, decision)

@@ -16,20 +16,23 @@ from typing import Final
 
 import numpy as np
 
+from sfumato.boxes import clip
 from sfumato.database import Database
 from sfumato.errors import UsageError
 from sfumato.formats import box_files, groups_csv
+from sfumato.formats.imagefolder import label_of
 from sfumato.formats.name_match import pair
 from sfumato.ledger import Ledger
 from sfumato.recipe import Recipe
 from sfumato.review import planning, sampling
+from sfumato.review.intake import show_to
 from sfumato.review.queue import Queue
-from sfumato.review.records import Mark
+from sfumato.review.records import Item, Mark
 from sfumato.review.remainder import checked
 from sfumato.review.sampling import Draw
 from sfumato.review.store import campaign as noted
 from sfumato.review.store import note
-from sfumato.review.urgency import misses, reorder
+from sfumato.review.urgency import misses, reorder, see_whole
 from sfumato.types import Detection
 
 SAMPLE: Final = 500  # pictures drawn at random unless another number is wanted
@@ -87,25 +90,46 @@ def set_up(
     """
     fingerprint = recipe.fingerprint("detect")
     found = Found(ledger, fingerprint)
-    before = noted(database, "fingerprint")
-    if before not in ("", fingerprint):
+    of_these_settings(database, fingerprint)
+    replicas = replicas_of(database)
+    if plan.rules.replicas < replicas:
         raise UsageError(
-            f"{database.name} holds the review of pictures that were searched with other settings: "
-            "search them with those again, or give another --ledger."
+            f"Each picture goes to {replicas} people in this review: that number may grow, but "
+            "what some were promised can't be taken back. Leave out --replicas."
         )
     truths = _truths(plan.gold, found) if plan.gold else {}
     persons = _persons(plan.persons, found) if plan.persons else None
-    drawn = _drawn(database, found, plan)
+    earlier = draw_of(database)
+    drawn = _drawn(database, earlier, found, plan)
     note(database, "fingerprint", fingerprint)
+    note(database, "replicas", str(plan.rules.replicas))
+    if replicas < plan.rules.replicas:
+        show_to(database, plan.rules.replicas)
     strata = {stratum.name: stratum.population for stratum in drawn.strata}
     learnt = misses(checked(ledger, fingerprint, queue.given(), recipe.obfuscate))
     known = planning.Known(learnt, persons)
     added = queue.fill(planning.order(found, drawn, rules=plan.rules, known=known), strata=strata)
-    if learnt:
+    see_whole(database, drawn)
+    if learnt or persons or earlier not in (None, drawn):
         reorder(database, planning.order(found, drawn, rules=plan.rules, known=known))
-    gold = queue.add_gold(truths) if truths else 0
+    queue.fill(_golden(truths, plan.rules.replicas))
+    gold = queue.add_gold({key: marks for key, (_, marks) in truths.items()}) if truths else 0
     sample = sum(len(stratum.keys) for stratum in drawn.strata)
     return Prepared(added, sample, gold, len(strata))
+
+
+def of_these_settings(database: Database, fingerprint: str) -> None:
+    """Raise `UsageError` if the ledger holds the review of other detections."""
+    if noted(database, "fingerprint") not in ("", fingerprint):
+        raise UsageError(
+            f"{database.name} holds the review of pictures that were searched with other settings: "
+            "search them with those again, or give another --ledger."
+        )
+
+
+def replicas_of(database: Database) -> int:
+    """Return how many people each picture goes to; 1 if nothing was said yet."""
+    return int(noted(database, "replicas", "1"))
 
 
 def draw_of(database: Database) -> Draw | None:
@@ -114,10 +138,12 @@ def draw_of(database: Database) -> Draw | None:
     return sampling.from_json(json.loads(text)) if text else None
 
 
-def _drawn(database: Database, found: Found, plan: Plan) -> Draw:
-    """Draw the sample, or take the one there is and draw more if more is wanted."""
-    drawn = draw_of(database)
-    if drawn is None:
+def _drawn(database: Database, earlier: Draw | None, found: Found, plan: Plan) -> Draw:
+    """Draw the sample, or take the one there is and draw more if more is wanted.
+
+    It is drawn anew where the source holds other pictures by now: it would speak of the old ones.
+    """
+    if earlier is None:
         pictures = sum(1 for _ in found)
         if not pictures:
             raise UsageError(
@@ -126,11 +152,11 @@ def _drawn(database: Database, found: Found, plan: Plan) -> Draw:
         rng = np.random.default_rng(plan.seed)
         drawn = sampling.draw(found, min(plan.sample or SAMPLE, pictures), rng)
     else:
-        sizes = _larger(drawn, plan.sample) if plan.sample else {}
-        if not sizes:
-            return drawn
-        drawn = sampling.enlarge(drawn, found, sizes)
-    note(database, "draw", json.dumps(sampling.as_json(drawn)))
+        drawn = sampling.renew(earlier, found, plan.sample or 0)
+        if plan.sample and (sizes := _larger(drawn, plan.sample)):
+            drawn = sampling.enlarge(drawn, found, sizes)
+    if drawn != earlier:
+        note(database, "draw", json.dumps(sampling.as_json(drawn)))
     return drawn
 
 
@@ -143,7 +169,8 @@ def _larger(drawn: Draw, sample: int) -> dict[str, int]:
     return {s.name: sizes[s.group, s.state] for s in drawn.strata}
 
 
-def _truths(path: Path, found: Found) -> Mapping[str, tuple[Mark, ...]]:
+def _truths(path: Path, found: Found) -> dict[str, tuple[Detection, tuple[Mark, ...]]]:
+    """Return pictures with their true boxes, cut to the picture."""
     keys = [one.key for one in found]
     matched = box_files.load(path).match(keys)
     if matched.unused or matched.problems:
@@ -152,10 +179,40 @@ def _truths(path: Path, found: Found) -> Mapping[str, tuple[Mark, ...]]:
             f"{path} has {len(names)} entries that fit no picture or can't be right, such as "
             f"{names[0]!r}: people would be judged by them. Mend the file."
         )
-    return {
-        key: tuple(Mark(face.box, face.kind) for face in faces)
-        for key, faces in matched.faces.items()
-    }
+    truths = {}
+    for one in found:
+        if one.key in matched.faces:
+            size = one.width, one.height
+            given = matched.sizes.get(one.key, size)
+            boxes = [clip(face.box, *size) for face in matched.faces[one.key]]
+            if given != size or None in boxes:
+                fault = "a box outside it" if given == size else f"a size of {given[0]}×{given[1]}"
+                raise UsageError(
+                    f"{path} gives {one.key!r} {fault}, but the picture has {size[0]}×{size[1]} "
+                    "pixels: people would be judged by it. Mend the file."
+                )
+            marks = zip(boxes, matched.faces[one.key], strict=True)
+            truths[one.key] = one, tuple(Mark(box, face.kind) for box, face in marks if box)
+    return truths
+
+
+def _golden(truths: Mapping[str, tuple[Detection, object]], replicas: int) -> Iterator[Item]:
+    """Yield items of pictures with known faces: most have so little risk that they aren't queued.
+
+    Those that are stay as they are.
+    """
+    for rank, (one, _) in enumerate(truths.values()):
+        yield Item(
+            key=one.key,
+            digest=one.digest,
+            width=one.width,
+            height=one.height,
+            label=label_of(one.key),
+            proposals=tuple(Mark(f.box, f.kind, "", f.score, f.origin) for f in one.faces),
+            rank=rank,
+            reason="gold",
+            replicas=replicas,
+        )
 
 
 def _persons(path: Path, found: Found) -> Mapping[str, bool]:

@@ -27,7 +27,8 @@ from sfumato.review.store import ANSWERED, LENT, Conflict, count, marks_from
 from sfumato.types import Boxes, Detection, Face
 
 _EVERYTHING: Final = 1 << 40
-_SAME: Final = 0.999  # a tool rounds: 0.01 px of a box of 40
+_SAME: Final = 0.999
+_ROUNDED: Final = 0.011  # pixels: tools round to 0.01, which is much of a small box
 _MOVED: Final = 0.45
 
 
@@ -88,16 +89,17 @@ def incoming(database: Database, annotated: Iterable[Annotated], tool: str) -> T
 def _take(database: Database, key: str, sheet: Annotated, person: Person, taken: Taken) -> None:
     now = time.time()
     with database.transaction() as db:
-        work = _assigned(db, key, person, now)
-        if sheet.size is not None and sheet.size != (work.width, work.height):
-            wide, high = sheet.size
-            reason = f"{wide}×{high} pixels, but the picture has {work.width}×{work.height}"
+        row = db.execute(
+            "SELECT width, height FROM review_items WHERE key = ? AND round = 0", (key,)
+        ).fetchone()
+        assert row is not None
+        reason = _fault(sheet, (row[0], row[1]))
+        if reason:  # before anything is lent for it
             taken.problems.append((sheet.name, reason))
             return
+        work = _assigned(db, key, person, now)
         answer = _answer(sheet, marks_from(work.shown), (work.width, work.height))
-        if isinstance(answer, str):
-            taken.problems.append((sheet.name, answer))
-        elif work.state == ANSWERED:
+        if work.state == ANSWERED:
             try:
                 answers.repeated(db, work, answer)
             except Conflict:
@@ -109,6 +111,18 @@ def _take(database: Database, key: str, sheet: Annotated, person: Person, taken:
                 count(db, "slots", 1)  # one more than was wanted: nobody's work is thrown away
             answers.store(db, work, answer, iou=GOLD_IOU, now=now)
             taken.answers += 1
+
+
+def _fault(sheet: Annotated, size: tuple[int, int]) -> str:
+    """Say what is wrong with the boxes of a picture of this size; "" if nothing is."""
+    if sheet.size is not None and sheet.size != size:
+        wide, high = sheet.size
+        return f"{wide}×{high} pixels, but the picture has {size[0]}×{size[1]}"
+    if len(sheet.faces) > MOST_MARKS:
+        return f"{len(sheet.faces)} boxes are more than {MOST_MARKS}"
+    if any(clip(face.box, *size) is None for face in sheet.faces):
+        return "a box lies outside the picture"
+    return ""
 
 
 def _assigned(db: Connection, key: str, person: Person, now: float) -> answers.Work:
@@ -133,17 +147,10 @@ def _assigned(db: Connection, key: str, person: Person, now: float) -> answers.W
     return work
 
 
-def _answer(sheet: Annotated, shown: Sequence[Mark], size: tuple[int, int]) -> Answer | str:
-    """Return the answer, or what is wrong with it."""
-    if len(sheet.faces) > MOST_MARKS:
-        return f"{len(sheet.faces)} boxes are more than {MOST_MARKS}"
-    marks: list[Mark] = []
-    for face in sheet.faces:
-        box = clip(face.box, *size)
-        if box is None:
-            return "a box lies outside the picture"
-        marks.append(Mark(box, face.kind))
-    traced = _traced(marks, shown)
+def _answer(sheet: Annotated, shown: Sequence[Mark], size: tuple[int, int]) -> Answer:
+    """Return the answer that boxes without a fault are."""
+    cut = [(clip(face.box, *size), face.kind) for face in sheet.faces]
+    traced = _traced([Mark(box, kind) for box, kind in cut if box is not None], shown)
     same = sorted(mark.proposal for mark in traced) == sorted(mark.proposal for mark in shown)
     unchanged = same and all(any(mark == one for one in shown) for mark in traced)
     return Answer("accept" if unchanged else "correct", tuple(traced), sheet.seconds)
@@ -156,7 +163,9 @@ def _traced(marks: Sequence[Mark], shown: Sequence[Mark]) -> list[Mark]:
     while overlap.size and overlap.max() > _MOVED:
         row, column = (int(i) for i in np.unravel_index(overlap.argmax(), overlap.shape))
         mark, proposed = marks[row], shown[column]
-        same = overlap[row, column] >= _SAME and mark.kind == proposed.kind
+        sides = zip(mark.box, proposed.box, strict=True)
+        near = max(abs(one - other) for one, other in sides) <= _ROUNDED
+        same = (near or overlap[row, column] >= _SAME) and mark.kind == proposed.kind
         traced[row] = proposed if same else replace(mark, proposal=proposed.proposal)
         overlap[row, :] = overlap[:, column] = 0
     return traced

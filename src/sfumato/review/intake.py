@@ -66,6 +66,25 @@ def fill(database: Database, items: Iterable[Item], strata: Mapping[str, int]) -
     return added
 
 
+def show_to(database: Database, replicas: int) -> int:
+    """Have each picture go to so many people at least; return how many more answers that makes."""
+    with database.transaction() as db:
+        found = db.execute(
+            "SELECT COALESCE(SUM(? - replicas), 0) FROM review_items "
+            "WHERE round = 0 AND queue = 0 AND replicas < ?",
+            (replicas, replicas),
+        ).fetchone()
+        more = int(found[0]) if found else 0
+        db.execute(
+            "UPDATE review_items SET open = open + ? - replicas, replicas = ? "
+            "WHERE round = 0 AND queue = 0 AND replicas < ?",
+            (replicas, replicas, replicas),
+        )
+        count(db, "slots", more)
+        count(db, "epoch", 1 if more else 0)
+    return more
+
+
 def _row(item: Item) -> tuple[object, ...]:
     queue = _QUEUES.get(item.reason, WORK)
     return (

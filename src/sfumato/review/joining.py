@@ -49,7 +49,10 @@ def close_door(database: Database) -> None:
 
 
 def come_in(database: Database, secret: str, participant: str) -> str | None:
-    """Return the secret of a participant's own link; None at a wrong door or for no real name."""
+    """Return the secret of a participant's own link.
+
+    None at a wrong door, for no real name, and for somebody whose link was revoked.
+    """
     text = campaign(database, _NAME)
     if not text or not _participant.fullmatch(participant):
         return None
@@ -58,7 +61,7 @@ def come_in(database: Database, secret: str, participant: str) -> str | None:
         return None
     name = f"{door['service']}:{participant}"
     known = people.find(database, name)
-    if known is not None and known.role != "reviewer":
+    if known is not None and (known.role != "reviewer" or people.barred(database, name)):
         return None
     own = people.invite(database, name, "reviewer", days=door["days"])
     person = people.find(database, name)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from sfumato.ledger import Ledger
 from sfumato.review.merging import Dispute, decide
 from sfumato.review.queue import Queue
-from sfumato.review.records import Given, Item, Mark
+from sfumato.review.records import MOST_MARKS, Given, Item, Mark
 from sfumato.types import Decision, Detection, Face
 
 
@@ -41,12 +41,13 @@ def merge(queue: Queue, ledger: Ledger, fingerprint: str, adjudicators: Iterable
             decisions.append(replace(one.provisional, basis="provisional"))
         else:
             decisions.append(one)
+    decisions = _with_unshown(decisions, complete, ledger, fingerprint)
     queue.fill(_for_adjudicators(disputes, ledger, fingerprint))
-    fresh = [
-        (fingerprint, one)
-        for one in decisions
-        if ledger.latest_of(fingerprint, ("decision",), one.key) != one
-    ]
+    before = {}
+    for was in ledger.latest_among(fingerprint, ("decision",), (one.key for one in decisions)):
+        if isinstance(was, Decision):
+            before[was.key] = _unscored(was)
+    fresh = [(fingerprint, one) for one in decisions if before.get(one.key) != _unscored(one)]
     ledger.commit(fresh)
     answered = len({one.key for one in given})
     return Merged(
@@ -54,20 +55,47 @@ def merge(queue: Queue, ledger: Ledger, fingerprint: str, adjudicators: Iterable
     )
 
 
+def _unscored(decision: Decision) -> Decision:
+    """Return what a decision comes to: without probabilities, which every answer anywhere moves.
+
+    Else each merge would decide all pictures anew, and each release make them anew.
+    """
+    faces = sorted(decision.faces, key=lambda face: (face.box, face.kind))
+    return replace(decision, faces=tuple(replace(face, score=1.0) for face in faces))
+
+
+def _with_unshown(
+    decisions: Sequence[Decision], given: Iterable[Given], ledger: Ledger, fingerprint: str
+) -> list[Decision]:
+    """Add the faces that were found beyond the most that people are shown: they stay faces."""
+    full = {one.key for one in given if len(one.proposals) >= MOST_MARKS}
+    unshown = {
+        found.key: found.faces[MOST_MARKS:]
+        for found in ledger.latest_among(fingerprint, ("detection",), full)
+        if isinstance(found, Detection)
+    }
+    return [replace(one, faces=(*one.faces, *unshown.get(one.key, ()))) for one in decisions]
+
+
 def _complete(given: Sequence[Given], needed: Mapping[str, int]) -> list[Given]:
     """Return the answers to pictures that as many people answered as should."""
     people: defaultdict[str, set[str]] = defaultdict(set)
     for one in given:
         people[one.key].add(one.person)
-    return [one for one in given if len(people[one.key]) >= needed.get(one.key, 1)]
+    return [
+        one
+        for one in given
+        if one.gold is not None or len(people[one.key]) >= needed.get(one.key, 1)
+    ]
 
 
 def _for_adjudicators(
     disputes: Iterable[Dispute], ledger: Ledger, fingerprint: str
 ) -> Iterable[Item]:
-    for rank, dispute in enumerate(disputes):
-        found = ledger.latest_of(fingerprint, ("detection",), dispute.key)
+    of_key = {dispute.key: dispute for dispute in disputes}
+    for rank, found in enumerate(ledger.latest_among(fingerprint, ("detection",), of_key)):
         if isinstance(found, Detection):
+            dispute = of_key[found.key]
             yield Item(
                 key=dispute.key,
                 digest=dispute.digest,

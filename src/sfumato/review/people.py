@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Final, cast, get_args
 
 from sfumato.database import Database, Row
 from sfumato.errors import UsageError
@@ -61,6 +61,20 @@ def invite(db: Database, name: str, role: Role, *, days: float = 30, now: float 
             (secrets.token_hex(8), name.strip(), role, _hash(secret), now, now + days * _DAY),
         )
     return secret
+
+
+def role_of(db: Database, name: str) -> Role | None:
+    """Return the role of the person of this name; None if there is none."""
+    for (role,) in db.rows("SELECT role FROM review_people WHERE name = ?", (name.strip(),)):
+        return cast("Role", role)
+    return None
+
+
+def barred(db: Database, name: str) -> bool:
+    """Say whether the link of the person of this name was revoked."""
+    return bool(
+        db.rows("SELECT 1 FROM review_people WHERE name = ? AND revoked IS NOT NULL", (name,))
+    )
 
 
 def enlist(db: Database, name: str) -> Person:

@@ -84,7 +84,7 @@ def pictures(
 ) -> Iterator[Picture]:
     """Yield each picture that was answered, by key; of a person's answers to it, the last counts.
 
-    Adjudicators have no vote: what they say is the truth.
+    Adjudicators have no vote: what they say is the truth, unless they saw crops only.
     """
     answers: defaultdict[tuple[str, str], dict[str, Given]] = defaultdict(dict)
     for one in given:
@@ -93,7 +93,9 @@ def pictures(
         of_picture[one.person] = one
     for (key, digest), by_person in sorted(answers.items(), key=lambda item: item[0]):
         judged = [g for g in by_person.values() if g.person in adjudicators and _judges(g)]
-        voters = [by_person[p] for p in sorted(by_person) if p not in adjudicators]
+        voters = [
+            by_person[p] for p in sorted(by_person) if p not in adjudicators or _crops(by_person[p])
+        ]
         truth = next((g.gold for g in by_person.values() if g.gold is not None), None)
         last = judged[-1] if judged else None
         if truth is None and last is not None:
@@ -209,6 +211,10 @@ def _was_shown(proposal: Mark, one: Given, shown: Collection[Box]) -> bool:
 def _judges(one: Given) -> bool:
     """Return whether an adjudicator's answer settles the picture: sure, and of all of it."""
     return one.answer.verdict != "unsure" and one.answer.scope == "whole"
+
+
+def _crops(one: Given) -> bool:
+    return one.answer.scope == "crops"
 
 
 def _order(mark: Mark) -> tuple[Box, str, str, float]:

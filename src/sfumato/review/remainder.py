@@ -1,7 +1,8 @@
 """How many faces are still in there, from a campaign's answers and decisions.
 
-Only pictures that somebody saw whole, and that are decided, say what was missed; a provisional
-decision waits for its adjudicator. A face was missed if most of it lies under no proposed box.
+Only pictures that somebody saw whole, and that are decided, say what was missed. A face was missed
+if most of it lies under no proposed box. A picture in dispute counts if a box in doubt would be a
+miss: to wait for its adjudicator would leave out the very pictures with misses. Else it waits.
 """
 
 from __future__ import annotations
@@ -29,17 +30,20 @@ _SAME: Final = 0.45  # IoU from which on two boxes are one face
 class Remainder:
     """The answer: what was counted in each stratum, the estimate, and beside it a recapture.
 
-    `recapture` is None where no two people saw the same pictures whole, or added nothing.
+    `recapture` is None where no two people saw the same pictures whole, or added nothing. Of
+    `disputed` pictures every box in doubt counts as a face, until somebody has decided.
     """
 
     strata: tuple[Stratum, ...]
     estimate: Estimate
     recapture: Recapture | None
+    disputed: int = 0
 
     def as_json(self) -> JSON:
         """Return both figures, with the sentence that can be quoted and a short form of it."""
         found = estimation.as_json(self.estimate)
         found["short"] = _short(self.estimate)
+        found["disputed"] = self.disputed
         found["recapture"] = None
         if self.recapture is not None:
             found["recapture"] = {
@@ -70,12 +74,13 @@ def remainder(
     pictures = list(checked(ledger, fingerprint, given, step))
     strata = _strata(pictures, drawn) if drawn is not None else ()
     recapture = _recapture(pictures, given)
-    return Remainder(strata, estimation.estimate(strata, recall=recall), recapture)
+    disputed = sum(one.decision.basis == "provisional" for one in pictures)
+    return Remainder(strata, estimation.estimate(strata, recall=recall), recapture, disputed)
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A picture that somebody saw whole and that is decided; no cover held its `missed` faces."""
+    """A picture that somebody saw whole, with its decision; no cover held its `missed` faces."""
 
     found: Detection
     decision: Decision
@@ -90,18 +95,20 @@ class Checked:
 def checked(
     ledger: Ledger, fingerprint: str, given: Iterable[Given], step: ObfuscateStep | None = None
 ) -> Iterator[Checked]:
-    """Yield the pictures that somebody saw whole and that are decided, by key."""
+    """Yield the pictures of the source that somebody saw whole and that are decided."""
     step = step or ObfuscateStep()
     expand = _PUBLISHED_GROWTH if step.method == "imagenet" else step.expand
-    for key in sorted({one.key for one in given if _saw_all(one)}):
-        found = ledger.latest_of(fingerprint, ("detection",), key)
-        decision = ledger.latest_of(fingerprint, ("decision",), key)
+    keys = sorted(ledger.still_there({one.key for one in given if _saw_all(one)}))
+    decisions = {one.key: one for one in ledger.latest_among(fingerprint, ("decision",), keys)}
+    for found in ledger.latest_among(fingerprint, ("detection",), keys):
+        decision = decisions.get(found.key)
         if not isinstance(found, Detection) or not isinstance(decision, Decision):
             continue
-        if decision.digest == found.digest and decision.basis != "provisional":
+        if decision.digest == found.digest:
             covers = [face.box for face in found.faces]
             missed = estimation.missed_faces(_faces(decision), covers, expand=expand)
-            yield Checked(found, decision, missed)
+            if missed or decision.basis != "provisional":
+                yield Checked(found, decision, missed)
 
 
 def _saw_all(one: Given) -> bool:
@@ -131,7 +138,8 @@ def recall_of(given: Iterable[Given]) -> Recall | None:
     for one in given:
         shown = [mark.box for mark in one.proposals]
         marked = [mark.box for mark in one.answer.marks]
-        for face in one.gold or ():
+        sure = one.answer.verdict != "unsure" and one.answer.scope == "whole"
+        for face in one.gold or () if sure else ():
             if face.kind == "face" and not near(face.box, shown):
                 planted += 1
                 found += near(face.box, marked)

@@ -138,6 +138,30 @@ def enlarge(
     return frame.draw(drawn.groups, wanted)
 
 
+def renew(
+    drawn: Draw,
+    detections: Iterable[Detection],
+    size: int,
+    *,
+    rules: Rules = Rules(),
+    group: Callable[[str], str] = label_of,
+) -> Draw:
+    """Return the draw itself, or one of the pictures there are now if they are others than before.
+
+    Priorities stay, so most of what was drawn is drawn again. The sample is at least of `size`, and
+    no smaller than it was if there are as many pictures.
+    """
+    frame = _Frame(detections, drawn.secret, group)
+    before = {_cell(stratum): stratum.population for stratum in drawn.strata}
+    known = frame.groups <= set(drawn.groups)
+    if not frame.cells or (known and frame.populations(drawn.groups) == before):
+        return drawn
+    groups = _pooled(frame.cells, rules)
+    populations = frame.populations(groups)
+    wanted = max(size, sum(len(stratum.keys) for stratum in drawn.strata), len(populations))
+    return frame.draw(groups, share_out(populations, wanted, rules))
+
+
 def tally(
     drawn: Draw,
     missed: Mapping[str, int],

@@ -15,15 +15,27 @@ from sfumato.database import Database
 from sfumato.formats.imagefolder import label_of
 from sfumato.review.records import Item
 from sfumato.review.remainder import Checked
+from sfumato.review.sampling import Draw
 from sfumato.review.store import count
 
 _BATCH: Final = 20_000
-_LOAD: Final = "CREATE TEMP TABLE review_ranks (key {key} NOT NULL, rank BIGINT NOT NULL)"
+_LOAD: Final = "CREATE TEMP TABLE review_ranks (key {key} PRIMARY KEY, rank BIGINT NOT NULL)"
 # `queue` 0: neither gold nor disputed.
 _MOVE: Final = (
-    "UPDATE review_items SET rank = (SELECT rank FROM review_ranks "
-    "WHERE review_ranks.key = review_items.key) WHERE round = 0 AND queue = 0 AND open > 0 "
-    "AND key IN (SELECT key FROM review_ranks)"
+    "UPDATE review_items SET rank = review_ranks.rank FROM review_ranks "
+    "WHERE review_items.key = review_ranks.key AND round = 0 AND queue = 0 AND open > 0"
+)
+# A picture of the sample must be seen whole, whatever it was queued for first.
+_WHOLE: Final = (
+    "UPDATE review_items SET stratum = ?, reason = 'sample', whole = 1, gallery = 0 "
+    "WHERE key = ? AND round = 0 AND queue = 0 AND (whole = 0 OR stratum <> ?)"
+)
+_AGAIN: Final = (
+    "UPDATE review_items SET open = 1, replicas = replicas + 1 WHERE key = ? AND round = 0 "
+    "AND queue = 0 AND open = 0 AND "
+    "(SELECT COUNT(*) FROM review_answers AS b WHERE b.item = review_items.id) = replicas AND "
+    "NOT EXISTS (SELECT 1 FROM review_answers AS b "
+    "WHERE b.item = review_items.id AND b.scope = 'whole')"
 )
 _RESTART: Final = "UPDATE review_people SET work_rank = NULL, gallery_rank = NULL"
 
@@ -53,3 +65,17 @@ def reorder(database: Database, items: Iterable[Item]) -> int:
         db.execute(_RESTART)
         count(db, "epoch", 1)
     return moved
+
+
+def see_whole(database: Database, drawn: Draw) -> int:
+    """Have the sample seen whole; return how many pictures go to one more person for that.
+
+    Those are pictures that were queued before they were drawn, and of which everybody saw crops.
+    """
+    again = 0
+    with database.transaction() as db:
+        for key, (stratum, _) in sorted(drawn.order().items()):
+            db.execute(_WHOLE, (stratum, key, stratum))
+            again += db.execute(_AGAIN, (key,)).rowcount
+        count(db, "slots", again)
+    return again

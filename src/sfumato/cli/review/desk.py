@@ -17,7 +17,7 @@ from sfumato.errors import UsageError
 from sfumato.ledger import Ledger, is_there
 from sfumato.recipe import Recipe
 from sfumato.review import store
-from sfumato.review.campaign import Found
+from sfumato.review.campaign import of_these_settings
 from sfumato.review.queue import Queue, Rules
 from sfumato.settings import last_recipe
 
@@ -51,18 +51,17 @@ class Campaign:
         """The fingerprint that detections, reviews and decisions are filed under."""
         return self.recipe.fingerprint("detect")
 
-    @property
-    def found(self) -> Found:
-        """The detections."""
-        return Found(self.ledger, self.fingerprint)
-
     def must_be_set_up(self) -> None:
-        """Raise `UsageError` unless the queue was filled."""
+        """Raise `UsageError` unless the queue was filled, with what was searched last.
+
+        People's answers about the boxes of other settings would decide on boxes nobody has seen.
+        """
         if not store.campaign(self.database, "fingerprint"):
             raise UsageError(
                 f"No review of {self.source} has begun: start one with `sfumato review serve "
                 f"{self.source}`."
             )
+        of_these_settings(self.database, self.fingerprint)
 
 
 @contextmanager

@@ -49,6 +49,11 @@ def estimate(src: Path, **values: Any) -> int:
         click.echo(json.dumps({**left.as_json(), "plan": _plan(effort) if effort else None}))
         return 0
     click.echo(sentence(left.estimate))
+    if left.disputed:
+        click.echo(
+            f"In {left.disputed:,} of the pictures people disagree: until an adjudicator has "
+            "decided, every box in doubt counts as a face."
+        )
     _tables(left)
     if effort is not None:
         _say_plan(effort, values["half_width"])

@@ -11,6 +11,7 @@ import click
 from sfumato.cli.review.desk import Campaign, common, opened
 from sfumato.errors import UsageError
 from sfumato.review import people, store
+from sfumato.review.completion import earned
 from sfumato.review.joining import close_door, open_door
 from sfumato.review.providers import Offer, Submission, Work
 from sfumato.review.providers.prolific import Prolific
@@ -114,10 +115,18 @@ def _settle(campaign: Campaign, values: dict[str, Any]) -> dict[str, Any]:
     paid = 0
     with _prolific("https://unused.invalid", values, code) as provider:
         for one in list(provider.submissions(made)):
-            if one.progress == "done" and one.code == code:
+            if one.progress == "done" and one.code == code and _has_worked(campaign, one):
                 provider.settle(one, accepted=True)
                 paid += 1
     return {**_told(made), "approved": paid}
+
+
+def _has_worked(campaign: Campaign, one: Submission) -> bool:
+    """Say whether the page gave this participant the code: it is the same for all of them."""
+    known = people.find(campaign.database, f"prolific:{one.person}")
+    if known is None:
+        return False
+    return earned(campaign.database, known, campaign.queue.progress(known)) is not None
 
 
 def _stop(campaign: Campaign, values: dict[str, Any]) -> dict[str, Any]:

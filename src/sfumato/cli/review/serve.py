@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 from sfumato import web
 from sfumato.cli.review.desk import Campaign, common, opened
 from sfumato.review import people, planning
-from sfumato.review.campaign import SAMPLE, Plan, Prepared, set_up
+from sfumato.review.campaign import SAMPLE, Plan, Prepared, replicas_of, set_up
 from sfumato.review.queue import Rules
 from sfumato.web import serving
 from sfumato.web.limits import Limits
@@ -39,10 +40,8 @@ OWNER = "owner"
 @click.option(
     "--replicas",
     type=click.IntRange(1, 20),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="How many people look at each picture.",
+    help="How many people look at each picture; may be raised later.  [default: as before, or 1]",
 )
 @click.option(
     "--sample",
@@ -119,11 +118,16 @@ def serve(src: Path, **values: Any) -> int:
     )
     with opened(src, values, rules) as campaign:
         prepared = set_up(
-            campaign.queue, campaign.database, campaign.ledger, campaign.recipe, _plan(values)
+            campaign.queue,
+            campaign.database,
+            campaign.ledger,
+            campaign.recipe,
+            _plan(values, campaign),
         )
-        links = _invite(campaign, values["reviewers"], values["days"])
 
         def ready(where: str) -> None:
+            # Not before the address is ours: a new link ends the one that is in use.
+            links = _invite(campaign, values["reviewers"], values["days"])
             _announce(where, links, prepared, as_json=values["as_json"])
 
         site = web.build(
@@ -133,22 +137,20 @@ def serve(src: Path, **values: Any) -> int:
     return 0
 
 
-def _plan(values: dict[str, Any]) -> Plan:
-    rules = planning.Rules(replicas=values["replicas"])
+def _plan(values: dict[str, Any], campaign: Campaign) -> Plan:
+    rules = planning.Rules(replicas=values["replicas"] or replicas_of(campaign.database))
     if values["everything"]:
-        rules = planning.Rules(replicas=values["replicas"], least=0.0)
+        rules = replace(rules, least=0.0)
     return Plan(values["sample"], values["seed"], rules, values["gold"], values["persons"])
 
 
 def _invite(campaign: Campaign, names: tuple[str, ...], days: float) -> list[tuple[str, str, str]]:
-    """Return (name, role, secret) of new links."""
-    if names:
-        return [
-            (name, "reviewer", people.invite(campaign.database, name, "reviewer", days=days))
-            for name in names
-        ]
-    secret = people.invite(campaign.database, OWNER, "manager", days=days)
-    return [(OWNER, "manager", secret)]
+    """Return (name, role, secret) of new links; who had a role keeps it."""
+    links: list[tuple[str, str, str]] = []
+    for name in dict.fromkeys(name.strip() for name in names or (OWNER,)):
+        role = people.role_of(campaign.database, name) or ("reviewer" if names else "manager")
+        links.append((name, role, people.invite(campaign.database, name, role, days=days)))
+    return links
 
 
 def _announce(

@@ -139,6 +139,8 @@ class Prolific:
         now = self._offer(self._call("GET", f"/studies/{offer.id}/"))
         if now.state == "open":
             return now
+        if now.state == "closed":
+            raise UsageError(f"The study {offer.id} is over: make a new draft.")
         if not self._prod:
             raise UsageError(
                 "Publishing spends money: say --prod. Without it the study stays a draft."
@@ -160,7 +162,16 @@ class Prolific:
             found = self._call("GET", page)
             for row in found.get("results", []):
                 yield self._submission(row)
-            page = ((found.get("_links") or {}).get("next") or {}).get("href") or ""
+            page = self._own(((found.get("_links") or {}).get("next") or {}).get("href") or "")
+
+    def _own(self, page: str) -> str:
+        """Return the address of a further page; the token goes to no other server."""
+        there, here = urlsplit(page), urlsplit(str(self._client.base_url))
+        if there.netloc and (there.scheme, there.netloc) != (here.scheme, here.netloc):
+            raise ProlificError(
+                f"Prolific names a page of another server, {there.netloc}: refused."
+            )
+        return page
 
     def settle(self, submission: Submission, *, accepted: bool) -> None:
         """Approve a submission, which pays, or reject it; one that is settled stays as it is."""
