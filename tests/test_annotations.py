@@ -53,7 +53,7 @@ def far(one: Face, other: Face) -> float:
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(there=pictures())
 def test_a_round_trip_loses_no_box_and_moves_none(
     tool: Tool, there: list[Detection], tmp_path_factory: pytest.TempPathFactory

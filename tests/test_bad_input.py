@@ -60,7 +60,10 @@ class Run:
         return found
 
 
-@pytest.fixture(scope="module", params=["a face", pytest.param("no face", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow) for name in ("a face", "no face")],
+)
 def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("bad")
     person = (demo_pictures.root() / "people/grace_hopper.jpg").read_bytes()

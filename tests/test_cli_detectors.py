@@ -40,6 +40,7 @@ def test_the_loss_of_clean_weights_is_said_and_is_that_of_the_docs(tmp_path: Pat
     assert "clean-weights" not in done.err
 
 
+@pytest.mark.slow
 def test_a_described_detector_goes_the_whole_way(tmp_path: Path) -> None:
     """Real workers: they make it from the recipe; nothing published says where the file lies."""
     model = described(tmp_path, "scrfd")

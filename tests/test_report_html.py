@@ -294,6 +294,7 @@ def test_small_reports_render(report: Report) -> None:
         )
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes() -> None:
     program = (
         "from tests.test_report_html import *; import hashlib;"
