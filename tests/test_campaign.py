@@ -16,7 +16,7 @@ from sfumato.formats.annotations import Annotated
 from sfumato.ledger import Ledger
 from sfumato.recipe import Recipe
 from sfumato.review import outcome, people, store
-from sfumato.review.campaign import Plan, Prepared, draw_of, set_up
+from sfumato.review.campaign import Plan, Prepared, draw_of, searched, set_up
 from sfumato.review.exchange import incoming
 from sfumato.review.joining import come_in, open_door
 from sfumato.review.planning import Rules
@@ -127,6 +127,7 @@ def test_pictures_that_came_later_are_drawn_from_too(campaign: Campaign) -> None
     assert sum(one.population for one in campaign.left().strata) == 16
     campaign.search([detection(f"a/{i}.jpg", faces=0) for i in range(3)])
     campaign.left()  # between a search and the next set-up
+    assert searched(campaign.ledger, campaign.fingerprint) == 3
     campaign.set_up(sample=4)
     assert [(one.population, one.checked) for one in campaign.left().strata] == [(3, 3)]
 
