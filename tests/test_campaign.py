@@ -153,6 +153,8 @@ def test_gold_that_has_no_risk_is_gold_all_the_same(campaign: Campaign, tmp_path
     rows = "".join(f"a/{i}.jpg,10,10,700,50\n" for i in range(20))
     gold.write_text("path,x0,y0,x1,y1\n" + rows)
     assert campaign.set_up(sample=2, gold=gold, least=0.01).gold == 20
+    assert campaign.merge().decided == 20  # nobody need be asked what is known
+    assert len(campaign.decisions()["a/3.jpg"].faces) == 1
     row = campaign.database.rows("SELECT truth FROM review_gold")[0]
     assert store.marks_from(row[0])[0].box == (10.0, 10.0, 640.0, 50.0)
 
