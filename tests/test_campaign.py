@@ -16,7 +16,7 @@ from sfumato.formats.annotations import Annotated
 from sfumato.ledger import Ledger
 from sfumato.recipe import Recipe
 from sfumato.review import outcome, people, store
-from sfumato.review.campaign import Plan, Prepared, draw_of, set_up
+from sfumato.review.campaign import Plan, Prepared, draw_of, searched, set_up
 from sfumato.review.exchange import incoming
 from sfumato.review.joining import come_in, open_door
 from sfumato.review.planning import Rules
@@ -127,6 +127,7 @@ def test_pictures_that_came_later_are_drawn_from_too(campaign: Campaign) -> None
     assert sum(one.population for one in campaign.left().strata) == 16
     campaign.search([detection(f"a/{i}.jpg", faces=0) for i in range(3)])
     campaign.left()  # between a search and the next set-up
+    assert searched(campaign.ledger, campaign.fingerprint) == 3
     campaign.set_up(sample=4)
     assert [(one.population, one.checked) for one in campaign.left().strata] == [(3, 3)]
 
@@ -152,6 +153,8 @@ def test_gold_that_has_no_risk_is_gold_all_the_same(campaign: Campaign, tmp_path
     rows = "".join(f"a/{i}.jpg,10,10,700,50\n" for i in range(20))
     gold.write_text("path,x0,y0,x1,y1\n" + rows)
     assert campaign.set_up(sample=2, gold=gold, least=0.01).gold == 20
+    assert campaign.merge().decided == 20  # nobody need be asked what is known
+    assert len(campaign.decisions()["a/3.jpg"].faces) == 1
     row = campaign.database.rows("SELECT truth FROM review_gold")[0]
     assert store.marks_from(row[0])[0].box == (10.0, 10.0, 640.0, 50.0)
 

@@ -201,7 +201,13 @@ def test_a_dispute_waits_for_an_adjudicator_and_is_covered_meanwhile(
 
 def test_the_estimate_can_be_quoted_and_says_not_measured_before(site: Site) -> None:
     site.json("serve", "--reviewer", "anna", "--sample", "4")
-    assert "not measured" in site.review("estimate").out
+    done = site.review("estimate")
+    assert "not measured" in done.out
+    assert done.err == ""
+    with Ledger(site.ledger) as ledger:  # a picture goes
+        ledger.list_source(dict.fromkeys(site.data.keys[1:], "picture"))
+        assert "there are 5 now" in site.review("estimate").err
+        ledger.list_source(dict.fromkeys(site.data.keys, "picture"))
     site.answer("anna", accept)
     done = site.review("estimate", "--plan", "--half-width", "5%")
     assert "95 % interval" in done.out

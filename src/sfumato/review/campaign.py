@@ -223,6 +223,16 @@ def _persons(path: Path, found: Found) -> Mapping[str, bool]:
     return dict.fromkeys(pairing.names, True)
 
 
+def searched(ledger: Ledger, fingerprint: str) -> int:
+    """Return how many pictures of the source were searched with these settings."""
+    (row,) = ledger.database.rows(
+        "SELECT COUNT(*) FROM listing AS l WHERE l.kind = 'picture' AND EXISTS (SELECT 1 FROM "
+        "records AS r WHERE r.fingerprint = ? AND r.kind = 'detection' AND r.key = l.key)",
+        (fingerprint,),
+    )
+    return int(row[0])
+
+
 def kinds(drawn: Draw) -> Counter[str]:
     """Return how many pictures were drawn by what was found in them."""
     counts: Counter[str] = Counter()

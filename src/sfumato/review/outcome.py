@@ -8,13 +8,14 @@ to an adjudicator. A picture that only few people looked at waits.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sfumato.ledger import Ledger
 from sfumato.review.merging import Dispute, decide
 from sfumato.review.queue import Queue
 from sfumato.review.records import MOST_MARKS, Given, Item, Mark
+from sfumato.review.store import marks_from
 from sfumato.types import Decision, Detection, Face
 
 
@@ -41,6 +42,8 @@ def merge(queue: Queue, ledger: Ledger, fingerprint: str, adjudicators: Iterable
             decisions.append(replace(one.provisional, basis="provisional"))
         else:
             decisions.append(one)
+    waiting = len({one.key for one in given}) - len(decisions)
+    decisions += _unasked_gold(ledger, {one.key for one in decisions})
     decisions = _with_unshown(decisions, complete, ledger, fingerprint)
     queue.fill(_for_adjudicators(disputes, ledger, fingerprint))
     before = {}
@@ -49,10 +52,24 @@ def merge(queue: Queue, ledger: Ledger, fingerprint: str, adjudicators: Iterable
             before[was.key] = _unscored(was)
     fresh = [(fingerprint, one) for one in decisions if before.get(one.key) != _unscored(one)]
     ledger.commit(fresh)
-    answered = len({one.key for one in given})
-    return Merged(
-        len(decisions) - len(disputes), len(fresh), len(disputes), answered - len(decisions)
+    return Merged(len(decisions) - len(disputes), len(fresh), len(disputes), waiting)
+
+
+def _unasked_gold(ledger: Ledger, decided: Container[str]) -> list[Decision]:
+    """Decide gold pictures that nobody was asked about yet: their faces are known all the same."""
+    rows = ledger.database.read(
+        "SELECT i.key, i.digest, g.truth FROM review_gold AS g JOIN review_items AS i "
+        "ON i.id = g.item ORDER BY i.key"
     )
+    return [
+        Decision(key, digest, tuple(_known(mark) for mark in marks_from(truth)), "adjudicated")
+        for key, digest, truth in rows
+        if key not in decided
+    ]
+
+
+def _known(mark: Mark) -> Face:
+    return Face(mark.box, 1.0, "human:gold", mark.kind)
 
 
 def _unscored(decision: Decision) -> Decision:

@@ -11,9 +11,10 @@ import click
 from sfumato.cli.review.desk import Campaign, common, opened
 from sfumato.review import outcome, people
 from sfumato.review.assessment import assess
-from sfumato.review.campaign import draw_of
+from sfumato.review.campaign import draw_of, searched
 from sfumato.review.outcome import Merged
 from sfumato.review.remainder import Remainder, recall_of, remainder
+from sfumato.review.sampling import Draw
 
 
 @click.command()
@@ -56,8 +57,21 @@ def decide(campaign: Campaign) -> tuple[Merged, Remainder]:
             err=True,
         )
         recall = None
+    _compare(campaign, drawn)
     left = remainder(campaign.ledger, fingerprint, drawn, given, step=step, recall=recall)
     assessment = assess(given, merged, left)
     if campaign.ledger.latest_of(fingerprint, ("assessment",), "") != assessment:
         campaign.ledger.commit([(fingerprint, assessment)])
     return merged, left
+
+
+def _compare(campaign: Campaign, drawn: Draw | None) -> None:
+    """Say so if the sample was drawn from other pictures than there are now."""
+    now = searched(campaign.ledger, campaign.fingerprint)
+    then = sum(stratum.population for stratum in drawn.strata) if drawn else now
+    if now != then:
+        click.echo(
+            f"The sample was drawn from {then:,} pictures and there are {now:,} now: the estimate "
+            f"speaks of the former. `sfumato review serve {campaign.source}` draws anew.",
+            err=True,
+        )
