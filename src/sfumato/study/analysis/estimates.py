@@ -144,8 +144,10 @@ class Tally:
     """Adds up groups, one at a time, so that their values needn't be in memory together."""
 
     def __init__(self, parts: NDArray[Any], number: int) -> None:
-        self._inside = np.asarray(parts) >= 0
-        self._part = np.asarray(parts)[self._inside].astype(np.intp)
+        inside = np.asarray(parts) >= 0
+        # All images of a thousand classes needn't be copied a thousand times.
+        self._inside: Any = slice(None) if inside.all() else inside
+        self._part = np.asarray(parts)[self._inside].astype(np.intp, copy=False)
         self._number = number
         self._n = np.bincount(self._part, minlength=number)
         self._mean = np.zeros(len(self._part))
