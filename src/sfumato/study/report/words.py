@@ -187,8 +187,8 @@ def _details(one: Answer) -> Iterator[Headline]:
         before, after = one.calibration.before.value, one.calibration.after.value
         yield Headline(
             "Are its confidences still right?",
-            f"On {one.question.arm}, the calibration error (15 bins) goes from {100 * before:.2f} to "
-            f"{100 * after:.2f} points, by {told}; {sizes(one)}.",
+            f"On {one.question.arm}, the calibration error (ECE, 15 bins) goes from "
+            f"{100 * before:.2f} to {100 * after:.2f} points, by {told}; {sizes(one)}.",
         )
 
 
