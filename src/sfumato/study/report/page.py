@@ -104,7 +104,6 @@ def render(
         margin=100 * analysis.choice.margin,
         probes={kind: of_kind(probes, kind) for kind in KINDS},
         kinds=KINDS,
-        alarms=[probe for probe in probes if probe.alarms],
         pictures={path: picture(path) for probe in probes for path, _ in probe.pictures}
         if pictures
         else {},
@@ -177,7 +176,7 @@ def _is_count(value: object) -> bool:
 
 def _part(part: Answers, margin: float) -> Part:
     bars = [
-        Bar(f"{_KIND_WORDS[one.question.kind]}: {one.question.arm}", *_points(one.change))
+        Bar(f"{one.question.arm}: {_KIND_WORDS[one.question.kind]}", *_points(one.change))
         for kind in _FOREST
         for one in part.of_kind(kind)
     ]
@@ -201,14 +200,14 @@ def _part(part: Answers, margin: float) -> Part:
 
 
 _KIND_WORDS: Final = {
-    "cost": "Train and test on it",
-    "beyond-reencoding": "… than re-encoded",
-    "faces": "… than elsewhere",
-    "shift": "Test on it",
-    "shift-faces": "… than elsewhere",
-    "deployment": "Train on it, test clear",
-    "interaction": "Interaction",
-    "remedy": "Remedy, test clear",
+    "cost": "train and test",
+    "beyond-reencoding": "train and test, vs re-encoded",
+    "faces": "train and test, vs elsewhere",
+    "shift": "test",
+    "shift-faces": "test, vs elsewhere",
+    "deployment": "train, test clear",
+    "interaction": "interaction",
+    "remedy": "train, test clear",
 }
 
 
