@@ -36,7 +36,7 @@ def made(data: Data, names: list[str], tmp_path: Path, **values: object) -> dict
     return found
 
 
-def pixels(stored: arms.Stored) -> np.ndarray:  # type: ignore[type-arg]
+def pixels(stored: arms.Stored) -> np.ndarray:
     shown = codec.decode(stored.path.read_bytes()).frames[0]
     return shown if stored.change is None else stored.change(shown)
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from sfumato.cli.review.desk import Campaign, common, opened
+from sfumato.report.page import shown
 from sfumato.review import people, reliability
 from sfumato.review.campaign import draw_of, kinds
 from sfumato.review.people import Invited
@@ -82,7 +83,7 @@ def _say(told: JSON) -> None:
     click.echo(f"{'name':<22}{'role':<12}{'link':<9}" + "".join(f"{head:>12}" for head in heads))
     for one in told["people"]:
         cells = "".join(f"{cell:>12}" for cell in _cells(one))
-        click.echo(f"{one['name'][:21]:<22}{one['role']:<12}{one['link']:<9}{cells}")
+        click.echo(f"{shown(one['name'])[:21]:<22}{one['role']:<12}{one['link']:<9}{cells}")
 
 
 def _cells(one: JSON) -> tuple[str, ...]:
