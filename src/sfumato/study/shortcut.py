@@ -62,9 +62,10 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A class, its changes in each seed, and whether it is called a shortcut."""
+    """A class, its place among the classes, its changes in each seed, and whether it alarms."""
 
     name: str
+    place: int
     changes: tuple[Moved, ...]
     alarm: bool
 
@@ -151,9 +152,9 @@ def findings(per_seed: Sequence[Sequence[Moved]], least: float = LEAST) -> list[
     one training.
     """
     found: list[Finding] = []
-    for same in zip(*per_seed, strict=True):
+    for place, same in enumerate(zip(*per_seed, strict=True)):
         alarm = all(one.low > least and one.p < LEVEL and one.n >= FEWEST for one in same)
-        found.append(Finding(same[0].name, tuple(same), alarm))
+        found.append(Finding(same[0].name, place, tuple(same), alarm))
     return sorted(found, key=lambda one: -one.change)
 
 
