@@ -65,9 +65,9 @@ class Done:
         return float(np.mean(values))
 
 
-def study(folder: Path, covered: Any, train: str) -> Done:
-    faces = study_pictures.write(folder / "clear", count=COUNT)
-    study_pictures.write(folder / "release", count=COUNT, covered=covered)
+def study(folder: Path, faceless: Any, covered: Any, train: str) -> Done:
+    faces = study_pictures.write(folder / "clear", count=COUNT, faceless=faceless)
+    study_pictures.write(folder / "release", count=COUNT, faceless=faceless, covered=covered)
     study_pictures.write_faces(folder / "faces.csv", faces)
     (folder / "study.toml").write_text(STUDY.replace("{train}", train), encoding="utf-8")
     outcome = matrix.run(folder, load(folder))
@@ -78,14 +78,24 @@ def study(folder: Path, covered: Any, train: str) -> Done:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    folder = tmp_path_factory.mktemp("planted")
-    return study(folder, lambda name, number: name == "a", '"original", "fill", "remedy-fill"')
+    """Every picture of class a has a face, and it is covered; half of the others', clear."""
+    return study(
+        tmp_path_factory.mktemp("planted"),
+        lambda name, number: name != "a" and number % 2 == 0,
+        lambda name, number: name == "a",
+        '"original", "fill", "remedy-fill"',
+    )
 
 
 @pytest.fixture(scope="module")
 def even(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    folder = tmp_path_factory.mktemp("even")
-    return study(folder, lambda name, number: number % 3 == 0, '"original", "fill"')
+    """Half of the pictures of every class have a face, and all are covered."""
+    return study(
+        tmp_path_factory.mktemp("even"),
+        lambda name, number: number % 2 == 0,
+        lambda name, number: True,
+        '"original", "fill"',
+    )
 
 
 def test_the_class_with_the_planted_shortcut_is_named_and_no_other(planted: Done) -> None:

@@ -87,7 +87,10 @@ def patch(look: Look, protocol: str) -> Patched:
     trained_on = study.arms.test if protocol == "as-is" else study.arms.train
     methods = sorted({method_of(arm) for arm in trained_on} - {""})
     placed: list[tuple[str, Patch]] = []
-    for key in look.by_hash(key for key in files if key in labels):
+    keys = look.by_hash(key for key in files if key in labels)
+    faceless = [key for key in keys if not pictures[key].faces]
+    # A face beside the patch says something too: pictures without one come first.
+    for key in faceless if len(faceless) >= shortcut.FEWEST else keys:
         if len(placed) == study.consequences.pictures:
             break
         one = pictures[key]
