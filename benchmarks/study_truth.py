@@ -31,7 +31,6 @@ from sfumato.study.analysis.subsets import Difference, by_part
 
 CLASSES, IMAGES, ARCHITECTURES, SEEDS = 40, 700, 3, 3
 MARGIN = 0.01
-BOOTSTRAPS = "intervals by drawing, nothing planted, 1,000 images"
 ALPHA = 0.05
 QUESTION = difference("cost", "gaussian", ("original",) * 2, ("gaussian",) * 2, "")
 MODELS = [f"net{a}" for a in range(ARCHITECTURES)]
@@ -44,6 +43,8 @@ class Effect:
     everywhere: float = 0.0
     first_class: float = 0.0
     swapped: float = 0.0
+    by_image: float = 0.0  # up for one half of the images, down for the other, by chance
+    trainings: float = 0.001  # how they differ, standard deviation; both arms
 
     @property
     def overall(self) -> float:
@@ -62,16 +63,25 @@ EFFECTS = {
     "a pair swaps 12 points": Effect(swapped=0.12),
 }
 
+WORLDS = {
+    "intervals by drawing: nothing planted": Effect(),
+    "intervals by drawing: trainings differ by 3 points": Effect(trainings=0.03),
+    "intervals by drawing: 20 points up or down by image": Effect(by_image=0.2),
+}
+
 
 def world(effect: Effect, rng: np.random.Generator, images: int = IMAGES) -> Matrix:
     """Return a matrix of made-up predictions on both arms, `images` of each class."""
     labels = np.repeat(np.arange(CLASSES, dtype=np.int32), images)
     base = rng.uniform(0.42, 0.62, len(labels))
+    lucky = rng.choice([-1.0, 1.0], len(labels))
+    plain = Effect(trainings=effect.trainings)
     cells = {}
     for model in MODELS:
         accuracy = base + rng.uniform(-0.07, 0.08, len(labels))
-        for arm, planted in (("original", Effect()), ("gaussian", effect)):
-            said = np.stack([_predictions(labels, accuracy, planted, rng) for _ in range(SEEDS)])
+        for arm, planted in (("original", plain), ("gaussian", effect)):
+            shown = accuracy + planted.by_image * lucky
+            said = np.stack([_predictions(labels, shown, planted, rng) for _ in range(SEEDS)])
             rank = np.where(said == labels, 0, 1).astype(np.int32)
             key = Key("scratch", model, arm, arm)
             cells[key] = Cell(key, tuple(range(SEEDS)), said, rank, None, (None,) * SEEDS, (), 1)
@@ -86,7 +96,7 @@ def _predictions(
     rng: np.random.Generator,
 ) -> NDArray[np.int32]:
     """Return the classes of one training: right, its twin (2k and 2k + 1), or another one."""
-    spread = planted.everywhere + rng.normal(0, 0.001)
+    spread = planted.everywhere + rng.normal(0, planted.trainings)
     traded = np.repeat(rng.normal(0, 0.02, CLASSES // 2), 2) * np.tile([-1, 1], CLASSES // 2)
     traded[:2] += np.array([-1, 1]) * planted.swapped
     lost = np.zeros(CLASSES)
@@ -150,9 +160,9 @@ def _of_pairs(effect: Effect, matrix: Matrix, moved: set[int]) -> dict[str, bool
     return counts
 
 
-def bootstraps(rng: np.random.Generator, rounds: int = 300) -> dict[str, bool]:
+def bootstraps(effect: Effect, rng: np.random.Generator, rounds: int = 300) -> dict[str, bool]:
     """Tell whether percentile intervals hold the truth, with 25 images a class."""
-    matrix = world(Effect(), rng, 25)
+    matrix = world(effect, rng, 25)
     groups = groups_of(matrix, "scratch", QUESTION, top1, MODELS)
     alone = groups_of(matrix, "scratch", QUESTION, top1, MODELS[:1])
     found = {}
@@ -171,9 +181,10 @@ def one_draw(name: str, seed: int, draw: int) -> Drawn:
     return analyse(EFFECTS[name], np.random.default_rng([seed, list(EFFECTS).index(name), draw]))
 
 
-def one_bootstrap(_: str, seed: int, draw: int) -> dict[str, bool]:
+def one_bootstrap(name: str, seed: int, draw: int) -> dict[str, bool]:
     """Make one draw for the bootstraps."""
-    return bootstraps(np.random.default_rng([seed, len(EFFECTS), draw]))
+    place = len(EFFECTS) + list(WORLDS).index(name)
+    return bootstraps(WORLDS[name], np.random.default_rng([seed, place, draw]))
 
 
 def interval(count: int, draws: int) -> tuple[float, float]:
@@ -200,8 +211,9 @@ def main() -> None:
             held = [one for row in drawn for one in row.classes]
             if held:
                 results[name]["class intervals hold the truth"] = (sum(held), len(held))
-        jobs = [(BOOTSTRAPS, options.seed, draw) for draw in range(options.draws)]
-        results[BOOTSTRAPS] = _counted(pool.starmap(one_bootstrap, jobs, chunksize=5))
+        for name in WORLDS:
+            jobs = [(name, options.seed, draw) for draw in range(options.draws)]
+            results[name] = _counted(pool.starmap(one_bootstrap, jobs, chunksize=5))
     for name, counted in results.items():
         print(f"\n{name}")
         for what, (count, draws) in counted.items():

@@ -124,6 +124,25 @@ def test_a_model_is_paired_with_itself_on_another_arm(matrix: Matrix) -> None:
     assert len(groups_of(matrix, "scratch", COST, top1, ["net"])) == 2
 
 
+def test_probes_of_the_same_seed_are_paired_and_other_trainings_are_not() -> None:
+    models = ["net", "other"]
+    made = matrix_of(outcomes(PAIR, models=models, protocol="probe"))
+    paired = groups_of(made, "probe", COST, top1, models)
+    assert len(paired) == 1
+    other = matrix_of(outcomes(PAIR, models=models))
+    apart = groups_of(other, "scratch", COST, top1, models)
+    assert len(apart) == 4
+    assert contrast(paired).value == pytest.approx(contrast(apart).value)
+    unequal = matrix_of(
+        [
+            one
+            for one in outcomes(PAIR, protocol="probe")
+            if one.run.id[-1] != "2" or one.run.train_arm == "original"
+        ]
+    )
+    assert len(groups_of(unequal, "probe", COST, top1, ["net"])) == 2
+
+
 def test_the_interaction_is_a_difference_of_differences(
     matrix: Matrix, answers: dict[tuple[str, str], Answer]
 ) -> None:

@@ -158,7 +158,7 @@ def test_json_is_valid_and_says_what_is_unknown(analysis: Analysis) -> None:
 def estimate(value: float, low: float, high: float, why: str = "") -> Estimate:
     se = (high - low) / 3.92
     p = 0.001 if low > 0 or high < 0 else 0.5
-    return Estimate(value, se, 1e6, low, high, p, p, 500, 6, why)
+    return Estimate(value, se, 1e6, 1e6, low, high, p, p, 500, 6, why)
 
 
 @pytest.mark.parametrize(

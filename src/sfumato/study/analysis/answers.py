@@ -284,7 +284,7 @@ def _corrected(answers: Sequence[Answer]) -> list[Answer]:
         places = [
             i for i, one in enumerate(made) if one.question.kind == kind and one.change.is_estimable
         ]
-        for i, p in zip(places, holm([made[i].change.p for i in places]), strict=True):
+        for i, p in zip(places, holm([made[i].change.cautious_p for i in places]), strict=True):
             made[i] = replace(made[i], p_holm=p)
     return made
 

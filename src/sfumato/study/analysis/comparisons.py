@@ -2,9 +2,10 @@
 
 Every question is a weighted sum of accuracies. Terms of the same training arm come from the same
 models, so they are added up model by model before seeds are looked at: a model tested on two arms
-is paired with itself. Trainings on different arms are taken as independent, whatever their
-seeds' numbers; where the same number gives them something in common, the interval is too wide,
-never too narrow.
+is paired with itself. Linear probes of the same seed learn from the same draw of pictures, whatever
+the arm and the architecture: they count as one training. Other trainings are taken as independent,
+whatever their seeds' numbers; where the same number gives two arms something in common, the
+interval is too wide, never too narrow.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ ORIGINAL: Final = "original"
 REENCODED: Final = "reencoded"
 RANDOM: Final = "random-"
 REMEDY: Final = "remedy-"
+PAIRED: Final = ("probe",)  # protocols whose seeds draw the same for every arm
 
 Measure: TypeAlias = Callable[[Cell, int], NDArray[Any]]
 
@@ -88,18 +90,33 @@ def groups_of(
         UsageError: two cells of the same models have no seed in common.
     """
     groups = []
-    for model in models:
-        for train in dict.fromkeys(term.train for term in question.terms):
-            terms = [term for term in question.terms if term.train == train]
-            cells = [matrix.cells[Key(protocol, model, train, term.test)] for term in terms]
-            seeds = common_seeds(cells)
-            values = sum(
-                term.weight * np.stack([measure(cell, seed) for seed in seeds])
-                for term, cell in zip(terms, cells, strict=True)
-            )
-            assert not isinstance(values, int), "a question has terms"
-            groups.append(Group(1 / len(models), values, cells[0].fixed))
+    for together in trainings(matrix, protocol, question, models):
+        seeds = common_seeds([cell for _, cell in together])
+        values = np.zeros((len(seeds), 1))
+        for weight, cell in together:
+            values = values + weight * np.stack([measure(cell, seed) for seed in seeds])
+        groups.append(Group(1, values, together[0][1].fixed))
     return groups
+
+
+def trainings(
+    matrix: Matrix, protocol: str, question: Question, models: Sequence[str]
+) -> list[list[tuple[float, Cell]]]:
+    """Return weighted cells, those whose seeds are the same trainings in one list.
+
+    The weights are the question's, shared out among the architectures.
+    """
+    cells = [
+        (term.weight / len(models), matrix.cells[Key(protocol, model, term.train, term.test)])
+        for model in models
+        for term in question.terms
+    ]
+    if protocol in PAIRED and len({cell.seeds for _, cell in cells}) == 1:
+        return [cells]
+    found: dict[tuple[str, str], list[tuple[float, Cell]]] = {}
+    for weight, cell in cells:
+        found.setdefault((cell.key.architecture, cell.key.train_arm), []).append((weight, cell))
+    return list(found.values())
 
 
 def common_seeds(cells: Sequence[Cell]) -> list[int]:

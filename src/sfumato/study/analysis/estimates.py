@@ -14,7 +14,8 @@ and the variance of a sum over kinds of training, each of weight w, is estimated
 where m[i] is the weighted sum of the seeds' mean for image i. The first part holds the seeds and
 the rest, the second what the images add. Degrees of freedom are V²/sum(part²/(f + 2)) - 2 with f
 those of each part: Satterthwaite's, in the form of Welch (1947) that doesn't come out too low
-where f is 2, as with three seeds. This is the
+where f is 2, as with three seeds. Claims (equivalence, and tests that belong to a family) use the
+usual form V²/sum(part²/f), which does come out low there and so errs towards no claim. This is the
 analysis of multi-reader studies (Obuchowski and Rockette 1995; Hillis 2007, "A comparison of
 denominator degrees of freedom methods for multiple observer ROC studies", Stat. Med. 26: 596,
 eq. for df_H) with seeds as readers and images as cases; there, too, readers are few.
@@ -59,14 +60,15 @@ class Estimate:
     """A value with its 95 % interval, in the unit of the values.
 
     `low`, `high`, `se`, `df` and `p` are NaN where they can't be estimated; then `why` says so.
-    `p` is two-sided for 0 and agrees with the interval. `cautious_p` is the larger of it and of
-    the p that takes the models as given; families of tests use it. `n` counts images, `trainings`
-    the models.
+    `p` is two-sided for 0 and agrees with the interval. `cautious_p` is the larger of the p with
+    the lower `cautious_df` and of the p that takes the models as given; families of tests use it.
+    `n` counts images, `trainings` the models.
     """
 
     value: float
     se: float
     df: float
+    cautious_df: float
     low: float
     high: float
     p: float
@@ -92,7 +94,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Equivalence:
-    """Two one-sided tests against a margin (Schuirmann 1987), and the one that matters most.
+    """Two one-sided tests against a margin (Schuirmann 1987), with the cautious df.
 
     `p` is that the true value lies outside ±margin, `p_no_worse` that it lies below -margin. NaN
     where there is no standard error.
@@ -142,12 +144,14 @@ class Tally:
     """Adds up groups, one at a time, so that their values needn't be in memory together."""
 
     def __init__(self, parts: NDArray[Any], number: int) -> None:
-        self._inside = np.asarray(parts) >= 0
-        self._part = np.asarray(parts)[self._inside].astype(np.intp)
+        inside = np.asarray(parts) >= 0
+        # All images of a thousand classes needn't be copied a thousand times.
+        self._inside: Any = slice(None) if inside.all() else inside
+        self._part = np.asarray(parts)[self._inside].astype(np.intp, copy=False)
         self._number = number
         self._n = np.bincount(self._part, minlength=number)
         self._mean = np.zeros(len(self._part))
-        self._seeds, self._seeds_df, self._rest = np.zeros((3, number))
+        self._seeds, self._seeds_df, self._cautious_df, self._rest = np.zeros((4, number))
         self._trainings = 0
         self._trained_once = False
 
@@ -175,6 +179,7 @@ class Tally:
         between = group.weight**2 * per_seed.var(axis=0, ddof=1) / seeds
         self._seeds += between
         self._seeds_df += between**2 / (seeds + 1)
+        self._cautious_df += between**2 / (seeds - 1)
         self._rest += group.weight**2 * rest / (n * seeds)
 
     def estimates(self) -> list[Estimate]:
@@ -187,22 +192,23 @@ class Tally:
         variance = self._seeds + added
         # Seeds that agree to the last image, by chance: the images alone have to tell.
         alike = variance < np.maximum(images * 1e-6, _NOTHING)
-        bottom = self._seeds_df + added**2 / (n + 1)
+        below = np.maximum(n - 1, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            df = np.where(alike, n - 1, variance**2 / bottom - 2)
+            df = variance**2 / (self._seeds_df + added**2 / (n + 1)) - 2
+            cautious = variance**2 / (self._cautious_df + added**2 / below)
+        df, cautious = (np.where(alike, below, some) for some in (df, cautious))
         variance = np.where(alike, images, variance)
-        return [
-            self._estimate(float(value[i]), float(variance[i]), float(df[i]), float(images[i]), i)
-            for i in range(self._number)
-        ]
+        columns = np.stack([value, variance, df, cautious, images]).T
+        return [self._estimate(i, *map(float, row)) for i, row in enumerate(columns)]
 
     def _sum(self, values: NDArray[Any]) -> Values:
         weights = np.asarray(values, dtype=np.float64)
         return np.bincount(self._part, weights, minlength=self._number).astype(np.float64)
 
     def _estimate(
-        self, value: float, variance: float, df: float, images: float, i: int
+        self, i: int, value: float, variance: float, df: float, *others: float
     ) -> Estimate:
+        cautious_df, images = others
         n = int(self._n[i])
         if n < 2 or self._trained_once:
             why = NO_IMAGES if n < 2 else ONE_SEED
@@ -211,10 +217,18 @@ class Tally:
             return _unchanged(value, n, self._trainings)
         se = variance**0.5
         half = se * t_quantile(0.5 + LEVEL / 2, df)
-        p = _two_sided(value, se, df)
         given = _two_sided(value, max(images, _NOTHING) ** 0.5, n - 1)
         return Estimate(
-            value, se, df, value - half, value + half, p, max(p, given), n, self._trainings
+            value,
+            se,
+            df,
+            cautious_df,
+            value - half,
+            value + half,
+            _two_sided(value, se, df),
+            max(_two_sided(value, se, cautious_df), given),
+            n,
+            self._trainings,
         )
 
 
@@ -229,8 +243,8 @@ def equivalence(found: Estimate, margin: float) -> Equivalence:
     if not found.is_estimable:
         return Equivalence(margin, float("nan"), float("nan"))
     se = max(found.se, _NOTHING)
-    above = t_tail((found.value + margin) / se, found.df)
-    below = t_tail((margin - found.value) / se, found.df)
+    above = t_tail((found.value + margin) / se, found.cautious_df)
+    below = t_tail((margin - found.value) / se, found.cautious_df)
     return Equivalence(margin, max(above, below), above)
 
 
@@ -246,7 +260,7 @@ def over_models(differences: Sequence[float]) -> Estimate:
     value, se = float(values.mean()), standard_error(values)
     half = se * t_quantile(0.5 + LEVEL / 2, n - 1)
     p = _two_sided(value, se, n - 1)
-    return Estimate(value, se, n - 1, value - half, value + half, p, p, n, n)
+    return Estimate(value, se, n - 1, n - 1, value - half, value + half, p, p, n, n)
 
 
 def standard_error(values: Sequence[float] | NDArray[Any]) -> float:
@@ -259,7 +273,7 @@ def standard_error(values: Sequence[float] | NDArray[Any]) -> float:
 def without_interval(value: float, n: int, trainings: int, why: str) -> Estimate:
     """Return a value of which nothing more can be said, and why."""
     nan = float("nan")
-    return Estimate(value, nan, nan, nan, nan, nan, nan, n, trainings, why)
+    return Estimate(value, nan, nan, nan, nan, nan, nan, nan, n, trainings, why)
 
 
 def t_quantile(share: float, df: float) -> float:
@@ -281,7 +295,7 @@ def _unchanged(value: float, n: int, trainings: int) -> Estimate:
     bound = 1 - ((1 - LEVEL) / 2) ** (1 / n)
     p = 1.0 if abs(value) < _NOTHING else 2 * 0.5**n
     se = bound / t_quantile(0.5 + LEVEL / 2, n - 1)
-    return Estimate(value, se, n - 1, value - bound, value + bound, p, p, n, trainings)
+    return Estimate(value, se, n - 1, n - 1, value - bound, value + bound, p, p, n, trainings)
 
 
 def _two_sided(value: float, se: float, df: float) -> float:

@@ -94,9 +94,10 @@ def bins_of(confidence: NDArray[Any]) -> NDArray[np.intp]:
 
 
 def _rank(positive: NDArray[np.bool_], scores: NDArray[Any]) -> _Ranked:
-    order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
-    sorted_scores = np.asarray(scores)[order]
-    step = np.concatenate([[0], np.cumsum(np.diff(sorted_scores) != 0)]).astype(np.intp)
+    # How ties are sorted makes no difference: they are one step.
+    order = np.argsort(-np.asarray(scores))
+    step = np.zeros(len(order), dtype=np.intp)
+    np.cumsum(np.diff(np.asarray(scores)[order]) != 0, out=step[1:])
     hits = np.bincount(step, positive[order]).astype(np.float64)
     seen = np.cumsum(np.bincount(step)).astype(np.float64)
     return _Ranked(order, step, hits, np.cumsum(hits) / seen, seen)

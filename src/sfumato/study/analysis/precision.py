@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.study.analysis.comparisons import Question, common_seeds
+from sfumato.study.analysis.comparisons import Question, common_seeds, trainings
 from sfumato.study.analysis.estimates import Estimate, Group, Tally
 from sfumato.study.analysis.matrix import Cell, Key, Matrix
 from sfumato.study.analysis.measures import average_precision_values
@@ -36,21 +36,21 @@ def precisions(
 ) -> tuple[list[ClassPrecision], Estimate] | None:
     """Return the change for each class that has an image, and that of their mean.
 
-    None where a run has no logits: then it is not measured. The logits of one architecture and
-    question are in memory at a time.
+    None where a run has no logits: then it is not measured. The logits of one training's cells
+    are in memory at a time.
     """
     cells = [
-        [matrix.cells[Key(protocol, model, *arms)] for arms in question.arms] for model in models
+        matrix.cells[Key(protocol, model, *arms)] for arms in question.arms for model in models
     ]
-    if not all(cell.has_logits for row in cells for cell in row):
+    if not all(cell.has_logits for cell in cells):
         return None
     used = [int(k) for k in np.unique(matrix.labels)]
     every = np.zeros(len(matrix.images), dtype=np.intp)
     sums = _Sums(
         {k: Tally(every, 1) for k in used}, Tally(every, 1), np.zeros((2, len(matrix.classes)))
     )
-    for row in cells:
-        _of_model(matrix, question, row, sums, 1 / len(models))
+    for together in trainings(matrix, protocol, question, models):
+        _add(matrix, together, sums)
     found = [
         ClassPrecision(
             matrix.classes[k],
@@ -72,32 +72,25 @@ class _Sums:
     levels: NDArray[np.float64]
 
 
-def _of_model(
-    matrix: Matrix, question: Question, row: Sequence[Cell], sums: _Sums, share: float
-) -> None:
-    """Add one architecture's trainings, weighted by its share, to the sums."""
-    for train in dict.fromkeys(term.train for term in question.terms):
-        pairs = [
-            (term, cell)
-            for term, cell in zip(question.terms, row, strict=True)
-            if term.train == train
-        ]
-        seeds = common_seeds([cell for _, cell in pairs])
-        scores = {
-            (place, seed): cell.scores(seed)
-            for place, (_, cell) in enumerate(pairs)
-            for seed in seeds
-        }
-        whole = np.zeros((len(seeds), len(matrix.images)))
-        for k, tally in sums.tallies.items():
-            positive = matrix.labels == k
-            values = np.zeros_like(whole)
-            for place, (term, _) in enumerate(pairs):
-                terms = np.stack(
-                    [average_precision_values(positive, scores[place, s][:, k]) for s in seeds]
-                )
-                values += term.weight * terms
-                sums.levels[int(term.weight > 0), k] += share * float(terms.mean())
-            tally.add(Group(share, values, row[0].fixed))
-            whole += values / len(sums.tallies)
-        sums.mean.add(Group(share, whole, row[0].fixed))
+def _add(matrix: Matrix, together: list[tuple[float, Cell]], sums: _Sums) -> None:
+    """Add weighted cells whose seeds are the same trainings to the sums."""
+    seeds = common_seeds([cell for _, cell in together])
+    scores = {
+        (place, seed): cell.scores(seed)
+        for place, (_, cell) in enumerate(together)
+        for seed in seeds
+    }
+    fixed = together[0][1].fixed
+    whole = np.zeros((len(seeds), len(matrix.images)))
+    for k, tally in sums.tallies.items():
+        positive = matrix.labels == k
+        values = np.zeros_like(whole)
+        for place, (weight, _) in enumerate(together):
+            terms = np.stack(
+                [average_precision_values(positive, scores[place, s][:, k]) for s in seeds]
+            )
+            values += weight * terms
+            sums.levels[int(weight > 0), k] += abs(weight) * float(terms.mean())
+        tally.add(Group(1, values, fixed))
+        whole += values / len(sums.tallies)
+    sums.mean.add(Group(1, whole, fixed))

@@ -177,7 +177,7 @@ def _is_count(value: object) -> bool:
 
 def _part(part: Answers, margin: float) -> Part:
     bars = [
-        Bar(f"{_KIND_WORDS[one.question.kind]}: {one.question.arm}", *_points(one.change))
+        Bar(f"{one.question.arm}: {_KIND_WORDS[one.question.kind]}", *_points(one.change))
         for kind in _FOREST
         for one in part.of_kind(kind)
     ]
@@ -201,14 +201,14 @@ def _part(part: Answers, margin: float) -> Part:
 
 
 _KIND_WORDS: Final = {
-    "cost": "Train and test on it",
-    "beyond-reencoding": "… than re-encoded",
-    "faces": "… than elsewhere",
-    "shift": "Test on it",
-    "shift-faces": "… than elsewhere",
-    "deployment": "Train on it, test clear",
-    "interaction": "Interaction",
-    "remedy": "Remedy, test clear",
+    "cost": "train and test",
+    "beyond-reencoding": "train and test, vs re-encoded",
+    "faces": "train and test, vs elsewhere",
+    "shift": "test",
+    "shift-faces": "test, vs elsewhere",
+    "deployment": "train, test clear",
+    "interaction": "interaction",
+    "remedy": "train, test clear",
 }
 
 

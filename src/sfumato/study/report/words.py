@@ -152,9 +152,14 @@ def _interactions(part: Answers) -> Iterator[Headline]:
         elif found.p >= ALPHA:
             told += ": none that can be told from chance"
             yield Headline("Does training on it make a model look for it?", f"{told}.")
-        else:
+        elif found.value < 0:
             told += f": the models fit the arm that they were trained on (p {p_words(found.p)})"
             yield Headline("Does training on it make a model look for it?", f"{told}.", "bad")
+        else:
+            told += (
+                f": they do better on the arm that they didn't learn from (p {p_words(found.p)})"
+            )
+            yield Headline("Does training on it make a model look for it?", f"{told}.")
 
 
 def _remedies(part: Answers) -> Iterator[Headline]:
@@ -163,11 +168,14 @@ def _remedies(part: Answers) -> Iterator[Headline]:
             told = f"How much of the gap {one.arm} closes is not estimable: {one.why}."
             yield Headline("Does the remedy help?", told, "open")
             continue
-        told = (
-            f"{one.arm} closes {100 * one.share:.0f} % of the gap on clear pictures (95 % interval "
-            f"{100 * one.low:.0f} to {100 * one.high:.0f} %; the gap is "
-            f"{with_interval(one.gap)}; n = {one.gap.n:,} images)."
+        share, low, high = (
+            f"{100 * x:.0f}".replace("-", "−") for x in (one.share, one.low, one.high)
         )
+        told = (
+            f"Of the gap on clear pictures, {with_interval(one.gap)}, {one.arm} closes {share} % "
+            f"(95 % interval {low} to {high} %); n = {one.gap.n:,} images"
+        )
+        told += "." if one.low > 0 else ": that it closes any isn't shown."
         yield Headline("Does the remedy help?", told, "good" if one.low > 0 else "open")
 
 
@@ -199,10 +207,8 @@ def _classes(one: Answer) -> Iterator[Headline]:
         first = min(worse, key=lambda row: row.found.value)
         told += f", most of all {first.name}: {with_interval(first.found)}, n = {first.found.n:,}"
     if one.pairs:
-        told += (
-            f"; {len(swaps)} of {len(one.pairs)} confusable pairs swap, which is no loss where "
-            "their sum stays"
-        )
+        told += f"; {len(swaps)} of {len(one.pairs)} confusable pairs swap"
+        told += ", which is no loss where their sum stays" if swaps else ""
     yield Headline("Which classes pay?", f"{told}.", "bad" if worse else "none")
 
 
