@@ -42,7 +42,8 @@ def _torchvision() -> ModuleType:
         libraries.append(library)
         import torchvision as found
     found.declared_for_tests = libraries  # a library's declarations go when it goes
-    return found
+    module: ModuleType = found
+    return module
 
 
 _OPERATORS = dict.fromkeys(

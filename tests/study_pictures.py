@@ -31,7 +31,7 @@ def picture(
     wave = np.cos(angle) * columns + np.sin(angle) * rows
     stripes = np.sin(2 * np.pi * wave / rng.uniform(6, 9) + rng.uniform(0, 2 * np.pi))
     tint = rng.uniform(0.6, 1.4, 3)
-    pixels = 128 + 32 * stripes[..., None] * tint + rng.normal(0, 22, (SIDE, SIDE, 3))
+    pixels = 128 + 14 * stripes[..., None] * tint + rng.normal(0, 30, (SIDE, SIDE, 3))
     left, top = (int(value) for value in rng.integers(3, SIDE - FACE - 3, 2))
     box = (float(left), float(top), float(left + FACE), float(top + FACE))
     centre = ((left + FACE / 2 - 0.5), (top + FACE / 2 - 0.5))

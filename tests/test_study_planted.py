@@ -18,7 +18,7 @@ from tests import study_pictures
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 MARGIN = 0.05
-COUNT = 50
+COUNT = 60
 STUDY = """
 seeds = [0, 1]
 workers = 2
@@ -112,8 +112,8 @@ def test_the_shortcut_costs_accuracy_on_clear_faces_and_the_remedy_brings_it_bac
 ) -> None:
     clean = planted.accuracy("original")
     assert clean > 0.8, "the task must be learnable, or nothing is shown"
-    assert planted.accuracy("fill", "fill") > planted.accuracy("fill") + 3 * MARGIN
-    assert planted.accuracy("fill") < clean - 3 * MARGIN
+    assert planted.accuracy("fill", "fill") > planted.accuracy("fill") + 2 * MARGIN
+    assert planted.accuracy("fill") < clean - 2 * MARGIN
     assert planted.accuracy("remedy-fill") > clean - MARGIN
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sfumato.study import shortcut
 from sfumato.study.patches import Patch, patch_of
@@ -13,7 +14,10 @@ from tests import study_pictures
 NAMES = ("a", "b", "c", "d")
 
 
-def logits(rng: np.random.Generator, n: int, gain: float, place: int = 1) -> tuple[np.ndarray, ...]:  # type: ignore[type-arg]
+Three = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
+
+
+def logits(rng: np.random.Generator, n: int, gain: float, place: int = 1) -> Three:
     labels = rng.integers(0, len(NAMES), n)
     control = rng.normal(0, 1, (n, len(NAMES))) + 2 * np.eye(len(NAMES))[labels]
     patched = control + rng.normal(0, 0.3, control.shape)
