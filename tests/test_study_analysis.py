@@ -173,17 +173,17 @@ def test_a_remedy_closes_a_share_of_the_gap(matrix: Matrix) -> None:
 
 
 def test_fieller_covers_a_ratio_as_often_as_it_says() -> None:
-    # Known variances: the set of ratios that a z test wouldn't refuse, drawn 1,000 times.
+    # Known variances: the set of ratios that a z test wouldn't refuse, drawn 400 times.
     rng = np.random.default_rng(0)
     base = contrast([Group(1, rng.normal(size=(3, 10)))])
     hits = 0
-    for _ in range(1000):
+    for _ in range(400):
         top, bottom = rng.multivariate_normal([1.0, 2.0], [[0.09, 0.03], [0.03, 0.16]])
         over = replace(base, value=top, se=0.3, df=1e6)
         under = replace(base, value=bottom, se=0.4, df=1e6)
         ends = fieller(over, under, 0.03)
         hits += ends is not None and ends[0] <= 0.5 <= ends[1]
-    assert 0.93 < hits / 1000 < 0.97
+    assert 0.92 < hits / 400 < 0.98
 
 
 def test_a_swapped_pair_is_no_loss(matrix: Matrix) -> None:

@@ -14,7 +14,7 @@ from scipy import stats
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "study_truth.py"
 DRAWS = 60
-IMAGES = 250  # a class, where power isn't asked for; that is promised at the benchmark's 700
+IMAGES = 200  # a class, where power isn't asked for; that is promised at the benchmark's 400
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
 """What a run of a study leaves behind: `run.json` and `predictions.parquet`, checked when read.
 
-A study's folder holds `runs/<run id>/`; both files of a run are in it. `predictions.parquet` is
-written first and `run.json` last, each under another name and then renamed, so that a folder with
-a `run.json` is a finished run. Same run, same bytes: nothing here asks for the time or the place.
+Both lie in `runs/<run id>/` of a study's folder, `run.json` written last, each under another name
+and then renamed: a folder with a `run.json` is a finished run. Same run, same bytes.
 """
 
 from __future__ import annotations
@@ -158,12 +157,7 @@ class Predictions:
         """
         scores = np.asarray(logits, dtype=np.float64)
         truth = np.asarray(labels)
-        if scores.shape != (len(images), len(run.classes)) or truth.shape != (len(images),):
-            raise UsageError(
-                f"Run {run.id}: {len(images)} images of {len(run.classes)} classes need logits of "
-                f"shape ({len(images)}, {len(run.classes)}) and as many labels, not "
-                f"{scores.shape} and {truth.shape}."
-            )
+        _refuse_shapes(run, images, truth, scores)
         _refuse_unfinite(run, images, scores)
         _refuse_labels(run, images, truth)
         order = np.argsort(-scores, axis=1, kind="stable")
@@ -284,13 +278,7 @@ def read_run(folder: Path, *, logits: bool = False) -> Predictions:
     return found
 
 
-_COLUMNS: Final[Mapping[str, Any]] = {
-    "labels": np.int32,
-    "label_probability": np.float32,
-    "label_rank": np.int32,
-    "logit_max": np.float32,
-    "logsumexp": np.float32,
-}
+_FLAT: Final = ("label_probability", "label_rank", "logit_max", "logsumexp")
 
 
 def _table(found: Predictions) -> pa.Table:
@@ -313,20 +301,21 @@ def _lists(values: NDArray[Any], kind: Any) -> Any:
 
 
 def _of_table(table: pa.Table, run: Run, where: str) -> Predictions:
-    needed = {"image", "label", "top5", "top5_probability", *_COLUMNS} - {"labels"}
+    needed = {"image", "label", "top5", "top5_probability", *_FLAT}
     if missing := sorted(needed - set(table.column_names)):
         raise UsageError(f"{where} lacks the columns {', '.join(missing)}.")
     for name in table.column_names:
         if table[name].null_count:
             raise UsageError(f"{where}: column {name!r} has empty places.")
-    flat = {
-        name: np.asarray(table[name.removesuffix("s") if name == "labels" else name], dtype=kind)
-        for name, kind in _COLUMNS.items()
+    flat: dict[str, Any] = {
+        name: np.asarray(table[name], dtype=np.int32 if name == "label_rank" else np.float32)
+        for name in _FLAT
     }
     rows = table.num_rows
     return Predictions(
         run=run,
         images=tuple(table["image"].to_pylist()),
+        labels=np.asarray(table["label"], dtype=np.int32),
         top5=_rows(table, "top5", (rows, KEPT), where).astype(np.int32),
         top5_probability=_rows(table, "top5_probability", (rows, KEPT), where).astype(np.float32),
         logits=(
@@ -351,6 +340,17 @@ def _halved(scores: NDArray[np.float64]) -> NDArray[np.float16]:
     centred = scores - scores.max(axis=1, keepdims=True)
     halved: NDArray[np.float16] = np.maximum(centred, np.finfo(np.float16).min).astype(np.float16)
     return halved
+
+
+def _refuse_shapes(
+    run: Run, images: Sequence[str], labels: NDArray[Any], scores: NDArray[np.float64]
+) -> None:
+    wanted = (len(images), len(run.classes))
+    if scores.shape != wanted or labels.shape != wanted[:1]:
+        raise UsageError(
+            f"Run {run.id}: {wanted[0]} images of {wanted[1]} classes need logits of shape "
+            f"{wanted} and as many labels, not {scores.shape} and {labels.shape}."
+        )
 
 
 def _refuse_unfinite(run: Run, images: Sequence[str], scores: NDArray[np.float64]) -> None:

@@ -14,8 +14,8 @@ and the variance of a sum over kinds of training, each of weight w, is estimated
 where m[i] is the weighted sum of the seeds' mean for image i. The first part holds the seeds and
 the rest, the second what the images add. Degrees of freedom are V²/sum(part²/(f + 2)) - 2 with f
 those of each part: Satterthwaite's, in the form of Welch (1947) that doesn't come out too low
-where f is 2, as with three seeds. Claims (equivalence, and tests that belong to a family) use the
-usual form V²/sum(part²/f), which does come out low there and so errs towards no claim. This is the
+where f is 2, as with three seeds. Claims (a difference, equivalence) use the usual form
+V²/sum(part²/f), which does come out low there and so errs towards no claim. This is the
 analysis of multi-reader studies (Obuchowski and Rockette 1995; Hillis 2007, "A comparison of
 denominator degrees of freedom methods for multiple observer ROC studies", Stat. Med. 26: 596,
 eq. for df_H) with seeds as readers and images as cases; there, too, readers are few.
@@ -61,7 +61,7 @@ class Estimate:
 
     `low`, `high`, `se`, `df` and `p` are NaN where they can't be estimated; then `why` says so.
     `p` is two-sided for 0 and agrees with the interval. `cautious_p` is the larger of the p with
-    the lower `cautious_df` and of the p that takes the models as given; families of tests use it.
+    the lower `cautious_df` and of the p that takes the models as given; it is what is reported.
     `n` counts images, `trainings` the models.
     """
 
@@ -86,7 +86,7 @@ class Estimate:
         """Return the estimate for `study.json`: points by default, None for what is not there."""
         numbers = {"value": self.value, "se": self.se, "low": self.low, "high": self.high}
         found: JSON = {name: _or_none(scale * number) for name, number in numbers.items()}
-        found |= {"df": _or_none(self.df), "p": _or_none(self.p), "n": self.n}
+        found |= {"df": _or_none(self.df), "p": _or_none(self.cautious_p), "n": self.n}
         found["trainings"] = self.trainings
         found["interval"] = "not estimable: " + self.why if self.why else f"{LEVEL:.0%}"
         return found

@@ -124,13 +124,11 @@ def _found(
 
     def turned(cell: Cell, seed: int) -> NDArray[np.float64]:
         said = cell.predicted[cell.seeds.index(seed)]
-        towards: NDArray[np.float64] = forward * ((said == label) * 1.0 - (said == other)) / 2
-        return towards
+        return np.asarray(forward * ((said == label) * 1.0 - (said == other)) / 2)
 
     def either(cell: Cell, seed: int) -> NDArray[np.float64]:
         said = cell.predicted[cell.seeds.index(seed)]
-        found: NDArray[np.float64] = ((said == label) | (said == other)).astype(np.float64)
-        return found
+        return np.asarray((said == label) | (said == other), dtype=np.float64)
 
     def changes(measure: Measure, parts: NDArray[Any], number: int) -> list[Estimate]:
         return contrasts(groups_of_measure(measure), parts, number)

@@ -25,6 +25,10 @@ __all__ = ["HTML_FILE", "JSON_FILE", "record", "write_html", "write_json"]
 def record(analysis: Analysis, probes: Sequence[Probe]) -> JSON:
     """Return what `study.json` holds: differences in points, p as fractions, None for unknown."""
     told = [line.summary() for part in analysis.parts for line in headlines(part)]
+    told += [
+        {"protocol": one.protocol, "question": KINDS[one.kind], "answer": one.headline}
+        for one in probes
+    ]
     return {
         "layout": LAYOUT,
         "sfumato": __version__,

@@ -104,7 +104,6 @@ def render(
         margin=100 * analysis.choice.margin,
         probes={kind: of_kind(probes, kind) for kind in KINDS},
         kinds=KINDS,
-        alarms=[probe for probe in probes if probe.alarms],
         pictures={path: picture(path) for probe in probes for path, _ in probe.pictures}
         if pictures
         else {},

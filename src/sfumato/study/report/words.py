@@ -79,14 +79,17 @@ def verdict(one: Answer) -> tuple[str, str]:
     if not found.is_estimable:
         return f"no test is possible: {found.why}", "open"
     if test.holds:
-        some = ", though not nothing" if found.p < ALPHA else ""
+        some = ", though not nothing" if found.cautious_p < ALPHA else ""
         return f"equivalent within {margin} (TOST, p {p_words(test.p)}){some}", "good"
     if found.high < -test.margin:
         return f"a loss of more than {margin}", "bad"
     if test.no_worse:
         return f"no loss of {margin} or more (p {p_words(test.p_no_worse)})", "good"
-    if found.p < ALPHA:
-        return f"a difference (p {p_words(found.p)}), and a loss of {margin} isn't ruled out", "bad"
+    if found.cautious_p < ALPHA:
+        return (
+            f"a difference (p {p_words(found.cautious_p)}), and a loss of {margin} isn't ruled out",
+            "bad",
+        )
     return f"undecided: neither a difference nor equivalence within {margin} is shown", "open"
 
 
@@ -142,6 +145,7 @@ def _interactions(part: Answers) -> Iterator[Headline]:
         if arm.startswith(_CONTROLS):
             continue
         found = one.change
+        shown_p = f"p {p_words(found.cautious_p)}"
         told = (
             f"Training on {arm} rather than original changes top-1 on clear pictures by "
             f"{with_interval(found)} more than on {arm} pictures (the interaction; "
@@ -149,16 +153,14 @@ def _interactions(part: Answers) -> Iterator[Headline]:
         )
         if not found.is_estimable:
             yield Headline("Does training on it make a model look for it?", f"{told}.", "open")
-        elif found.p >= ALPHA:
+        elif found.cautious_p >= ALPHA:
             told += ": none that can be told from chance"
             yield Headline("Does training on it make a model look for it?", f"{told}.")
         elif found.value < 0:
-            told += f": the models fit the arm that they were trained on (p {p_words(found.p)})"
+            told += f": the models fit the arm that they were trained on ({shown_p})"
             yield Headline("Does training on it make a model look for it?", f"{told}.", "bad")
         else:
-            told += (
-                f": they do better on the arm that they didn't learn from (p {p_words(found.p)})"
-            )
+            told += f": they do better on the arm that they didn't learn from ({shown_p})"
             yield Headline("Does training on it make a model look for it?", f"{told}.")
 
 
@@ -187,8 +189,8 @@ def _details(one: Answer) -> Iterator[Headline]:
         before, after = one.calibration.before.value, one.calibration.after.value
         yield Headline(
             "Are its confidences still right?",
-            f"On {one.question.arm}, the calibration error goes from {100 * before:.2f} to "
-            f"{100 * after:.2f} points, by {told}; {sizes(one)}.",
+            f"On {one.question.arm}, the calibration error (ECE, 15 bins) goes from "
+            f"{100 * before:.2f} to {100 * after:.2f} points, by {told}; {sizes(one)}.",
         )
 
 
