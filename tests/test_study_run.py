@@ -202,6 +202,32 @@ def test_probes_and_classifiers_as_they_are(folder: Path) -> None:
     assert kinds == {"shortcut", "gradcam"}
 
 
+def test_fine_tuning_starts_from_the_given_weights(folder: Path) -> None:
+    torch = networks.need_torch()
+    path = weights(folder)
+    given = torch.load(path, weights_only=True)["features.0.weight"]
+    study = replace(
+        load(folder),
+        seeds=(0,),
+        architectures=(
+            Architecture(name="small-cnn", weights=path.name, protocols=("finetune", "scratch")),
+        ),
+    )
+    assert matrix.run(folder, study).made == 16
+
+    def distance(protocol: str) -> float:
+        (model,) = folder.glob(f"models/small-cnn-{protocol}-fill-seed0-part0-*.pt")
+        found = torch.load(model, weights_only=True)["model"]["features.0.weight"]
+        return float((found - given).norm() / given.norm())
+
+    assert distance("finetune") < 0.2 < distance("scratch")
+
+
+def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="There is no device 'nowhere' here: use cpu"):
+        matrix.run(folder, replace(load(folder), device="nowhere"))
+
+
 def test_a_probe_with_a_folder_to_test_on_draws_its_training_pictures(folder: Path) -> None:
     faces = study_pictures.write(folder / "val", count=3, seed=9)
     study_pictures.write_faces(folder / "faces.csv", faces)
