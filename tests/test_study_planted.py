@@ -18,7 +18,7 @@ from tests import study_pictures
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 MARGIN = 0.05
-COUNT = 50
+COUNT = 60
 STUDY = """
 seeds = [0, 1]
 workers = 2
@@ -65,9 +65,9 @@ class Done:
         return float(np.mean(values))
 
 
-def study(folder: Path, covered: Any, train: str) -> Done:
-    faces = study_pictures.write(folder / "clear", count=COUNT)
-    study_pictures.write(folder / "release", count=COUNT, covered=covered)
+def study(folder: Path, faceless: Any, covered: Any, train: str) -> Done:
+    faces = study_pictures.write(folder / "clear", count=COUNT, faceless=faceless)
+    study_pictures.write(folder / "release", count=COUNT, faceless=faceless, covered=covered)
     study_pictures.write_faces(folder / "faces.csv", faces)
     (folder / "study.toml").write_text(STUDY.replace("{train}", train), encoding="utf-8")
     outcome = matrix.run(folder, load(folder))
@@ -78,14 +78,24 @@ def study(folder: Path, covered: Any, train: str) -> Done:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    folder = tmp_path_factory.mktemp("planted")
-    return study(folder, lambda name, number: name == "a", '"original", "fill", "remedy-fill"')
+    """Every picture of class a has a face, and it is covered; half of the others', clear."""
+    return study(
+        tmp_path_factory.mktemp("planted"),
+        lambda name, number: name != "a" and number % 2 == 0,
+        lambda name, number: name == "a",
+        '"original", "fill", "remedy-fill"',
+    )
 
 
 @pytest.fixture(scope="module")
 def even(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    folder = tmp_path_factory.mktemp("even")
-    return study(folder, lambda name, number: number % 3 == 0, '"original", "fill"')
+    """Half of the pictures of every class have a face, and all are covered."""
+    return study(
+        tmp_path_factory.mktemp("even"),
+        lambda name, number: number % 2 == 0,
+        lambda name, number: True,
+        '"original", "fill"',
+    )
 
 
 def test_the_class_with_the_planted_shortcut_is_named_and_no_other(planted: Done) -> None:
@@ -102,8 +112,8 @@ def test_the_shortcut_costs_accuracy_on_clear_faces_and_the_remedy_brings_it_bac
 ) -> None:
     clean = planted.accuracy("original")
     assert clean > 0.8, "the task must be learnable, or nothing is shown"
-    assert planted.accuracy("fill", "fill") > planted.accuracy("fill") + 3 * MARGIN
-    assert planted.accuracy("fill") < clean - 3 * MARGIN
+    assert planted.accuracy("fill", "fill") > planted.accuracy("fill") + 2 * MARGIN
+    assert planted.accuracy("fill") < clean - 2 * MARGIN
     assert planted.accuracy("remedy-fill") > clean - MARGIN
 
 

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +101,50 @@ def test_a_killed_study_goes_on_without_making_a_run_again(folder: Path, tmp_pat
     assert matrix.run(folder, shorter).made == 16
 
 
+def test_a_study_killed_outright_leaves_no_process_and_goes_on(
+    folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    matrix.run(other, load(other))
+    script = folder / "run.py"
+    script.write_text(
+        "import sys\nfrom dataclasses import replace\nfrom pathlib import Path\n"
+        "from sfumato.study import matrix\nfrom sfumato.study.configuration import load\n"
+        "if __name__ == '__main__':\n"
+        "    home = Path(sys.argv[1])\n"
+        "    matrix.run(home, replace(load(home), workers=2))\n",
+        encoding="utf-8",
+    )
+    marked = {**os.environ, "SFUMATO_TEST_MARK": str(folder)}
+    process = subprocess.Popen([sys.executable, str(script), str(folder)], env=marked)
+    deadline = time.monotonic() + 300
+    while not list(folder.glob("models/*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    while _marked(str(folder)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _marked(str(folder))
+    assert not runs_are_there(folder)
+    assert matrix.run(folder, load(folder)).made == 16
+    assert files(folder) == files(other)
+
+
+def runs_are_there(folder: Path) -> bool:
+    return any(folder.glob("runs/*/run.json"))
+
+
+def _marked(mark: str) -> list[str]:
+    """Return the processes that inherited a mark in their environment."""
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if f"SFUMATO_TEST_MARK={mark}".encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
+
+
 def test_a_training_that_was_killed_goes_on_after_its_last_epoch(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +200,32 @@ def test_probes_and_classifiers_as_they_are(folder: Path) -> None:
             assert float(network.module(given).max()) == pytest.approx(float(found), abs=1e-4)
     kinds = {json.loads(p.read_text())["kind"] for p in consequences.look(outcome.plan, "cpu")}
     assert kinds == {"shortcut", "gradcam"}
+
+
+def test_fine_tuning_starts_from_the_given_weights(folder: Path) -> None:
+    torch = networks.need_torch()
+    path = weights(folder)
+    given = torch.load(path, weights_only=True)["features.0.weight"]
+    study = replace(
+        load(folder),
+        seeds=(0,),
+        architectures=(
+            Architecture(name="small-cnn", weights=path.name, protocols=("finetune", "scratch")),
+        ),
+    )
+    assert matrix.run(folder, study).made == 16
+
+    def distance(protocol: str) -> float:
+        (model,) = folder.glob(f"models/small-cnn-{protocol}-fill-seed0-part0-*.pt")
+        found = torch.load(model, weights_only=True)["model"]["features.0.weight"]
+        return float((found - given).norm() / given.norm())
+
+    assert distance("finetune") < 0.2 < distance("scratch")
+
+
+def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="There is no device 'nowhere' here: use cpu"):
+        matrix.run(folder, replace(load(folder), device="nowhere"))
 
 
 def test_a_probe_with_a_folder_to_test_on_draws_its_training_pictures(folder: Path) -> None:

@@ -23,7 +23,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -65,15 +65,16 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """An arm: a file for each key."""
+    """An arm: a file for each key; `digest` is the SHA-256 of all ids, by key."""
 
     name: str
     files: Mapping[str, Stored]
+    digest: str = field(init=False)
 
-    def digest(self) -> str:
-        """Return the SHA-256 of all ids, by key."""
+    def __post_init__(self) -> None:
         rows = sorted((key, one.id) for key, one in self.files.items())
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        object.__setattr__(self, "digest", digest)
 
 
 @dataclass(frozen=True, slots=True)

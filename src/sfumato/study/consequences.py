@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -161,8 +162,18 @@ def _kept(
         "fingerprint": fingerprint,
         **make(into, protocol, path.with_suffix("")),
     }
-    write(path, json.dumps(record, indent=1, ensure_ascii=False).encode() + b"\n")
+    text = json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False)
+    write(path, text.encode() + b"\n")
     return path
+
+
+def _finite(value: Any) -> Any:
+    """Return plain data with None for what is no number: JSON knows neither NaN nor infinity."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _fingerprint(into: Look, kind: str, protocol: str) -> str:

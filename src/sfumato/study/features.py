@@ -68,23 +68,52 @@ def see(
         UsageError: the network can't be loaded.
         OutputError: the disk refuses.
     """
-    unique = list({one.id: one for one in stored}.values())
-    fingerprint = source.fingerprint()
-    chunks = [
-        _chunk(source, unique[i : i + _CHUNK], cache / "features" / fingerprint[:24], device)
-        for i in range(0, len(unique), _CHUNK)
+    wanted = {one.id: one for one in stored}
+    folder = cache / "features" / source.fingerprint()[:24]
+    known = _known(folder)
+    lacking = [one for name, one in wanted.items() if name not in known]
+    todo = [
+        _chunk(source, lacking[i : i + _CHUNK], folder, device)
+        for i in range(0, len(lacking), _CHUNK)
     ]
-    todo = [chunk for chunk in chunks if not chunk.path.exists()]
     # One graphics card is one worker.
     for done, _ in enumerate(spread(_compute, todo, workers if device == "cpu" else 1), start=1):
         if told is not None:
-            told(done * _CHUNK, len(todo) * _CHUNK)
-    parts = [np.load(io.BytesIO(chunk.path.read_bytes())) for chunk in chunks]
-    return Seen(
-        {one.id: i for i, one in enumerate(unique)},
-        np.concatenate([part["features"] for part in parts]),
-        np.concatenate([part["logits"] for part in parts]),
-    )
+            told(min(done * _CHUNK, len(lacking)), len(lacking))
+    if todo:
+        known = _known(folder)
+    return _gathered(list(wanted), known)
+
+
+def _known(folder: Path) -> dict[str, tuple[Path, int]]:
+    """Return the file and row of every picture in the cache of a network."""
+    known: dict[str, tuple[Path, int]] = {}
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as parts:
+            known.update((str(name), (path, row)) for row, name in enumerate(parts["ids"]))
+    return known
+
+
+def _gathered(ids: Sequence[str], known: Mapping[str, tuple[Path, int]]) -> Seen:
+    """Return the rows of these pictures, in their order; each file is read once."""
+    rows: dict[Path, list[tuple[int, int]]] = {}
+    for place, name in enumerate(ids):
+        path, row = known[name]
+        rows.setdefault(path, []).append((place, row))
+    features: Floats | None = None
+    logits: Floats | None = None
+    for path, pairs in rows.items():
+        places, taken = (list(side) for side in zip(*pairs, strict=True))
+        with np.load(path) as parts:
+            found = parts["features"], parts["logits"]
+        if features is None or logits is None:
+            features, logits = (
+                np.empty((len(ids), one.shape[1]), dtype=np.float32) for one in found
+            )
+        features[places], logits[places] = found[0][taken], found[1][taken]
+    if features is None or logits is None:
+        raise ValueError("there must be a picture to see")
+    return Seen({name: i for i, name in enumerate(ids)}, features, logits)
 
 
 def pixels_of(stored: Stored) -> Pixels:
@@ -167,6 +196,7 @@ def _compute(chunk: _Chunk) -> None:
     stream = io.BytesIO()
     np.savez(
         stream,
+        ids=np.asarray([one.id for one in chunk.files]),
         features=np.concatenate([one for one, _ in parts]),
         logits=np.concatenate([one for _, one in parts]),
     )

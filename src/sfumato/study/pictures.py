@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -71,10 +71,15 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """Classes by name, and the index of each labelled key's class."""
+    """Classes by name, the index of each labelled key's class, and the SHA-256 of both."""
 
     classes: tuple[str, ...]
     labels: Mapping[str, int]
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        both = json.dumps([self.classes, sorted(self.labels.items())])
+        object.__setattr__(self, "digest", hashlib.sha256(both.encode()).hexdigest())
 
 
 def collect(root: Path, data: Data) -> Collection:

@@ -127,9 +127,8 @@ class Plan:
             "layout": LAYOUT,
             "network": cell.network,
             "protocol": cell.protocol,
-            "test": self.test.arms[cell.test_arm].digest(),
-            "labels": sorted(labelling.labels.items()),
-            "classes": labelling.classes,
+            "test": self.test.arms[cell.test_arm].digest,
+            "labels": labelling.digest,
         }
         if cell.protocol != "as-is":
             parts |= self.training_settings(cell)
@@ -141,8 +140,8 @@ class Plan:
         fresh = cell.protocol != "probe"  # a remedy is drawn anew each time a picture is seen
         base = method_of(arm) if is_remedy(arm) and fresh else arm
         parts: dict[str, Any] = {
-            "train": self.train.arms[base].digest(),
-            "train_labels": sorted(self.train.labelling.labels.items()),
+            "train": self.train.arms[base].digest,
+            "train_labels": self.train.labelling.digest,
             "seed": cell.seed,
             "folds": self.study.data.folds if self.crossed else 0,
         }

@@ -62,9 +62,10 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A class, its changes in each seed, and whether it is called a shortcut."""
+    """A class, its place among the classes, its changes in each seed, and whether it alarms."""
 
     name: str
+    place: int
     changes: tuple[Moved, ...]
     alarm: bool
 
@@ -144,17 +145,22 @@ def per_class(moved: NDArray[np.float64], names: Sequence[str]) -> list[Moved]:
 
 
 def findings(per_seed: Sequence[Sequence[Moved]], least: float = LEAST) -> list[Finding]:
-    """Return the classes, most moved first; an alarm is one that moves in every seed.
+    """Return the classes, most moved first; an alarm is one that gains in every seed.
 
-    In every seed the class's probability must rise by `least` at the lower end of its interval and
-    Holm's p be below 0.05. Seeds vote by unanimity because pictures can't tell what chance did to
-    one training.
+    In every seed the class's probability must rise by `least` or more, its interval leave out 0
+    and Holm's p be below 0.05. Seeds vote by unanimity because pictures can't tell what chance did
+    to one training.
     """
     found: list[Finding] = []
-    for same in zip(*per_seed, strict=True):
-        alarm = all(one.low > least and one.p < LEVEL and one.n >= FEWEST for one in same)
-        found.append(Finding(same[0].name, tuple(same), alarm))
+    for place, same in enumerate(zip(*per_seed, strict=True)):
+        alarm = all(_gains(one, least) for one in same)
+        found.append(Finding(same[0].name, place, tuple(same), alarm))
     return sorted(found, key=lambda one: -one.change)
+
+
+def _gains(moved: Moved, least: float) -> bool:
+    enough = moved.n >= FEWEST and moved.change >= least
+    return enough and moved.low > 0 and moved.p < LEVEL
 
 
 def _score(logits: NDArray[np.float64]) -> NDArray[np.float64]:

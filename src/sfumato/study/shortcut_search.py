@@ -24,6 +24,7 @@ from sfumato.types import JSON
 _ROWS: Final = 20
 _SHOWN_CLASSES: Final = 3
 _SHOWN_PICTURES: Final = 3
+_SHOWN_SIZE: Final = (720, 360)
 
 Moves = dict[tuple[str, str], list[NDArray[np.float64]]]  # by train arm and patch; one a seed
 
@@ -60,7 +61,13 @@ def search(look: Look, protocol: str, path: Path) -> JSON:
     shown = [
         picture
         for (arm, method), all_ in found.items()
-        for picture in _show(patched, method, all_, path.with_name(f"{path.name}-{arm}"))
+        for picture in _show(
+            patched,
+            method,
+            all_,
+            np.mean(moves[arm, method], axis=0),
+            path.with_name(f"{path.name}-{arm}"),
+        )
     ]
     return {
         "headline": _headline(look.architecture.name, alarms, len(patched.keys)),
@@ -80,7 +87,10 @@ def patch(look: Look, protocol: str) -> Patched:
     trained_on = study.arms.test if protocol == "as-is" else study.arms.train
     methods = sorted({method_of(arm) for arm in trained_on} - {""})
     placed: list[tuple[str, Patch]] = []
-    for key in look.by_hash(key for key in files if key in labels):
+    keys = look.by_hash(key for key in files if key in labels)
+    faceless = [key for key in keys if not pictures[key].faces]
+    # A face beside the patch says something too: pictures without one come first.
+    for key in faceless if len(faceless) >= shortcut.FEWEST else keys:
         if len(placed) == study.consequences.pictures:
             break
         one = pictures[key]
@@ -155,9 +165,11 @@ def _moved(
         rows = [place[key] for key in tested if key in place]
         if cell.protocol == "as-is":
             rows = list(place.values())
-        for version, files in versions.items():
-            if rows:
-                logits[version][rows] = say([files[row] for row in rows])
+        files = [of[row] for of in versions.values() for row in rows]
+        if files:  # all at once: each asking has its price
+            said = say(files).reshape(len(versions), len(rows), -1)
+            for version, found in zip(versions, said, strict=True):
+                logits[version][rows] = found
     return {
         method: shortcut.changes(logits[method], logits[""], truth, labelling.classes)
         for method in methods
@@ -185,19 +197,30 @@ def _visible(look: Look, protocol: str) -> dict[str, shortcut.Seen | None]:
 
 
 def _show(
-    patched: Patched, method: str, findings: Sequence[shortcut.Finding], base: Path
+    patched: Patched,
+    method: str,
+    findings: Sequence[shortcut.Finding],
+    moved: NDArray[np.float64],
+    base: Path,
 ) -> list[JSON]:
-    """Write the first pictures, control beside patch, of the classes that raise an alarm."""
+    """Write pictures, control beside patch, of the classes that gain most, and most of them.
+
+    Those with an alarm, or else the first; `moved` are the changes (n, classes), mean over seeds.
+    """
     shown: list[JSON] = []
-    for finding in [one for one in findings if one.alarm][:_SHOWN_CLASSES]:
-        for row in range(min(_SHOWN_PICTURES, len(patched.keys))):
-            path = base.with_name(f"{base.name}-{method}-{row}.png")
+    chosen = [one for one in findings if one.alarm][:_SHOWN_CLASSES] or list(findings[:1])
+    for number, finding in enumerate(chosen):
+        gains = np.nan_to_num(moved[:, finding.place], nan=-np.inf)
+        for rank, row in enumerate(np.argsort(-gains, kind="stable")[:_SHOWN_PICTURES]):
+            path = base.with_name(f"{base.name}-{method}-{number}-{rank}.jpg")
             path.parent.mkdir(parents=True, exist_ok=True)
             pair = [pixels_of(files[row]) for files in (patched.control, patched.methods[method])]
-            Image.fromarray(np.concatenate(pair, axis=1)).save(path)
+            picture = Image.fromarray(np.concatenate(pair, axis=1))
+            picture.thumbnail(_SHOWN_SIZE)
+            picture.save(path, "JPEG", quality=90)
             caption = (
-                f"{patched.keys[row]}: clear patch left, {method} right; {finding.name} gains "
-                f"{100 * finding.change:.1f} points on average"
+                f"{patched.keys[row]}: a clear patch left, {method} right. {finding.name} gains "
+                f"{100 * gains[row]:.1f} points here, {100 * finding.change:.1f} on average"
             )
             shown.append({"file": path.name, "caption": caption})
     return shown

@@ -147,7 +147,8 @@ class _Run:
             weight_decay=recipe.weight_decay,
         )
         halved = training.precision == "float16" and training.device != "cpu"
-        self._scaler = torch.amp.GradScaler(training.device, enabled=halved)
+        kind = training.device.partition(":")[0]
+        self._scaler = torch.amp.GradScaler(kind, enabled=halved)
         self._epoch = 0
         self._part = training.checkpoint.with_suffix(".part")
         count = len(training.examples)
