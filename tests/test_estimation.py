@@ -38,13 +38,6 @@ def test_clopper_pearson_is_scipys_exact_interval(hits: int, trials: int) -> Non
     assert limits.clopper_pearson(hits, trials) == pytest.approx((theirs.low, theirs.high))
 
 
-@pytest.mark.slow
-def test_clopper_pearson_is_statsmodels_beta_interval() -> None:
-    proportion = pytest.importorskip("statsmodels.stats.proportion")
-    theirs = proportion.proportion_confint(3, 40, alpha=0.05, method="beta")
-    assert limits.clopper_pearson(3, 40) == pytest.approx(theirs)
-
-
 @pytest.mark.parametrize(("hits", "drawn", "population"), [(0, 5, 12), (2, 6, 15), (4, 4, 9)])
 def test_hypergeometric_keeps_just_what_neither_tail_rules_out(
     hits: int, drawn: int, population: int

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -88,11 +89,11 @@ def test_a_task_that_skips_keys_is_found_out() -> None:
 
 
 def test_workers_end_when_the_iterator_is_closed() -> None:
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    before = children.read_text().split() if children.exists() else []  # other tests' servers
     executor = Local(2)
     results = executor.map(Act(), shards(*["fine"] * 12, "hang"))
     next(results)
     results.close()  # type: ignore[attr-defined]
-    children = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
-    if os.path.exists(children):
-        with open(children) as file:
-            assert file.read().split() == []
+    if children.exists():
+        assert set(children.read_text().split()) <= set(before)
