@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from importlib import import_module
 
 import click
 
 from sfumato import __version__
+from sfumato.cli.verbs import Verbs
 from sfumato.errors import SfumatoError
 
 # Verb to module and what it does in a line; a verb's module is imported when it is used.
@@ -33,36 +33,10 @@ VERBS = {
 }
 
 
-class Verbs(click.Group):
-    """Loads a verb's module only when the verb is asked for, so that `--help` is quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        """Return the verbs in the order in which they are used."""
-        return list(VERBS)
-
-    def get_command(
-        self,
-        ctx: click.Context,  # noqa: ARG002 (click's signature)
-        cmd_name: str,
-    ) -> click.Command | None:
-        """Return a verb's command, importing its module."""
-        if cmd_name not in VERBS:
-            return None
-        command: click.Command = getattr(import_module(f"sfumato.cli.{cmd_name}"), cmd_name)
-        return command
-
-    def format_commands(
-        self,
-        ctx: click.Context,  # noqa: ARG002 (click's signature)
-        formatter: click.HelpFormatter,
-    ) -> None:
-        """List the verbs with what each does."""
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
-
-
 @click.group(
     cls=Verbs,
+    verbs=VERBS,
+    package="sfumato.cli",
     context_settings={
         "help_option_names": ["-h", "--help"],
         "auto_envvar_prefix": "SFUMATO",

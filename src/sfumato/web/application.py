@@ -63,20 +63,6 @@ def build(
     pictures = Pictures(root, memory=limits.memory)
     site = _Site(database, limits, workers, statics.Statics(page), clock)
     desk = Desk(database, queue, pictures, workers)
-    routes = [
-        Route("/", site.index),
-        Route("/static/{name}", site.static),
-        Route("/r/{secret}", site.enter),
-        Route("/join/{secret}", site.join),
-        Route("/api/me", site.signed(desk.me)),
-        Route("/api/status", site.signed(desk.status)),
-        Route("/api/next", site.signed(desk.next), methods=["POST"]),
-        Route("/api/lease/{token}", site.signed(desk.save), methods=["PUT"]),
-        Route("/api/lease/{token}", site.signed(desk.give_back), methods=["DELETE"]),
-        Route("/api/lease/{token}/answer", site.signed(desk.answer), methods=["POST"]),
-        Route("/picture/{token}", site.signed(desk.picture)),
-        Route("/picture/{token}/face/{mark}", site.signed(desk.face)),
-    ]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -84,7 +70,7 @@ def build(
         workers.close()
 
     app = Starlette(
-        routes=routes,
+        routes=_routes(site, desk),
         middleware=[
             Middleware(Admission, limits=limits, addresses=Rate(*limits.address, clock=clock))
         ],
@@ -98,6 +84,23 @@ def build(
     )
     app.router.redirect_slashes = False  # a redirection would repeat the path that was asked for
     return app
+
+
+def _routes(site: _Site, desk: Desk) -> list[Route]:
+    return [
+        Route("/", site.index),
+        Route("/static/{name}", site.static),
+        Route("/r/{secret}", site.enter),
+        Route("/join/{secret}", site.join),
+        Route("/api/me", site.signed(desk.me)),
+        Route("/api/status", site.signed(desk.status)),
+        Route("/api/next", site.signed(desk.next), methods=["POST"]),
+        Route("/api/lease/{token}", site.signed(desk.save), methods=["PUT"]),
+        Route("/api/lease/{token}", site.signed(desk.give_back), methods=["DELETE"]),
+        Route("/api/lease/{token}/answer", site.signed(desk.answer), methods=["POST"]),
+        Route("/picture/{token}", site.signed(desk.picture)),
+        Route("/picture/{token}/face/{mark}", site.signed(desk.face)),
+    ]
 
 
 class _Site:

@@ -23,6 +23,13 @@ from sfumato.settings import last_recipe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+days = click.option(
+    "--days",
+    type=click.FloatRange(0, 3660, min_open=True),
+    default=14.0,
+    show_default=True,
+    help="How long a link is valid.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from sfumato.cli.review.desk import common, opened
+from sfumato.cli.review.desk import common, days, opened
 from sfumato.review import people
 from sfumato.review.records import Role
 
@@ -23,13 +23,7 @@ from sfumato.review.records import Role
     show_default=True,
     help="An adjudicator settles disputes; a manager also sees how everybody does.",
 )
-@click.option(
-    "--days",
-    type=click.FloatRange(0, 3660, min_open=True),
-    default=14.0,
-    show_default=True,
-    help="How long the link is valid.",
-)
+@days
 @click.option(
     "--url",
     default="http://127.0.0.1:8765",

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sfumato import web
-from sfumato.cli.review.desk import Campaign, common, opened
+from sfumato.cli.review.desk import Campaign, common, days, opened
 from sfumato.review import people, planning
 from sfumato.review.campaign import SAMPLE, Plan, Prepared, replicas_of, set_up
 from sfumato.review.queue import Rules
@@ -30,13 +30,7 @@ OWNER = "owner"
     metavar="NAME",
     help="Make a link for this person; may be repeated. A new one for a name ends the old one.",
 )
-@click.option(
-    "--days",
-    type=click.FloatRange(0, 3660, min_open=True),
-    default=14.0,
-    show_default=True,
-    help="How long links are valid.",
-)
+@days
 @click.option(
     "--replicas",
     type=click.IntRange(1, 20),
