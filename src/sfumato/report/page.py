@@ -10,7 +10,7 @@ import base64
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,8 +76,8 @@ def render(report: Report, *, private: bool, pairs: Sequence[Pair] = ()) -> str:
     )
 
 
-@lru_cache(maxsize=1)
-def _template() -> Template:
+def template(name: str, **filters: Callable[..., str]) -> Template:
+    """Return a template of the package, escaping what it is given, with `n`, `shown` and more."""
     # Imported here: `import sfumato` doesn't pay for it.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -89,8 +89,13 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(n=lambda n: f"{n:,}", percent=percent, shown=shown, number=number)
-    return environment.get_template("report.html.j2")
+    environment.filters.update(filters, n=lambda n: f"{n:,}", shown=shown)
+    return environment.get_template(name)
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    return template("report.html.j2", percent=percent, number=number)
 
 
 def shown(name: str) -> str:

@@ -12,7 +12,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from sfumato import __version__
-from sfumato.report.page import shown
+from sfumato.report.page import template
 from sfumato.report.plots import Svg
 from sfumato.study.analysis.estimates import Estimate
 from sfumato.study.analysis.records import Analysis, Answer, Answers, GridRow
@@ -118,20 +118,8 @@ def render(
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    # Imported here: analysing without a report doesn't pay for it.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("sfumato"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        n=lambda n: f"{n:,}",
-        shown=shown,
+    return template(
+        "study.html.j2",
         level=level,
         change=change,
         p=p_words,
@@ -140,7 +128,6 @@ def _template() -> Template:
         cell=cell,
         points=lambda value: "–" if value is None else f"{value:.2f}",
     )
-    return environment.get_template("study.html.j2")
 
 
 def level(found: Estimate | None) -> str:
