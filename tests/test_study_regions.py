@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +28,23 @@ def test_regions_come_back_and_follow_the_order_of_the_predictions(tmp_path: Pat
     assert np.array_equal(found.overlap, [0, np.nan], equal_nan=True)
     pq.write_table(pq.read_table(path).drop_columns(["overlap"]), path)
     assert np.isnan(read_regions(path).overlap).all()
+
+
+def test_processes_that_write_the_same_regions_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(2, timeout=30)
+    write_table = pq.write_table
+
+    def slowly(*arguments: Any, **options: Any) -> None:
+        write_table(*arguments, **options)
+        together.wait()  # both have written, neither has renamed
+
+    monkeypatch.setattr(pq, "write_table", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(pool.map(lambda _: write_regions(tmp_path, FOUND), range(2)))
+    assert read_regions(paths[0]).images == FOUND.images
+    assert [one.name for one in tmp_path.iterdir()] == ["regions.parquet"]
 
 
 def test_regions_of_other_pictures_are_refused() -> None:

@@ -20,8 +20,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +29,10 @@ import numpy as np
 from PIL import Image
 
 from sfumato import codec, obfuscation
-from sfumato.errors import OutputError, SampleError, UsageError
+from sfumato.errors import SampleError, UsageError
 from sfumato.formats.imagefolder import read_steadily
 from sfumato.study.configuration import Arms, Remedy, is_random, is_remedy, method_of
+from sfumato.study.files import write
 from sfumato.study.patches import Change, Remedied
 from sfumato.study.pictures import Collection, Labelling, Picture
 from sfumato.study.placement import draws, elsewhere
@@ -256,23 +255,6 @@ def _make_all(tasks: Sequence[_Task]) -> int:
             path, data = _refusal(path), str(error).encode()
         write(path, data)
     return len(tasks)
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file of the cache, whole or not at all.
-
-    Raises:
-        OutputError: the disk refuses.
-    """
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} can't be written ({error.strerror}): make room, then run again to go on."
-        ) from error
 
 
 def _bytes(task: _Task) -> bytes:

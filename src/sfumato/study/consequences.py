@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from sfumato.study import transfer
-from sfumato.study.arms import Progress, write
+from sfumato.study.arms import Progress
 from sfumato.study.configuration import is_random, method_of
+from sfumato.study.files import write
 from sfumato.study.gradcam import Looked, masses, summary
 from sfumato.study.looking import Look
 from sfumato.study.matrix import models

@@ -54,10 +54,7 @@ def run(folder: Path, study: Study, progress: Progress | None = None) -> Outcome
     """
     with joined(study.device) as group:
         device = available(group.device(study.device))
-        if group.leads:
-            make_plan(folder, study, progress)
-        group.wait()  # the others find the arms made
-        plan = make_plan(folder, study)
+        plan = _planned(folder, study, group, progress)
         wanted = cells(plan)
         todo = group.agreed([i for i, cell in enumerate(wanted) if not plan.is_done(cell)])
         missing = [wanted[i] for i in todo]
@@ -66,6 +63,16 @@ def run(folder: Path, study: Study, progress: Progress | None = None) -> Outcome
             _predict(plan, missing, device, progress)
         group.wait()
     return Outcome(plan, len(wanted), len(missing), group.leads)
+
+
+def _planned(folder: Path, study: Study, group: Group, progress: Progress | None) -> Plan:
+    if group.leads:
+        plan = make_plan(folder, study, progress)
+        plan.write_down()
+        group.wait()
+        return plan
+    group.wait()  # what the leader made is there: the others only read it
+    return make_plan(folder, study)
 
 
 def versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from sfumato.errors import UsageError
 from sfumato.study import arms as making
 from sfumato.study.arms import Arm, Making, Progress
 from sfumato.study.configuration import Architecture, Study, is_remedy, method_of
+from sfumato.study.files import write
 from sfumato.study.networks import Source, resolve
 from sfumato.study.pictures import (
     Collection,
@@ -122,6 +123,17 @@ class Plan:
         path = self.folder / "runs" / wanted.id / RUN_FILE
         return path.is_file() and read_record(path).fingerprint == wanted.fingerprint
 
+    def write_down(self) -> None:
+        """Write what an analysis needs besides predictions: `regions.parquet`, `left_out.json`.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        write_regions(self.folder, regions([self.test.collection], self.study.arms.expand))
+        reasons = {**self.train.collection.left_out, **self.test.collection.left_out}
+        text = json.dumps(dict(sorted(reasons.items())), indent=1, ensure_ascii=False)
+        write(self.folder / "left_out.json", f"{text}\n".encode())
+
     def _fingerprint(self, cell: Cell, labelling: Labelling) -> str:
         parts: dict[str, Any] = {
             "layout": LAYOUT,
@@ -171,7 +183,7 @@ class Cell:
 
 
 def make_plan(folder: Path, study: Study, progress: Progress | None = None) -> Plan:
-    """Read the pictures, make the arms, and write `regions.parquet`.
+    """Read the pictures and make the arms.
 
     Raises:
         UsageError: pictures, labels, faces or releases aren't what a study needs.
@@ -199,8 +211,6 @@ def make_plan(folder: Path, study: Study, progress: Progress | None = None) -> P
     as_is = None
     if "as-is" in protocols and study.as_is.classes is not None:
         as_is = label_as_is(test.collection, study.as_is.classes)
-    write_regions(folder, regions([test.collection], study.arms.expand))
-    _write_left_out(folder, train.collection, test.collection)
     return Plan(folder, study, train, test, as_is, study.workers)
 
 
@@ -236,11 +246,3 @@ def _same_classes(train: Side, test: Side) -> None:
             f"({len(different)} in all) are in one of {train.collection.root} and "
             f"{test.collection.root} alone."
         )
-
-
-def _write_left_out(folder: Path, *collections: Collection) -> None:
-    reasons: dict[str, str] = {}
-    for one in collections:
-        reasons |= one.left_out
-    text = json.dumps(dict(sorted(reasons.items())), indent=1, ensure_ascii=False)
-    making.write(folder / "left_out.json", text.encode() + b"\n")

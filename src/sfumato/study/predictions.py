@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
+from sfumato.study.files import whole, write
 from sfumato.types import JSON
 
 LAYOUT: Final = 1
@@ -214,17 +215,17 @@ def check(found: Predictions, where: str) -> None:
 
 
 def write_run(study: Path, found: Predictions) -> Path:
-    """Write `runs/<run id>/` of a study's folder and return it; a `run.json` means it is whole."""
+    """Write `runs/<run id>/` of a study's folder and return it; a `run.json` means it is whole.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
     folder = study / "runs" / found.run.id
-    folder.mkdir(parents=True, exist_ok=True)
     record = json.dumps(found.run.record(), indent=1, sort_keys=True)
     table = _table(found).replace_schema_metadata({_METADATA_KEY: record.encode()})
-    staged = folder / f".{PREDICTIONS_FILE}"
-    pq.write_table(table, staged, compression="zstd")
-    staged.replace(folder / PREDICTIONS_FILE)
-    staged = folder / f".{RUN_FILE}"
-    staged.write_text(record + "\n", encoding="utf-8")
-    staged.replace(folder / RUN_FILE)
+    with whole(folder / PREDICTIONS_FILE) as part:
+        pq.write_table(table, part, compression="zstd")
+    write(folder / RUN_FILE, f"{record}\n".encode())
     return folder
 
 

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
-from sfumato.study.arms import write
 from sfumato.study.features import Floats, one_thread
+from sfumato.study.files import write
 
 _ITERATIONS: Final = 300
 _GRADIENT: Final = 1e-5

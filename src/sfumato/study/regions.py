@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
+from sfumato.study.files import whole
 
 REGIONS_FILE: Final = "regions.parquet"
 
@@ -60,8 +61,11 @@ class Regions:
 
 
 def write_regions(study: Path, found: Regions) -> Path:
-    """Write `regions.parquet` into a study's folder and return its path."""
-    study.mkdir(parents=True, exist_ok=True)
+    """Write `regions.parquet` into a study's folder and return its path.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
     table = pa.table(
         {
             "image": pa.array(found.images, pa.string()),
@@ -69,9 +73,10 @@ def write_regions(study: Path, found: Regions) -> Path:
             "overlap": pa.array(found.overlap, pa.float32(), from_pandas=True),
         }
     )
-    staged = study / f".{REGIONS_FILE}"
-    pq.write_table(table, staged, compression="zstd")
-    return staged.replace(study / REGIONS_FILE)
+    path = study / REGIONS_FILE
+    with whole(path) as part:
+        pq.write_table(table, part, compression="zstd")
+    return path
 
 
 def read_regions(path: Path) -> Regions:

@@ -9,7 +9,6 @@ by torch's own launcher (`torchrun`), all processes train one network together.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from sfumato.errors import UsageError
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import Precision, Remedy
 from sfumato.study.features import Floats, one_thread, pixels_of
+from sfumato.study.files import whole
 from sfumato.study.group import ALONE, Group
 from sfumato.study.networks import Network, Source, load, need_torch, with_classes
 from sfumato.study.placement import draws
@@ -229,10 +229,9 @@ class _Run:
     def _save(self, path: Path, state: dict[str, Any]) -> None:
         if not self._group.leads:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = path.with_name(f".{path.name}.{os.getpid()}")
-        self._torch.save(state, staged)
-        staged.replace(path)
+        # Into a stream: given a name, torch keeps it in the file.
+        with whole(path) as part, part.open("wb") as stream:
+            self._torch.save(state, stream)
 
 
 def _start(training: Training) -> Network:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from sfumato import __version__
-from sfumato.errors import OutputError
 from sfumato.study.analysis.records import Analysis
+from sfumato.study.files import write
 from sfumato.study.report.page import render
 from sfumato.study.report.probes import KINDS, Probe, of_kind, read_probes
 from sfumato.study.report.words import headlines
@@ -49,7 +49,7 @@ def write_json(study: Path, analysis: Analysis) -> JSON:
         UsageError: a file of `probes/` is damaged.
     """
     made = record(analysis, read_probes(study))
-    _write(study / JSON_FILE, json.dumps(made, indent=1, allow_nan=False) + "\n")
+    write(study / JSON_FILE, f"{json.dumps(made, indent=1, allow_nan=False)}\n".encode())
     return made
 
 
@@ -64,14 +64,6 @@ def write_html(study: Path, analysis: Analysis, *, pictures: bool = False) -> Pa
     """
     datasets = sorted({part.dataset for part in analysis.parts if part.dataset})
     page = render(analysis, read_probes(study), ", ".join(datasets), pictures=pictures)
-    return _write(study / HTML_FILE, page)
-
-
-def _write(path: Path, text: str) -> Path:
-    staged = path.with_name(f".{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_text(text, encoding="utf-8")
-        return staged.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} can't be written: {error.strerror}.") from error
+    path = study / HTML_FILE
+    write(path, page.encode())
+    return path

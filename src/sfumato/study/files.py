@@ -1,0 +1,44 @@
+"""Files of a study's folder appear whole or not at all, and several processes may write one."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sfumato.errors import OutputError
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a new name in the folder of `path`; what is written there becomes `path` at the end.
+
+    The name is used by nobody else: two processes that write the same file don't meet, and the
+    last one stays.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} can't be written ({error.strerror}): make room, then run again to go on."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
+    with whole(path) as part:
+        part.write_bytes(data)
