@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -50,6 +51,15 @@ def torchvision() -> ModuleType:
     return _torchvision()
 
 
+@pytest.fixture
+def torchvision_operators(torchvision: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """torchvision whose nms and roi_align work, in Python where the compiled ones are missing."""
+    extension = sys.modules["torchvision.extension"]
+    if not extension._has_ops():
+        monkeypatch.setattr(extension, "_has_ops", lambda: True)
+    return torchvision
+
+
 @lru_cache(maxsize=1)
 def _torchvision() -> ModuleType:
     torch = pytest.importorskip("torch")
@@ -58,20 +68,42 @@ def _torchvision() -> ModuleType:
         import torchvision as found
     except RuntimeError:  # operator torchvision::nms does not exist
         library = torch.library.Library("torchvision", "DEF")
-        for name, arguments in _OPERATORS.items():
-            library.define(f"{name}({arguments}) -> Tensor")
+        for name, schema in _OPERATORS.items():
+            library.define(f"{name}{schema}")
         libraries.append(library)
         import torchvision as found
+        from torchvision.ops.roi_align import _roi_align
+
+        library.impl("roi_align", _roi_align, "CompositeImplicitAutograd")
+        library.impl("nms", _nms, "CompositeImplicitAutograd")
     found.declared_for_tests = libraries  # a library's declarations go when it goes
     module: ModuleType = found
     return module
 
 
+def _nms(boxes: Any, scores: Any, most: float) -> Any:
+    """Keep the best box, drop what overlaps it by more than `most`, and so on."""
+    torch = sys.modules["torch"]
+    from torchvision.ops import box_iou
+
+    left = torch.argsort(scores, descending=True, stable=True)
+    kept = []
+    while len(left):
+        kept.append(left[0])
+        left = left[1:][box_iou(boxes[left[:1]], boxes[left[1:]])[0] <= most]
+    return torch.stack(kept) if kept else left
+
+
 _OPERATORS = dict.fromkeys(
-    "nms qnms roi_align qroi_align roi_pool ps_roi_align ps_roi_pool deform_conv2d".split(),
-    "Tensor a",
+    "qnms qroi_align roi_pool ps_roi_align ps_roi_pool deform_conv2d".split(),
+    "(Tensor a) -> Tensor",
 )
 _OPERATORS |= {
-    f"_{name}_backward": "Tensor a"
+    f"_{name}_backward": "(Tensor a) -> Tensor"
     for name in "roi_align roi_pool ps_roi_align ps_roi_pool deform_conv2d".split()
+}
+_OPERATORS |= {
+    "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "roi_align": "(Tensor input, Tensor rois, float spatial_scale, int pooled_height, "
+    "int pooled_width, int sampling_ratio, bool aligned) -> Tensor",
 }

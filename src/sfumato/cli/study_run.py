@@ -59,11 +59,12 @@ def run(folder: Path, **values: Any) -> int:
     Each run is a folder below DIR/runs with its predictions. Killed or interrupted, the same
     command goes on. On several GPUs: torchrun --no-python --nproc-per-node N sfumato study run DIR.
     """
-    from sfumato.study import consequences, matrix, plan
+    from sfumato.study import consequences, matrix, plan, transferring
 
     began = time.monotonic()
     home = absolute(folder)
     study = _with(load(home), values["weights"], values["workers"], values["device"])
+    transferring.check(study)
     told, as_json = None if values["quiet"] else _Lines(), values["as_json"]
     if values["dry_run"]:
         planned = plan.make_plan(home, study, told)

@@ -108,8 +108,8 @@ def sheets(path: Path) -> Iterator[Sheet]:
     """Yield one sheet for each image, in the order of the file, with all its boxes.
 
     Each box has the name of its category as its label ("face" in a file without categories): what
-    it means is decided elsewhere. The layout doesn't tell whether somebody worked on an image
-    without a box.
+    it means is decided elsewhere. `iscrowd` or `ignore` make a crowd. The layout doesn't tell
+    whether somebody worked on an image without a box.
     """
     document = _document(path)
     labels = _categories(document, path)
@@ -126,7 +126,8 @@ def sheets(path: Path) -> Iterator[Sheet]:
         entry = _face(annotation, names, path, where)
         if entry.box is not None:
             label = labels.get(category, "face")
-            drawn[entry.name].append(Drawn(entry.box, label, entry.score, entry.origin))
+            crowd = bool(annotation.get("iscrowd") or annotation.get("ignore"))
+            drawn[entry.name].append(Drawn(entry.box, label, entry.score, entry.origin, crowd))
     for name, boxes in drawn.items():
         yield Sheet(name, "", tuple(boxes), sizes[name])
 

@@ -29,12 +29,16 @@ class Entry(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A box as an annotation tool gives it: x0 y0 x1 y1 in pixels, unchecked, and its label."""
+    """A box as an annotation tool gives it: x0 y0 x1 y1 in pixels, unchecked, and its label.
+
+    `crowd` says that the box holds several of the kind, or one too hard to ask for.
+    """
 
     box: Box
     label: str
     score: float = 1.0
     origin: str = "file"
+    crowd: bool = False
 
 
 class Sheet(NamedTuple):

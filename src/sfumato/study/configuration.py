@@ -146,6 +146,36 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """Other pictures with boxes of objects: a detector is trained on some and tested on others.
+
+    `boxes` and `test_boxes` are COCO JSON; `test` are the tested pictures, below `pictures` where
+    it isn't given. The detector is torchvision's Faster R-CNN with a feature pyramid, on each
+    network of the study. Stochastic gradient descent with momentum 0.9 and weight decay 1e-4; the
+    rate by ten after two thirds and eight ninths of the epochs, and linear in the first 100 steps,
+    as usual for PASCAL VOC. The shorter side of a picture becomes `size`, the longer one
+    at most 5/3 of it.
+    """
+
+    name: str
+    pictures: Path
+    boxes: Path
+    test_boxes: Path
+    test: Path | None = None
+    epochs: int = 18
+    batch: int = 16
+    rate: float = 0.02
+    size: int = 480
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch) < 1 or not self.rate > 0 or self.size < 32:
+            raise UsageError(
+                f"detection {self.name!r}: epochs and batch must be at least 1, rate above 0 and "
+                "size at least 32."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """A whole study; `workers` 0 is one for each core, and changes no result."""
 
@@ -159,6 +189,7 @@ class Study:
     remedy: Remedy = Remedy()
     consequences: Consequences = Consequences()
     transfer: tuple[Transfer, ...] = ()
+    detection: tuple[Detection, ...] = ()
     workers: int = 0
     device: str = "cpu"
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sfumato.study import transfer
+from sfumato.study import transferring
 from sfumato.study.arms import Progress
 from sfumato.study.configuration import is_random, method_of
 from sfumato.study.files import write
@@ -36,6 +36,7 @@ def look(plan: Plan, device: str, progress: Progress | None = None) -> list[Path
     What was written with the same settings is left as it is.
     """
     wanted = plan.study.consequences
+    tried = transferring.data(plan.study)
     written: list[Path] = []
     for architecture in plan.study.architectures:
         source = plan.source(architecture)
@@ -47,9 +48,12 @@ def look(plan: Plan, device: str, progress: Progress | None = None) -> list[Path
             if wanted.gradcam and protocol != "probe":
                 kinds["gradcam"] = gradcam
             if plan.study.transfer and protocol != "as-is":
-                kinds["transfer"] = transfers
+                kinds["transfer"] = transferring.probed
+            if plan.study.detection and protocol != "as-is":
+                kinds["detection"] = transferring.detected
             for kind, make in kinds.items():
-                written.append(_kept(into, kind, protocol, make, progress))
+                fingerprint = _fingerprint(into, kind, protocol, tried)
+                written.append(_kept(into, (kind, protocol), fingerprint, make, progress))
     return written
 
 
@@ -92,36 +96,6 @@ def gradcam(into: Look, protocol: str, _: Path) -> JSON:
     }
 
 
-def transfers(into: Look, protocol: str, _: Path) -> JSON:
-    """Return how well features of each arm serve other folders, and random weights."""
-    plan = into.plan
-    sources: dict[str, list[Source]] = {}
-    for cell in into.cells(protocol):
-        name = "as pretrained" if protocol == "probe" else cell.train_arm
-        source = into.network_of(cell)
-        if source not in sources.setdefault(name, []):
-            sources[name].append(source)
-    first = next(iter(sources.values()))[0]
-    sources["random weights"] = [
-        Source(first.name, "", first.outputs, seed, first.preparation) for seed in plan.study.seeds
-    ]
-    rows: list[list[Any]] = []
-    for wanted in plan.study.transfer:
-        task = transfer.read(wanted)
-        for arm, several in sources.items():
-            for number, source in enumerate(several):
-                one = transfer.score(task, into.see(task.files, source), plan.study.probe.l2)
-                row = [task.name, arm, number, one.measure, one.value, one.low, one.high, one.n]
-                rows.append(row)
-    columns = ["folder", "features of", "model", "measure", "value", "low", "high", "n"]
-    return {
-        "headline": f"Features of {into.architecture.name}, probed on "
-        f"{', '.join(one.name for one in plan.study.transfer)}. Object detection: not measured.",
-        "tables": [{"title": "Transfer", "columns": columns, "rows": rows}],
-        "pictures": [],
-    }
-
-
 def _viewers(into: Look, protocol: str) -> list[tuple[str, Source, Mapping[str, int]]]:
     """Return the networks that are looked into: one of each train arm, of the first seed."""
     plan = into.plan
@@ -140,15 +114,14 @@ def _viewers(into: Look, protocol: str) -> list[tuple[str, Source, Mapping[str, 
 
 def _kept(
     into: Look,
-    kind: str,
-    protocol: str,
+    what: tuple[str, str],
+    fingerprint: str,
     make: Callable[[Look, str, Path], JSON],
     progress: Progress | None,
 ) -> Path:
     """Write what `make` finds, unless it is there with the same settings."""
-    name = into.architecture.name
+    (kind, protocol), name = what, into.architecture.name
     path = into.plan.folder / FOLDER / f"{kind}-{name.replace('/', '_')}-{protocol}.json"
-    fingerprint = _fingerprint(into, kind, protocol)
     if path.is_file():
         there = json.loads(path.read_text(encoding="utf-8"))
         if there.get("fingerprint") == fingerprint:
@@ -177,12 +150,14 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _fingerprint(into: Look, kind: str, protocol: str) -> str:
+def _fingerprint(into: Look, kind: str, protocol: str, tried: Sequence[str]) -> str:
     study = into.plan.study
     cells = [
         into.plan.run_of(cell, "", {}).fingerprint for cell in into.cells(protocol, study.arms.test)
     ]
-    parts = study.settings("consequences", "transfer", "probe")
+    parts = study.settings("consequences", "probe")
+    if kind in transferring.KINDS:
+        parts |= {**study.settings(kind), "data": list(tried)}
     return hashlib.sha256(json.dumps([kind, cells, parts], sort_keys=True).encode()).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """What a run of a study leaves behind: `run.json` and `predictions.parquet`, checked when read.
 
-Both lie in `runs/<run id>/` of a study's folder, `run.json` written last, each under another name
-and then renamed: a folder with a `run.json` is a finished run. Same run, same bytes.
+Both lie in `runs/<run id>/` of a study's folder, `run.json` written last: a folder with a
+`run.json` is a finished run. Same run, same bytes.
 """
 
 from __future__ import annotations

@@ -68,4 +68,12 @@ recipe = "small"           # or "yang2022", the published one
 # name = "scenes"
 # pictures = "scenes"      # another labelled folder
 # labels = "scenes.csv"    # or yes-or-no columns: path,outdoor,people
+
+# [[detection]]            # a detector on each network; needs torchvision's compiled operators
+# name = "voc"
+# pictures = "voc"
+# boxes = "voc-train.json" # COCO
+# test-boxes = "voc-test.json"
+# test = "voc-test"        # the tested pictures, if they aren't in `pictures`
+# epochs, batch, rate and size replace 18, 16, 0.02 and 480
 """

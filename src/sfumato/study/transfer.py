@@ -2,31 +2,38 @@
 
 Each picture of the folder is tested by a linear probe that hasn't seen it (five folds). The same
 network with random weights is the baseline: what is above it was learnt. One class a folder gives
-top-1; yes-or-no columns give the mean average precision over them. Intervals are bootstraps over
-the folder's pictures, which take the probes as they are.
+top-1; yes-or-no columns give the mean average precision over them. A model's interval is over the
+folder's pictures and takes the model as it is; that of a change is over trainings as well
+(`analysis.estimates`).
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
 from sfumato.study import probing
+from sfumato.study.analysis.estimates import Estimate, Group, Values, contrast
 from sfumato.study.analysis.measures import average_precision_values
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import Data, Transfer
 from sfumato.study.features import Floats, Seen
 from sfumato.study.pictures import collect, label
+from sfumato.types import JSON
 
+ORIGINAL: Final = "original"
+PRETRAINED: Final = "as pretrained"
+RANDOM: Final = "random weights"
 _FOLDS: Final = 5
-_DRAWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +46,34 @@ class Task:
     classes: NDArray[np.int64] | None
     answers: NDArray[np.bool_] | None
 
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of pictures and labels."""
+        truth = self.classes if self.answers is None else self.answers
+        rows = [] if truth is None else truth.tolist()
+        parts = [self.name, self.names, [one.id for one in self.files], rows]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Score:
-    """Top-1 or mean average precision, as shares, with a 95 % interval over n pictures."""
+    """One model's top-1 or mean average precision on `n` pictures, as a share.
+
+    `values` (n,) float64, or fewer for groups of pictures, have it as their mean; their spread is
+    what other pictures would change.
+    """
 
     measure: str
-    value: float
-    low: float
-    high: float
+    values: Values
     n: int
+
+    def interval(self) -> tuple[float, float, float]:
+        """Return the value with its 95 % interval over pictures, the model taken as it is."""
+        found = contrast([Group(1.0, self.values[None], fixed=True)])
+        return found.value, max(found.low, 0.0), min(found.high, 1.0)
+
+
+# Of each model its scores, by the name of the task and what its features were learnt from.
+Models: TypeAlias = Mapping[tuple[str, str], Sequence[Sequence[Score]]]
 
 
 def read(transfer: Transfer) -> Task:
@@ -81,14 +106,15 @@ def score(task: Task, seen: Seen, l2: float) -> Score:
     features = seen.features[[seen.place[one.id] for one in task.files]]
     if task.classes is not None:
         logits = _tested(features, task.classes, len(task.names), l2)
-        return _interval("top-1", (logits.argmax(axis=1) == task.classes).astype(np.float64))
+        right = (logits.argmax(axis=1) == task.classes).astype(np.float64)
+        return Score("top-1", right, len(right))
     if task.answers is None:
         raise ValueError("a task needs classes or answers")
     values = []
     for column in task.answers.T:
         logits = _tested(features, column.astype(np.int64), 2, l2)
         values.append(average_precision_values(column, logits[:, 1] - logits[:, 0]))
-    return _interval("mean AP", np.mean(values, axis=0))
+    return Score("mean AP", np.mean(values, axis=0), len(features))
 
 
 def _read_answers(path: Path) -> tuple[list[str], Mapping[str, list[bool]]]:
@@ -119,10 +145,69 @@ def _tested(
     return logits
 
 
-def _interval(measure: str, values: NDArray[np.float64]) -> Score:
-    """Return the mean of what each picture adds, with a bootstrap over the pictures."""
-    rng = np.random.default_rng(0)
-    n = len(values)
-    means = [values[rng.integers(n, size=n)].mean() for _ in range(_DRAWS)]
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Score(measure, float(values.mean()), float(low), float(high), n)
+def tables(found: Models) -> list[JSON]:
+    """Return the tables of all scores and of their changes from `original`."""
+    rows = [
+        [task, features, number, one.measure, *one.interval(), one.n]
+        for (task, features), models in found.items()
+        for number, scores in enumerate(models)
+        for one in scores
+    ]
+    columns = ["task", "features of", "model", "measure", "value", "low", "high", "n"]
+    made: list[JSON] = [{"title": "Each model", "columns": columns, "rows": rows}]
+    if compared := _changes(found):
+        columns = ["task", "features of", "measure", "change", "low", "high", "p", "n"]
+        columns += ["trainings", "not estimable"]
+        rows = [
+            [*names, one.value, one.low, one.high, one.cautious_p, n, one.trainings, one.why]
+            for names, one, n in compared
+        ]
+        title = "Change from original, or from pretrained weights"
+        made.append({"title": title, "columns": columns, "rows": rows})
+    return made
+
+
+def told(found: Models) -> str:
+    """Return the changes in the first measure of each task as a sentence, "" without any."""
+    measures = {task: models[0][0].measure for (task, _), models in found.items()}
+    parts = [
+        f"{features} {_points(one.value)} {_between(one)} points of {measure} on {task}"
+        for (task, features, measure), one, _ in _changes(found)
+        if measure == measures[task]
+    ]
+    return f"Changed by {'; '.join(parts)}." if parts else ""
+
+
+def _changes(found: Models) -> list[tuple[tuple[str, str, str], Estimate, int]]:
+    """Return the task, features and measure of each change, the change, and its pictures."""
+    changes: list[tuple[tuple[str, str, str], Estimate, int]] = []
+    for (task, features), models in found.items():
+        base = _base(found, task, features)
+        for same in zip(*models, strict=True) if base else ():
+            measure = same[0].measure
+            before = [one for scores in base for one in scores if one.measure == measure]
+            change = contrast([_group(1.0, same), _group(-1.0, before)])
+            changes.append(((task, features, measure), change, same[0].n))
+    return changes
+
+
+def _between(one: Estimate) -> str:
+    if not one.is_estimable:
+        return f"(interval not estimable: {one.why})"
+    return f"[{_points(one.low)}, {_points(one.high)}]"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def _base(found: Models, task: str, features: str) -> Sequence[Sequence[Score]]:
+    """Return the models that others are compared with: of original pictures, or pretrained."""
+    for name in (ORIGINAL, PRETRAINED):
+        if (task, name) in found:
+            return found[task, name] if features != name else ()
+    return ()
+
+
+def _group(weight: float, scores: Sequence[Score]) -> Group:
+    return Group(weight, np.stack([one.values for one in scores]))

@@ -1,7 +1,8 @@
 """What `sfumato study run` measured besides predictions: `probes/*.json` of a study's folder.
 
-A file holds a kind (shortcut, gradcam, transfer), the architecture, the protocol, a headline,
-tables (title, columns, rows) and pictures (file beside it, caption). Pictures show originals.
+A file holds a kind (shortcut, gradcam, transfer, detection), the architecture, the protocol, a
+headline, tables (title, columns, rows) and pictures (file beside it, caption). Pictures show
+originals.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ KINDS: Final = {
     "shortcut": "Does a model see the obfuscation, and does it matter?",
     "gradcam": "Where does it look?",
     "transfer": "Do its features serve elsewhere?",
+    "detection": "Do they serve a detector?",
 }
 _LARGEST: Final = 4_000_000  # bytes of a picture that goes into the page
 _PNG: Final = b"\x89PNG\r\n\x1a\n"

@@ -1,0 +1,248 @@
+"""A detector trained on some pictures and run on others: what it finds, kept by all it depends on.
+
+As in `training`, every draw follows from the seed, the epoch and the picture, and on a processor
+one thread computes, so the same seed gives the same boxes whatever the number of workers. A
+killed training goes on after its last epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.errors import MissingExtra, UsageError
+from sfumato.study.configuration import Detection
+from sfumato.study.features import one_thread, pixels_of
+from sfumato.study.files import whole, write
+from sfumato.study.networks import Source, load, need_torch, need_torchvision
+from sfumato.study.objects import Scene
+from sfumato.study.placement import draws
+from sfumato.types import Box, Pixels
+
+_MOMENTUM: Final = 0.9
+_DECAY: Final = 1e-4
+_WARM: Final = 100  # steps
+_THINNEST: Final = 1.0  # pixel: nothing is to be learnt of a box that is thinner
+_LAYOUT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A detector to be trained on `learnt` and run on `tested`; its boxes go to `path`.
+
+    `source` is the classifier whose maps it uses. `settings` are everything else that counts.
+    """
+
+    source: Source
+    settings: Detection
+    classes: int
+    learnt: tuple[Scene, ...]
+    tested: tuple[Scene, ...]
+    seed: int
+    path: Path
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What a detector found in n pictures, m boxes in all.
+
+    `scene` (m,) is the index of the picture, `boxes` (m, 4) are x0 y0 x1 y1 in its pixels,
+    `classes` (m,) indices and `scores` (m,) in [0, 1].
+    """
+
+    scene: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+def file_name(source: Source, settings: Detection, digests: Sequence[str], seed: int) -> str:
+    """Return the name of the boxes of a detector: the SHA-256 of all that they depend on."""
+    numbers = (settings.epochs, settings.batch, settings.rate, settings.size)
+    parts = (_LAYOUT, source.fingerprint(), numbers, tuple(digests), seed)
+    return f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.npz"
+
+
+def need_operators() -> None:
+    """Return if torchvision's compiled operators work.
+
+    Raises:
+        MissingExtra: they don't, or torchvision isn't there.
+    """
+    need_torchvision()
+    torch, operators = need_torch(), import_module("torchvision.ops")
+    try:
+        operators.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+        operators.roi_align(torch.zeros(1, 1, 4, 4), torch.zeros(1, 5), (1, 1))
+    except (RuntimeError, NotImplementedError) as error:
+        said = str(error).partition("\n")[0].partition(". ")[0][:200]
+        raise MissingExtra(
+            "Transfer to object detection needs torchvision's compiled operators, which don't "
+            f"work here ({said}): install the build of torchvision that was made for this torch, "
+            "or take [[detection]] out of study.toml."
+        ) from error
+
+
+def fit(task: Task) -> Path:
+    """Train a detector and keep what it finds, unless that is there; return where.
+
+    Raises:
+        UsageError: the loss became no number, or no detector can be built on the network.
+        OutputError: the disk refuses.
+    """
+    if not task.path.exists():
+        alone = one_thread() if task.device == "cpu" else nullcontext(need_torch())
+        with alone as torch, _drawn(torch, task.device):
+            run = _Run(torch, task)
+            run.resume()
+            run.learn()
+            run.find()
+    return task.path
+
+
+def read(path: Path) -> Found:
+    """Return the boxes that were kept."""
+    with np.load(path) as parts:
+        return Found(parts["scene"], parts["boxes"], parts["classes"], parts["scores"])
+
+
+@contextmanager
+def _drawn(torch: Any, device: str) -> Iterator[None]:
+    """Leave torch's generators as they were."""
+    index = [] if device == "cpu" else [torch.device(device).index or 0]
+    with torch.random.fork_rng(devices=index):
+        yield
+
+
+class _Run:
+    """A detector on its way."""
+
+    def __init__(self, torch: Any, task: Task) -> None:
+        self._torch, self._task = torch, task
+        settings = task.settings
+        network = load(task.source)
+        torch.manual_seed(task.seed)
+        building = import_module("sfumato.study.detection_network")
+        self._module = building.build(
+            network,
+            task.source.name,
+            task.classes,
+            size=settings.size,
+            frozen=bool(task.source.weights),
+        ).to(task.device)
+        learning = [one for one in self._module.parameters() if one.requires_grad]
+        self._descent = torch.optim.SGD(
+            learning, lr=settings.rate, momentum=_MOMENTUM, weight_decay=_DECAY
+        )
+        self._epoch = 0
+        self._part = task.path.with_suffix(".part")
+        self._batch = min(settings.batch, len(task.learnt))
+        self._steps = len(task.learnt) // self._batch
+
+    def resume(self) -> None:
+        """Go on after the last epoch that was written, if there is one."""
+        if self._part.exists():
+            state = self._torch.load(self._part, map_location="cpu", weights_only=True)
+            self._module.load_state_dict(state["model"])
+            self._descent.load_state_dict(state["descent"])
+            self._epoch = state["epoch"]
+
+    def learn(self) -> None:
+        """Run the epochs that are left."""
+        task = self._task
+        self._module.train()
+        for epoch in range(self._epoch, task.settings.epochs):
+            # The proposals that count are drawn by torch's own generator.
+            self._torch.manual_seed(int(draws(task.seed, epoch, "proposals").integers(2**31)))
+            order = draws(task.seed, epoch, "order").permutation(len(task.learnt))
+            for step in range(self._steps):
+                chosen = order[step * self._batch : (step + 1) * self._batch]
+                self._step(epoch, step, [task.learnt[i] for i in chosen])
+            self._save({"epoch": epoch + 1})
+
+    def find(self) -> None:
+        """Run the detector on the tested pictures and keep its boxes."""
+        self._module.eval()
+        parts: list[dict[str, Any]] = []
+        for one in self._task.tested:
+            given = self._picture(pixels_of(one.stored))
+            with self._torch.inference_mode():
+                parts.append(self._module([given])[0])
+        numbers = [len(part["scores"]) for part in parts]
+        stream = io.BytesIO()
+        np.savez(
+            stream,
+            scene=np.repeat(np.arange(len(parts)), numbers),
+            boxes=_joined(parts, "boxes").astype(np.float32).reshape(-1, 4),
+            classes=_joined(parts, "labels").astype(np.int64) - 1,
+            scores=_joined(parts, "scores").astype(np.float32),
+        )
+        write(self._task.path, stream.getvalue())
+        self._part.unlink(missing_ok=True)
+
+    def _step(self, epoch: int, step: int, scenes: Sequence[Scene]) -> None:
+        rate = self._rate(epoch, step)
+        for group in self._descent.param_groups:
+            group["lr"] = rate
+        pictures, targets = zip(*(self._example(epoch, one) for one in scenes), strict=True)
+        losses = self._module(list(pictures), list(targets))
+        loss = sum(losses.values())
+        if not self._torch.isfinite(loss):
+            raise UsageError(
+                f"{self._task.source.name}: the detector's loss became no number in epoch "
+                f"{epoch + 1}, so training diverged. Lower rate in [[detection]] "
+                f"{self._task.settings.name!r}."
+            )
+        self._descent.zero_grad(set_to_none=True)
+        loss.backward()
+        self._descent.step()
+
+    def _rate(self, epoch: int, step: int) -> float:
+        settings = self._task.settings
+        warm = min(_WARM, settings.epochs * self._steps // 10)
+        done = epoch * self._steps + step
+        passed = epoch / settings.epochs
+        slow = 0.01 if passed >= 8 / 9 else 0.1 if passed >= 2 / 3 else 1.0
+        return settings.rate * slow * min(1.0, (done + 1) / (warm + 1))
+
+    def _example(self, epoch: int, scene: Scene) -> tuple[Any, dict[str, Any]]:
+        """Return a picture and its objects, mirrored half the time."""
+        pixels = pixels_of(scene.stored)
+        objects = [(box, number) for box, number in scene.objects if _thickness(box) >= _THINNEST]
+        boxes = np.asarray([box for box, _ in objects], dtype=np.float32).reshape(-1, 4)
+        if draws(self._task.seed, epoch, scene.key).random() < 0.5:
+            pixels = pixels[:, ::-1]
+            boxes[:, [0, 2]] = pixels.shape[1] - boxes[:, [2, 0]]
+        torch, device = self._torch, self._task.device
+        labels = torch.tensor([number + 1 for _, number in objects], dtype=torch.int64)
+        target = {"boxes": torch.from_numpy(boxes).to(device), "labels": labels.to(device)}
+        return self._picture(pixels), target
+
+    def _picture(self, pixels: Pixels) -> Any:
+        scaled = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / 255
+        return self._torch.from_numpy(scaled).to(self._task.device)
+
+    def _save(self, state: dict[str, Any]) -> None:
+        state |= {"model": self._module.state_dict(), "descent": self._descent.state_dict()}
+        with whole(self._part) as part, part.open("wb") as stream:
+            self._torch.save(state, stream)
+
+
+def _thickness(box: Box) -> float:
+    return min(box[2] - box[0], box[3] - box[1])
+
+
+def _joined(parts: Sequence[dict[str, Any]], name: str) -> NDArray[Any]:
+    arrays = [part[name].cpu().numpy() for part in parts]
+    joined: NDArray[Any] = np.concatenate(arrays)
+    return joined

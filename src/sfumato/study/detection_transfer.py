@@ -1,0 +1,67 @@
+"""Do features learnt on each arm serve object detection? A detector trained on each network.
+
+The measure is COCO's average precision (Lin et al. 2014), averaged over classes: at an IoU of 0.5,
+as PASCAL VOC has it, and over 0.5, 0.55, … 0.95. It is no mean over pictures; jackknife
+pseudo-values of 200 groups of pictures stand for one (`evaluation.precision.pseudo_values`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.evaluation.matching import Truth
+from sfumato.evaluation.precision import pseudo_values, rank
+from sfumato.study.detection_training import Found
+from sfumato.study.objects import Object, Scenes
+from sfumato.study.transfer import Score
+from sfumato.types import Box, Face
+
+_GROUPS: Final = 200
+_IOUS: Final = tuple((50 + 5 * i) / 100 for i in range(10))
+MEASURES: Final = ("mean AP at 0.5", "mean AP at 0.5 to 0.95")
+
+
+def scores(found: Found, tested: Scenes) -> list[Score]:
+    """Return both measures of what a detector found; classes without an object don't count."""
+    group = groups([one.key for one in tested.scenes])
+    at: list[NDArray[np.float64]] = []
+    judged = [_of_class(found, tested, number) for number in range(len(tested.classes))]
+    judged = [pictures for pictures in judged if any(truth.faces for truth, _ in pictures)]
+    for iou in _IOUS:
+        values = [pseudo_values(rank(pictures, iou=iou), group) for pictures in judged]
+        at.append(np.mean(values, axis=0))
+    n = len(tested.scenes)
+    return [
+        Score(measure, values, n)
+        for measure, values in zip(MEASURES, (at[0], np.mean(at, axis=0)), strict=True)
+    ]
+
+
+def groups(keys: Sequence[str]) -> NDArray[np.intp]:
+    """Return a group of each picture, 200 at most, of equal sizes, that names have no part in."""
+    order = sorted(range(len(keys)), key=lambda i: hashlib.sha256(keys[i].encode()).digest())
+    group = np.empty(len(keys), dtype=np.intp)
+    group[order] = np.arange(len(keys)) % _GROUPS
+    return group
+
+
+def _of_class(found: Found, tested: Scenes, number: int) -> list[tuple[Truth, list[Face]]]:
+    """Return each picture's objects of a class and the boxes that were found for it."""
+    boxes: list[list[Face]] = [[] for _ in tested.scenes]
+    for i in np.flatnonzero(found.classes == number):
+        x0, y0, x1, y1 = map(float, found.boxes[i])
+        if x1 > x0 and y1 > y0:  # thinner than single precision can tell: no box
+            boxes[found.scene[i]].append(Face((x0, y0, x1, y1), float(found.scores[i]), "network"))
+    return [
+        (Truth(one.width, one.height, _only(one.objects, number), _only(one.crowds, number)), faces)
+        for one, faces in zip(tested.scenes, boxes, strict=True)
+    ]
+
+
+def _only(objects: Sequence[Object], number: int) -> tuple[Box, ...]:
+    return tuple(box for box, of in objects if of == number)
