@@ -10,7 +10,8 @@ from sfumato.cli.verbs import Verbs
 VERBS = {
     "init": "Write a commented study.toml into DIR, to be edited.",
     "run": "Make the runs that DIR/study.toml asks for and that aren't there yet.",
-    "analyse": "Answer, from the predictions in DIR alone, what obfuscation does; write DIR/study.json.",
+    "analyse": "Answer, from the predictions in DIR alone, what obfuscation does; "
+    "write DIR/study.json.",
     "report": "Analyse DIR, and write DIR/study.html and DIR/study.json.",
 }
 

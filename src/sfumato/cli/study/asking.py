@@ -40,8 +40,9 @@ def asking(function: Any) -> Any:
         click.option(
             "--supercategories",
             type=_PATH,
-            metavar="FILE",
-            help="CSV with class (such as a wnid) and supercategory.",
+            metavar="PATH",
+            help="WordNet 3.0's data.noun or its folder, if classes are called by its ids; or a "
+            "CSV with class and supercategory.",
         ),
         click.option(
             "--margin",
