@@ -15,7 +15,7 @@ from sfumato.study.analysis.measures import average_precision, calibration_error
 from sfumato.study.analysis.pairs import candidates, pairs
 from sfumato.study.analysis.records import Answer, Choice
 from sfumato.study.analysis.remedies import NO_GAP, fieller, remedy
-from sfumato.study.analysis.subsets import read_supercategories
+from sfumato.study.analysis.supercategories import read_supercategories
 from tests.study_predictions import (
     AFFECTED,
     CLASSES,
@@ -324,7 +324,8 @@ def test_supercategories_come_from_a_file(tmp_path: Path) -> None:
     path.write_text(
         "class,supercategory\ndog,canine\nhusky,canine\ncup,vessel\nhusky,sled\nzebra,x\n"
     )
-    assert read_supercategories(path, CLASSES) == {"canine": [0, 1], "vessel": [2], "sled": [1]}
+    (one,) = read_supercategories(path, [CLASSES])
+    assert one.classes == {"canine": [0, 1], "vessel": [2], "sled": [1]}
     found = (
         analyse([matrix_of(outcomes(PAIR))], Choice(supercategories=path, rounds=20))
         .parts[0]
@@ -333,9 +334,9 @@ def test_supercategories_come_from_a_file(tmp_path: Path) -> None:
     assert [row.found.n for row in found.supercategories] == [40, 20, 20]
     path.write_text("class,supercategory\nn02110063,canine\n")
     with pytest.raises(UsageError, match="names none of the study's classes: it has 'n02110063'"):
-        read_supercategories(path, CLASSES)
+        read_supercategories(path, [CLASSES])
     path.write_text("wnid,name\nx,y\n")
     with pytest.raises(UsageError, match="needs the columns class and supercategory"):
-        read_supercategories(path, CLASSES)
+        read_supercategories(path, [CLASSES])
     with pytest.raises(UsageError, match="can't be read"):
-        read_supercategories(tmp_path / "none.csv", CLASSES)
+        read_supercategories(tmp_path / "none.csv", [CLASSES])

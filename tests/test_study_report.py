@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -244,3 +246,17 @@ def test_wrong_use_is_a_sentence(tmp_path: Path) -> None:
     assert "holds no finished run" in done.err
     done = sfumato("study", "analyse", tmp_path, "--margin", "0")
     assert done.code == 2
+
+
+def test_no_verb_that_reads_predictions_imports_torch(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", cells=FULL[:3:2], models=["net"])
+    for words in (["--help"], ["study", "--help"], ["study", "analyse", "-q", str(folder)]):
+        code = (
+            "import sys\nfrom sfumato.cli import main\ntry:\n    main()\nfinally:\n"
+            "    print(*sorted({'torch', 'torchvision', 'timm'} & set(sys.modules)), 'end')"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "end", words

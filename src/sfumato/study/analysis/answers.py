@@ -54,8 +54,8 @@ from sfumato.study.analysis.subsets import (
     by_membership,
     by_part,
     by_share,
-    read_supercategories,
 )
+from sfumato.study.analysis.supercategories import Membership, read_supercategories
 
 DETAILED: Final = ("cost", "shift")  # questions that are answered class by class, too
 DEPTH: Final = 5
@@ -66,15 +66,20 @@ def analyse(matrices: Sequence[Matrix], choice: Choice | None = None) -> Analysi
 
     Raises:
         UsageError: two cells that belong together have no seed in common, or super-categories
-            were asked for with classes that aren't there.
+            were asked for with a file that can't be used.
     """
     choice = choice or Choice()
-    return Analysis(tuple(_answers(matrix, choice) for matrix in matrices), choice)
+    families = read_supercategories(choice.supercategories, [one.classes for one in matrices])
+    found = (_answers(*each, choice) for each in zip(matrices, families, strict=True))
+    return Analysis(tuple(found), choice)
 
 
-def _answers(matrix: Matrix, choice: Choice) -> Answers:
+def _answers(matrix: Matrix, families: Membership, choice: Choice) -> Answers:
     protocol = matrix.protocol
-    found = [answer(matrix, protocol, q, choice) for q in questions(matrix, protocol)]
+    found = [
+        answer(matrix, protocol, question, choice, families)
+        for question in questions(matrix, protocol)
+    ]
     arms = sorted({key.train_arm for key in matrix.cells if key.train_arm.startswith(REMEDY)})
     remedies = [one for arm in arms if (one := remedy(matrix, protocol, arm)) is not None]
     return Answers(
@@ -87,11 +92,13 @@ def _answers(matrix: Matrix, choice: Choice) -> Answers:
         tuple(_grid(matrix)),
         tuple(_corrected(found)),
         tuple(remedies),
-        tuple(_notes(matrix)),
+        (*_notes(matrix), *([families.note] if families.note else [])),
     )
 
 
-def answer(matrix: Matrix, protocol: str, question: Question, choice: Choice) -> Answer:
+def answer(
+    matrix: Matrix, protocol: str, question: Question, choice: Choice, families: Membership
+) -> Answer:
     """Answer one question; its p_holm is its own p until others stand beside it."""
     models = matrix.architectures(protocol, question.arms)
     groups = groups_of(matrix, protocol, question, top1, models)
@@ -113,7 +120,7 @@ def answer(matrix: Matrix, protocol: str, question: Question, choice: Choice) ->
     base = _with_levels(matrix, base)
     whole = _difference(matrix, base, groups)
     base = _with_regions(matrix, base, whole)
-    return _with_classes(matrix, base, whole, choice) if question.kind in DETAILED else base
+    return _with_classes(matrix, base, whole, families) if question.kind in DETAILED else base
 
 
 def _with_levels(matrix: Matrix, base: Answer) -> Answer:
@@ -149,11 +156,8 @@ def _with_regions(matrix: Matrix, base: Answer, whole: Difference) -> Answer:
     )
 
 
-def _with_classes(matrix: Matrix, base: Answer, whole: Difference, choice: Choice) -> Answer:
-    members = {
-        name: np.isin(matrix.labels, classes)
-        for name, classes in read_supercategories(choice.supercategories, matrix.classes).items()
-    }
+def _with_classes(matrix: Matrix, base: Answer, whole: Difference, families: Membership) -> Answer:
+    members = {name: np.isin(matrix.labels, classes) for name, classes in families.classes.items()}
     found = precisions(matrix, base.protocol, base.question, base.models)
     notes = base.notes
     if found is None:

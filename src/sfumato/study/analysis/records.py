@@ -23,7 +23,7 @@ from sfumato.types import JSON
 class Choice:
     """How to analyse: the margin of equivalence (a fraction), seed and rounds of the bootstrap.
 
-    `supercategories` is a CSV file as `subsets.read_supercategories` takes it.
+    `supercategories` is WordNet's database or a table, as `read_supercategories` takes it.
     """
 
     margin: float = 0.01

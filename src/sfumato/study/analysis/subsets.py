@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.errors import UsageError
 from sfumato.evaluation.comparison import holm
 from sfumato.study.analysis.estimates import FEWEST, Estimate, Group, contrast, contrasts
 from sfumato.types import JSON
@@ -110,38 +107,6 @@ def by_affected(whole: Difference, affected: NDArray[np.bool_]) -> list[Subset]:
     """Return the difference on images with an obfuscated region and on those without."""
     names = ("with an obfuscated region", "without")
     return by_part(whole, np.where(affected, 0, 1), names)
-
-
-def read_supercategories(path: Path | None, classes: Sequence[str]) -> dict[str, list[int]]:
-    """Return the classes of each super-category from a CSV file `class,supercategory`.
-
-    Classes are named as in the predictions (for synsets: by wnid). A class may have several
-    super-categories, a line each, and need not have one. None where no file is given.
-
-    Raises:
-        UsageError: the file can't be read, lacks a column, or names no class of the study.
-    """
-    if path is None:
-        return {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, restval=""))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} can't be read: {error}") from error
-    if not rows or not {"class", "supercategory"} <= rows[0].keys():
-        raise UsageError(f"{path} needs the columns class and supercategory, and a line a class.")
-    place = {name: k for k, name in enumerate(classes)}
-    found: dict[str, list[int]] = {}
-    unknown = sorted({row["class"] for row in rows} - place.keys())
-    if len(unknown) == len({row["class"] for row in rows}):
-        raise UsageError(
-            f"{path} names none of the study's classes: it has {unknown[0]!r}, the predictions "
-            f"have {classes[0]!r}."
-        )
-    for row in rows:
-        if row["class"] in place:
-            found.setdefault(row["supercategory"], []).append(place[row["class"]])
-    return found
 
 
 def _corrected(found: Sequence[Estimate]) -> list[float]:

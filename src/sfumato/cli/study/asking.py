@@ -1,13 +1,12 @@
-"""`sfumato study init|run|analyse|report`."""
+"""What `sfumato study analyse` and `sfumato study report` have in common."""
 
 from __future__ import annotations
 
 import json
 import sys
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,33 +16,10 @@ from sfumato.errors import MissingExtra
 if TYPE_CHECKING:
     from sfumato.study.analysis.records import Analysis
 
-# Verbs of the group that another module has; it is imported when one is asked for.
-ELSEWHERE: Final = {"init": "sfumato.cli.study_run", "run": "sfumato.cli.study_run"}
 _PATH = click.Path(path_type=Path)
 
 
-class _Group(click.Group):
-    """Imports torch only for the verbs that need it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order in which they are used."""
-        there = [name for name, module in ELSEWHERE.items() if find_spec(module)]
-        return [*there, *super().list_commands(ctx)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a verb's command, importing its module."""
-        if cmd_name in ELSEWHERE and find_spec(ELSEWHERE[cmd_name]):
-            found: click.Command = getattr(import_module(ELSEWHERE[cmd_name]), cmd_name)
-            return found
-        return super().get_command(ctx, cmd_name)
-
-
-@click.group(cls=_Group)
-def study() -> None:
-    """Ask whether recognition survives the obfuscation, and what else it does."""
-
-
-def _asking(function: Any) -> Any:
+def asking(function: Any) -> Any:
     """Add what both verbs take: where predictions are, and how they are analysed."""
     options = [
         click.argument("folder", type=_PATH, metavar="DIR"),
@@ -64,8 +40,9 @@ def _asking(function: Any) -> Any:
         click.option(
             "--supercategories",
             type=_PATH,
-            metavar="FILE",
-            help="CSV with class (such as a wnid) and supercategory.",
+            metavar="PATH",
+            help="WordNet 3.0's data.noun or its folder, if classes are called by its ids; or a "
+            "CSV with class and supercategory.",
         ),
         click.option(
             "--margin",
@@ -84,42 +61,13 @@ def _asking(function: Any) -> Any:
     return function
 
 
-@study.command()
-@_asking
-def analyse(folder: Path, **values: Any) -> int:
-    """Answer, from the predictions in DIR alone, what obfuscation does; write DIR/study.json.
+def analysed(folder: Path, values: dict[str, Any]) -> tuple[Path, Analysis]:
+    """Return the study's folder as an absolute path, and what its predictions answer.
 
-    Accuracy, average precision and calibration of each arm; differences with 95 % intervals over
-    trainings and images; equivalence within the margin; classes and confusable pairs with Holm's
-    correction; the gap between obfuscated and clear pictures. Needs no torch.
+    Raises:
+        MissingExtra: SciPy isn't there.
+        UsageError: predictions, regions or super-categories can't be read or don't fit.
     """
-    home, found = _analysed(folder, values)
-    from sfumato.study.report import JSON_FILE, write_json
-
-    made = write_json(home, found)
-    _tell(made, [home / JSON_FILE], values)
-    return 0
-
-
-@study.command()
-@_asking
-@click.option(
-    "--pictures",
-    is_flag=True,
-    help="Also show the probes' pictures: originals, so keep that page to yourself.",
-)
-def report(folder: Path, **values: Any) -> int:
-    """Analyse DIR, and write DIR/study.html and DIR/study.json."""
-    home, found = _analysed(folder, values)
-    from sfumato.study.report import JSON_FILE, write_html, write_json
-
-    made = write_json(home, found)
-    page = write_html(home, found, pictures=values["pictures"])
-    _tell(made, [page, home / JSON_FILE], values)
-    return 0
-
-
-def _analysed(folder: Path, values: dict[str, Any]) -> tuple[Path, Analysis]:
     if find_spec("scipy") is None:
         raise MissingExtra("`sfumato study` needs SciPy: pip install 'sfumato[study]'.")
     from sfumato.study.analysis.answers import analyse as answer
@@ -140,7 +88,8 @@ def _analysed(folder: Path, values: dict[str, Any]) -> tuple[Path, Analysis]:
     return home, answer(matrices, choice)
 
 
-def _tell(made: dict[str, Any], paths: list[Path], values: dict[str, Any]) -> None:
+def tell(made: dict[str, Any], paths: list[Path], values: dict[str, Any]) -> None:
+    """Print the answers or, with `--json`, what `study.json` holds; the files' paths to stderr."""
     if values["as_json"]:
         print(json.dumps(made))
     elif not values["quiet"]:

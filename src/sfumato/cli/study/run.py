@@ -1,4 +1,4 @@
-"""`sfumato study init` and `sfumato study run`: make arms, models and predictions."""
+"""`sfumato study run DIR`."""
 
 from __future__ import annotations
 
@@ -13,33 +13,14 @@ import click
 
 from sfumato.cli.outcome import clock
 from sfumato.cli.run import absolute
-from sfumato.errors import OutputError, UsageError
-from sfumato.study.configuration import FILE, Study, load
-from sfumato.study.template import TEMPLATE
+from sfumato.errors import UsageError
+from sfumato.study.configuration import Study, load
 
-_FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 _EVERY_S = 30.0
 
 
 @click.command()
-@_FOLDER
-def init(folder: Path) -> int:
-    """Write a commented study.toml into DIR, to be edited."""
-    path = absolute(folder) / FILE
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(TEMPLATE)
-    except FileExistsError as error:
-        raise UsageError(f"{path} is there already: edit it, or choose another folder.") from error
-    except OSError as error:
-        raise OutputError(f"{path} can't be written: {error.strerror}.") from error
-    print(f"Wrote {path}: edit it, then `sfumato study run {folder}`.")
-    return 0
-
-
-@click.command()
-@_FOLDER
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
     "--weights",
     multiple=True,

@@ -1,0 +1,29 @@
+"""`sfumato study init DIR`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sfumato.cli.run import absolute
+from sfumato.errors import OutputError, UsageError
+from sfumato.study.configuration import FILE
+from sfumato.study.template import TEMPLATE
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+def init(folder: Path) -> int:
+    """Write a commented study.toml into DIR, to be edited."""
+    path = absolute(folder) / FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(TEMPLATE)
+    except FileExistsError as error:
+        raise UsageError(f"{path} is there already: edit it, or choose another folder.") from error
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {error.strerror}.") from error
+    print(f"Wrote {path}: edit it, then `sfumato study run {folder}`.")
+    return 0
