@@ -54,9 +54,8 @@ def torchvision() -> ModuleType:
 @pytest.fixture
 def torchvision_operators(torchvision: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """torchvision whose nms and roi_align work, in Python where the compiled ones are missing."""
-    extension = sys.modules["torchvision.extension"]
-    if not extension._has_ops():
-        monkeypatch.setattr(extension, "_has_ops", lambda: True)
+    for name in ("torchvision.extension", "torchvision.ops.roi_align"):
+        monkeypatch.setattr(sys.modules[name], "_has_ops", lambda: True)
     return torchvision
 
 
@@ -72,13 +71,40 @@ def _torchvision() -> ModuleType:
             library.define(f"{name}{schema}")
         libraries.append(library)
         import torchvision as found
-        from torchvision.ops.roi_align import _roi_align
 
         library.impl("roi_align", _roi_align, "CompositeImplicitAutograd")
         library.impl("nms", _nms, "CompositeImplicitAutograd")
     found.declared_for_tests = libraries  # a library's declarations go when it goes
     module: ModuleType = found
     return module
+
+
+def _roi_align(maps: Any, rois: Any, *numbers: Any) -> Any:
+    """Average ratio by ratio bilinear samples in each cell of a region (He et al. 2017)."""
+    torch = sys.modules["torch"]
+    scale, rows, columns, ratio, aligned = numbers
+    ratio, shift = max(ratio, 1), 0.5 if aligned else 0.0
+    height, width = maps.shape[2:]
+    pooled = maps.new_zeros(len(rois), maps.shape[1], rows, columns)
+    for image in rois[:, 0].unique():
+        chosen = (rois[:, 0] == image).nonzero()[:, 0]
+        x0, y0, x1, y1 = (rois[chosen, 1:] * scale - shift).unbind(1)
+        places = []
+        for low, high, cells, size in ((x0, x1, columns, width), (y0, y1, rows, height)):
+            at = (torch.arange(cells * ratio) + 0.5) / (cells * ratio)
+            length = high - low if aligned else (high - low).clamp(min=1)
+            places.append((low[:, None] + length[:, None] * at) / max(size - 1, 1) * 2 - 1)
+        x, y = places
+        grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)
+        samples = torch.nn.functional.grid_sample(
+            maps[int(image)][None],
+            grid.reshape(1, -1, columns * ratio, 2),
+            padding_mode="border",
+            align_corners=True,
+        )[0].reshape(maps.shape[1], len(chosen), rows * ratio, columns * ratio)
+        means = torch.nn.functional.avg_pool2d(samples.transpose(0, 1), ratio)
+        pooled = pooled.index_copy(0, chosen, means)
+    return pooled
 
 
 def _nms(boxes: Any, scores: Any, most: float) -> Any:

@@ -49,7 +49,7 @@ def estimated_precision(
     return Estimate(right, faces, value, float(low), float(high))
 
 
-def pseudo_values(ranking: Ranking, group: NDArray[np.intp]) -> Numbers:
+def pseudo_values(ranking: Ranking, group: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return (G,) jackknife pseudo-values of the average precision: G·AP − (G − 1)·AP without g.
 
     `group` (n,) gives each picture one of the groups 0 … G − 1. The variance of the pseudo-values
@@ -65,7 +65,7 @@ def pseudo_values(ranking: Ranking, group: NDArray[np.intp]) -> Numbers:
     for number in touched:
         left = _average(ranking, (group != number).astype(np.float64))
         without[number] = whole if np.isnan(left) else left
-    values: Numbers = whole + (groups - 1) * (without.mean() - without)
+    values: NDArray[np.float64] = whole + (groups - 1) * (without.mean() - without)
     return values
 
 
