@@ -89,6 +89,16 @@ def test_what_lies_between_strata_does_not_vary() -> None:
     assert found.se < 0.6 * contrast([Group(1, y)]).se
 
 
+def test_a_small_stratum_counts_as_its_images_do() -> None:
+    # Strata of 2, 10 and 1 images: sum of n_k s_k² over n², the single image as the others' mean.
+    y = np.random.default_rng(7).normal(0, np.repeat([5.0, 1, 1], [2, 10, 1]))
+    variance = [y[:2].var(ddof=1), y[2:12].var(ddof=1)]
+    total = 2 * variance[0] + 10 * variance[1]
+    found = contrast([Group(1, y[None], fixed=True)], np.repeat([0, 1, 2], [2, 10, 1]))
+    assert found.se**2 == pytest.approx(total * 13 / 12 / 13**2)
+    assert found.df == pytest.approx(10)
+
+
 def test_strata_of_single_images_are_none() -> None:
     groups, parts = pair()[:1], np.repeat([0, 1], 200)
     strata = np.concatenate([np.arange(200) % 150, np.arange(200) % 2])

@@ -176,13 +176,10 @@ class Tally:
             self._trained_once = True
             return
         by_cell = np.stack([layout.by_cell(row) for row in values])
-        within = (
-            layout.sums(np.square(values).sum(axis=0))
-            - seeds * layout.sums(np.square(means))
-            - np.stack([layout.between(row) for row in by_cell]).sum(axis=0)
-            + seeds * layout.between(by_cell.mean(axis=0))
-        )
-        rest = np.maximum(within, 0) / ((seeds - 1) * layout.free)
+        # An image's seeds differ by the rest, and by what they differ in its whole cell.
+        scatter = layout.by_cell(np.square(values - means).sum(axis=0))
+        scatter -= np.square(by_cell - by_cell.mean(axis=0)).sum(axis=0) / layout.cell_images
+        rest = layout.variance(np.maximum(scatter, 0)) / (seeds - 1)
         per_seed = np.stack([layout.joined(row) for row in by_cell]) / n
         between = group.weight**2 * per_seed.var(axis=0, ddof=1) / seeds
         self._seeds += between
@@ -196,8 +193,7 @@ class Tally:
         layout, free = self._layout, self._layout.free
         n = np.maximum(layout.images, 1)
         value = layout.sums(self._mean) / n
-        within = layout.sums(np.square(self._mean)) - layout.between(layout.by_cell(self._mean))
-        images = np.maximum(within, 0) / (free * n)
+        images = layout.variance(layout.scatter(self._mean)) / n
         added = np.maximum(images - self._rest, 0)
         variance = self._seeds + added
         # Seeds that agree to the last image, by chance: the images alone have to tell.

@@ -62,11 +62,23 @@ class Layout:
         """Return each cell's sum of values (n,)."""
         return np.bincount(self.cell, values, minlength=len(self.cell_part)).astype(np.float64)
 
-    def joined(self, cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    def joined(self, cells: NDArray[Any]) -> NDArray[np.float64]:
         """Return each part's sum over its cells (cells,)."""
         found = np.bincount(self.cell_part, cells, minlength=self.number)
         return found.astype(np.float64)
 
-    def between(self, by_cell: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return each part's sum of n·mean² over its cells, of the cells' sums."""
-        return self.joined(np.square(by_cell) / self.cell_images)
+    def scatter(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return each cell's sum of squares of values (n,) about its mean."""
+        squares = np.square(self.by_cell(values)) / self.cell_images
+        return np.maximum(self.by_cell(np.square(values)) - squares, 0)
+
+    def variance(self, scatter: NDArray[Any]) -> NDArray[np.float64]:
+        """Return each part's variance within cells, of the cells' sums of squares (cells,).
+
+        sum(n s²)/sum(n) over cells of two images or more: a cell counts as its images do, and one
+        image, of which no variance is known, has that of the others.
+        """
+        several = self.cell_images > 1
+        weights = np.where(several, self.cell_images / np.maximum(self.cell_images - 1, 1), 0)
+        known = np.maximum(self.joined(self.cell_images * several), 1)
+        return np.asarray(self.joined(weights * scatter) / known)
