@@ -132,7 +132,7 @@ def analyse(effect: Effect, rng: np.random.Generator, images: int = IMAGES) -> D
     """Make one world and look for what was planted."""
     matrix = world(effect, rng, images)
     groups = groups_of(matrix, "scratch", QUESTION, top1, MODELS)
-    whole = contrast(groups)
+    whole = contrast(groups, matrix.labels)
     counts = {
         "overall interval holds the truth": whole.low <= effect.overall <= whole.high,
         "overall difference found (p < 0.05)": whole.cautious_p < ALPHA,
@@ -178,7 +178,7 @@ def bootstraps(effect: Effect, rng: np.random.Generator, rounds: int = 300) -> d
     alone = groups_of(matrix, "scratch", QUESTION, top1, MODELS[:1])
     found = {}
     for name, some in (("three architectures", groups), ("one architecture", alone)):
-        exact = contrast(some)
+        exact = contrast(some, matrix.labels)
         found[f"{name}, this analysis"] = exact.low <= 0 <= exact.high
         for nested in (False, True):
             low, high = bootstrap(some, rng, rounds=rounds, nested=nested)
@@ -218,7 +218,8 @@ def of_logits(rng: np.random.Generator, classes: int = 10, images: int = 100) ->
     matrix = matrix_of(outcomes)
     made = precisions(matrix, "scratch", QUESTION, MODELS[:3])
     assert made is not None
-    error = contrast(groups_of(matrix, "scratch", QUESTION, calibration, MODELS[:3]))
+    gaps = groups_of(matrix, "scratch", QUESTION, calibration, MODELS[:3])
+    error = contrast(gaps, matrix.labels)
     held = {
         f"average precision of class {k}": row.change.low <= 0 <= row.change.high
         for k, row in enumerate(made[0])

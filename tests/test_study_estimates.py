@@ -47,10 +47,68 @@ def test_variance_is_that_of_seeds_and_of_images_by_textbook_mean_squares() -> N
     found = contrast([Group(1, y)])
     assert found.se**2 == pytest.approx(expected)
     seeds, images = ms_seed / 120, (ms_image - ms_rest) / 120
-    assert found.df == pytest.approx(expected**2 / (seeds**2 / 5 + images**2 / 31) - 2)
-    assert found.cautious_df == pytest.approx(expected**2 / (seeds**2 / 3 + images**2 / 29))
+    # Degrees of freedom weighed by the shares of the variance: 3 of four seeds, 29 of 30 images.
+    assert found.df == pytest.approx(expected / (seeds / 3 + images / 29))
+    assert found.cautious_df == pytest.approx(found.df)
     half = stats.t.ppf(0.975, found.df) * expected**0.5
     assert found.high - found.value == pytest.approx(half)
+
+
+def test_degrees_of_freedom_of_two_trainings_lie_between_those_of_each_and_their_sum() -> None:
+    # No image adds anything, so the seeds' means alone count: three and five of them.
+    means = [np.array([0.0, 1, 2]), np.array([0.0, 1, 1, 0, 3])]
+    groups = [Group(w, np.tile(m[:, None], 20)) for w, m in zip((-1, 1), means, strict=True)]
+    a, b = 1 / 3, 1.5 / 5  # s²/S, by hand
+    found = contrast(groups)
+    assert found.se**2 == pytest.approx(a + b)
+    welch = (a + b) ** 2 / (a**2 / 4 + b**2 / 6) - 2
+    assert found.df == pytest.approx(min(welch, 2 + 4)) == 6
+    assert found.cautious_df == pytest.approx((a + b) ** 2 / (a**2 / 2 + b**2 / 4))
+    one_sided = [groups[0], Group(0.2, groups[1].values)]
+    b *= 0.2**2
+    assert contrast(one_sided).df == pytest.approx((a + b) ** 2 / (a**2 / 4 + b**2 / 6) - 2)
+
+
+def test_what_lies_between_strata_does_not_vary() -> None:
+    # Two classes that differ much: textbook variance within each, of three models together.
+    rng = np.random.default_rng(6)
+    label = np.array([0] * 20 + [1] * 20)
+    y = rng.normal(0, 1, 40) + rng.normal(0, 0.1, (3, 40)) + 10 * label
+    y += rng.normal(0, 0.5, (3, 1)) + np.where(label, 1, -1) * rng.normal(0, 0.5, (3, 1))
+    within, rest = 0.0, 0.0
+    for k in (0, 1):
+        z = y[:, label == k]
+        within += 19 * z.mean(axis=0).var(ddof=1)
+        rest += ((z - z.mean(axis=1, keepdims=True) - z.mean(axis=0) + z.mean()) ** 2).sum()
+    seeds = y.mean(axis=1).var(ddof=1) / 3
+    images = within / 38 / 40 - rest / (2 * 38) / (40 * 3)
+    found = contrast([Group(1, y)], label)
+    assert found.se**2 == pytest.approx(seeds + images)
+    assert found.df == pytest.approx((seeds + images) / (seeds / 2 + images / 38))
+    assert found.value == pytest.approx(contrast([Group(1, y)]).value)
+    assert found.se < 0.6 * contrast([Group(1, y)]).se
+
+
+def test_a_small_stratum_counts_as_its_images_do() -> None:
+    # Strata of 2, 10 and 1 images: sum of n_k s_k² over n², the single image as the others' mean.
+    y = np.random.default_rng(7).normal(0, np.repeat([5.0, 1, 1], [2, 10, 1]))
+    variance = [y[:2].var(ddof=1), y[2:12].var(ddof=1)]
+    total = 2 * variance[0] + 10 * variance[1]
+    found = contrast([Group(1, y[None], fixed=True)], np.repeat([0, 1, 2], [2, 10, 1]))
+    assert found.se**2 == pytest.approx(total * 13 / 12 / 13**2)
+    assert found.df == pytest.approx(10)
+
+
+def test_strata_of_single_images_are_none() -> None:
+    groups, parts = pair()[:1], np.repeat([0, 1], 200)
+    strata = np.concatenate([np.arange(200) % 150, np.arange(200) % 2])
+    found = contrasts(groups, parts, 2, strata)
+    plain = contrasts(groups, parts, 2)
+    assert found[0] == plain[0]  # 200 images of 150 strata
+    assert found[1].se != plain[1].se
+    inside = parts == 1
+    alone = [Group(g.weight, g.values[:, inside], g.fixed) for g in groups]
+    assert found[1].se == pytest.approx(contrast(alone, strata[inside]).se)
 
 
 def test_many_seeds_of_unrelated_images_come_to_the_paired_t_test_over_seeds() -> None:

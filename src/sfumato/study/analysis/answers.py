@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def _answers(matrix: Matrix, families: Membership, choice: Choice) -> Answers:
         None if matrix.affected is None else int(matrix.affected.sum()),
         matrix.classes,
         matrix.dataset,
-        tuple(_cell_row(cell) for cell in matrix.cells.values()),
+        tuple(_cell_row(cell, matrix.labels) for cell in matrix.cells.values()),
         tuple(_grid(matrix)),
         tuple(_corrected(found)),
         tuple(remedies),
@@ -102,7 +102,7 @@ def answer(
     """Answer one question; its p_holm is its own p until others stand beside it."""
     models = matrix.architectures(protocol, question.arms)
     groups = groups_of(matrix, protocol, question, top1, models)
-    change = contrast(groups)
+    change = contrast(groups, matrix.labels)
     base = Answer(
         protocol,
         question,
@@ -165,7 +165,7 @@ def _with_classes(matrix: Matrix, base: Answer, whole: Difference, families: Mem
     return replace(
         base,
         classes=tuple(by_part(whole, matrix.labels, matrix.classes)),
-        supercategories=tuple(by_membership(whole, members)),
+        supercategories=tuple(by_membership(whole, members, matrix.labels)),
         pairs=tuple(pairs(matrix, base.protocol, base.question, base.models)),
         precisions=None if found is None else tuple(found[0]),
         mean_precision=None if found is None else found[1],
@@ -186,7 +186,7 @@ def _levels(
     models = base.models if models is None else models
 
     def of(question: Question) -> Estimate:
-        return contrast(groups_of(matrix, base.protocol, question, measure, models))
+        return contrast(groups_of(matrix, base.protocol, question, measure, models), matrix.labels)
 
     before, after = (_one_sided(base.question, term) for term in base.question.terms)
     return Levels(of(before), of(after), of(base.question))
@@ -230,7 +230,7 @@ def _seed_error(cell: Cell) -> float:
 
 
 def _change_of(matrix: Matrix, protocol: str, question: Question, model: str) -> Estimate:
-    return contrast(groups_of(matrix, protocol, question, top1, [model]))
+    return contrast(groups_of(matrix, protocol, question, top1, [model]), matrix.labels)
 
 
 def _one_sided(question: Question, term: Term) -> Question:
@@ -254,10 +254,10 @@ def _confident(cells: Sequence[Cell]) -> bool:
     return all(cell.confidence is not None for cell in cells)
 
 
-def _cell_row(cell: Cell) -> CellRow:
+def _cell_row(cell: Cell, labels: NDArray[Any]) -> CellRow:
     def over(measure: Measure) -> Estimate:
         values = np.stack([measure(cell, seed) for seed in cell.seeds])
-        return contrast([Group(1, values, cell.fixed)])
+        return contrast([Group(1, values, cell.fixed)], labels)
 
     return CellRow(
         cell.key,
@@ -277,7 +277,7 @@ def _grid(matrix: Matrix) -> list[GridRow]:
         models = everywhere or matrix.architectures(matrix.protocol, [(train, test)])
         question = Question("level", test, (Term(1, train, test),), "")
         groups = groups_of(matrix, matrix.protocol, question, top1, models)
-        rows.append(GridRow(train, test, tuple(models), contrast(groups)))
+        rows.append(GridRow(train, test, tuple(models), contrast(groups, matrix.labels)))
     return rows
 
 

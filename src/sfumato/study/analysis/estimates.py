@@ -9,16 +9,21 @@ independent. For one kind of training g with S seeds and n images, values y[s, i
 
 and the variance of a sum over kinds of training, each of weight w, is estimated as
 
-    V = sum_g w² s²(seed means)/S + max(0, s²(m)/n - sum_g w² MS(rest)/(n S)),
+    V = B + I,  B = sum_g w² s²(seed means)/S,  I = max(0, s²(m)/n - sum_g w² MS(rest)/(n S)),
 
-where m[i] is the weighted sum of the seeds' mean for image i. The first part holds the seeds and
-the rest, the second what the images add. Degrees of freedom are V²/sum(part²/(f + 2)) - 2 with f
-those of each part: Satterthwaite's, in the form of Welch (1947) that doesn't come out too low
-where f is 2, as with three seeds. Claims (a difference, equivalence) use the usual form
-V²/sum(part²/f), which does come out low there and so errs towards no claim. This is the
-analysis of multi-reader studies (Obuchowski and Rockette 1995; Hillis 2007, "A comparison of
-denominator degrees of freedom methods for multiple observer ROC studies", Stat. Med. 26: 596,
-eq. for df_H) with seeds as readers and images as cases; there, too, readers are few.
+where m[i] is the weighted sum of the seeds' mean for image i. B holds the seeds and the rest, I
+what the images add. Images may come in strata (classes) of which new data would hold as many:
+then s²(m) and MS(rest) are those within strata, as what lies between them doesn't vary.
+
+B has B²/sum(part²/(f + 2)) - 2 degrees of freedom with f those of each part, but never more than
+sum(f): Satterthwaite's, in the form of Welch (1947) that doesn't come out too low where f is 2,
+as with three seeds. V has V/(B/df(B) + I/df(I)). Satterthwaite's own squares of the shares, in
+place of the shares, give far too many where seeds agree by chance: B is small then, and so
+is its share. Claims (a difference, equivalence) use B²/sum(part²/f) for B, which comes out
+low and so errs towards no claim. This is the analysis of multi-reader studies (Obuchowski and
+Rockette 1995; Hillis 2007, "A comparison of denominator degrees of freedom methods for multiple
+observer ROC studies", Stat. Med. 26: 596, eq. for df_H) with seeds as readers and images as
+cases; there, too, readers are few.
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from sfumato.study.analysis.strata import Layout
 from sfumato.types import JSON
 
 LEVEL: Final = 0.95
@@ -126,15 +132,20 @@ class Equivalence:
         }
 
 
-def contrast(groups: Sequence[Group]) -> Estimate:
-    """Return the weighted sum of the groups' means over all images."""
+def contrast(groups: Sequence[Group], strata: NDArray[Any] | None = None) -> Estimate:
+    """Return the weighted sum of the groups' means over all images; strata as in `contrasts`."""
     parts = np.zeros(groups[0].values.shape[1], dtype=np.intp)
-    return contrasts(groups, parts, 1)[0]
+    return contrasts(groups, parts, 1, strata)[0]
 
 
-def contrasts(groups: Sequence[Group], parts: NDArray[Any], number: int) -> list[Estimate]:
-    """Return the contrast in each of `number` parts; `parts` (n,) has -1 for images in none."""
-    tally = Tally(parts, number)
+def contrasts(
+    groups: Sequence[Group], parts: NDArray[Any], number: int, strata: NDArray[Any] | None = None
+) -> list[Estimate]:
+    """Return the contrast in each of `number` parts; `parts` (n,) has -1 for images in none.
+
+    `strata` (n,) are whole numbers from 0, such as classes: new images would be as many of each.
+    """
+    tally = Tally(Layout.of(parts, number, strata))
     for group in groups:
         tally.add(group)
     return tally.estimates()
@@ -143,22 +154,19 @@ def contrasts(groups: Sequence[Group], parts: NDArray[Any], number: int) -> list
 class Tally:
     """Adds up groups, one at a time, so that their values needn't be in memory together."""
 
-    def __init__(self, parts: NDArray[Any], number: int) -> None:
-        inside = np.asarray(parts) >= 0
-        # All images of a thousand classes needn't be copied a thousand times.
-        self._inside: Any = slice(None) if inside.all() else inside
-        self._part = np.asarray(parts)[self._inside].astype(np.intp, copy=False)
-        self._number = number
-        self._n = np.bincount(self._part, minlength=number)
-        self._mean = np.zeros(len(self._part))
-        self._seeds, self._seeds_df, self._cautious_df, self._rest = np.zeros((4, number))
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._mean = np.zeros(len(layout.part))
+        self._seeds, self._seeds_df, self._cautious_df, self._rest = np.zeros((4, layout.number))
+        self._seeds_free = 0
         self._trainings = 0
         self._trained_once = False
 
     def add(self, group: Group) -> None:
         """Add a group of S trainings to every part."""
-        values = np.asarray(group.values[:, self._inside], dtype=np.float64)
-        seeds, n = len(values), np.maximum(self._n, 1)
+        layout = self._layout
+        values = np.asarray(group.values[:, layout.inside], dtype=np.float64)
+        seeds, n = len(values), np.maximum(layout.images, 1)
         means = values.mean(axis=0)
         self._mean += group.weight * means
         self._trainings += seeds
@@ -167,49 +175,46 @@ class Tally:
         if seeds < 2:
             self._trained_once = True
             return
-        per_seed = np.stack([self._sum(row) for row in values]) / n
-        grand = per_seed.mean(axis=0)
-        rest = (
-            self._sum(np.square(values).sum(axis=0))
-            - seeds * self._sum(np.square(means))
-            - n * np.square(per_seed).sum(axis=0)
-            + n * seeds * np.square(grand)
-        )
-        rest = np.maximum(rest, 0) / ((seeds - 1) * np.maximum(n - 1, 1))
+        by_cell = np.stack([layout.by_cell(row) for row in values])
+        # An image's seeds differ by the rest, and by what they differ in its whole cell.
+        scatter = layout.by_cell(np.square(values - means).sum(axis=0))
+        scatter -= np.square(by_cell - by_cell.mean(axis=0)).sum(axis=0) / layout.cell_images
+        rest = layout.variance(np.maximum(scatter, 0)) / (seeds - 1)
+        per_seed = np.stack([layout.joined(row) for row in by_cell]) / n
         between = group.weight**2 * per_seed.var(axis=0, ddof=1) / seeds
         self._seeds += between
         self._seeds_df += between**2 / (seeds + 1)
         self._cautious_df += between**2 / (seeds - 1)
+        self._seeds_free += seeds - 1
         self._rest += group.weight**2 * rest / (n * seeds)
 
     def estimates(self) -> list[Estimate]:
         """Return the estimate of each part."""
-        n = np.maximum(self._n, 1)
-        value = self._sum(self._mean) / n
-        spread = self._sum(np.square(self._mean)) - n * value**2
-        images = np.maximum(spread, 0) / (np.maximum(n - 1, 1) * n)
+        layout, free = self._layout, self._layout.free
+        n = np.maximum(layout.images, 1)
+        value = layout.sums(self._mean) / n
+        images = layout.variance(layout.scatter(self._mean)) / n
         added = np.maximum(images - self._rest, 0)
         variance = self._seeds + added
         # Seeds that agree to the last image, by chance: the images alone have to tell.
         alike = variance < np.maximum(images * 1e-6, _NOTHING)
-        below = np.maximum(n - 1, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            df = variance**2 / (self._seeds_df + added**2 / (n + 1)) - 2
-            cautious = variance**2 / (self._cautious_df + added**2 / below)
-        df, cautious = (np.where(alike, below, some) for some in (df, cautious))
+            own = np.minimum(self._seeds**2 / self._seeds_df - 2, self._seeds_free)
+            low = self._seeds**2 / self._cautious_df
+            df, cautious = (
+                variance / (np.where(self._seeds > 0, self._seeds / some, 0) + added / free)
+                for some in (own, low)
+            )
+        df, cautious = (np.where(alike, free, some) for some in (df, cautious))
         variance = np.where(alike, images, variance)
         columns = np.stack([value, variance, df, cautious, images]).T
         return [self._estimate(i, *map(float, row)) for i, row in enumerate(columns)]
-
-    def _sum(self, values: NDArray[Any]) -> Values:
-        weights = np.asarray(values, dtype=np.float64)
-        return np.bincount(self._part, weights, minlength=self._number).astype(np.float64)
 
     def _estimate(
         self, i: int, value: float, variance: float, df: float, *others: float
     ) -> Estimate:
         cautious_df, images = others
-        n = int(self._n[i])
+        n = int(self._layout.images[i])
         if n < 2 or self._trained_once:
             why = NO_IMAGES if n < 2 else ONE_SEED
             return without_interval(value if n else float("nan"), n, self._trainings, why)
@@ -217,7 +222,7 @@ class Tally:
             return _unchanged(value, n, self._trainings)
         se = variance**0.5
         half = se * t_quantile(0.5 + LEVEL / 2, df)
-        given = _two_sided(value, max(images, _NOTHING) ** 0.5, n - 1)
+        given = _two_sided(value, max(images, _NOTHING) ** 0.5, float(self._layout.free[i]))
         return Estimate(
             value,
             se,

@@ -131,7 +131,7 @@ def _found(
         return np.asarray((said == label) | (said == other), dtype=np.float64)
 
     def changes(measure: Measure, parts: NDArray[Any], number: int) -> list[Estimate]:
-        return contrasts(groups_of_measure(measure), parts, number)
+        return contrasts(groups_of_measure(measure), parts, number, label)
 
     halves = np.where(pair < 0, -1, 2 * pair + second)
     swaps, merged = (changes(measure, pair, len(which)) for measure in (turned, either))

@@ -12,6 +12,7 @@ from sfumato.study.analysis.comparisons import Question, common_seeds, trainings
 from sfumato.study.analysis.estimates import Estimate, Group, Tally
 from sfumato.study.analysis.matrix import Cell, Key, Matrix
 from sfumato.study.analysis.measures import average_precision_values
+from sfumato.study.analysis.strata import Layout
 from sfumato.types import JSON
 
 
@@ -46,9 +47,9 @@ def precisions(
         return None
     used = [int(k) for k in np.unique(matrix.labels)]
     every = np.zeros(len(matrix.images), dtype=np.intp)
-    sums = _Sums(
-        {k: Tally(every, 1) for k in used}, Tally(every, 1), np.zeros((2, len(matrix.classes)))
-    )
+    layout = Layout.of(every, 1, matrix.labels)
+    levels = np.zeros((2, len(matrix.classes)))
+    sums = _Sums({k: Tally(layout) for k in used}, Tally(layout), levels)
     for together in trainings(matrix, protocol, question, models):
         _add(matrix, together, sums)
     found = [

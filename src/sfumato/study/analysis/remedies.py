@@ -63,7 +63,7 @@ def remedy(matrix: Matrix, protocol: str, arm: str) -> Remedy | None:
             Term(weight, *cell) for weight, cell in zip(weights, cells, strict=True) if weight
         )
         question = Question("share", arm, terms, "")
-        return contrast(groups_of(matrix, protocol, question, top1, models))
+        return contrast(groups_of(matrix, protocol, question, top1, models), matrix.labels)
 
     gap, closed = sum_of(-1, 0, 1), sum_of(-1, 1, 0)
     nan = float("nan")

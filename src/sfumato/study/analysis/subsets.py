@@ -83,11 +83,18 @@ def by_part(whole: Difference, parts: NDArray[Any], names: Sequence[str]) -> lis
     return [Subset(names[k], found[k], *levels[k], p) for k, p in zip(used, corrected, strict=True)]
 
 
-def by_membership(whole: Difference, members: Mapping[str, NDArray[np.bool_]]) -> list[Subset]:
-    """Return the difference in subsets that may share images; empty ones are left out."""
+def by_membership(
+    whole: Difference, members: Mapping[str, NDArray[np.bool_]], strata: NDArray[Any]
+) -> list[Subset]:
+    """Return the difference in subsets that may share images; empty ones are left out.
+
+    Subsets hold whole strata (n,), the classes.
+    """
     used = {name: inside for name, inside in members.items() if inside.any()}
     found = [
-        contrast([Group(g.weight, g.values[:, inside], g.fixed) for g in whole.groups])
+        contrast(
+            [Group(g.weight, g.values[:, inside], g.fixed) for g in whole.groups], strata[inside]
+        )
         for inside in used.values()
     ]
     return [
