@@ -247,6 +247,13 @@ def test_a_model_as_it_came_needs_no_seeds() -> None:
     assert not any("seed" in note for note in part.notes)
 
 
+@pytest.mark.parametrize(("seeds", "models", "said"), [(2, 1, True), (3, 1, False), (2, 2, False)])
+def test_one_architecture_and_two_seeds_are_said(seeds: int, models: int, said: bool) -> None:
+    names = tuple(f"net{number}" for number in range(models))
+    part = analyse(matrices_of(outcomes(PAIR, names, seeds=seeds)), QUICK).parts[0]
+    assert any("Take three seeds" in note for note in part.notes) == said
+
+
 def test_fewer_than_thirty_affected_images_are_said() -> None:
     few = regions()
     share = np.where(np.arange(len(LABELS)) < 20, few.face_area_share, 0).astype(np.float32)

@@ -309,6 +309,12 @@ def _notes(matrix: Matrix) -> list[str]:
             f"One seed only for {', '.join(single)}: how trainings differ can't be told, so "
             "intervals are not estimable."
         )
+    trained = {k.architecture: len(c.seeds) for k, c in matrix.cells.items() if not c.fixed}
+    if list(trained.values()) == [2]:
+        notes.append(
+            "One architecture and two seeds: intervals may hold the truth in only 92 % "
+            "(docs/study.md). Take three seeds."
+        )
     empty = len(matrix.classes) - len(np.unique(matrix.labels))
     if empty:
         notes.append(f"{empty} of {len(matrix.classes)} classes have no image.")
