@@ -250,7 +250,7 @@ def test_a_model_as_it_came_needs_no_seeds() -> None:
 @pytest.mark.parametrize(("seeds", "models", "said"), [(2, 1, True), (3, 1, False), (2, 2, False)])
 def test_one_architecture_and_two_seeds_are_said(seeds: int, models: int, said: bool) -> None:
     names = tuple(f"net{number}" for number in range(models))
-    part = analyse(matrices_of(outcomes(PAIR, names, seeds=seeds)), QUICK).parts[0]
+    part = analyse(matrices_of(outcomes(PAIR, seeds, names)), QUICK).parts[0]
     assert any("Take three seeds" in note for note in part.notes) == said
 
 

@@ -149,12 +149,12 @@ class Transfer:
 class Detection:
     """Other pictures with boxes of objects: a detector is trained on some and tested on others.
 
-    `boxes` and `test_boxes` are COCO JSON; `test` are the tested pictures, below `pictures` where
-    it isn't given. The detector is torchvision's Faster R-CNN with a feature pyramid, on each
-    network of the study. Stochastic gradient descent with momentum 0.9 and weight decay 1e-4; the
-    rate by ten after two thirds and eight ninths of the epochs, and linear in the first 100 steps,
-    as usual for PASCAL VOC. The shorter side of a picture becomes `size`, the longer one
-    at most 5/3 of it.
+    `boxes` and `test_boxes` are COCO JSON or lists of PASCAL VOC (`ImageSets/Main/test.txt`);
+    `test` are the tested pictures, below `pictures` where it isn't given. The detector is
+    torchvision's Faster R-CNN with a feature pyramid, on each network of the study. Stochastic
+    gradient descent with momentum 0.9 and weight decay 1e-4; the rate by ten after two thirds and
+    eight ninths of the epochs, and linear in the first 100 steps, as usual for PASCAL VOC. The
+    shorter side of a picture becomes `size`, the longer one at most 5/3 of it.
     """
 
     name: str

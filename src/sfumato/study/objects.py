@@ -12,7 +12,7 @@ from typing import TypeAlias
 from sfumato import codec
 from sfumato.boxes import clip
 from sfumato.errors import SampleError, UsageError
-from sfumato.formats import coco
+from sfumato.formats import coco, voc
 from sfumato.formats.entries import Sheet
 from sfumato.formats.imagefolder import ImageFolder
 from sfumato.formats.name_match import pair
@@ -90,7 +90,8 @@ def read(wanted: Detection) -> tuple[Scenes, Scenes]:
 def _read(root: Path, boxes: Path) -> Scenes:
     """Return the labelled pictures below a folder, with the classes of which there is an object."""
     source = ImageFolder(root)
-    sheets = {sheet.name: sheet for sheet in coco.sheets(boxes)}
+    layout = voc if boxes.suffix == ".txt" else coco
+    sheets = {sheet.name: sheet for sheet in layout.sheets(boxes)}
     keys = list(source.scan().pictures)
     pairing = pair(sheets, keys)
     if not pairing.names:

@@ -71,9 +71,9 @@ recipe = "small"           # or "yang2022", the published one
 
 # [[detection]]            # a detector on each network; needs torchvision's compiled operators
 # name = "voc"
-# pictures = "voc"
-# boxes = "voc-train.json" # COCO
-# test-boxes = "voc-test.json"
+# pictures = "voc/JPEGImages"
+# boxes = "voc/ImageSets/Main/trainval.txt"    # or COCO JSON
+# test-boxes = "voc/ImageSets/Main/test.txt"
 # test = "voc-test"        # the tested pictures, if they aren't in `pictures`
 # epochs, batch, rate and size replace 18, 16, 0.02 and 480
 """
