@@ -262,8 +262,7 @@ def test_transfer_has_a_baseline_of_random_weights(folder: Path) -> None:
 
 
 def test_several_processes_train_together(folder: Path) -> None:
-    port = str(29000 + os.getpid() % 1000)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     script = folder / "together.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\nfrom sfumato.study import matrix\n"
@@ -275,7 +274,7 @@ def test_several_processes_train_together(folder: Path) -> None:
         "    (home / name).write_text(str(outcome.made))\n",  # their output may mix
         encoding="utf-8",
     )
-    command = [*launcher, "--master-port", port, str(script), str(folder)]
+    command = [*launcher, "--nproc-per-node", "2", str(script), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert [(folder / name).read_text() for name in ("leads", "follows")] == ["16", "16"]
