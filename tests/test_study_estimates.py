@@ -89,14 +89,39 @@ def test_what_lies_between_strata_does_not_vary() -> None:
     assert found.se < 0.6 * contrast([Group(1, y)]).se
 
 
-def test_a_small_stratum_counts_as_its_images_do() -> None:
-    # Strata of 2, 10 and 1 images: sum of n_k s_k² over n², the single image as the others' mean.
-    y = np.random.default_rng(7).normal(0, np.repeat([5.0, 1, 1], [2, 10, 1]))
-    variance = [y[:2].var(ddof=1), y[2:12].var(ddof=1)]
-    total = 2 * variance[0] + 10 * variance[1]
-    found = contrast([Group(1, y[None], fixed=True)], np.repeat([0, 1, 2], [2, 10, 1]))
-    assert found.se**2 == pytest.approx(total * 13 / 12 / 13**2)
-    assert found.df == pytest.approx(10)
+def test_a_stratum_counts_as_its_images_do() -> None:
+    # Strata of 6, 10 and 1 images: sum of n_k s_k² over n², the single image as the others' mean.
+    y = np.random.default_rng(7).normal(0, np.repeat([5.0, 1, 1], [6, 10, 1]))
+    variance = [y[:6].var(ddof=1), y[6:16].var(ddof=1)]
+    total = 6 * variance[0] + 10 * variance[1]
+    found = contrast([Group(1, y[None], fixed=True)], np.repeat([0, 1, 2], [6, 10, 1]))
+    assert found.se**2 == pytest.approx(total * 17 / 16 / 17**2)
+    assert found.df == 14
+
+
+def test_strata_of_few_images_are_one() -> None:
+    y = np.random.default_rng(8).normal(0, 1, 17)
+    small = np.repeat([0, 1, 2, 3], [2, 3, 4, 8])  # the first three have nine images together
+    joined = np.repeat([0, 3], [9, 8])
+    first, second = (contrast([Group(1, y[None], fixed=True)], one) for one in (small, joined))
+    assert first == second
+    assert first.se**2 == pytest.approx((9 * y[:9].var(ddof=1) + 8 * y[9:].var(ddof=1)) / 17**2)
+    assert contrast([Group(1, y[None], fixed=True)], np.arange(17)) == contrast(
+        [Group(1, y[None], fixed=True)]
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, 6])
+def test_strata_that_differ_from_one_another_alone_prove_nothing(size: int) -> None:
+    """One class of nine lost all of its images, the others none: that may well be chance."""
+    y = np.zeros(9 * size)
+    y[:size] = -1
+    found = contrast([Group(1, y[None], fixed=True)], np.repeat(np.arange(9), size))
+    assert found.value == pytest.approx(-1 / 9)
+    assert found.se == pytest.approx(float(np.std(y, ddof=1)) / len(y) ** 0.5)
+    if size < 6:
+        assert found.low < 0 < found.high
+        assert found.cautious_p > 0.05
 
 
 def test_strata_of_single_images_are_none() -> None:

@@ -190,10 +190,14 @@ class Tally:
 
     def estimates(self) -> list[Estimate]:
         """Return the estimate of each part."""
-        layout, free = self._layout, self._layout.free
+        layout = self._layout
         n = np.maximum(layout.images, 1)
         value = layout.sums(self._mean) / n
         images = layout.variance(layout.scatter(self._mean)) / n
+        # Within every class alike, and yet not all the same: only all images together can tell.
+        flat = images < _NOTHING
+        images = np.where(flat, layout.spread(self._mean) / n, images)
+        free = np.where(flat, np.maximum(n - 1, 1), layout.free)
         added = np.maximum(images - self._rest, 0)
         variance = self._seeds + added
         # Seeds that agree to the last image, by chance: the images alone have to tell.
@@ -207,13 +211,13 @@ class Tally:
             )
         df, cautious = (np.where(alike, free, some) for some in (df, cautious))
         variance = np.where(alike, images, variance)
-        columns = np.stack([value, variance, df, cautious, images]).T
+        columns = np.stack([value, variance, df, cautious, images, free]).T
         return [self._estimate(i, *map(float, row)) for i, row in enumerate(columns)]
 
     def _estimate(
         self, i: int, value: float, variance: float, df: float, *others: float
     ) -> Estimate:
-        cautious_df, images = others
+        cautious_df, images, free = others
         n = int(self._layout.images[i])
         if n < 2 or self._trained_once:
             why = NO_IMAGES if n < 2 else ONE_SEED
@@ -222,7 +226,7 @@ class Tally:
             return _unchanged(value, n, self._trainings)
         se = variance**0.5
         half = se * t_quantile(0.5 + LEVEL / 2, df)
-        given = _two_sided(value, max(images, _NOTHING) ** 0.5, float(self._layout.free[i]))
+        given = _two_sided(value, max(images, _NOTHING) ** 0.5, free)
         return Estimate(
             value,
             se,

@@ -7,10 +7,12 @@ between classes is no chance. Parts are what is estimated, strata what is taken 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+FEW: Final = 5  # images, below which a stratum isn't one of its own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +37,10 @@ class Layout:
     def of(cls, parts: NDArray[Any], number: int, strata: NDArray[Any] | None = None) -> Layout:
         """Cut `number` parts by strata; parts (n,) has -1 for images in none.
 
-        `strata` (n,) are whole numbers from 0. A part has them only where two of its images share
-        one on average: with fewer, what varies within them can't be told.
+        `strata` (n,) are whole numbers from 0. Those of fewer than FEW of a part's images are one
+        stratum together: what varies within them can't be told well, and what lies between them
+        then counts as chance, which errs towards too wide (Cochran 1977, Sampling Techniques,
+        section 5A.12, collapsed strata).
         """
         within = np.asarray(parts) >= 0
         # All images of a thousand classes needn't be copied a thousand times.
@@ -44,10 +48,10 @@ class Layout:
         part = np.asarray(parts)[inside].astype(np.intp, copy=False)
         images = np.bincount(part, minlength=number)
         stratum = np.zeros_like(part) if strata is None else np.asarray(strata)[inside]
-        width = int(stratum.max(initial=0)) + 1
-        cell = part * width + stratum
-        cells = np.bincount(np.unique(cell) // width, minlength=number)
-        cell = np.where((images < 2 * cells)[part], part * width, cell)
+        width = int(stratum.max(initial=0)) + 2
+        cell = part * width + stratum + 1
+        _, place, sizes = np.unique(cell, return_inverse=True, return_counts=True)
+        cell = np.where(sizes[place] < FEW, part * width, cell)
         used, place, sizes = np.unique(cell, return_inverse=True, return_counts=True)
         owner = used // width
         free = np.maximum(images - np.bincount(owner, minlength=number), 1)
@@ -71,6 +75,13 @@ class Layout:
         """Return each cell's sum of squares of values (n,) about its mean."""
         squares = np.square(self.by_cell(values)) / self.cell_images
         return np.maximum(self.by_cell(np.square(values)) - squares, 0)
+
+    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return each part's variance of values (n,) over all of its images, whatever the cell."""
+        n = np.maximum(self.images, 1)
+        squares = self.sums(np.square(values)) - np.square(self.sums(values)) / n
+        found: NDArray[np.float64] = np.maximum(squares, 0) / np.maximum(n - 1, 1)
+        return found
 
     def variance(self, scatter: NDArray[Any]) -> NDArray[np.float64]:
         """Return each part's variance within cells, of the cells' sums of squares (cells,).
