@@ -410,7 +410,7 @@ def test_same_seed_same_boxes_also_after_a_kill(
 def test_a_detector_learns_what_is_there_to_see(
     torchvision_operators: ModuleType, wanted: Detection, tmp_path: Path
 ) -> None:
-    study_objects.write(tmp_path / "c", tmp_path / "c.json", count=16, seed=7)
+    study_objects.write(tmp_path / "c", tmp_path / "c.json", count=24, seed=7)
     longer = replace(wanted, pictures=tmp_path / "c", boxes=tmp_path / "c.json", epochs=3)
     _, tested = objects.read(wanted)
     path = training.fit(task_of(longer, tmp_path / "learnt.npz"))

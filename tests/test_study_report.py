@@ -18,7 +18,7 @@ from sfumato.study.analysis.records import Analysis, Choice
 from sfumato.study.report import record
 from sfumato.study.report.charts import Bar, Dot, curve, forest, scatter, signed
 from sfumato.study.report.page import render
-from sfumato.study.report.probes import picture, read_probes
+from sfumato.study.report.probes import KINDS, picture, read_probes
 from sfumato.study.report.words import headlines, p_words, verdict
 from tests.command import sfumato
 from tests.study_predictions import FULL, outcomes, regions, write_study
@@ -96,7 +96,7 @@ def test_the_page_is_whole_and_loads_nothing(analysis: Analysis) -> None:
     assert all(target.startswith(("#", "data:")) for target in tags.targets)
     assert "http" not in re.sub(r"http-equiv", "", page)
     assert page == render(analysis, [], "a made-up set")
-    assert page.count("Not measured.") == 3
+    assert page.count("Not measured.") == len(KINDS)
 
 
 def test_the_page_has_the_answers_and_the_published_ones(analysis: Analysis) -> None:

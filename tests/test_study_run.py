@@ -275,7 +275,13 @@ def test_several_processes_train_together(folder: Path) -> None:
         encoding="utf-8",
     )
     command = [*launcher, "--nproc-per-node", "2", str(script), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+        # Seen once: threads of torch's own that outlive the process abort it at its very end.
+        if done.returncode == 0 or "terminate called without" not in done.stderr:
+            break
+        for name in ("runs", "models", "cache"):
+            shutil.rmtree(folder / name, ignore_errors=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert [(folder / name).read_text() for name in ("leads", "follows")] == ["16", "16"]
     assert len(runs_of(folder)) == 16

@@ -7,6 +7,7 @@ the study's folder.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,4 +76,5 @@ def joined(device: str) -> Iterator[Group]:
     try:
         yield group
     finally:
+        gc.collect()  # a module that averages gradients has to go before its group does
         torch.distributed.destroy_process_group()
