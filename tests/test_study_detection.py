@@ -119,6 +119,55 @@ def test_objects_that_do_not_fit_are_refused_by_sentences(wanted: Detection) -> 
         replace(wanted, name="x", batch=0)
 
 
+def every(**values: Any) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        for one in document["annotations"]:
+            one.update(values)
+
+    return change
+
+
+def test_a_class_that_no_picture_shows_is_refused(wanted: Detection) -> None:
+    """Its objects lie in a picture that isn't there: a detector would never find one."""
+
+    def make(document: dict[str, Any]) -> None:
+        every(category_id=7)(document)
+        document["images"].append({"id": 99, "file_name": "gone.png"})
+        square = {"id": 999, "image_id": 99, "category_id": 8, "bbox": [1, 1, 20, 20]}
+        document["annotations"].append(square)
+
+    changed(wanted.boxes, make)
+    with pytest.raises(UsageError, match=r"objects of square .*lacks in pictures that can be used"):
+        objects.read(wanted)
+    changed(wanted.test_boxes, every(category_id=7))
+    learnt, tested = objects.read(wanted)
+    assert learnt.classes == tested.classes == ("disc",)
+
+
+def test_objects_outside_pictures_and_too_thin_ones_to_learn_are_refused(wanted: Detection) -> None:
+    for boxes in (wanted.test_boxes, wanted.boxes):
+        whole = boxes.read_text()
+        changed(boxes, every(bbox=[500, 500, 20, 20]))
+        with pytest.raises(UsageError, match=f"{boxes.name} holds no object within the pictures"):
+            objects.read(wanted)
+        boxes.write_text(whole)
+    changed(wanted.boxes, every(bbox=[5, 5, 0.9, 20]))
+    with pytest.raises(UsageError, match=r"a\.json holds no object .*, none 1 pixel thick"):
+        objects.read(wanted)
+    changed(wanted.boxes, lambda document: document["annotations"][0].update(bbox=[5, 5, 20, 20]))
+    with pytest.raises(UsageError, match=r"objects of \w+ \(1 classes\).*no thicker than a pixel"):
+        objects.read(wanted)
+
+
+def test_a_picture_that_breaks_off_is_left_out(wanted: Detection) -> None:
+    """Its header alone is whole: found only when it is decoded, after hours of training."""
+    path = wanted.pictures / "1-001.png"
+    path.write_bytes(path.read_bytes()[:4000])
+    learnt, _ = objects.read(wanted)
+    assert set(learnt.left_out) == {"1-001.png"}
+    assert "1-001.png" not in [one.key for one in learnt.scenes]
+
+
 # --- scores -------------------------------------------------------------------------------------
 
 
