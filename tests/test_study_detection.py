@@ -422,6 +422,26 @@ def test_missing_operators_are_named(
         training.need_operators()
 
 
+@pytest.mark.slow
+def test_operators_are_tried_where_networks_run(
+    torchvision_operators: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision's build for processors has none for graphics cards."""
+    import torchvision
+
+    training.need_operators()
+
+    def nms(boxes: Any, *_: Any) -> None:
+        if boxes.device.type != "cpu":
+            raise NotImplementedError("Could not run 'torchvision::nms'. More")
+
+    monkeypatch.setattr(torchvision.ops, "nms", nms)
+    with pytest.raises(MissingExtra, match=r"don't work here on meta \(Could not run"):
+        training.need_operators("meta")
+    with pytest.raises(UsageError, match="no device 'nowhere'"):
+        training.need_operators("nowhere")
+
+
 # --- training -----------------------------------------------------------------------------------
 
 
@@ -567,12 +587,42 @@ def test_a_study_transfers_to_detection(
     changed(wanted.test_boxes, lambda document: document["annotations"].pop())
     consequences.look(outcome.plan, "cpu")
     assert path.stat().st_mtime_ns != written
+    boxes = list((outcome.plan.cache / "detectors").iterdir())
+    lacking = {"id": 99, "file_name": "gone.png"}
+    changed(wanted.boxes, lambda document: document["images"].append(lacking))
+    consequences.look(outcome.plan, "cpu")
+    assert "shapes (1 pictures left out)" in json.loads(path.read_text())["headline"]
+    assert list((outcome.plan.cache / "detectors").iterdir()) == boxes  # nothing is learnt anew
 
 
 def test_what_is_missing_is_said_before_anything_is_trained(wanted: Detection) -> None:
     study = load_with(wanted.pictures.parent, 'test-boxes = "nothing.json"')
     with pytest.raises(UsageError, match=r"detection 'shapes': there is no .*nothing\.json"):
         transferring.check(study)
+
+
+@pytest.mark.slow
+def test_what_could_only_fail_after_training_is_said_before(
+    torchvision_operators: ModuleType, wanted: Detection
+) -> None:
+    study = load_with(wanted.pictures.parent, 'test-boxes = "b.json"')
+    assert transferring.check(study).objects[0][0].name == "shapes"
+    no_maps = replace(study, architectures=(Architecture(name="swin_t"),))
+    with pytest.raises(UsageError, match="swin_t doesn't halve its maps"):
+        transferring.check(no_maps)
+    wanted.test_boxes.write_text("no JSON")
+    with pytest.raises(UsageError, match=r"b\.json: start: expected JSON"):
+        transferring.check(study)
+
+
+def test_tasks_of_one_name_are_refused(wanted: Detection) -> None:
+    """The numbers of one would stand for both."""
+    folder = wanted.pictures.parent
+    load_with(folder, 'test-boxes = "b.json"')
+    path = folder / "study.toml"
+    path.write_text(path.read_text() + STUDY[STUDY.index("[[detection]]") :])
+    with pytest.raises(UsageError, match="detection names something twice"):
+        load(folder)
 
 
 def load_with(folder: Path, line: str) -> Any:
