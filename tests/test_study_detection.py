@@ -405,7 +405,14 @@ def test_normalisation_is_frozen_where_there_are_weights(torchvision_operators: 
 def test_a_network_without_such_maps_is_refused(torchvision_operators: ModuleType) -> None:
     from sfumato.study.detection_network import Backbone
 
-    for name in ("timm/vit_tiny_patch16_224", "swin_t"):
+    for name in (
+        "timm/vit_tiny_patch16_224",
+        "swin_t",
+        # They look at pictures of 256 pixels, but only what feeds their tokens is a map.
+        "timm/vit_pwee_patch16_reg1_gap_256",
+        "timm/swinv2_tiny_window8_256",
+        "timm/xcit_nano_12_p16_224",
+    ):
         network = networks.load(networks.Source(name, "", 5))
         with pytest.raises(UsageError, match=f"{name} doesn't halve its maps"):
             Backbone(network, name, frozen=True)
