@@ -138,7 +138,8 @@ def _last_maps(network: Network, name: str) -> dict[int, _Call]:
     if not ends_in_maps or any(later != 2 * one for one, later in pairwise(strides)):
         raise UsageError(
             f"{name} doesn't halve its maps from a quarter to a 16th or 32nd of a picture's "
-            "sides up to its last layer, so no detector can be built on it: take it out of the study, or [[detection]]."
+            "sides up to its last layer, so no detector can be built on it: take it out of the "
+            "study, or [[detection]]."
         )
     return {stride: found[stride] for stride in strides}
 
