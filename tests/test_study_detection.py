@@ -17,11 +17,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from sfumato.errors import MissingExtra, UsageError
+from sfumato.evaluation import matching, precision
 from sfumato.evaluation.matching import Truth
 from sfumato.evaluation.precision import average_precision, pseudo_values, rank
 from sfumato.study import consequences, detection_transfer, matrix, networks, objects, transferring
 from sfumato.study import detection_training as training
-from sfumato.study.configuration import Detection, load
+from sfumato.study.configuration import Architecture, Detection, load
 from sfumato.study.report.probes import read_probes
 from sfumato.study.transfer import Score, tables, told
 from sfumato.types import Face
@@ -116,6 +117,55 @@ def test_objects_that_do_not_fit_are_refused_by_sentences(wanted: Detection) -> 
         objects.read(wanted)
     with pytest.raises(UsageError, match=r"detection 'x'.*batch must be at least 1"):
         replace(wanted, name="x", batch=0)
+
+
+def every(**values: Any) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        for one in document["annotations"]:
+            one.update(values)
+
+    return change
+
+
+def test_a_class_that_no_picture_shows_is_refused(wanted: Detection) -> None:
+    """Its objects lie in a picture that isn't there: a detector would never find one."""
+
+    def make(document: dict[str, Any]) -> None:
+        every(category_id=7)(document)
+        document["images"].append({"id": 99, "file_name": "gone.png"})
+        square = {"id": 999, "image_id": 99, "category_id": 8, "bbox": [1, 1, 20, 20]}
+        document["annotations"].append(square)
+
+    changed(wanted.boxes, make)
+    with pytest.raises(UsageError, match=r"objects of square .*lacks in pictures that can be used"):
+        objects.read(wanted)
+    changed(wanted.test_boxes, every(category_id=7))
+    learnt, tested = objects.read(wanted)
+    assert learnt.classes == tested.classes == ("disc",)
+
+
+def test_objects_outside_pictures_and_too_thin_ones_to_learn_are_refused(wanted: Detection) -> None:
+    for boxes in (wanted.test_boxes, wanted.boxes):
+        whole = boxes.read_text()
+        changed(boxes, every(bbox=[500, 500, 20, 20]))
+        with pytest.raises(UsageError, match=f"{boxes.name} holds no object within the pictures"):
+            objects.read(wanted)
+        boxes.write_text(whole)
+    changed(wanted.boxes, every(bbox=[5, 5, 0.9, 20]))
+    with pytest.raises(UsageError, match=r"a\.json holds no object .*, none 1 pixel thick"):
+        objects.read(wanted)
+    changed(wanted.boxes, lambda document: document["annotations"][0].update(bbox=[5, 5, 20, 20]))
+    with pytest.raises(UsageError, match=r"objects of \w+ \(1 classes\).*no thicker than a pixel"):
+        objects.read(wanted)
+
+
+def test_a_picture_that_breaks_off_is_left_out(wanted: Detection) -> None:
+    """Its header alone is whole: found only when it is decoded, after hours of training."""
+    path = wanted.pictures / "1-001.png"
+    path.write_bytes(path.read_bytes()[:4000])
+    learnt, _ = objects.read(wanted)
+    assert set(learnt.left_out) == {"1-001.png"}
+    assert "1-001.png" not in [one.key for one in learnt.scenes]
 
 
 # --- scores -------------------------------------------------------------------------------------
@@ -256,6 +306,25 @@ def by_pycocotools(found: training.Found, tested: objects.Scenes) -> list[float]
     return [float(judged.stats[0]), float(judged.stats[1])]
 
 
+def test_pictures_without_a_box_of_a_class_are_not_matched(
+    wanted: Detection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 80 classes most pictures show a few: matching all took minutes for each detector."""
+    _, tested = objects.read(wanted)
+    box = np.asarray([[1, 1, 20, 20]], dtype=np.float32)
+    found = training.Found(np.array([2]), box, np.array([0]), np.array([0.5], dtype=np.float32))
+    calls: list[int] = []
+    match = matching.match
+
+    def counted(truth: Truth, faces: Sequence[Face], iou: float) -> Any:
+        calls.append(len(faces))
+        return match(truth, faces, iou)
+
+    monkeypatch.setattr(precision, "match", counted)
+    detection_transfer.scores(found, tested)
+    assert calls == [1] * 10
+
+
 def test_groups_are_even_and_names_have_no_part() -> None:
     keys = [f"{i:05}" for i in range(450)]
     group = detection_transfer.groups(keys)
@@ -336,7 +405,14 @@ def test_normalisation_is_frozen_where_there_are_weights(torchvision_operators: 
 def test_a_network_without_such_maps_is_refused(torchvision_operators: ModuleType) -> None:
     from sfumato.study.detection_network import Backbone
 
-    for name in ("timm/vit_tiny_patch16_224", "swin_t"):
+    for name in (
+        "timm/vit_tiny_patch16_224",
+        "swin_t",
+        # They look at pictures of 256 pixels, but only what feeds their tokens is a map.
+        "timm/vit_pwee_patch16_reg1_gap_256",
+        "timm/swinv2_tiny_window8_256",
+        "timm/xcit_nano_12_p16_224",
+    ):
         network = networks.load(networks.Source(name, "", 5))
         with pytest.raises(UsageError, match=f"{name} doesn't halve its maps"):
             Backbone(network, name, frozen=True)
@@ -351,6 +427,26 @@ def test_missing_operators_are_named(
     monkeypatch.setattr(extension, "_has_ops", lambda: False)
     with pytest.raises(MissingExtra, match=r"compiled operators.*take \[\[detection\]\] out"):
         training.need_operators()
+
+
+@pytest.mark.slow
+def test_operators_are_tried_where_networks_run(
+    torchvision_operators: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision's build for processors has none for graphics cards."""
+    import torchvision
+
+    training.need_operators()
+
+    def nms(boxes: Any, *_: Any) -> None:
+        if boxes.device.type != "cpu":
+            raise NotImplementedError("Could not run 'torchvision::nms'. More")
+
+    monkeypatch.setattr(torchvision.ops, "nms", nms)
+    with pytest.raises(MissingExtra, match=r"don't work here on meta \(Could not run"):
+        training.need_operators("meta")
+    with pytest.raises(UsageError, match="no device 'nowhere'"):
+        training.need_operators("nowhere")
 
 
 # --- training -----------------------------------------------------------------------------------
@@ -498,12 +594,42 @@ def test_a_study_transfers_to_detection(
     changed(wanted.test_boxes, lambda document: document["annotations"].pop())
     consequences.look(outcome.plan, "cpu")
     assert path.stat().st_mtime_ns != written
+    boxes = list((outcome.plan.cache / "detectors").iterdir())
+    lacking = {"id": 99, "file_name": "gone.png"}
+    changed(wanted.boxes, lambda document: document["images"].append(lacking))
+    consequences.look(outcome.plan, "cpu")
+    assert "shapes (1 pictures left out)" in json.loads(path.read_text())["headline"]
+    assert list((outcome.plan.cache / "detectors").iterdir()) == boxes  # nothing is learnt anew
 
 
 def test_what_is_missing_is_said_before_anything_is_trained(wanted: Detection) -> None:
     study = load_with(wanted.pictures.parent, 'test-boxes = "nothing.json"')
     with pytest.raises(UsageError, match=r"detection 'shapes': there is no .*nothing\.json"):
         transferring.check(study)
+
+
+@pytest.mark.slow
+def test_what_could_only_fail_after_training_is_said_before(
+    torchvision_operators: ModuleType, wanted: Detection
+) -> None:
+    study = load_with(wanted.pictures.parent, 'test-boxes = "b.json"')
+    assert transferring.check(study).objects[0][0].name == "shapes"
+    no_maps = replace(study, architectures=(Architecture(name="swin_t"),))
+    with pytest.raises(UsageError, match="swin_t doesn't halve its maps"):
+        transferring.check(no_maps)
+    wanted.test_boxes.write_text("no JSON")
+    with pytest.raises(UsageError, match=r"b\.json: start: expected JSON"):
+        transferring.check(study)
+
+
+def test_tasks_of_one_name_are_refused(wanted: Detection) -> None:
+    """The numbers of one would stand for both."""
+    folder = wanted.pictures.parent
+    load_with(folder, 'test-boxes = "b.json"')
+    path = folder / "study.toml"
+    path.write_text(path.read_text() + STUDY[STUDY.index("[[detection]]") :])
+    with pytest.raises(UsageError, match="detection names something twice"):
+        load(folder)
 
 
 def load_with(folder: Path, line: str) -> Any:

@@ -187,6 +187,27 @@ def test_nothing_changed_is_not_certainty() -> None:
     assert found.low == -found.high
 
 
+@pytest.mark.parametrize("flips", [1, 4])
+def test_a_few_of_very_many_predictions_prove_nothing(flips: int) -> None:
+    """15 networks, three seeds and 50,000 images: their variance is real, though below 1e-12."""
+    groups = [Group(1 / 15, np.zeros((3, 50_000))) for _ in range(15)]
+    for i in range(flips):
+        groups[0].values[i % 3, 7 * i] = 1
+    found = contrast(groups, np.arange(50_000) % 1000)
+    assert found.value == pytest.approx(flips / 45 / 50_000)
+    assert found.low < found.value < found.high < 1e-5
+    assert found.cautious_p >= (0.3 if flips == 1 else 0.01)
+
+
+def test_what_cancels_out_but_for_rounding_is_nothing() -> None:
+    rng = np.random.default_rng(9)
+    values = rng.random((3, 400))
+    groups = [Group(w / 7, values[:1], fixed=True) for w in (1, 1, 1, -1, -1, -1)]
+    found = contrast(groups)
+    assert abs(found.value) < 1e-15
+    assert (found.p, found.cautious_p) == (1, 1)
+
+
 def test_seeds_that_agree_by_chance_do_not_make_an_interval_narrow() -> None:
     y = np.zeros((3, 40))
     y[0, 0], y[1, 1], y[2, 2] = 1, 1, 1  # the same mean in each seed

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sfumato.errors import UsageError
+from sfumato.errors import OutputError, UsageError
+from sfumato.study import files, predictions
 from sfumato.study.predictions import (
     Predictions,
     Run,
@@ -60,6 +61,29 @@ def test_a_run_comes_back_as_it_was_written_and_twice_the_same_bytes(tmp_path: P
     assert read_run(folder).logits is None
     metadata = pq.read_schema(folder / "predictions.parquet").metadata
     assert json.loads(metadata[b"sfumato.run"]) == RUN.record()
+
+
+def test_killed_between_its_files_a_run_is_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the record of older settings would stand beside the new predictions."""
+    write_run(tmp_path, replace(made(), run=replace(RUN, fingerprint="older")))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictions, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_run(tmp_path, replace(made(), run=replace(RUN, fingerprint="newer")))
+    with pytest.raises(UsageError, match="no finished run"):
+        runs_of(tmp_path)
+
+
+def test_a_file_where_a_folder_should_be_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("no folder")
+    for path in (tmp_path / "runs" / "a.json", tmp_path / "runs" / "b" / "a.json"):
+        with pytest.raises(OutputError, match=r"a\.json can't be written \("):
+            files.write(path, b"{}")
 
 
 def test_fewer_than_five_classes_leave_places_empty(tmp_path: Path) -> None:

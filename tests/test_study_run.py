@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from sfumato.errors import MissingExtra, UsageError
-from sfumato.study import consequences, matrix, networks
+from sfumato.study import consequences, group, matrix, networks
 from sfumato.study.configuration import Architecture, load
 from sfumato.study.predictions import read_run, runs_of
 from tests import study_pictures
@@ -259,6 +259,15 @@ def test_transfer_has_a_baseline_of_random_weights(folder: Path) -> None:
     assert {row[1] for row in rows} == {"original", "fill", "random weights"}
     assert {(row[0], row[3]) for row in rows} == {("other", "top-1"), ("answers", "mean AP")}
     assert all(row[5] <= row[4] <= row[6] for row in rows)
+
+
+def test_of_several_processes_one_is_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert group.is_first()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, first in (("0", True), ("1", False)):
+        monkeypatch.setenv("RANK", rank)
+        assert group.is_first() == first
 
 
 def test_several_processes_train_together(folder: Path) -> None:

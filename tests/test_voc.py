@@ -121,6 +121,15 @@ def test_a_set_in_this_layout_is_the_one_in_coco(tmp_path: Path) -> None:
         name="coco", pictures=pictures, boxes=wanted["trainval"], test_boxes=wanted["test"]
     )
     assert objects.read(ours) == objects.read(theirs)
+    # A name that is listed twice is one picture; two annotations of one picture are a mistake.
+    listed = (lists / "test.txt").read_text(encoding="utf-8")
+    (lists / "test.txt").write_text(f"{listed}\n{listed}", encoding="utf-8")
+    assert objects.read(ours) == objects.read(theirs)
+    second = tmp_path / "VOC/Annotations/2-001.xml"
+    text = second.read_text(encoding="utf-8").replace("2-001.png", "2-000.png")
+    second.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"two annotations say that their picture is 2-000\.png"):
+        objects.read(ours)
 
 
 def _object(box: list[int], category: int) -> str:

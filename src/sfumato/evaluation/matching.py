@@ -119,6 +119,9 @@ def match(truth: Truth, found: Sequence[Face], iou: float) -> Fits:
     A box that fits no free face but lies in an ignored region by a share of its own area of at
     least `iou` is ignored: COCO's rule for crowds (pycocotools `cocoeval`).
     """
+    face = np.full(len(found), -1, dtype=np.intp)
+    if not truth.faces and not truth.ignored:
+        return Fits(face, np.zeros(len(found), dtype=np.bool_))
     floor = min(iou, 1 - 1e-10)
     places = np.asarray([face.box for face in found], dtype=np.float64).reshape(-1, 4)
     wanted = np.asarray(truth.faces, dtype=np.float64).reshape(-1, 4)
@@ -126,7 +129,6 @@ def match(truth: Truth, found: Sequence[Face], iou: float) -> Fits:
     both = _intersection(places, wanted)
     overlap = both / (_area(places)[:, None] + _area(wanted)[None, :] - both)
     inside = _intersection(places, regions) / _area(places)[:, None]
-    face = np.full(len(found), -1, dtype=np.intp)
     free = np.ones(len(wanted), dtype=bool)
     for i in np.argsort([-f.score for f in found], kind="stable"):
         open_ = np.where(free, overlap[i], -1.0)

@@ -83,17 +83,22 @@ class Ranking:
 
 def rank(pictures: Iterable[tuple[Truth, Sequence[Face]]], *, iou: float) -> Ranking:
     """Match boxes to faces picture by picture, leave ignored ones out, and rank them all."""
+    boxes: list[int] = []
     scores: list[NDArray[np.float64]] = [np.empty(0)]
     right: list[NDArray[np.bool_]] = [np.empty(0, dtype=bool)]
     faces: list[int] = []
     for truth, found in pictures:
         faces.append(len(truth.faces))
+        boxes.append(0)
+        if not found:  # as in most pictures, of one class among many
+            continue
         fits = match(truth, found, iou)
         kept = ~fits.ignored
         scores.append(np.asarray([face.score for face in found], dtype=np.float64)[kept])
         right.append((fits.face >= 0)[kept])
+        boxes[-1] = int(kept.sum())
     order = np.argsort(-np.concatenate(scores), kind="stable")
-    picture = np.repeat(np.arange(len(faces)), [len(group) for group in right[1:]])
+    picture = np.repeat(np.arange(len(faces)), boxes)
     return Ranking(np.concatenate(right)[order], picture[order], np.asarray(faces, dtype=np.int64))
 
 

@@ -21,7 +21,7 @@ _SIDES: Final = ("xmin", "ymin", "xmax", "ymax")
 
 
 def sheets(names: Path) -> Iterator[Sheet]:
-    """Yield one sheet for each name of a list such as `VOC2007/ImageSets/Main/test.txt`.
+    """Yield one sheet for each different name of a list such as `VOC2007/ImageSets/Main/test.txt`.
 
     A line's first word is the name of a picture, whose annotation lies in `Annotations` beside
     `ImageSets`.
@@ -35,9 +35,9 @@ def sheets(names: Path) -> Iterator[Sheet]:
             f"{names}: there is no folder {folder} with the annotations of the pictures it lists: "
             "name a list of VOC's ImageSets/Main."
         )
-    for line in read_text(names).splitlines():
-        if line.strip():
-            yield read(folder / f"{line.split()[0]}.xml")
+    lines = read_text(names).splitlines()
+    for name in dict.fromkeys(line.split()[0] for line in lines if line.strip()):
+        yield read(folder / f"{name}.xml")
 
 
 def read(path: Path) -> Sheet:

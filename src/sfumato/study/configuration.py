@@ -256,7 +256,12 @@ def _check(study: Study) -> None:
         raise UsageError(f"{remedies[0]} is for training alone: take it out of arms.test.")
     if not (study.arms.train and study.arms.test and study.seeds and study.architectures):
         raise UsageError("A study needs arms.train, arms.test, seeds and [[architectures]].")
-    for name, values in (("seeds", study.seeds), ("arms.train", study.arms.train)):
+    for name, values in (
+        ("seeds", study.seeds),
+        ("arms.train", study.arms.train),
+        ("transfer", [one.name for one in study.transfer]),
+        ("detection", [one.name for one in study.detection]),
+    ):
         if len(set(values)) != len(values):
             raise UsageError(f"{name} names something twice.")
     if study.data.test is None and study.data.folds < 2:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,19 +25,24 @@ from sfumato.study.networks import Source
 from sfumato.study.plan import Plan
 from sfumato.study.shortcut_search import search
 from sfumato.study.training import trained
+from sfumato.study.transferring import Tried
 from sfumato.types import JSON
 
 FOLDER: Final = "probes"
 _LAYOUT: Final = 1
 
 
-def look(plan: Plan, device: str, progress: Progress | None = None) -> list[Path]:
+def look(
+    plan: Plan, device: str, progress: Progress | None = None, tried: Tried | None = None
+) -> list[Path]:
     """Look for every consequence that the configuration names; return the files.
 
-    What was written with the same settings is left as it is.
+    What was written with the same settings is left as it is. `tried` are the other tasks, if they
+    have been read.
     """
     wanted = plan.study.consequences
-    tried = transferring.data(plan.study)
+    tried = tried or transferring.read(plan.study)
+    digests = tried.digests()
     written: list[Path] = []
     for architecture in plan.study.architectures:
         source = plan.source(architecture)
@@ -48,11 +54,11 @@ def look(plan: Plan, device: str, progress: Progress | None = None) -> list[Path
             if wanted.gradcam and protocol != "probe":
                 kinds["gradcam"] = gradcam
             if plan.study.transfer and protocol != "as-is":
-                kinds["transfer"] = transferring.probed
+                kinds["transfer"] = partial(transferring.probed, tried)
             if plan.study.detection and protocol != "as-is":
-                kinds["detection"] = transferring.detected
+                kinds["detection"] = partial(transferring.detected, tried)
             for kind, make in kinds.items():
-                fingerprint = _fingerprint(into, kind, protocol, tried)
+                fingerprint = _fingerprint(into, kind, protocol, digests)
                 written.append(_kept(into, (kind, protocol), fingerprint, make, progress))
     return written
 
@@ -150,14 +156,14 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _fingerprint(into: Look, kind: str, protocol: str, tried: Sequence[str]) -> str:
+def _fingerprint(into: Look, kind: str, protocol: str, digests: Sequence[str]) -> str:
     study = into.plan.study
     cells = [
         into.plan.run_of(cell, "", {}).fingerprint for cell in into.cells(protocol, study.arms.test)
     ]
     parts = study.settings("consequences", "probe")
     if kind in transferring.KINDS:
-        parts |= {**study.settings(kind), "data": list(tried)}
+        parts |= {**study.settings(kind), "data": list(digests)}
     return hashlib.sha256(json.dumps([kind, cells, parts], sort_keys=True).encode()).hexdigest()
 
 

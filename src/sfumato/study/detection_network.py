@@ -39,6 +39,7 @@ class _Call:
     module: nn.Module
     stride: int = 0  # of a map with as many rows as columns; 0: no map
     channels: int = 0
+    tokens: bool = False  # it gave the places in a row, or behind the channels
     inside: list[_Call] = field(default_factory=list)
 
 
@@ -132,10 +133,13 @@ def _last_maps(network: Network, name: str) -> dict[int, _Call]:
     _parts(_watched(network), network.head, parts)
     found = {call.stride: call for call in parts if call.stride in _STRIDES}
     strides = [stride for stride in _STRIDES if stride in found]
-    if not strides or any(later != 2 * one for one, later in pairwise(strides)):
+    # Behind its last map a transformer goes on with tokens: the map is all but its input.
+    ends_in_maps = bool(parts) and not parts[-1].tokens and {4, 16} <= found.keys()
+    if not ends_in_maps or any(later != 2 * one for one, later in pairwise(strides)):
         raise UsageError(
-            f"{name} doesn't halve its maps from a quarter to a 32nd of a picture's sides, so no "
-            "detector can be built on it: take it out of the study, or [[detection]]."
+            f"{name} doesn't halve its maps from a quarter to a 16th or 32nd of a picture's "
+            "sides up to its last layer, so no detector can be built on it: take it out of the "
+            "study, or [[detection]]."
         )
     return {stride: found[stride] for stride in strides}
 
@@ -151,6 +155,7 @@ def _watched(network: Network) -> _Call:
     def end(_: nn.Module, __: Any, result: Any) -> None:
         call = open_.pop()
         call.stride, call.channels = _stride(result)
+        call.tokens = _are_tokens(result)
         open_[-1].inside.append(call)
 
     hooks: list[Any] = []
@@ -178,15 +183,27 @@ def _stride(result: Any) -> tuple[int, int]:
     return 2 ** round(torch.log2(torch.tensor(_WATCHED / rows)).item()), channels
 
 
+def _are_tokens(result: Any) -> bool:
+    if not isinstance(result, torch.Tensor) or result.ndim not in (3, 4):
+        return False
+    _, first, *_, last = result.shape
+    return first > 1 and last > 1 and (result.ndim == 3 or result.shape[2] != last)
+
+
 def _parts(call: _Call, head: nn.Module, found: list[_Call]) -> bool:
-    """Add the parts of a call that are taken whole, in their order; tell if the head was met."""
+    """Add the parts of a call that are taken whole, in their order; tell if the head was met.
+
+    What gave tokens is added too, behind its own parts.
+    """
     for one in call.inside:
         if one.module is head:
             return True
-        before = found[-1].stride if found else 1
+        before = next((part.stride for part in reversed(found) if part.stride), 1)
         if one.stride and (one.stride <= 2 * before or not one.inside):
             if not isinstance(one.module, _NO_MAPS):
                 found.append(one)
         elif _parts(one, head, found):
             return True
+        elif one.tokens:
+            found.append(one)
     return False

@@ -21,18 +21,18 @@ from numpy.typing import NDArray
 
 from sfumato.errors import MissingExtra, UsageError
 from sfumato.study.configuration import Detection
-from sfumato.study.features import one_thread, pixels_of
+from sfumato.study.features import available, one_thread, pixels_of
 from sfumato.study.files import whole, write
 from sfumato.study.networks import Source, load, need_torch, need_torchvision
-from sfumato.study.objects import Scene
+from sfumato.study.objects import THINNEST, Scene, thickness
 from sfumato.study.placement import draws
-from sfumato.types import Box, Pixels
+from sfumato.types import Pixels
 
 _MOMENTUM: Final = 0.9
 _DECAY: Final = 1e-4
 _WARM: Final = 100  # steps
-_THINNEST: Final = 1.0  # pixel: nothing is to be learnt of a box that is thinner
 _LAYOUT: Final = 1
+_WATCHED: Final = 480  # size of a detector that is only built
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +73,38 @@ def file_name(source: Source, settings: Detection, digests: Sequence[str], seed:
     return f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.npz"
 
 
-def need_operators() -> None:
-    """Return if torchvision's compiled operators work.
+def need_operators(device: str = "cpu") -> None:
+    """Return if torchvision's compiled operators work on a device.
 
     Raises:
+        UsageError: there is no such device.
         MissingExtra: they don't, or torchvision isn't there.
     """
     need_torchvision()
     torch, operators = need_torch(), import_module("torchvision.ops")
+    available(device)
+    some = {"device": device}  # a build for processors has none for graphics cards
     try:
-        operators.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-        operators.roi_align(torch.zeros(1, 1, 4, 4), torch.zeros(1, 5), (1, 1))
+        operators.nms(torch.zeros(1, 4, **some), torch.zeros(1, **some), 0.5)
+        operators.roi_align(torch.zeros(1, 1, 4, 4, **some), torch.zeros(1, 5, **some), (1, 1))
     except (RuntimeError, NotImplementedError) as error:
         said = str(error).partition("\n")[0].partition(". ")[0][:200]
         raise MissingExtra(
             "Transfer to object detection needs torchvision's compiled operators, which don't "
-            f"work here ({said}): install the build of torchvision that was made for this torch, "
-            "or take [[detection]] out of study.toml."
+            f"work here on {device} ({said}): install the build of torchvision that was made for "
+            "this torch, or take [[detection]] out of study.toml."
         ) from error
+
+
+def need_maps(name: str) -> None:
+    """Return if a detector can be built on a network.
+
+    Raises:
+        UsageError: it can't; there is no such network.
+    """
+    building = import_module("sfumato.study.detection_network")
+    with _drawn(need_torch(), "cpu"):
+        building.build(load(Source(name)), name, 1, size=_WATCHED, frozen=False)
 
 
 def fit(task: Task) -> Path:
@@ -218,7 +232,7 @@ class _Run:
     def _example(self, epoch: int, scene: Scene) -> tuple[Any, dict[str, Any]]:
         """Return a picture and its objects, mirrored half the time."""
         pixels = pixels_of(scene.stored)
-        objects = [(box, number) for box, number in scene.objects if _thickness(box) >= _THINNEST]
+        objects = [(box, number) for box, number in scene.objects if thickness(box) >= THINNEST]
         boxes = np.asarray([box for box, _ in objects], dtype=np.float32).reshape(-1, 4)
         if draws(self._task.seed, epoch, scene.key).random() < 0.5:
             pixels = pixels[:, ::-1]
@@ -236,10 +250,6 @@ class _Run:
         state |= {"model": self._module.state_dict(), "descent": self._descent.state_dict()}
         with whole(self._part) as part, part.open("wb") as stream:
             self._torch.save(state, stream)
-
-
-def _thickness(box: Box) -> float:
-    return min(box[2] - box[0], box[3] - box[1])
 
 
 def _joined(parts: Sequence[dict[str, Any]], name: str) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sfumato.errors import OutputError
@@ -31,7 +31,8 @@ def whole(path: Path) -> Iterator[Path]:
             f"{path} can't be written ({error.strerror}): make room, then run again to go on."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it isn't there, or its folder is a file
+            part.unlink()
 
 
 def write(path: Path, data: bytes) -> None:

@@ -60,6 +60,11 @@ class Group:
 ALONE: Final = Group()
 
 
+def is_first() -> bool:
+    """Tell whether this process leads, or will once it has joined the others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) < 2 or os.environ["RANK"] == "0"
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Group]:
     """Join the processes that the launcher started, and leave them at the end."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sfumato import codec
 from sfumato.boxes import clip
@@ -21,6 +21,7 @@ from sfumato.study.configuration import Detection
 from sfumato.types import Box
 
 Object: TypeAlias = tuple[Box, int]  # a box and the index of its class
+THINNEST: Final = 1.0  # pixel: nothing is to be learnt of a box that is thinner
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,13 @@ def read(wanted: Detection) -> tuple[Scenes, Scenes]:
     Raises:
         UsageError: pictures or boxes are missing, a picture is in both, or the classes differ.
     """
-    learnt = _read(wanted.pictures, wanted.boxes)
-    tested = _read(wanted.test or wanted.pictures, wanted.test_boxes)
+    learnt = _read(wanted.pictures, wanted.boxes, THINNEST)
+    tested = _read(wanted.test or wanted.pictures, wanted.test_boxes, 0.0)
     if strange := sorted(set(tested.classes) - set(learnt.classes)):
         raise UsageError(
             f"{wanted.test_boxes} has objects of {', '.join(strange[:5])} ({len(strange)} "
-            f"classes), which {wanted.boxes} lacks: a detector can't learn them."
+            f"classes), which {wanted.boxes} lacks in pictures that can be used, or has no thicker "
+            "than a pixel: a detector can't learn them."
         )
     if both := {one.stored.id for one in learnt.scenes} & {one.stored.id for one in tested.scenes}:
         same = next(one.key for one in tested.scenes if one.stored.id in both)
@@ -72,59 +74,86 @@ def read(wanted: Detection) -> tuple[Scenes, Scenes]:
             f"{len(both)} pictures are to be trained and tested on, the first {same}: take them "
             f"out of {wanted.boxes} or {wanted.test_boxes}."
         )
-    place = [learnt.classes.index(name) for name in tested.classes]
-    scenes = tuple(
-        Scene(
-            one.key,
-            one.stored,
-            one.width,
-            one.height,
-            tuple((box, place[number]) for box, number in one.objects),
-            tuple((box, place[number]) for box, number in one.crowds),
-        )
-        for one in tested.scenes
-    )
-    return learnt, Scenes(learnt.classes, scenes, tested.left_out)
+    return learnt, _renumbered(tested, learnt.classes)
 
 
-def _read(root: Path, boxes: Path) -> Scenes:
-    """Return the labelled pictures below a folder, with the classes of which there is an object."""
+def thickness(box: Box) -> float:
+    """Return the shorter side in pixels."""
+    return min(box[2] - box[0], box[3] - box[1])
+
+
+def _read(root: Path, boxes: Path, thinnest: float) -> Scenes:
+    """Return the labelled pictures below a folder.
+
+    Their classes are those of which a picture that can be used has an object as thick as that.
+    """
     source = ImageFolder(root)
-    layout = voc if boxes.suffix == ".txt" else coco
-    sheets = {sheet.name: sheet for sheet in layout.sheets(boxes)}
+    sheets = _sheets(boxes)
     keys = list(source.scan().pictures)
     pairing = pair(sheets, keys)
     if not pairing.names:
         raise UsageError(f"{boxes} names none of the {len(keys)} pictures below {root}.")
-    found = {one.label for sheet in sheets.values() for one in sheet.drawn if not one.crowd}
-    classes = tuple(sorted(found))
-    if not classes:
-        raise UsageError(f"{boxes} holds no object.")
+    names = tuple(sorted({one.label for sheet in sheets.values() for one in sheet.drawn}))
+    place = {name: i for i, name in enumerate(names)}
     there = set(pairing.names.values())
     left_out = {name: f"isn't below {root}" for name in sheets if name not in there}
     left_out |= dict.fromkeys(pairing.ambiguous, f"several pictures of {boxes} may be this one")
     scenes: list[Scene] = []
     for key, name in pairing.names.items():
         try:
-            scenes.append(_scene(source, key, sheets[name], classes))
+            scenes.append(_scene(source, key, sheets[name], place))
         except (SampleError, ValueError) as error:
             left_out[key] = str(error)
     if not scenes:
         reason = next(iter(left_out.values()))
         raise UsageError(f"None of the pictures of {boxes} can be used: {reason}.")
-    return Scenes(classes, tuple(scenes), left_out)
+    used = {i for one in scenes for box, i in one.objects if thickness(box) >= thinnest}
+    if not used:
+        raise UsageError(
+            f"{boxes} holds no object within the pictures below {root}"
+            f"{f', none {thinnest:g} pixel thick' if thinnest else ''}."
+        )
+    return _renumbered(Scenes(names, tuple(scenes), left_out), [names[i] for i in sorted(used)])
 
 
-def _scene(source: ImageFolder, key: str, sheet: Sheet, classes: Sequence[str]) -> Scene:
+def _sheets(boxes: Path) -> dict[str, Sheet]:
+    layout = voc if boxes.suffix == ".txt" else coco
+    sheets: dict[str, Sheet] = {}
+    for sheet in layout.sheets(boxes):
+        if sheet.name in sheets:
+            raise UsageError(
+                f"{boxes}: two annotations say that their picture is {sheet.name}: correct the "
+                "filename in one."
+            )
+        sheets[sheet.name] = sheet
+    return sheets
+
+
+def _renumbered(given: Scenes, classes: Sequence[str]) -> Scenes:
+    """Return the same with these classes; what is of no class among them goes."""
+    place = {name: i for i, name in enumerate(classes)}
+    new = [place.get(name, -1) for name in given.classes]
+
+    def kept(objects: Sequence[Object]) -> tuple[Object, ...]:
+        return tuple((box, new[number]) for box, number in objects if new[number] >= 0)
+
+    scenes = (
+        replace(one, objects=kept(one.objects), crowds=kept(one.crowds)) for one in given.scenes
+    )
+    return Scenes(tuple(classes), tuple(scenes), given.left_out)
+
+
+def _scene(source: ImageFolder, key: str, sheet: Sheet, place: Mapping[str, int]) -> Scene:
     sample = source.sample(key)
-    width, height = codec.inspect(sample.data).upright_size
+    # Not the header alone: what breaks off later would end a training that took hours.
+    height, width = codec.decode(sample.data).frames[0].shape[:2]
     if sheet.size not in (None, (width, height)):
         raise ValueError(f"its boxes are for another size than its {width}x{height} pixels")
     objects: list[Object] = []
     crowds: list[Object] = []
     for one in sheet.drawn:
         box = clip(one.box, width, height)
-        if box is not None and one.label in classes:
-            (crowds if one.crowd else objects).append((box, classes.index(one.label)))
+        if box is not None:
+            (crowds if one.crowd else objects).append((box, place[one.label]))
     stored = Stored(source.root / key, sample.digest)
     return Scene(key, stored, width, height, tuple(objects), tuple(crowds))

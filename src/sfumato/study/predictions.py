@@ -225,6 +225,8 @@ def write_run(study: Path, found: Predictions) -> Path:
     table = _table(found).replace_schema_metadata({_METADATA_KEY: record.encode()})
     with whole(folder / PREDICTIONS_FILE) as part:
         pq.write_table(table, part, compression="zstd")
+        # An older record would stand beside these predictions if this were killed.
+        (folder / RUN_FILE).unlink(missing_ok=True)
     write(folder / RUN_FILE, f"{record}\n".encode())
     return folder
 

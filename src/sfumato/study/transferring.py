@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sfumato.errors import UsageError
 from sfumato.study import detection_transfer, objects, transfer
 from sfumato.study.configuration import Detection, Study
-from sfumato.study.detection_training import Task, file_name, fit, need_operators
+from sfumato.study.detection_training import Task, file_name, fit, need_maps, need_operators
 from sfumato.study.detection_training import read as read_found
 from sfumato.study.looking import Look
 from sfumato.study.networks import Source
@@ -20,11 +21,28 @@ from sfumato.types import JSON
 KINDS: Final = ("transfer", "detection")
 
 
-def check(study: Study) -> None:
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The other tasks of a study, read once: that takes minutes where pictures are many."""
+
+    folders: tuple[transfer.Task, ...] = ()
+    objects: tuple[tuple[Detection, Scenes, Scenes], ...] = ()
+
+    def digests(self) -> list[str]:
+        """Return the SHA-256 of the pictures and labels of every task, for fingerprints."""
+        digests = [one.fingerprint() for one in self.folders]
+        for _, *sides in self.objects:
+            # What is left out is told, but is nothing that a detector depends on.
+            digests += [f"{side.digest} {len(side.left_out)}" for side in sides]
+        return digests
+
+
+def check(study: Study) -> Tried:
     """Refuse what could only fail hours later, when the study's models are trained.
 
     Raises:
-        UsageError: a file or folder isn't there.
+        UsageError: a file or folder isn't there or isn't what it should be, or no detector can be
+            built on a network.
         MissingExtra: detectors need operators that don't work here.
     """
     for probe in study.transfer:
@@ -32,15 +50,25 @@ def check(study: Study) -> None:
     for one in study.detection:
         _there(f"detection {one.name!r}", one.pictures, one.test, one.boxes, one.test_boxes)
     if study.detection:
-        need_operators()
+        need_operators(study.device)
+        for architecture in study.architectures:
+            if set(architecture.protocols) != {"as-is"}:
+                need_maps(architecture.name)
+    return read(study)
 
 
-def data(study: Study) -> list[str]:
-    """Return the SHA-256 of the pictures and labels of every task, for fingerprints."""
-    digests = [transfer.read(one).fingerprint() for one in study.transfer]
-    for one in study.detection:
-        digests += [side.digest for side in objects.read(one)]
-    return digests
+def read(study: Study) -> Tried:
+    """Return the tasks, none where no network is tried on them.
+
+    Raises:
+        UsageError: pictures, labels or boxes are missing or aren't what they should be.
+    """
+    if all(set(one.protocols) == {"as-is"} for one in study.architectures):
+        return Tried()
+    return Tried(
+        tuple(transfer.read(one) for one in study.transfer),
+        tuple((one, *objects.read(one)) for one in study.detection),
+    )
 
 
 def _there(what: str, *paths: Path | None) -> None:
@@ -49,12 +77,11 @@ def _there(what: str, *paths: Path | None) -> None:
             raise UsageError(f"{what}: there is no {path}.")
 
 
-def probed(into: Look, protocol: str, _: Path) -> JSON:
+def probed(tried: Tried, into: Look, protocol: str, _: Path) -> JSON:
     """Return how well features of each arm serve other folders, and random weights."""
     plan = into.plan
     found: dict[tuple[str, str], list[list[transfer.Score]]] = {}
-    for wanted in plan.study.transfer:
-        task = transfer.read(wanted)
+    for task in tried.folders:
         for name, several in _sources(into, protocol).items():
             seen = [into.see(task.files, source) for source in several]
             models = [[transfer.score(task, one, plan.study.probe.l2)] for one in seen]
@@ -67,12 +94,11 @@ def probed(into: Look, protocol: str, _: Path) -> JSON:
     }
 
 
-def detected(into: Look, protocol: str, _: Path) -> JSON:
+def detected(tried: Tried, into: Look, protocol: str, _: Path) -> JSON:
     """Return how well a detector does that is trained on the network of each arm."""
     found: dict[tuple[str, str], list[list[transfer.Score]]] = {}
     said: list[str] = []
-    for wanted in into.plan.study.detection:
-        learnt, tested = objects.read(wanted)
+    for wanted, learnt, tested in tried.objects:
         lacking = len(learnt.left_out) + len(tested.left_out)
         said.append(f"{wanted.name} ({lacking} pictures left out)" if lacking else wanted.name)
         tasks = {

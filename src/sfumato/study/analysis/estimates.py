@@ -43,7 +43,8 @@ LEVEL: Final = 0.95
 FEWEST: Final = 30  # images, from which on a subset's figures say something
 ONE_SEED: Final = "one seed only: how trainings differ can't be told"
 NO_IMAGES: Final = "fewer than two images"
-_NOTHING: Final = 1e-12  # a variance below it is rounding
+_NOTHING: Final = 1e-12  # what is smaller, against what it is made of, is rounding
+_ZERO: Final = 1e-22  # the square of what values that cancel out leave of one another
 
 Values: TypeAlias = NDArray[np.float64]
 
@@ -194,14 +195,16 @@ class Tally:
         n = np.maximum(layout.images, 1)
         value = layout.sums(self._mean) / n
         images = layout.variance(layout.scatter(self._mean)) / n
+        # A fixed limit would hide the few images that differ of a great many.
+        nothing = (_NOTHING * layout.sums(np.square(self._mean)) / n + _ZERO) / n
         # Within every class alike, and yet not all the same: only all images together can tell.
-        flat = images < _NOTHING
+        flat = images < nothing
         images = np.where(flat, layout.spread(self._mean) / n, images)
         free = np.where(flat, np.maximum(n - 1, 1), layout.free)
         added = np.maximum(images - self._rest, 0)
         variance = self._seeds + added
         # Seeds that agree to the last image, by chance: the images alone have to tell.
-        alike = variance < np.maximum(images * 1e-6, _NOTHING)
+        alike = variance < np.maximum(images * 1e-6, nothing)
         with np.errstate(divide="ignore", invalid="ignore"):
             own = np.minimum(self._seeds**2 / self._seeds_df - 2, self._seeds_free)
             low = self._seeds**2 / self._cautious_df
@@ -211,22 +214,22 @@ class Tally:
             )
         df, cautious = (np.where(alike, free, some) for some in (df, cautious))
         variance = np.where(alike, images, variance)
-        columns = np.stack([value, variance, df, cautious, images, free]).T
+        columns = np.stack([value, variance, df, cautious, images, free, nothing]).T
         return [self._estimate(i, *map(float, row)) for i, row in enumerate(columns)]
 
     def _estimate(
         self, i: int, value: float, variance: float, df: float, *others: float
     ) -> Estimate:
-        cautious_df, images, free = others
+        cautious_df, images, free, nothing = others
         n = int(self._layout.images[i])
         if n < 2 or self._trained_once:
             why = NO_IMAGES if n < 2 else ONE_SEED
             return without_interval(value if n else float("nan"), n, self._trainings, why)
-        if variance < _NOTHING:
+        if variance < nothing:
             return _unchanged(value, n, self._trainings)
         se = variance**0.5
         half = se * t_quantile(0.5 + LEVEL / 2, df)
-        given = _two_sided(value, max(images, _NOTHING) ** 0.5, free)
+        given = _two_sided(value, max(images, nothing) ** 0.5, free)
         return Estimate(
             value,
             se,
