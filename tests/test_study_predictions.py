@@ -15,7 +15,6 @@ from sfumato.study.predictions import (
     Predictions,
     Run,
     check,
-    is_finished,
     read_run,
     runs_of,
     write_run,
@@ -99,13 +98,10 @@ def test_large_logits_stay_finite_in_half_precision() -> None:
     assert np.isfinite(found.logits).all()
 
 
-def test_a_finished_run_is_one_with_the_same_record(tmp_path: Path) -> None:
-    assert not is_finished(tmp_path, RUN)
-    write_run(tmp_path, made())
-    assert is_finished(tmp_path, RUN)
-    assert not is_finished(tmp_path, replace(RUN, fingerprint="other"))
-    (tmp_path / "runs" / RUN.id / "run.json").unlink()
-    assert not is_finished(tmp_path, RUN)
+def test_a_finished_run_is_one_with_a_record(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, made())
+    assert runs_of(tmp_path) == [(folder, RUN)]
+    (folder / "run.json").unlink()
     with pytest.raises(UsageError, match="no finished run"):
         runs_of(tmp_path)
 

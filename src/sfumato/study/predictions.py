@@ -231,12 +231,6 @@ def write_run(study: Path, found: Predictions) -> Path:
     return folder
 
 
-def is_finished(study: Path, run: Run) -> bool:
-    """Tell whether this very run, with the same record, has been written already."""
-    path = study / "runs" / run.id / RUN_FILE
-    return path.is_file() and read_record(path) == run
-
-
 def read_record(path: Path) -> Run:
     """Return the run that a `run.json` describes.
 
