@@ -57,6 +57,8 @@ def test_a_file_of_an_earlier_layout_is_opened_and_keeps_what_it_holds(tmp_path:
                 ("finding", FINDING),
             )
         db.close()
+        with Ledger(path, read_only=True) as ledger:  # as by --dry-run
+            assert list(ledger.notes()) == []
         with Ledger(path) as ledger:
             found = Finding("k", Code.VERIFY_COUNT, True, 1, 1, "", "0")
             assert list(ledger.findings("f")) == [found]

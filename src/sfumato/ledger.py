@@ -8,7 +8,6 @@ Of a run, only the driver writes; workers may read. People's reviews come in bes
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from typing import Final
 from sfumato import schema
 from sfumato.database import Connection, Row, Where, connect, in_words, is_url, unusable
 from sfumato.errors import Code, LedgerError, OutputError
+from sfumato.published import Note, write
 from sfumato.schema import batches, marks
 from sfumato.types import (
     JSON,
@@ -32,6 +32,7 @@ from sfumato.types import (
     Finding,
     Output,
     Record,
+    Redetection,
     Review,
 )
 
@@ -39,6 +40,7 @@ _KINDS: Final[dict[str, type[Record]]] = {
     "detection": Detection,
     "review": Review,
     "decision": Decision,
+    "redetection": Redetection,
     "assessment": Assessment,
     "output": Output,
     "finding": Finding,
@@ -57,8 +59,8 @@ def decode(kind: str, body: str) -> Record:
     fields = json.loads(body)
     for name in fields.keys() & {"faces", "ghosts", "candidates", "rejected"}:
         fields[name] = faces_from(fields[name])
-    if "reviewers" in fields:
-        fields["reviewers"] = tuple(fields["reviewers"])
+    for name in fields.keys() & {"reviewers", "detectors"}:
+        fields[name] = tuple(fields[name])
     if "code" in fields:
         fields["code"] = Code(fields["code"])
     return _KINDS[kind](**fields)
@@ -70,17 +72,6 @@ def faces_from(rows: Iterable[JSON]) -> tuple[Face, ...]:
         Face(tuple(row["box"]), row["score"], row["origin"], row.get("kind", "face"))
         for row in rows
     )
-
-
-def _newer(theirs: Iterable[Record], ours: Iterable[Record]) -> Iterator[Record]:
-    """Yield their records, in the order of the keys, to which ours have no equal."""
-    mine = iter(ours)
-    head = next(mine, None)
-    for record in theirs:
-        while head is not None and head.key < record.key:
-            head = next(mine, None)
-        if head != record:
-            yield record
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +98,6 @@ def _checked(key: str) -> str:
     if "\0" in key:
         raise LedgerError(f"A ledger can't hold the name {key!r}: rename it, without the NUL.")
     return key
-
-
-def _same(one: Where, other: Where) -> bool:
-    if is_url(one) or is_url(other):
-        return str(one) == str(other)
-    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def is_there(where: Where) -> bool:
@@ -251,15 +236,38 @@ class Ledger:
         done: Sequence[tuple[str, str]] = (),
         *,
         shard: str = "",
+        span: tuple[str, str] = ("", ""),
+        notes: Iterable[Note] = (),
     ) -> None:
-        """Append (fingerprint, record) pairs and mark (stage, fingerprint) done for the shard."""
+        """Append (fingerprint, record) pairs and mark (stage, fingerprint) done for the shard.
+
+        `span` is its first and last key: marks of other shards with keys in there are of what the
+        source once held, and go. `notes` say what lies in the release now.
+        """
+        marked = [(stage, fingerprint, shard, *span) for stage, fingerprint in done]
         with self._transaction() as db:
             append(db, records, run=self._run)
             db.executemany(
-                "INSERT INTO shards (stage, fingerprint, id) VALUES (?, ?, ?) "
-                "ON CONFLICT DO NOTHING",
-                [(stage, fingerprint, shard) for stage, fingerprint in done],
+                "DELETE FROM shards WHERE stage = ? AND fingerprint = ? AND id <> ? "
+                "AND to_key >= ? AND from_key <= ? AND to_key <> ''",
+                marked,
             )
+            db.executemany(
+                "INSERT INTO shards (stage, fingerprint, id, from_key, to_key) "
+                "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                marked,
+            )
+            write(db, notes)
+
+    def notes(self) -> Iterator[Note]:
+        """Yield what was last seen of each file of the release, in the order of the keys."""
+        if schema.knows_published(self.database):
+            for row in self._read("SELECT key, digest, state FROM published ORDER BY key"):
+                yield Note(*row)
+
+    def read(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
+        """Yield the rows of a question that is asked elsewhere."""
+        yield from self._read(sql, parameters)
 
     def done(self, stage: str, fingerprint: str) -> set[str]:
         """Return the ids of the shards that this stage has finished with these settings."""
@@ -268,10 +276,13 @@ class Ledger:
         )
         return {row[0] for row in rows}
 
-    def forget(self, shards: Iterable[str]) -> None:
-        """Unmark shards as done, so that they are done again; their records stay."""
+    def forget(self, shards: Iterable[str], checks: Sequence[str] = ()) -> None:
+        """Unmark shards as done (with `checks`, as verified with these); their records stay."""
+        sql, rows = "DELETE FROM shards WHERE id = ?", [(shard,) for shard in shards]
+        if checks:
+            sql += f" AND stage = 'verify' AND fingerprint IN ({marks(checks)})"
         with self._transaction() as db:
-            db.executemany("DELETE FROM shards WHERE id = ?", [(shard,) for shard in shards])
+            db.executemany(sql, [(*row, *checks) for row in rows])
 
     def latest(self, fingerprint: str, kinds: Sequence[str]) -> Iterator[Record]:
         """Yield the latest record of these kinds for each key, in the order of the keys."""
@@ -342,28 +353,15 @@ class Ledger:
         """Yield (key, kind) of what the source held at the last run, in the order of the keys."""
         yield from self._read("SELECT key, kind FROM listing ORDER BY key")
 
-    def adopt(self, other: Where, fingerprint: str) -> None:
-        """Take over what another ledger says last with this fingerprint, where ours says otherwise.
-
-        Reviews stay where they were made; what follows from them, the decisions, comes along. A
-        ledger that isn't there, or is this one, says nothing new.
-        """
-        if _same(other, self.where) or not is_there(other):
-            return
-        with Ledger(other, read_only=True) as theirs:
-            for kinds in (("detection", "failure"), ("decision",), ("assessment",)):
-                ours = self.latest(fingerprint, kinds)
-                fresh = list(_newer(theirs.latest(fingerprint, kinds), ours))
-                self.commit((fingerprint, record) for record in fresh)
-
     def redecided(self, decided: str, released: str) -> set[str]:
-        """Return the keys on which people decided after they were released or refused.
+        """Return the keys on which people or checks decided after they were released or refused.
 
         `decided` and `released` are the fingerprints of detection and of obfuscation.
         """
         rows = self._read(
             "SELECT decided.key FROM (SELECT key, MAX(seq) AS last FROM records "
-            "WHERE fingerprint = ? AND kind = 'decision' GROUP BY key) AS decided "
+            "WHERE fingerprint = ? AND kind IN ('decision', 'redetection') "
+            "GROUP BY key) AS decided "
             "JOIN (SELECT key, MAX(seq) AS last FROM records WHERE fingerprint = ? "
             "AND kind IN ('output', 'failure') GROUP BY key) AS fate "
             "ON decided.key = fate.key WHERE decided.last > fate.last",
@@ -372,8 +370,10 @@ class Ledger:
         return {row[0] for row in rows}
 
     def written(self) -> Iterator[str]:
-        """Yield every key that any run has ever written to the release."""
-        rows = self._read("SELECT DISTINCT key FROM records WHERE kind = 'output'")
+        """Yield every key that any run has ever written, or meant to write, to the release."""
+        rows = self._read(
+            "SELECT key FROM records WHERE kind = 'output' UNION SELECT key FROM published"
+        )
         yield from (row[0] for row in rows)
 
     def give(self, boxes: str, given: Mapping[str, Given]) -> None:

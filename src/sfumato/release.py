@@ -50,10 +50,15 @@ class Cover:
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """What is to be covered (`final`), and what people said is no face though it was proposed."""
+    """What is to be covered (`final`), and what people said is no face though it was proposed.
+
+    `again` was seen uncovered in an earlier release of the picture: faces, or covers that a
+    detector takes for one.
+    """
 
     final: tuple[Face, ...]
     rejected: tuple[Face, ...] = ()
+    again: tuple[Face, ...] = ()
 
 
 def rejected(found: Detection, decided: Decision) -> tuple[Face, ...]:
@@ -96,11 +101,13 @@ def release(
             metadata can't be removed with proof that nothing else changed.
         OutputError: the release can't be written.
     """
-    if not faces.final:
+    if not (faces.final or faces.again):
         return replace(_copy(sample, cover, sink), rejected=faces.rejected), None
     if before is None:
         raise ValueError("a picture with faces must come decoded")
     found, ghosts = list(faces.final), list[Face]()
+    for face in faces.again:
+        (ghosts if _is_ghost(face, [*faces.final, *ghosts]) else found).append(face)
     edited, last = _edit(sample, found, cover), None
     for _ in range(cover.looks):
         last = _look(edited, before, found, ghosts, cover)

@@ -44,6 +44,14 @@ STEPS: Final[dict[Dialect, tuple[str, ...]]] = {
         """,
         # The run that a record comes from: a verification replaces all findings of the one before.
         "ALTER TABLE records ADD COLUMN run INTEGER NOT NULL DEFAULT 0;",
+        # What lies in the release (`published`), and the first and last key of what is done.
+        """
+        CREATE TABLE published (
+            key TEXT PRIMARY KEY, digest TEXT NOT NULL, state TEXT NOT NULL
+        ) WITHOUT ROWID;
+        ALTER TABLE shards ADD COLUMN from_key TEXT NOT NULL DEFAULT '';
+        ALTER TABLE shards ADD COLUMN to_key TEXT NOT NULL DEFAULT '';
+        """,
     ),
     "postgresql": (
         """
@@ -75,8 +83,16 @@ STEPS: Final[dict[Dialect, tuple[str, ...]]] = {
         CREATE TRIGGER records_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON records
             FOR EACH STATEMENT EXECUTE FUNCTION records_stay();
         """,
+        """
+        CREATE TABLE published (
+            key {key} PRIMARY KEY, digest TEXT NOT NULL, state TEXT NOT NULL
+        );
+        ALTER TABLE shards ADD COLUMN from_key {key} NOT NULL DEFAULT '';
+        ALTER TABLE shards ADD COLUMN to_key {key} NOT NULL DEFAULT '';
+        """,
     ),
 }
+_BEFORE_PUBLISHED: Final[dict[Dialect, int]] = {"sqlite": 2, "postgresql": 1}
 _MARK: Final[dict[Dialect, str]] = {
     "sqlite": "PRAGMA user_version = {version};",
     "postgresql": "UPDATE sfumato_layout SET version = {version};",
@@ -112,6 +128,11 @@ def migrate(database: Database) -> None:
         except database.errors:
             if version(database) == known:  # else another has just made this step
                 raise
+
+
+def knows_published(database: Database) -> bool:
+    """Say whether it has the table `published`: one that was only opened to be read may not."""
+    return version(database) > _BEFORE_PUBLISHED[database.dialect]
 
 
 def version(database: Database) -> int:

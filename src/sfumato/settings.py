@@ -7,8 +7,9 @@ import json
 import logging
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -24,6 +25,9 @@ from sfumato.ledger import Given, Ledger, is_there
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 
 _LOG: Final = logging.getLogger(__name__)
+
+# Extras that read pictures: what was refused without one is tried again with it.
+_OPTIONAL: Final = ("pi-heif", "pillow-heif")
 
 Unlisted: TypeAlias = Literal["refuse", "faceless"]
 
@@ -149,14 +153,18 @@ def _digest(path: Path) -> str:
         raise UsageError(f"{path} can't be read: {error.strerror}.") from error
 
 
-def give_boxes(path: Path, keys: Sequence[str], recipe: Recipe, ledger: Ledger) -> tuple[str, ...]:
-    """Put the boxes of a file where workers find them; return the names that fit no picture.
+def read_boxes(
+    path: Path, keys: Sequence[str], recipe: Recipe
+) -> tuple[dict[str, Given], tuple[str, ...]]:
+    """Return what a file says of the pictures of the source, and the names that fit no picture.
 
     Raises:
         UsageError: the file can't be read, or it names pictures that aren't there while pictures
             that it doesn't name count as faceless: a misspelt name would expose a face.
     """
     matched = box_files.load(path).match(keys)
+    if _digest(path) != recipe.detect.boxes:
+        raise UsageError(f"{path} was changed just now: run the same command again.")
     if matched.unused and recipe.detect.unlisted == "faceless":
         raise UsageError(
             f"{path} names {len(matched.unused)} pictures that aren't in the source, such as "
@@ -164,12 +172,15 @@ def give_boxes(path: Path, keys: Sequence[str], recipe: Recipe, ledger: Ledger) 
         )
     given = {key: Given(faces, "", matched.sizes.get(key)) for key, faces in matched.faces.items()}
     given.update({key: Given((), problem) for key, problem in matched.problems.items()})
-    ledger.give(recipe.detect.boxes, given)
-    return matched.unused
+    return given, matched.unused
 
 
 def software() -> dict[str, str]:
     """Return the versions of what the results may depend on."""
     names = ("onnxruntime", "numpy", "pillow", "pyarrow")
     found = {"sfumato": __version__, "python": platform.python_version()}
-    return {**found, **{name: version(name) for name in names}}
+    found.update({name: version(name) for name in names})
+    for name in _OPTIONAL:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

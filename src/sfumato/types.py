@@ -5,7 +5,7 @@ Coordinates, stated once: boxes are float pixels ``(x0, y0, x1, y1)`` of the *up
 inside `sfumato.formats`.
 
 All data types are frozen, slotted and picklable. Records (`Detection`, `Review`, `Decision`,
-`Output`, `Finding`, `Failure`) are append-only: a correction is a new record.
+`Redetection`, `Output`, `Finding`, `Failure`) are append-only: a correction is a new record.
 """
 
 from __future__ import annotations
@@ -125,6 +125,20 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Redetection:
+    """Faces that a check saw uncovered in the release, and that are to be covered besides.
+
+    `digest` is that of the source; all of them are in the latest record of a key. `detectors` are
+    the specifications of those that saw them, and look at the covered picture again.
+    """
+
+    key: str
+    digest: str
+    faces: tuple[Face, ...]
+    detectors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Assessment:
     """What the review of a whole set came to, as JSON text (`sfumato.review.assessment`).
 
@@ -161,7 +175,7 @@ class Finding:
 
     `value` is what was measured and `limit` what was allowed, in the unit that the check
     documents; `detail` says it in words, without image content. `digest` is the SHA-256 of the
-    output it speaks of.
+    output it speaks of, `faces` are those that were seen in it.
     """
 
     key: str
@@ -171,6 +185,7 @@ class Finding:
     limit: float
     detail: str
     digest: str = ""
+    faces: tuple[Face, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +198,9 @@ class Failure:
     reason: str
 
 
-Record: TypeAlias = Detection | Review | Decision | Assessment | Output | Finding | Failure
+Record: TypeAlias = (
+    Detection | Review | Decision | Redetection | Assessment | Output | Finding | Failure
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -102,7 +102,8 @@ def verify(
             found += _second_reading(sample.data, after, output, checks)
     seen = find(picture, checks.detectors) if look is None or look.seen is None else look.seen
     seen = apart(seen, output.rejected, SAME_FACE_IOU)
-    return [*found, _finding(output, Code.VERIFY_FACE_FOUND, len(seen), 0, _where(seen, output))]
+    found.append(_finding(output, Code.VERIFY_FACE_FOUND, len(seen), 0, _where(seen, output)))
+    return [*found[:-1], replace(found[-1], faces=tuple(seen))]
 
 
 def _metadata(

@@ -16,7 +16,7 @@ from sfumato.codec import Picture
 from sfumato.database import Where
 from sfumato.detection import detect
 from sfumato.detectors import registry
-from sfumato.errors import Code, SampleError
+from sfumato.errors import Code, SampleError, SfumatoError
 from sfumato.formats.imagefolder import FolderSink, ImageFolder, read_steadily
 from sfumato.ledger import Ledger
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
@@ -30,6 +30,7 @@ from sfumato.types import (
     Finding,
     Output,
     Record,
+    Redetection,
     Sample,
     Shard,
 )
@@ -89,10 +90,12 @@ class Work:
             if "obfuscate" not in self.stages:
                 return
             stage = "obfuscate"
-            faces = self._final(found, ledger)
-            if picture is None and faces.final:
+            faces, seen_by = self._final(found, ledger)
+            if picture is None and (faces.final or faces.again):
                 picture = self._decode(sample)
-            output, look = release(sample, picture, faces, self._cover(), self._sink())
+            output, look = release(sample, picture, faces, self._cover(seen_by), self._sink())
+            if look is not None and seen_by:
+                look = replace(look, seen=None)  # what one look missed: search it whole
             if "verify" in self.stages:
                 # Before it is renamed into place, and from the disk, not from memory.
                 path = self._sink().staged(sample.key)
@@ -122,8 +125,19 @@ class Work:
         faces = self._given(sample.key, size, ledger)
         return Detection(sample.key, sample.digest, *size, faces), picture
 
-    def _final(self, found: Detection, ledger: Ledger) -> Faces:
-        """Return the boxes that people decided on, else those that were found."""
+    def _final(self, found: Detection, ledger: Ledger) -> tuple[Faces, tuple[str, ...]]:
+        """Return the boxes that people decided on, else those that were found.
+
+        With them come those that a check saw in an earlier release, and the detectors that did.
+        """
+        faces = self._decided(found, ledger)
+        fingerprint = self.recipe.fingerprint("detect")
+        seen = ledger.latest_of(fingerprint, ("redetection",), found.key)
+        if isinstance(seen, Redetection) and seen.digest == found.digest:
+            return replace(faces, again=seen.faces), seen.detectors
+        return faces, ()
+
+    def _decided(self, found: Detection, ledger: Ledger) -> Faces:
         decided = ledger.latest_of(self.recipe.fingerprint("detect"), ("decision",), found.key)
         required = self.recipe.obfuscate.require_review
         if isinstance(decided, Decision) and decided.digest == found.digest:
@@ -154,13 +168,14 @@ class Work:
             raise SampleError(Code.BOXES_MISSING, f"{words} pixels upright")
         return given.faces
 
-    def _cover(self) -> Cover:
+    def _cover(self, seen_by: tuple[str, ...] = ()) -> Cover:
         detect, step = self.recipe.detect, self.recipe.obfuscate
+        again = [spec for spec in seen_by if spec not in detect.detectors and _works_here(spec)]
         method = obfuscation.make(step.method, expand=step.expand, colour=step.colour)
         return Cover(
             method=step.method,
             obfuscator=method,
-            detectors=self._detectors(detect),
+            detectors=(*self._detectors(detect), *detectors(tuple(again))),
             looks=step.looks,
             max_pixels=detect.max_pixels,
             on_unsupported=step.on_unsupported,
@@ -220,6 +235,18 @@ def _no_detection(known: Record | None) -> SampleError:
     if isinstance(known, Detection):
         return SampleError(Code.FILE_CHANGED, "the file changed since faces were searched in it")
     return SampleError(Code.BOXES_MISSING, "no faces were searched in it: run `sfumato detect`")
+
+
+@cache
+def _works_here(spec: str) -> bool:
+    """Say whether a detector is there still and keeps pictures on this machine.
+
+    Consent to send any away is asked for the detectors of the recipe only.
+    """
+    try:
+        return not registry.uploading([spec])
+    except SfumatoError:
+        return False
 
 
 @cache

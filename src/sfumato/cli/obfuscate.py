@@ -10,12 +10,13 @@ from typing import Any
 import click
 
 from sfumato.cli import options
-from sfumato.cli.outcome import conclude, preview
+from sfumato.cli.outcome import conclude
+from sfumato.cli.preview import preview
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
 from sfumato.cli.uploads import uploads
 from sfumato.database import Where
-from sfumato.pipeline import Job, check_folders, private_folder, run
+from sfumato.pipeline import Job, private_folder, run
 from sfumato.settings import cover_step, last_recipe
 
 
@@ -61,11 +62,11 @@ def obfuscate(src: Path, out: Path, detections: Where | None, **values: Any) -> 
         copy_other=values["copy_other"],
         overwrite=values["overwrite"],
         resume=values["resume"],
+        cover_findings=values["cover_findings"],
         detections=tuple(origins),
     )
     if values["dry_run"]:
-        check_folders(job)
-        return preview(job, ("obfuscate",), as_json=values["as_json"])
+        return preview(job, ("obfuscate",), values)
     with (
         uploads(job, ("obfuscate",), values),
         progress("obfuscate", quiet=values["quiet"]) as shown,

@@ -258,6 +258,12 @@ writing = _several(
     ),
     click.option("--copy-other", is_flag=True, help="Also copy files that are no pictures."),
     click.option("--overwrite", is_flag=True, help="Make anew what another recipe has made."),
+    click.option(
+        "--cover-findings",
+        is_flag=True,
+        help="Cover the faces that checks saw uncovered in OUT (VERIFY_FACE_FOUND), besides those "
+        "that were found, decided on or listed.",
+    ),
 )
 
 workers = _several(

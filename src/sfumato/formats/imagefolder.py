@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from sfumato.errors import Code, OutputError, SampleError, UsageError
+from sfumato.formats.disk import PART_SUFFIX, cannot_write, fsync
 from sfumato.types import Failure, Sample, Shard
 
 PICTURES: Final = frozenset(
@@ -32,7 +33,6 @@ FOREIGN: Final = frozenset(
     "raw dng cr2 cr3 nef arw orf rw2 raf pef srw exr hdr dcm".split()
 )
 MAX_BYTES: Final = 768 * 2**20
-PART_SUFFIX: Final = ".sfumato-part"
 _SHARD_MIN, _SHARD_MEAN_EXTRA, _SHARD_MAX = 256, 256, 1024
 _CLOCK_TICK_S: Final = 0.02  # twice the slowest tick of Linux (100 Hz)
 _FICLONE: Final = 0x40049409  # linux/fs.h: share the blocks of another file
@@ -272,6 +272,7 @@ class FolderSink:
         self.token = token
         self.source = source
         self.link = link
+        self._durable: set[Path] = set()  # folders whose own names are on the disk
 
     def final(self, key: str) -> Path:
         """Return where a picture lies once it is published."""
@@ -298,7 +299,7 @@ class FolderSink:
                 return sample.digest
             path.write_bytes(data)
         except OSError as error:
-            raise OutputError(_cannot_write(path.parent, error)) from error
+            raise OutputError(cannot_write(path.parent, error)) from error
         return sample.digest if data is sample.data else hashlib.sha256(data).hexdigest()
 
     def _linked(self, sample: Sample, path: Path) -> bool:
@@ -326,14 +327,22 @@ class FolderSink:
         """
         pairs = [(self.staged(key), self.final(key)) for key in keys]
         folders = sorted({final.parent for _, final in pairs})
+        above = {up for folder in folders for up in self._new_above(folder)}
         try:
             with ThreadPoolExecutor(16) as pool:  # waits overlap: a third of the time of one by one
                 list(pool.map(fsync, [staged for staged, _ in pairs]))
                 for staged, final in pairs:
                     os.replace(staged, final)
-                list(pool.map(fsync, folders))
+                list(pool.map(fsync, sorted({*folders, *above})))
         except OSError as error:
-            raise OutputError(_cannot_write(self.root, error)) from error
+            raise OutputError(cannot_write(self.root, error)) from error
+        self._durable.update(folders)
+
+    def _new_above(self, folder: Path) -> list[Path]:
+        """Return the folders that hold the names of this one and of those above, up to the root."""
+        if folder in self._durable or folder == self.root:
+            return []
+        return [up for up in folder.parents if up == self.root or self.root in up.parents]
 
     def discard(self, key: str) -> None:
         """Remove the staged file of a picture that is refused after all."""
@@ -350,43 +359,6 @@ class FolderSink:
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
-def _cannot_write(path: Path, error: OSError) -> str:
-    words = {
-        errno.ENOSPC: "the disk is full: make room",
-        errno.EDQUOT: "the quota is used up: make room",
-        errno.EROFS: "the disk is read-only: choose another folder",
-        errno.EACCES: "permission is denied: change it or choose another folder",
-        errno.ENOTDIR: "a file stands where a folder is needed: remove it",
-        errno.ENAMETOOLONG: "a name is too long for this file system: shorten it",
-    }
-    why = words.get(error.errno or 0, f"{error.strerror}: mend it")
-    return f"Can't write to {path}: {why}, then run the same command again to go on."
-
-
 def _reflink(origin: Path, path: Path) -> None:
     with open(origin, "rb") as source, open(path, "wb") as target:
         fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
-
-
-def fsync(path: Path) -> None:
-    """Make a file or a folder durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file beside its final name, make it durable, and rename it into place.
-
-    Raises:
-        OutputError: the disk refuses.
-    """
-    part = path.with_name(f".{path.name}{PART_SUFFIX}")
-    try:
-        part.write_bytes(data)
-        fsync(part)
-        os.replace(part, path)
-    except OSError as error:
-        raise OutputError(_cannot_write(path.parent, error)) from error

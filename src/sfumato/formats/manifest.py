@@ -14,6 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sfumato.formats.disk import fsync, rename_durably
 from sfumato.types import Failure, Output
 
 _BATCH: Final = 50_000
@@ -42,7 +43,10 @@ FACES: Final = pa.schema(
 
 
 class Table:
-    """A Parquet file that is written in batches, beside its final name, and renamed when whole."""
+    """A Parquet file that is written in batches, beside its final name, and renamed when whole.
+
+    If it was `withheld`, it isn't, and an earlier one goes.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path
@@ -50,6 +54,7 @@ class Table:
         self._schema = schema
         self._rows: list[dict[str, object]] = []
         self._writer = pq.ParquetWriter(self._part, schema, compression="zstd")
+        self.withheld = False
 
     def __enter__(self) -> Table:
         return self
@@ -63,10 +68,14 @@ class Table:
         if error is None:
             self._flush()
         self._writer.close()
-        if error is None:
-            self._part.replace(self.path)
-        else:
+        if error is not None:
             self._part.unlink()
+        elif self.withheld:
+            self._part.unlink()
+            self.path.unlink(missing_ok=True)
+            fsync(self.path.parent)
+        else:
+            rename_durably(self._part, self.path)
 
     def add(self, rows: Iterable[dict[str, object]]) -> None:
         """Append rows."""
