@@ -113,6 +113,7 @@ def run(
         out=target,
         overwrite=overwrite,
         boxes=chosen.boxes,
+        selection=chosen.selection(),
     )
     return run_job(job, STAGES, Local(workers), progress=progress)
 

@@ -30,6 +30,7 @@ class Code(StrEnum):
     FILE_NOT_REGULAR = "FILE_NOT_REGULAR"
     LINK_BROKEN = "LINK_BROKEN"
     LINK_LOOP = "LINK_LOOP"
+    LINK_TO_RELEASE = "LINK_TO_RELEASE"
     NAME_NOT_UTF8 = "NAME_NOT_UTF8"
     # refused: the picture in it
     IMAGE_EMPTY = "IMAGE_EMPTY"
@@ -58,6 +59,7 @@ class Code(StrEnum):
     VERIFY_FACE_FOUND = "VERIFY_FACE_FOUND"
     VERIFY_METADATA = "VERIFY_METADATA"
     VERIFY_UNREADABLE = "VERIFY_UNREADABLE"
+    VERIFY_OTHER = "VERIFY_OTHER"
 
 
 class SfumatoError(Exception):

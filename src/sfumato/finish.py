@@ -29,7 +29,7 @@ from sfumato.report.data import About, Report
 from sfumato.report.page import render
 from sfumato.report.pairs import Choice, Pair
 from sfumato.report.tally import Tally
-from sfumato.types import Assessment, Failure, Finding, Output, Record
+from sfumato.types import Assessment, Content, Failure, Finding, Output, Record
 
 _THUMBNAIL_PX: Final = 480
 
@@ -152,14 +152,15 @@ def _account(
     decided = InStep(ledger.latest(recipe.fingerprint("detect"), ("decision",)))
     still = standing(ledger)
     expected: set[str] = set()
-    ignored: list[str] = []
     for key, kind in ledger.listing():
-        if kind in ("ignored", "copied"):
-            ignored.append(key)
-            if kind == "copied":
-                expected.add(key)
-                for finding in files.check(key, None):
-                    tally.finding(finding)
+        if kind in ("ignored", "excluded"):
+            tally.passed_over(key, kind)
+            continue
+        if kind in ("copied", "withheld"):
+            other = fates.last(key)
+            manifest.add(_rows(other, fate_print, content="other"))
+            lying = files if kind == "copied" else None
+            expected |= _account_other(key, other, found.at(key), tally, lying)
             continue
         records, findings = [*seen.at(key), *decided.at(key)], found.at(key)
         for fate in fates.at(key):
@@ -171,12 +172,37 @@ def _account(
                     records += _merged(findings, [*(one for one in known if one), *wrong])
                 expected.add(key)
                 faces.add(face_rows(fate))
-            if isinstance(fate, Output | Failure):
-                manifest.add([manifest_row(fate, fate_print)])
+            manifest.add(_rows(fate, fate_print))
             records.append(fate)
         tally.add(key, label_of(key), records)
-    tally.ignored(len(ignored), ignored)
     return expected
+
+
+def _rows(
+    fate: Record | None, fingerprint: str, *, content: Content = "image"
+) -> list[dict[str, object]]:
+    if not isinstance(fate, Output | Failure):
+        return []
+    return [manifest_row(fate, fingerprint, content=content)]
+
+
+def _account_other(
+    key: str, fate: Record | None, findings: Iterable[Record], tally: Tally, files: _Files | None
+) -> set[str]:
+    """Count a file that is no picture; an older version's has no record. No `files`: it stays out.
+
+    Returns the paths that the release should hold.
+    """
+    tally.other(fate if isinstance(fate, Output | Failure) else None)
+    if files is None:
+        return set()
+    wrong = files.check(key, fate.written if isinstance(fate, Output) else None)
+    for finding in _merged(findings, wrong):
+        if isinstance(finding, Finding) and (
+            not isinstance(fate, Output) or _speaks_of(finding, fate)
+        ):
+            tally.finding(finding)
+    return {key}
 
 
 def _speaks_of(record: Record, output: Output) -> bool:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sfumato.database import Where, is_url, named
 from sfumato.errors import Code, OutputError, UsageError
 from sfumato.formats.imagefolder import ImageFolder, Listing
+from sfumato.formats.selection import Globs, Selection
+from sfumato.formats.walking import Apart
 from sfumato.ledger import Given, Ledger, is_there
 from sfumato.recipe import Recipe
-from sfumato.settings import read_boxes
+from sfumato.settings import read_boxes, selection_of
 from sfumato.types import Failure, Shard
+
+_LOG: Final = logging.getLogger(__name__)
+_PRIVATE: Final = ".sfumato"
+_ALL: Final = Selection()
+_NONE: Final = Globs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,9 @@ class Job:
     `detections` are other ledgers in which faces may have been found already. `link` is one of
     "auto", "copy" and "hard" (see `FolderSink`). With `overwrite`, a release made by another
     recipe is made anew; without `resume`, everything is done again. `boxes` is the file that the
-    recipe's boxes come from. With `cover_findings`, what checks saw uncovered in the release is
+    recipe's boxes come from. `selection` says which files of the source are part of the set. With
+    `copy_other`, other files are copied if they are harmless text; those that `unchecked` fits,
+    whatever they hold. With `cover_findings`, what checks saw uncovered in the release is
     covered.
     """
 
@@ -41,6 +52,8 @@ class Job:
     detections: tuple[Where, ...] = ()
     second_reader: bool = False
     cover_findings: bool = False
+    selection: Selection = _ALL
+    unchecked: Globs = _NONE
 
     @property
     def private(self) -> Path:
@@ -59,7 +72,7 @@ class Content:
 
 def private_folder(path: Path) -> Path:
     """Return the folder beside `path` that holds what is kept and not published."""
-    return path.with_name(f"{path.name}.sfumato")
+    return path.with_name(f"{path.name}{_PRIVATE}")
 
 
 def private_of(ledger: Where, folder: Path) -> Path:
@@ -104,19 +117,39 @@ def check(job: Job) -> Content:
         OutputError: a folder can't be written to.
     """
     check_folders(job)
-    folder = ImageFolder(job.source)
-    listing = folder.scan()
+    folder = ImageFolder(job.source, _apart(job))
+    whole = folder.scan()
+    listing = job.selection.applied(whole)
+    for pattern in job.selection.unused(whole):
+        _LOG.warning("No file of %s fits %r: is it spelt right?", job.source, pattern)
     if not listing.pictures and not listing.failures:
-        raise UsageError(f"{job.source} holds no pictures: give the folder that holds them.")
+        where = f", but for {len(listing.excluded)} that are excluded" if listing.excluded else ""
+        raise UsageError(f"{job.source} holds no pictures{where}: give the folder that holds them.")
     boxes: dict[str, Given] = {}
     if job.boxes is not None:
-        boxes, _ = read_boxes(job.boxes, listing.pictures, job.recipe)
+        # Names of what is excluded are no misspelt ones.
+        boxes, _ = read_boxes(job.boxes, whole.pictures, job.recipe)
     for place in (job.private, job.out):
         if place is not None:
             _check_writable(place)
     if not is_there(job.ledger):
         check_release(job, None)
     return Content(listing, tuple(folder.cut(listing.pictures)), boxes)
+
+
+def _apart(job: Job) -> Apart:
+    """Return where no link of the source may lead: the release, and what is kept private.
+
+    A folder of the ledger that isn't our own may hold other things: only our files count there.
+    """
+    private = Path(os.path.realpath(job.private))
+    folders = [] if job.out is None else [Path(os.path.realpath(job.out))]
+    if private.name.endswith(_PRIVATE):
+        return Apart((*folders, private))
+    names = ["lock", "report.html"]
+    if not is_url(job.ledger):
+        names += [f"{Path(job.ledger).name}{ending}" for ending in ("", "-wal", "-shm")]
+    return Apart(tuple(folders), tuple(private / name for name in names))
 
 
 def _check_writable(place: Path) -> None:
@@ -154,8 +187,11 @@ def check_release(job: Job, ledger: Ledger | None) -> None:
             )
         return
     source, _, recipe = last
-    before = Recipe.from_json(json.loads(recipe))  # with what older ones didn't name
+    plain = json.loads(recipe)
+    before = Recipe.from_json(plain)  # with what older ones didn't name
     changed = _changed(before, job.recipe)
+    if selection_of(plain) != job.selection:
+        changed.append("include, exclude")
     if source != str(job.source):
         changed.append("source")
     if changed == ["detect.boxes"] and _refused_for_boxes(before, job.recipe, ledger):

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from sfumato.adoption import adopt
+from sfumato.copying import COPIED, WITHHELD, checked_others, copy_others
 from sfumato.database import Where, is_url, named
 from sfumato.errors import Code, LedgerError, UsageError
 from sfumato.failing import checks_of
 from sfumato.finish import finish, forget_release
 from sfumato.formats.disk import fsync, make_folder
 from sfumato.formats.imagefolder import FolderSink, Listing
-from sfumato.formats.others import copy_others
 from sfumato.job import (
     Content,
     Job,
@@ -208,7 +208,9 @@ def _begin(job: Job, stages: Sequence[str], ledger: Ledger) -> None:
         command="+".join(stages),
         source=str(job.source),
         fingerprint=job.recipe.fingerprint("verify"),
-        recipe=json.dumps(job.recipe.as_json(), sort_keys=True),
+        recipe=json.dumps(
+            {**job.recipe.as_json(), "selection": job.selection.as_json()}, sort_keys=True
+        ),
         versions=json.dumps(software()),
     )
 
@@ -217,21 +219,28 @@ def _file_listing(
     job: Job, stages: Sequence[str], listing: Listing, sink: FolderSink | None, ledger: Ledger
 ) -> None:
     """Note what the source holds; what can't be reached is refused right away."""
-    failures = list(listing.failures)
     kinds = dict.fromkeys(listing.pictures, "picture")
-    kinds.update(dict.fromkeys(listing.others, "ignored"))
+    kinds.update(dict.fromkeys((*listing.others, *listing.junk), "ignored"))
+    kinds.update(dict.fromkeys(listing.excluded, "excluded"))
+    records: list[Record] = list(listing.failures)
+    others = {key: kind for key, kind in ledger.listing() if kind in (COPIED, WITHHELD)}
+    copied = [key for key, kind in others.items() if kind == COPIED]
     if list(stages) == ["verify"]:  # pictures as they are now; the rest as it was decided
-        before = dict(ledger.listing())
-        kinds.update({key: before.get(key, "ignored") for key in listing.others})
-    elif sink is not None and job.copy_other:
-        ledger.commit((), notes=[Note(key, "", "") for key in listing.others])
-        copied, refused = copy_others(listing.others, job.source, sink)
-        ledger.commit((), notes=read_notes(copied, sink.root))
-        kinds.update(dict.fromkeys(copied, "copied"))
-        failures += refused
-    kinds.update({failure.key: "refused" for failure in failures})
+        kinds.update({key: others[key] for key in listing.others if key in others})
+        if sink is not None:
+            there = [key for key in listing.others if others.get(key) == COPIED]
+            records += checked_others(job, there, sink, ledger)
+    elif sink is not None:
+        # What a run of a version that kept no records has copied is ours as well.
+        noted = {note.key for note in ledger.notes()} if copied else set()
+        ledger.commit((), notes=[Note(key, "", "") for key in copied if key not in noted])
+        if job.copy_other:
+            fates, new = copy_others(job, stages, listing.others, sink, ledger)
+            records += new
+            kinds.update({o.key: COPIED if isinstance(o, Output) else WITHHELD for o in fates})
+    kinds.update({failure.key: "refused" for failure in listing.failures})
     ledger.list_source(kinds)
-    ledger.commit(_filed(failures, stages, job.recipe))
+    ledger.commit(_filed(records, stages, job.recipe))
 
 
 def _work_off(

@@ -20,9 +20,11 @@ from sfumato.detection import specifications
 from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.formats import box_files
+from sfumato.formats.selection import Selection
 from sfumato.jpeg import Policy
 from sfumato.ledger import Given, Ledger, is_there
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
+from sfumato.types import JSON
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -44,7 +46,8 @@ class Settings:
     `verify_detectors` search the release (empty: as in detection, or the default profile if boxes
     came from a file). `device` is where networks run: "cpu", "cuda", or "cuda,cpu" for the first
     that is there; a specification that names one keeps it. With `require_review`, a picture that
-    nobody has decided on is refused.
+    nobody has decided on is refused. `include` and `exclude` are patterns of the files that are
+    part of the set (`sfumato.formats.selection`).
     """
 
     profile: str = "default"
@@ -61,6 +64,12 @@ class Settings:
     verify_detectors: tuple[str, ...] = ()
     device: str = "cpu"
     max_pixels: int = codec.MAX_PIXELS
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def selection(self) -> Selection:
+        """Return which files of the source are part of the set; raises `UsageError`."""
+        return Selection(tuple(self.include), tuple(self.exclude))
 
     def recipe(self) -> Recipe:
         """Return the recipe.
@@ -126,6 +135,22 @@ def last_recipe(ledgers: Sequence[Where], stage: str, missing: str) -> Recipe:
             if last is not None:
                 return Recipe.from_json(json.loads(last[2]))
     raise UsageError(missing)
+
+
+def last_selection(ledgers: Sequence[Where], stage: str) -> Selection:
+    """Return which files were part of the set in the last run that did this stage; all if none."""
+    for where in ledgers:
+        if is_there(where):
+            with Ledger(where, read_only=True) as ledger:
+                last = ledger.last_run(f"%{stage}%")
+            if last is not None:
+                return selection_of(json.loads(last[2]))
+    return Selection()
+
+
+def selection_of(plain: JSON) -> Selection:
+    """Return the selection that a run has noted in the ledger, beside its recipe."""
+    return Selection.from_json(plain.get("selection", {}))
 
 
 def _device(wanted: str) -> str:

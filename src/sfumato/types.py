@@ -33,6 +33,8 @@ Kind: TypeAlias = Literal["face", "private"]
 Scope: TypeAlias = Literal["whole", "crops"]
 # provisional: in dispute, every box in doubt covered, until an adjudicator has decided.
 Basis: TypeAlias = Literal["merged", "adjudicated", "provisional"]
+# What a file of the release is: an image, another file, or one that nobody looked through.
+Content: TypeAlias = Literal["image", "other", "unchecked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +153,12 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One picture of the release: what was read (`digest`), what was `written`, what was done.
+    """One file of the release: what was read (`digest`), what was `written`, what was done.
 
     `ghosts` are boxes covered besides `faces`: a detector still saw a face in the covered one.
     `rejected` are boxes that a detector proposed and people said hold no face: not covered, and
-    no finding if a detector sees a face there again.
+    no finding if a detector sees a face there again. `state` is, of a file that isn't an image,
+    in which state the source's was when it was looked through.
     """
 
     key: str
@@ -167,6 +170,8 @@ class Output:
     faces: tuple[Face, ...]
     ghosts: tuple[Face, ...] = ()
     rejected: tuple[Face, ...] = ()
+    content: Content = "image"
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)

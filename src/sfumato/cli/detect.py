@@ -21,6 +21,7 @@ from sfumato.types import Detection, Failure
 
 @click.command()
 @options.source
+@options.selecting
 @options.detection
 @options.sending
 @options.running
@@ -40,6 +41,7 @@ def detect(src: Path, **values: Any) -> int:
         ledger=options.ledger_of(values, absolute(src)),
         resume=values["resume"],
         boxes=settings.boxes,
+        selection=settings.selection(),
     )
     if values["dry_run"]:
         return preview(job, ("detect",), values)

@@ -75,6 +75,8 @@ def _config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path |
             f"Known are {', '.join(sorted(names))}."
         )
     values = {names[key]: value for key, value in values.items()}
+    if isinstance(values.get("copy_other"), str | bool):
+        values["copy_other"] = [str(values["copy_other"])]
     ctx.default_map = {**(ctx.default_map or {}), **values}
     return path
 
@@ -142,6 +144,43 @@ detection = _several(
         help="Refuse pictures with more pixels before decoding them.",
     ),
 )
+
+
+selecting = _several(
+    click.option(
+        "--include",
+        multiple=True,
+        metavar="GLOB",
+        help="Take only files of SRC that this fits, such as 'train/**' or '*.jpg' "
+        "(docs/other-files.md); may be repeated.  [default: all]",
+    ),
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        help="Leave out files of SRC that this fits, such as 'raw' or '**/thumbs/*.jpg'; may be "
+        "repeated. They are no part of the release, and counted.",
+    ),
+)
+
+
+def _globs_or_nothing(
+    _: click.Context, __: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """Return the patterns of `--copy-other`, none for the bare flag; None where it isn't said."""
+    for glob in value:
+        if glob and Path(glob).is_dir():
+            raise click.BadParameter(
+                f"{glob!r} is a folder, and was taken for a pattern: put --copy-other behind SRC "
+                "and OUT, or before another option."
+            )
+    words = [glob for glob in value if glob.lower() not in _NO]
+    return tuple(glob for glob in words if glob.lower() not in _YES) if words else None
+
+
+# What a settings file and the environment say for a flag.
+_YES = frozenset({"", "true", "1", "yes", "on"})
+_NO = frozenset({"false", "0", "no", "off"})
 
 
 def _colour(_: click.Context, __: click.Parameter, value: str | None) -> object:
@@ -256,7 +295,17 @@ writing = _several(
         help="How pictures without a face come into the release. auto: share blocks where the "
         "file system can, else copy. hard: a later edit of the release reaches the original.",
     ),
-    click.option("--copy-other", is_flag=True, help="Also copy files that are no pictures."),
+    click.option(
+        "--copy-other",
+        is_flag=False,
+        flag_value="",
+        multiple=True,
+        metavar="[GLOB]",
+        callback=_globs_or_nothing,
+        help="Also copy files that are no pictures, if they are text that can't hold one "
+        "(docs/other-files.md); say it behind SRC and OUT. With a GLOB such as '*.json', also "
+        "what it fits, whatever that holds; may be repeated.",
+    ),
     click.option("--overwrite", is_flag=True, help="Make anew what another recipe has made."),
     click.option(
         "--cover-findings",

@@ -53,8 +53,13 @@ def _explain(report: Report, out: Path, private: Path, *, rows: int) -> None:
         )
     for failure in report.refused[:rows]:
         _say(f"refused, {failure.code} {failure.key}: {failure.reason}")
-    if failed > rows or report.account.refused > rows:
+    if failed > rows or report.account.refused + report.others.refused > rows:
         _say("… the reports have the rest.")
+    if report.others.unchecked:
+        _say(
+            f"{report.others.unchecked} other files were copied that nobody looked "
+            "through, because --copy-other named them."
+        )
     if failed:
         _say(f"{failed} checks failed: look at the private report before you publish.")
     for sentence in _ways_out(report):

@@ -15,6 +15,7 @@ from sfumato.cli.preview import preview
 from sfumato.cli.progress import progress
 from sfumato.cli.uploads import uploads
 from sfumato.executors.local import Local
+from sfumato.formats.selection import Globs
 from sfumato.pipeline import STAGES, Job, private_folder
 from sfumato.pipeline import run as run_job
 from sfumato.settings import Settings
@@ -23,6 +24,7 @@ from sfumato.settings import Settings
 @click.command()
 @options.source
 @options.release
+@options.selecting
 @options.detection
 @options.obfuscation
 @options.review
@@ -59,7 +61,9 @@ def release(
         ledger=options.ledger_of(values, absolute(out)),
         out=absolute(out),
         link=values.get("link", "auto"),
-        copy_other=values.get("copy_other", False),
+        copy_other=values.get("copy_other") is not None,
+        unchecked=Globs(values.get("copy_other") or ()),
+        selection=settings.selection(),
         overwrite=values.get("overwrite", False),
         resume=values.get("resume", True),
         cover_findings=values.get("cover_findings", False),

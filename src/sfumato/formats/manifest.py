@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sfumato.formats.disk import fsync, rename_durably
-from sfumato.types import Failure, Output
+from sfumato.types import Content, Failure, Output
 
 _BATCH: Final = 50_000
 
@@ -30,6 +30,7 @@ MANIFEST: Final = pa.schema(
         pa.field("faces", pa.int32(), nullable=False),
         pa.field("method", pa.string()),
         pa.field("fingerprint", pa.string(), nullable=False),
+        pa.field("content", pa.string(), nullable=False),  # image, other or unchecked (an other)
     ]
 )
 FACES: Final = pa.schema(
@@ -88,11 +89,13 @@ class Table:
         self._rows.clear()
 
 
-def manifest_row(outcome: Output | Failure, fingerprint: str) -> dict[str, object]:
-    """Return the manifest's row for what became of one picture."""
+def manifest_row(
+    outcome: Output | Failure, fingerprint: str, *, content: Content = "image"
+) -> dict[str, object]:
+    """Return the manifest's row for what became of one file; `content` is what a refused one is."""
     if isinstance(outcome, Failure):
         refused = {"path": outcome.key, "action": "refused", "code": str(outcome.code), "faces": 0}
-        return {**refused, "fingerprint": fingerprint}
+        return {**refused, "fingerprint": fingerprint, "content": content}
     return {
         "path": outcome.key,
         "sha256_in": outcome.digest,
@@ -102,6 +105,7 @@ def manifest_row(outcome: Output | Failure, fingerprint: str) -> dict[str, objec
         "faces": len(outcome.faces),
         "method": outcome.method or None,
         "fingerprint": fingerprint,
+        "content": outcome.content,
     }
 
 

@@ -68,6 +68,15 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Others:
+    """Files that are no pictures and were to be copied; `unchecked` ones are among the copied."""
+
+    copied: int = 0
+    unchecked: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ClassCount:
     """The account of one class, and its faces.
 
@@ -202,7 +211,8 @@ class Report:
 
     `failed` and `refused` are the first rows (by key) of all findings and failures; the full
     numbers are in `checks` and `refusals`. `candidates` are regions that may show a face and
-    wait for a person's eye; only the private page counts them.
+    wait for a person's eye; only the private page counts them. `excluded` files are no part of the
+    set by choice.
     """
 
     about: About
@@ -218,6 +228,8 @@ class Report:
     ignored_names: tuple[str, ...]
     review: ReviewFigures = field(default_factory=ReviewFigures)
     candidates: int = 0
+    others: Others = Others()
+    excluded: int = 0
 
     @property
     def verdict(self) -> ReportVerdict:
@@ -226,7 +238,7 @@ class Report:
             return "unfinished"
         if any(check.failed for check in self.checks):
             return "failed"
-        if self.account.refused:
+        if self.account.refused or self.others.refused:
             return "refused"
         return "passed" if self._verified else "unverified"
 
@@ -271,6 +283,8 @@ class Report:
             },
             "faces": self.faces.as_json(),
             "review": self.review.as_json(),
+            "other_files": asdict(self.others),
+            "excluded": self.excluded,
             "ignored": {"count": self.ignored, "first": list(self.ignored_names)},
             "recipe": self.about.recipe,
             "not_measured": self.not_measured,
@@ -291,4 +305,10 @@ def account_line(summary: Mapping[str, object]) -> str:
         f"{account['in']} in, {account['out']} out: {account['copied']} copied, "
         f"{account['obfuscated']} obfuscated, {account['refused']} refused"
     )
-    return f"{line}, {account['unfinished']} unfinished" if account["unfinished"] else line
+    line += f", {account['unfinished']} unfinished" if account["unfinished"] else ""
+    others = summary.get("other_files")
+    if isinstance(others, Mapping) and any(others.values()):
+        line += f"; other files: {others['copied']} copied"
+        line += f" ({others['unchecked']} unchecked)" if others["unchecked"] else ""
+        line += f", {others['refused']} not copied"
+    return f"{line}; {summary['excluded']} excluded" if summary.get("excluded") else line
