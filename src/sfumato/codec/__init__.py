@@ -11,6 +11,8 @@ Everything raises `SampleError` for bytes that can't be used, and nothing else.
 
 from __future__ import annotations
 
+from sfumato.codec.embedded import Embedded, embedded_images
+from sfumato.codec.embedded.removal import take_out
 from sfumato.codec.encoding import Edited
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.reading import MAX_PIXELS, Format, Header, Picture, decode, inspect
@@ -23,16 +25,19 @@ __all__ = [
     "HEAD",
     "MAX_PIXELS",
     "Edited",
+    "Embedded",
     "Format",
     "Header",
     "Picture",
     "decode",
     "difference",
     "edit",
+    "embedded_images",
     "inspect",
     "may_hold_pictures",
     "private_metadata",
     "sniff",
     "strip",
+    "take_out",
     "thumbnail",
 ]

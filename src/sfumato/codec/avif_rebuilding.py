@@ -23,7 +23,12 @@ def rebuilt_avif(data: bytes) -> bytes:
         ValueError: a sequence beside it, or items of other kinds that it needs.
         LookupError, struct.error: boxes that can't be followed.
     """
-    avif = parse_avif(data)
+    return rebuilt_avif_of(parse_avif(data))
+
+
+def rebuilt_avif_of(avif: Avif) -> bytes:
+    """Return the picture that is primary in these boxes, as `rebuilt_avif` does."""
+    data = avif.data
     items = [avif.items[number] for number in sorted(avif.parts())]
     if avif.moving or any(item.kind not in (b"av01", b"grid") for item in items):
         raise ValueError("not a still picture of AV1 items")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sfumato import jpeg
 from sfumato.codec import chunks
 from sfumato.codec.avif_rebuilding import rebuilt_avif
+from sfumato.codec.embedded import embedded_images
 from sfumato.codec.exif import inflated_profile, orientation_exif, valid_profile
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.reading import MAX_PIXELS, Opened, guarded, open_picture
@@ -46,12 +47,13 @@ def strip(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
             for what is no sound picture.
     """
     with suppress(SampleError):  # what can't be walked is perhaps mended below
-        if not private_metadata(data, frames=True):
+        if not private_metadata(data, frames=True) and not embedded_images(data):
             return data
     kind = sniff(data[:HEAD])
     try:
         clean = _STRIPPERS[kind](data)
         left = private_metadata(clean, frames=True)
+        left += tuple(one.kind for one in embedded_images(clean))
     except chunks.MALFORMED as error:
         raise _kept_in(f"its parts can't be told apart ({type(error).__name__})") from error
     except SampleError as error:

@@ -1,0 +1,78 @@
+"""Images that are written out as text: base64 and hexadecimal numbers, with or without breaks."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from sfumato.codec.embedded.found import SMALLEST, UNKNOWN
+
+_BLANKS: Final = b" \t\r\n\x00\x0b\x0c"
+# Breaks as markup and program text write them.
+_BREAKS: Final = re.compile(rb"&#x?[0-9a-fA-F]{1,4};|\\[nrt]|[\"',]{1,4}(?=[A-Za-z0-9+/=_-])|%0[aAdD]")
+_RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]{%d,}" % (SMALLEST * 4 // 3))
+_HEX: Final = re.compile(rb"[0-9a-fA-F]{%d,}" % (2 * SMALLEST))
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
+
+# What no person writes: one word of hundreds of letters, lines of dozens without a blank, rows
+# of hundreds of small numbers.
+_WORD: Final = re.compile(rb"[!#$%%()*+\-./0-9:=?@A-Z\\^_`a-z{|}~]{%d,}" % UNKNOWN)
+_LINES: Final = re.compile(rb"(?:[A-Za-z0-9+/_\-]{40,}={0,2}(?:[\s\x00]|&#x?[0-9a-fA-F]+;|\\[nr])+){8,}")
+_ROWS: Final = re.compile(rb"(?:\d{1,3}[\s,;]{1,3}){%d,}" % UNKNOWN)
+_PADDING: Final = 4  # different letters of a rule
+_CONTROLS: Final = bytes(set(range(32)) - set(b"\t\r\n\x0b\x0c\x00"))
+
+
+def decoded(data: bytes) -> Iterator[bytes]:
+    """Yield the bytes that long runs of base64 or hexadecimal text stand for.
+
+    Blanks and breaks inside a run don't end it, so that words without punctuation may be taken
+    for one; each run is read from every place where its groups of four may begin.
+    """
+    for text in _readings(data):
+        for run in _HEX.finditer(text):
+            digits = run[0]
+            yield bytes.fromhex(digits[: len(digits) // 2 * 2].decode("ascii"))
+            yield bytes.fromhex(digits[1 : 1 + (len(digits) - 1) // 2 * 2].decode("ascii"))
+        for run in _RUN.finditer(text):
+            letters = run[0].translate(_URL_SAFE)
+            for first in range(4):
+                usable = (len(letters) - first) // 4 * 4
+                rest = letters[first + usable :]
+                padded = rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b""
+                yield binascii.a2b_base64(letters[first : first + usable] + padded)
+
+
+def _readings(data: bytes) -> Iterator[bytes]:
+    """Yield the text without its blanks, and without its marked breaks if it has any."""
+    plain = data.translate(None, _BLANKS)
+    yield plain
+    joined = _BREAKS.sub(b"", data).translate(None, _BLANKS)
+    if len(joined) < len(plain):
+        yield joined
+
+
+def is_text(data: bytes) -> bool:
+    """Tell whether bytes are text for people or programs, in ASCII, UTF-8, UTF-16 or Latin-1."""
+    bare = data.replace(b"\x00", b"") if data.count(0) * 3 > len(data) else data.rstrip(b"\x00")
+    controls = len(bare) - len(bare.translate(None, _CONTROLS))
+    if controls * 200 > len(bare) or bare.count(0) * 50 > len(bare):
+        return False
+    try:
+        bare.decode("utf-8")
+    except UnicodeDecodeError:
+        return sum(32 <= byte < 127 for byte in bare) * 10 > len(bare) * 7
+    return True
+
+
+def unreadable(data: bytes) -> Iterator[bytes]:
+    """Yield the stretches of a text that no person writes."""
+    if len(data) <= UNKNOWN:
+        return
+    bare = data.replace(b"\x00", b"") if data.count(0) * 3 > len(data) else data
+    for pattern in (_WORD, _LINES, _ROWS):
+        for match in pattern.finditer(bare):
+            if len(set(match[0])) > _PADDING:
+                yield match[0]
