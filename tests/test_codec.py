@@ -301,7 +301,17 @@ def test_pages_are_turned_each_by_its_own_tag() -> None:
     assert np.array_equal(decoded.frames[1], np.rot90(scene(), -1))
 
 
-@pytest.mark.parametrize("kind", MOVING)
+def test_of_an_mpo_the_first_picture_is_decoded_and_the_others_are_second_images() -> None:
+    decoded = codec.decode(MOVING["MPO"])
+    assert decoded.header.format == "MPO"
+    assert decoded.header.frames == len(decoded.frames) == 1
+    inside = codec.embedded_images(MOVING["MPO"])
+    shown = [decoded.frames[0], *(codec.decode(one.data or b"").frames[0] for one in inside)]
+    for expected, frame in zip(frames(), shown, strict=True):
+        assert np.abs(np.asarray(expected).astype(int) - frame).mean() < 8
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MOVING if kind != "MPO"])
 def test_every_frame_is_decoded(kind: str) -> None:
     decoded = codec.decode(MOVING[kind])
     assert decoded.header.format == kind
@@ -449,8 +459,9 @@ def test_bombs_are_refused_at_once_and_without_memory(name: str) -> None:
 def test_the_cap_counts_all_frames_and_is_exact() -> None:
     for count, files in ((3, MOVING), (1, {name: data for name, (data, _) in STILL.items()})):
         for name, data in files.items():
-            least = (count + ("webp" in name.lower())) * WIDTH * HEIGHT
-            assert len(codec.decode(data, max_pixels=least).frames) == count, name
+            frames = 1 if name == "MPO" else count
+            least = (frames + ("webp" in name.lower())) * WIDTH * HEIGHT
+            assert len(codec.decode(data, max_pixels=least).frames) == frames, name
             assert refusal(codec.inspect, data, max_pixels=least - 1) == Code.IMAGE_TOO_LARGE
 
 

@@ -1,7 +1,7 @@
 """The stage that covers faces: a sample and its final faces in, a staged picture out.
 
-A picture without a face leaves byte for byte as it came, or, where all metadata shall go, with
-the same coded pixels in a clean file. A picture with faces is edited by
+A picture without a face leaves byte for byte as it came; where all metadata shall go, or a further
+image in its file shows a face or can't be searched, with the same coded pixels in a clean file. A picture with faces is edited by
 `sfumato.codec`, then searched and measured again; what the detectors still see and what is
 covered too weakly is covered once more. A picture that can't be edited without harm is refused,
 never passed through.
@@ -18,6 +18,7 @@ from sfumato.codec import Picture
 from sfumato.codec.blocks import OnUnsupported
 from sfumato.detection import SAME_FACE_IOU, find_near
 from sfumato.jpeg import Policy
+from sfumato.second import unwanted
 from sfumato.types import (
     Decision,
     Detection,
@@ -37,7 +38,10 @@ _HOLDS = 0.5  # share of a decided face in a proposed box
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """How faces are covered: with what, which detectors look again, how often at most."""
+    """How faces are covered: with what, which detectors look again, how often at most.
+
+    `searchers` look through the further images of a file (none: they are `detectors`).
+    """
 
     method: str
     obfuscator: Obfuscator
@@ -46,6 +50,7 @@ class Cover:
     max_pixels: int
     on_unsupported: OnUnsupported
     metadata: Policy = "faces"
+    searchers: Sequence[Detector] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ def release(
 
     Raises:
         SampleError: the picture can't be edited (several frames, 16 bits a channel, …), or its
-            metadata can't be removed with proof that nothing else changed.
+            metadata or a further image can't be removed with proof that nothing else changed.
         OutputError: the release can't be written.
     """
     if not faces.final:
@@ -113,6 +118,7 @@ def release(
             (ghosts if _is_ghost(face, [*found, *ghosts]) else found).append(face)
         ghosts += weak
         edited, last = _edit(sample, [*found, *ghosts], cover), None
+    images = codec.embedded_images(sample.data)
     written = sink.stage(sample, edited.data)
     output = Output(
         sample.key,
@@ -124,18 +130,40 @@ def release(
         tuple(found),
         tuple(ghosts),
         faces.rejected,
+        len(images),
+        _removed(images, edited.data),
     )
     return output, last
 
 
 def _copy(sample: Sample, cover: Cover, sink: Sink) -> Output:
     """Stage a picture without a face: its bytes, or under "all" its pixels without metadata."""
-    data = sample.data
+    data, images = sample.data, codec.embedded_images(sample.data)
     if cover.metadata == "all":
         data = codec.strip(data, max_pixels=cover.max_pixels)
+    elif images:
+        searchers = cover.searchers or cover.detectors
+        if gone := unwanted(images, searchers, max_pixels=cover.max_pixels):
+            data = codec.take_out(data, gone, max_pixels=cover.max_pixels)
+    removed = 0 if data is sample.data else _removed(images, data)
     written = sink.stage(sample, data)
     encoding: Encoding = "identical" if data is sample.data else "exact"
-    return Output(sample.key, sample.digest, written, "copied", encoding, "", ())
+    return Output(
+        sample.key,
+        sample.digest,
+        written,
+        "copied",
+        encoding,
+        "",
+        (),
+        second_images=len(images),
+        second_images_removed=removed,
+    )
+
+
+def _removed(images: Sequence[codec.Embedded], after: bytes) -> int:
+    """Return how many of the further images of a file aren't in what is written."""
+    return max(len(images) - len(codec.embedded_images(after)), 0) if images else 0
 
 
 def _edit(sample: Sample, faces: Sequence[Face], cover: Cover) -> codec.Edited:

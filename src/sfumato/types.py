@@ -141,7 +141,9 @@ class Output:
 
     `ghosts` are boxes covered besides `faces`: a detector still saw a face in the covered one.
     `rejected` are boxes that a detector proposed and people said hold no face: not covered, and
-    no finding if a detector sees a face there again.
+    no finding if a detector sees a face there again. `second_images` are the further images that
+    the file held (`codec.embedded_images`), `second_images_removed` those that aren't in what was
+    written; the others were searched and show no face.
     """
 
     key: str
@@ -153,6 +155,8 @@ class Output:
     faces: tuple[Face, ...]
     ghosts: tuple[Face, ...] = ()
     rejected: tuple[Face, ...] = ()
+    second_images: int = 0
+    second_images_removed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ digests and boxes are taken from there.
 | VERIFY_BYTES_CHANGED | the written file is not the one that it should be: 0 or 1 | 0 |
 | VERIFY_UNREADABLE | the written file can't be decoded: 0 or 1 | 0 |
 | VERIFY_METADATA | private parts left in an edited file, under "all" in any file | 0 |
+| VERIFY_SECOND_IMAGE | further images in the file that show a face or can't be searched | 0 |
 | VERIFY_PIXELS_CHANGED | change away from every face, in grey levels | 0; `REENCODED_LIMIT` |
 | VERIFY_COEFFICIENTS | JPEG blocks that changed away from every face, by libjpeg | 0 |
 | VERIFY_STRENGTH | how much is left of the worst face, see `strength` | `strength.LIMITS` |
@@ -33,6 +34,7 @@ from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.jpeg.independent import compare
 from sfumato.release import Look
+from sfumato.second import unwanted
 from sfumato.types import Box, Detector, Face, Finding, Obfuscator, Output, Pixels, Sample
 
 # A JPEG that is written again with its own tables moves pixels everywhere by rounding and
@@ -81,18 +83,20 @@ def verify(
     same = hashlib.sha256(after).hexdigest() == output.written
     copied = output.action == "copied"
     untouched = output.written == sample.digest
-    stripped = copied and output.encoding == "exact" and checks.metadata == "all"
+    cleaned = checks.metadata == "all" or output.second_images_removed > 0
+    stripped = copied and output.encoding == "exact" and cleaned
     kept = same and (untouched or stripped or not copied)
     found = [_finding(output, Code.VERIFY_BYTES_CHANGED, float(not kept), 0)]
-    if copied and checks.metadata == "all":
+    if copied and cleaned:
         found += _cleaned(sample.data, after, output, checks)
     if copied and all(finding.passed for finding in found) and checks.searched:
-        return found
+        return [*found, *_second_images(after, output, checks, same=same)]
     look = look if same else None
     try:
         picture = look.picture if look else codec.decode(after, max_pixels=checks.max_pixels)
     except SampleError as error:
         return [*found, _finding(output, Code.VERIFY_UNREADABLE, 1, 0, error.reason)]
+    found += _second_images(after, output, checks, same=same)
     if output.action == "obfuscated":
         if before is None:
             raise ValueError("an obfuscated picture is compared with its source, decoded")
@@ -112,10 +116,29 @@ def _metadata(
     return _finding(output, Code.VERIFY_METADATA, len(private), 0, ", ".join(private))
 
 
+def _second_images(
+    after: bytes, output: Output, checks: Checks, *, same: bool
+) -> list[Finding]:
+    """Check the further images in a file, if it holds any: what wasn't searched before, is now."""
+    images = codec.embedded_images(after)
+    if not images:
+        return []
+    searched = output.second_images - output.second_images_removed
+    if not (same and checks.searched and len(images) <= searched):
+        images = unwanted(images, checks.detectors, max_pixels=checks.max_pixels)
+    else:
+        images = tuple(one for one in images if one.data is None)
+    kinds = ", ".join(dict.fromkeys(one.kind for one in images))
+    return [_finding(output, Code.VERIFY_SECOND_IMAGE, len(images), 0, kinds)]
+
+
 def _cleaned(before: bytes, after: bytes, output: Output, checks: Checks) -> list[Finding]:
-    """Check a picture without a face whose metadata had to go: it is clean, its pixels the same."""
+    """Check a picture without a face of which something had to go: the rest is the same.
+
+    Under "all" nothing private is left.
+    """
     try:
-        found = [_metadata(after, output, frames=True)]
+        found = [_metadata(after, output, frames=True)] if checks.metadata == "all" else []
         if before != after:
             moved = codec.difference(before, after, max_pixels=checks.max_pixels)
             words = (

@@ -165,6 +165,8 @@ class Work:
             max_pixels=detect.max_pixels,
             on_unsupported=step.on_unsupported,
             metadata=step.metadata,
+            # Boxes from a file say nothing of the further images in it.
+            searchers=self._detectors(self.recipe.verify) if detect.boxes else (),
         )
 
     def _verify_published(self, sample: Sample, ledger: Ledger) -> Iterator[Finding]:

@@ -157,8 +157,9 @@ def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode every frame to upright RGB, (height, width, 3) uint8, 0..255.
 
-    Frames are the pictures of GIF, WebP, PNG and AVIF animations as a viewer composes them, the
-    pages of a TIFF and the pictures of an MPO; the last two may differ in size from the first.
+    Frames are the pictures of GIF, WebP, PNG and AVIF animations as a viewer composes them, and
+    the pages of a TIFF, which may differ in size from the first. Of an MPO it is the first picture
+    alone: the others lie in frames of their own (`embedded_images`).
 
     Alpha is dropped, so colours are seen as they are stored, also where a viewer shows none:
     anybody can drop alpha from a published file. Where the colours are one and the same and
@@ -198,7 +199,8 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
         orientations = (chunks.exif_orientation(image.info.get("exif") or b""),)
     _refuse_large(image.width * image.height, max_pixels)
     _refuse_mode(image.mode)
-    frames = getattr(image, "n_frames", 1)
+    # The further pictures of an MPO lie in frames of their own: `embedded_images` has them.
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > chunks.MAX_PAGES:
         raise SampleError(Code.IMAGE_TOO_LARGE, f"{frames} frames")
     _refuse_large(_pixels(image, frames, readable), max_pixels)
@@ -239,14 +241,14 @@ def _refuse_mode(mode: str) -> None:
 
 
 def _pixels(image: ImageFile.ImageFile, frames: int, data: bytes) -> int:
-    """Return the pixels of all frames; pages and MPO pictures have their own sizes each."""
+    """Return the pixels of all frames that are decoded; pages have their own sizes each."""
     if image.format == "WEBP":
         frames += 1  # its decoder holds a canvas of its own
-    if frames == 1 or image.format not in ("TIFF", "MPO"):
+    if frames == 1 or image.format != "TIFF":
         return frames * image.width * image.height
     total = 0
     # Another object: what Pillow notes of one picture would stay with the next.
-    with Image.open(io.BytesIO(data), formats=["TIFF", "JPEG"]) as pages:
+    with Image.open(io.BytesIO(data), formats=["TIFF"]) as pages:
         for index in range(frames):
             pages.seek(index)
             total += pages.width * pages.height

@@ -29,6 +29,9 @@ MANIFEST: Final = pa.schema(
         pa.field("faces", pa.int32(), nullable=False),
         pa.field("method", pa.string()),
         pa.field("fingerprint", pa.string(), nullable=False),
+        # further images that the file held, and those of them that are gone
+        pa.field("second_images", pa.int32(), nullable=False),
+        pa.field("second_images_removed", pa.int32(), nullable=False),
     ]
 )
 FACES: Final = pa.schema(
@@ -83,7 +86,8 @@ def manifest_row(outcome: Output | Failure, fingerprint: str) -> dict[str, objec
     """Return the manifest's row for what became of one picture."""
     if isinstance(outcome, Failure):
         refused = {"path": outcome.key, "action": "refused", "code": str(outcome.code), "faces": 0}
-        return {**refused, "fingerprint": fingerprint}
+        counts = {"second_images": 0, "second_images_removed": 0}
+        return {**refused, "fingerprint": fingerprint, **counts}
     return {
         "path": outcome.key,
         "sha256_in": outcome.digest,
@@ -93,6 +97,8 @@ def manifest_row(outcome: Output | Failure, fingerprint: str) -> dict[str, objec
         "faces": len(outcome.faces),
         "method": outcome.method or None,
         "fingerprint": fingerprint,
+        "second_images": outcome.second_images,
+        "second_images_removed": outcome.second_images_removed,
     }
 
 

@@ -197,6 +197,25 @@ class Faces:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondImages:
+    """The further images inside the files of the release: previews, films, gain maps, ….
+
+    `files` held any, `images` in all; `removed` of them aren't in the release, the others were
+    searched and show no face.
+    """
+
+    files: int = 0
+    images: int = 0
+    removed: int = 0
+
+    def as_json(self) -> JSON:
+        """Return the counts."""
+        searched = self.images - self.removed
+        return {"files": self.files, "images": self.images, "searched": searched,
+                "removed": self.removed}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything the two pages say. What only the private one may say isn't in `summary`.
 
@@ -218,6 +237,7 @@ class Report:
     ignored_names: tuple[str, ...]
     review: ReviewFigures = field(default_factory=ReviewFigures)
     candidates: int = 0
+    second: SecondImages = field(default_factory=SecondImages)
 
     @property
     def verdict(self) -> ReportVerdict:
@@ -270,6 +290,7 @@ class Report:
                 for check in self.checks
             },
             "faces": self.faces.as_json(),
+            "second_images": self.second.as_json(),
             "review": self.review.as_json(),
             "ignored": {"count": self.ignored, "first": list(self.ignored_names)},
             "recipe": self.about.recipe,

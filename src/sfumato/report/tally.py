@@ -15,7 +15,16 @@ from typing import Final
 
 from sfumato.boxes import clip, covered, grow, longer_side
 from sfumato.errors import Code
-from sfumato.report.data import About, Account, Check, ClassCount, Distribution, Faces, Report
+from sfumato.report.data import (
+    About,
+    Account,
+    Check,
+    ClassCount,
+    Distribution,
+    Faces,
+    Report,
+    SecondImages,
+)
 from sfumato.report.pairs import Choice, Shortlist, Smallest, used_of_limit
 from sfumato.report.review import Changes, ReviewFigures, of_picture, read
 from sfumato.types import (
@@ -111,6 +120,7 @@ class Tally:
         self._changes = Changes()
         self._assessment: Assessment | None = None
         self._candidates = 0
+        self._second = SecondImages()
         self._shortlist = Shortlist()
 
     def add(self, key: str, label: str, records: Sequence[Record]) -> None:
@@ -173,6 +183,7 @@ class Tally:
             ignored_names=tuple(self._ignored_names.sorted()),
             review=ReviewFigures(self._changes, read(self._assessment) if self._assessment else {}),
             candidates=self._candidates,
+            second=self._second,
         )
 
     def _count_fate(self, label: str, fate: Output | Failure | None) -> None:
@@ -185,6 +196,12 @@ class Tally:
             case Output():
                 fates[fate.action] += 1
                 self._encodings[fate.encoding] += 1
+                if fate.second_images:
+                    held, gone = fate.second_images, fate.second_images_removed
+                    told = self._second
+                    self._second = SecondImages(
+                        told.files + 1, told.images + held, told.removed + gone
+                    )
             case Failure():
                 fates["refused"] += 1
                 self._refusals[fate.code] += 1

@@ -41,6 +41,7 @@ MEANING: Final[dict[Code, str]] = {
     Code.VERIFY_STRENGTH: "What is left inside each face is below its limit.",
     Code.VERIFY_FACE_FOUND: "The detectors, run again on what was edited, find no face.",
     Code.VERIFY_METADATA: "Where metadata had to go, no preview, place or maker note is left.",
+    Code.VERIFY_SECOND_IMAGE: "Further images inside the files were searched and show no face.",
     Code.VERIFY_UNREADABLE: "Every written picture can be opened again.",
 }
 """Of a refusal: what is wrong with the picture. Of a check: what holds when it passes."""
@@ -55,6 +56,7 @@ FAILED: Final[dict[Code, str]] = {
     Code.VERIFY_STRENGTH: "More of a face is left than is allowed; 1 would be all of it.",
     Code.VERIFY_FACE_FOUND: "A detector still finds faces; how many.",
     Code.VERIFY_METADATA: "Private metadata are left; how many parts.",
+    Code.VERIFY_SECOND_IMAGE: "Further images in the file show a face or can't be searched; how many.",
     Code.VERIFY_UNREADABLE: "The written picture can't be opened.",
 }
 """Of a check that failed: what that means, and the unit of its value."""

@@ -12,11 +12,17 @@ that can't be searched.
 
 from __future__ import annotations
 
-from sfumato.codec.embedded.found import Embedded, TooMuch
+from typing import Final
+
+from sfumato.codec.embedded.found import NOWHERE, Embedded, Part, TooMuch
+from sfumato.codec.embedded.magics import whole_images
 from sfumato.codec.embedded.parts import parts_of, search_part
 from sfumato.codec.embedded.search import Search, Where
+from sfumato.codec.embedded.tags import jpeg_strips
 
 __all__ = ["Embedded", "embedded_images"]
+
+_MOST_AMONG: Final = 32
 
 
 def embedded_images(data: bytes) -> tuple[Embedded, ...]:
@@ -26,12 +32,32 @@ def embedded_images(data: bytes) -> tuple[Embedded, ...]:
     are. Where a file holds more than can be looked through, one that can't be searched stands for
     the rest. Nothing is raised for whatever bytes; a file of no known kind has no parts.
     """
-    search = Search()
-    found: list[Embedded] = []
-    for number, part in enumerate(parts_of(data)):
+    search, found = Search(), list[Embedded]()
+    parts = parts_of(data)
+    for number, part in enumerate(parts):
         try:
             for one in search_part(search, part, Where(part.name, number, direct=True)):
-                found.append(one)  # not at once: what came before a limit counts  # noqa: PERF402
+                found.append(one)  # noqa: PERF402 - what comes before a limit counts
         except TooMuch:
             found.append(Embedded(f"more than can be searched {part.name}", None, number))
-    return tuple(dict.fromkeys(found))
+    found += _among_pixels(data, parts, found)
+    # The same image may be met on two ways into a part.
+    return tuple({(one.part, one.data or one): one for one in found}.values())
+
+
+def _among_pixels(data: bytes, parts: list[Part], found: list[Embedded]) -> list[Embedded]:
+    """Return whole images that lie in what should be coded pixels; they belong to no part."""
+    spans = [span for part in parts for span in part.spans]
+    known = [one.data for one in found if one.data is not None]
+    strips = jpeg_strips(data)
+    among: list[Embedded] = []
+    for number, hit in enumerate(whole_images(data)):
+        if number == _MOST_AMONG:
+            among.append(Embedded("more than can be searched among pixels", None, NOWHERE))
+            break
+        image = data[hit.start : hit.end]
+        if any(start <= hit.start < end for start, end in spans) or hit.start in strips:
+            continue
+        if not any(image in one for one in (*known, *(one.data or b"" for one in among))):
+            among.append(Embedded(f"{hit.kind} among pixels", image, NOWHERE))
+    return among

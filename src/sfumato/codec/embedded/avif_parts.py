@@ -14,6 +14,7 @@ from sfumato.codec.isobmff import Avif, Item
 _TABLES: Final = frozenset(b"ftyp pitm iloc iinf iprp iref meta grpl dinf".split())
 _LONGEST_HANDLER: Final = 64
 _LONGEST_PROPERTY: Final = 128
+_ALPHA: Final = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _PROFILES: Final = (b"prof", b"rICC")
 
 
@@ -36,13 +37,36 @@ def cut(data: bytes, behind: list[int]) -> Iterator[Part]:
         # What a sequence shows is told by its box; its frames are searched as the file's.
         known = (box.name in _TABLES and first) or box.name == b"moov"
         yield Part(_words("box", box.name), "known" if known else "data", payload, ())
-    shown = avif.shown()
+    shown = _shown(avif)
     for item in avif.items.values():
-        yield from _extras(avif, item) if item in shown else _item(avif, item)
+        if item.id in shown:
+            yield from _extras(avif, item) if item.kind == b"av01" else ()
+        else:
+            yield from _item(avif, item)
         yield from _properties(data, item)
     for start, stop in _gaps(avif, end):
         reading = "known" if avif.moving else "data"  # samples of a sequence, which are frames
         yield Part("between coded data", reading, data[start:stop], ())
+
+
+def _shown(avif: Avif) -> set[int]:
+    """Return the items that a viewer shows: the primary one, its tiles, and its transparency.
+
+    Maps of depth and of light refer to the primary item as its transparency does.
+    """
+    found = {avif.primary}
+    for _ in range(3):  # tiles of a grid, transparency, tiles of that
+        for kind, source, to in avif.references:
+            if kind == b"dimg" and source in found:
+                found.add(to)
+            elif kind == b"auxl" and to in found and _is_alpha(avif, avif.items[source]):
+                found.add(source)
+    return found
+
+
+def _is_alpha(avif: Avif, item: Item) -> bool:
+    kind = item.property(b"auxC")
+    return kind is not None and avif.data[kind.start + 4 : kind.end].startswith(_ALPHA)
 
 
 def _words(what: str, name: bytes) -> str:
@@ -55,13 +79,13 @@ def _item(avif: Avif, item: Item) -> Iterator[Part]:
         behind = 4 + int.from_bytes(payload[:4], "big")
         yield Part("in EXIF", "exif", payload[behind:], ())
         yield Part("before EXIF", "data", payload[4:behind], ())
-    elif item.kind in (b"av01", b"grid") and item.id not in avif.parts():
+    elif item.kind in (b"av01", b"grid"):
         try:
             image = rebuilt_avif_of(replace(avif, primary=item.id))
         except chunks.MALFORMED:
             image = payload
         yield Part("as another item", "data", image, ())
-    elif item.id not in avif.parts():
+    else:
         words = "in XMP" if item.kind == b"mime" else _words("item", item.kind)
         yield Part(words, "data", payload, ())
 

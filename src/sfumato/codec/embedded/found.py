@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 # How the bytes of a part are read: `data` is anything; `known` is a format of its own that
-# decoding or a camera needs, in which only what looks like an image counts.
-Reading: TypeAlias = Literal["data", "known", "exif", "tiff", "photoshop", "profile", "jfif"]
+# decoding or a camera needs, in which only what looks like an image counts; `pixels` are coded, and
+# only a whole image among them counts.
+Reading: TypeAlias = Literal["data", "known", "exif", "tiff", "photoshop", "profile", "jfif", "pixels"]
 Span: TypeAlias = tuple[int, int]  # first byte, and the one behind the last
 
 # Bytes that nobody can name and that hold no more than this show no face: 22 by 22 grey pixels,
@@ -17,6 +18,7 @@ UNKNOWN_IN_ALL: Final = 4 * UNKNOWN  # of a file, in pieces
 SMALLEST: Final = 64  # bytes of a coded image that could show anything
 _MOST_IMAGES: Final = 64
 _MOST_BYTES: Final = 1 << 28  # inflated, decoded from text, looked through
+NOWHERE: Final = -1  # the part of an image that lies in none
 DEEPEST: Final = 6  # images, streams and texts inside each other
 
 

@@ -23,6 +23,7 @@ _BEHEADED: Final = re.compile(
     rb"(?:[^\xff]\xd8\xff[\xdb\xe0\xe1\xee]|(?<!\xd8)\xff\xdb\x00[\x43\x84][\x00-\x03]"
     rb"|\xff\xda\x00[\x08\x0a\x0c][\x01\x03\x04])"
 )
+_SOUND: Final = re.compile(rb"\xff\xd8\xff(?:[\xe0\xe1]..(?:JFIF|Exif)|\xdb\x00[\x43\x84][\x00-\x03]|\xee\x00\x0eAdobe)", re.DOTALL)
 _NAMED: Final[tuple[tuple[bytes, int, str], ...]] = (  # magic, where in the file, what it is
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", 0, "JPEG XL"),
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", 0, "JPEG 2000"),
@@ -119,6 +120,21 @@ def hits(data: bytes, budget: Budget, *, tables: bool = False) -> list[Hit]:
         behind = len(data) if walk is None else _end(data, at, walk)
         found.append(Hit(at, behind, kind))
     return found
+
+
+def whole_images(data: bytes) -> Iterator[Hit]:
+    """Yield the images that lie whole in coded data, by what can't come up in them by chance."""
+    certain = [("JPEG", _SOUND.finditer(data), _jpeg_end)]
+    certain += [(kind, re.finditer(re.escape(magic), data), walk) for magic, walk, kind in _SURE]
+    for kind, matches, walk in certain:
+        for match in islice(matches, _MOST_STARTS):
+            at = match.start()
+            try:
+                end = at + walk(data[at:]) if at else 0
+            except chunks.MALFORMED:
+                continue
+            if SMALLEST <= end - at and end <= len(data):
+                yield Hit(at, end, kind)
 
 
 def _starts(data: bytes) -> Iterator[_Start]:
@@ -232,6 +248,10 @@ _READ: Final[tuple[tuple[bytes, Callable[[bytes], int] | None, str], ...]] = (
     (b"MM\x00*", None, "TIFF"),
     (b"II+\x00\x08\x00", None, "TIFF"),
     (b"MM\x00+\x00\x08", None, "TIFF"),
+)
+_SURE: Final[tuple[tuple[bytes, Callable[[bytes], int], str], ...]] = (
+    (b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR", _png_end, "PNG"),
+    (b"GIF89a", _gif_end, "GIF"),
 )
 _CHECKS: Final[dict[bytes, Callable[[bytes, int], bool]]] = {
     **dict.fromkeys((b"moov", b"mdat", b"moof"), _box),

@@ -12,7 +12,8 @@ from typing import Final
 
 from sfumato.codec import chunks
 from sfumato.codec.embedded import avif_parts, resources, tags
-from sfumato.codec.embedded.found import Embedded, Part, Span, TooMuch
+from sfumato.codec.embedded.found import Embedded, Part, Reading, Span, TooMuch
+from sfumato.codec.embedded.magics import whole_images
 from sfumato.codec.embedded.search import Search, Where
 from sfumato.codec.signatures import HEAD, sniff
 
@@ -22,7 +23,6 @@ _LENGTHS: Final = {0xDC: 2, 0xDD: 2}  # DNL, DRI
 _NAMES: Final = {chunks.STRAY: "between segments", 0xFE: "in a comment"}
 _IDENTIFIED: Final = 48  # bytes in which the name of an application segment ends
 
-_PNG_PIXELS: Final = frozenset((b"IDAT", b"fdAT"))
 _PNG_SIZES: Final = {
     **{b"IHDR": 13, b"PLTE": 768, b"tRNS": 256, b"IEND": 0, b"acTL": 8, b"fcTL": 26},
     **{b"cHRM": 32, b"gAMA": 4, b"sBIT": 4, b"sRGB": 1, b"cICP": 4, b"bKGD": 6, b"hIST": 512},
@@ -31,6 +31,7 @@ _PNG_SIZES: Final = {
 _WEBP_SIZES: Final = {b"VP8X": 10, b"ANIM": 6}
 _WEBP_PIXELS: Final = frozenset((b"VP8 ", b"VP8L", b"ALPH"))
 _ANIMATED: Final = 0x02  # flag of VP8X
+_GIF_TRAILER: Final = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
 _GIF_SIZES: Final = {b"NETSCAPE2.0": 16, b"ANIMEXTS1.0": 16}
 
 
@@ -81,6 +82,9 @@ def search_part(search: Search, part: Part, where: Where) -> Iterator[Embedded]:
             yield from resources.search_profile(search, payload, where, 0)
         case "jfif":
             yield from resources.search_jfif(search, payload, where)
+        case "pixels":
+            for hit in whole_images(payload):
+                yield Embedded(f"{hit.kind} {where.name}", payload[hit.start : hit.end], where.part)
         case _:
             known = where.known or part.reading == "known"
             yield from search.data(payload, replace(where, known=known))
@@ -108,12 +112,14 @@ def _segments(data: bytes, marker: int, name: bytes, spans: list[Span]) -> Itera
     bodies = [data[start:end] for start, end in spans]
     match name:
         case b"Exif" | b"JFIF" | b"JFXX":
-            reading = "exif" if name == b"Exif" else "jfif"
-            for body, span in zip(bodies, whole, strict=True):
-                yield Part(f"in {name.decode()}", reading, body, (span,))  # type: ignore[arg-type]
-            if len(bodies) > 1 and name == b"Exif":
+            reading: Reading = "exif" if name == b"Exif" else "jfif"
+            if name == b"Exif" and not all(body[6:8] in (b"II", b"MM") for body in bodies):
+                # One block that is too large for a segment.
                 joined = bodies[0] + b"".join(body[6:] for body in bodies[1:])
-                yield Part("in Exif", "exif", joined, whole)
+                yield Part("in Exif", reading, joined, whole)
+                return
+            for body, span in zip(bodies, whole, strict=True):
+                yield Part(f"in {name.decode()}", reading, body, (span,))
         case b"ICC_PROFILE":
             profile = b"".join(body[14:] for body in sorted(bodies, key=lambda body: body[12:13]))
             yield Part("in the colour profile", "profile", profile, whole)
@@ -188,7 +194,7 @@ def _webp(data: bytes, behind: list[int]) -> Iterator[Part]:
         yield Part("behind the end", "data", data[end:], ((end, len(data)),))
 
 
-def _webp_part(name: bytes) -> tuple[str, "Reading"]:
+def _webp_part(name: bytes) -> tuple[str, Reading]:
     match name:
         case b"EXIF":
             return "in EXIF", "exif"
@@ -204,14 +210,16 @@ def _gif(data: bytes, behind: list[int]) -> Iterator[Part]:
     joined: dict[tuple[str, int], tuple[list[bytes], list[Span]]] = {}
     for kind, label, start, end in chunks.gif_blocks(data):
         behind[0] = end
+        if kind == 0x2C:
+            yield Part("among pixels", "pixels", b"".join(_sub_blocks(data, _coded(data, start))), ())
         if kind != 0x21 or (label == 0xF9 and end - start == 8):
             continue
         name = data[start + 3 : start + 14] if label == 0xFF else b""
         body = b"".join(_sub_blocks(data, start + 2))
         if len(body) <= 11 + _GIF_SIZES.get(name, -12):
             continue
-        if name == b"XMP DataXMP":  # lies there without lengths
-            yield Part("in XMP", "data", data[start + 14 : end], ((start, end),))
+        if name == b"XMP DataXMP":
+            yield Part("in XMP", "data", _gif_xmp(data[start + 14 : end], body), ((start, end),))
         elif name == b"ICCRGBG1012":
             yield Part("in the colour profile", "profile", body[11:], ((start, end),))
         else:
@@ -225,6 +233,17 @@ def _gif(data: bytes, behind: list[int]) -> Iterator[Part]:
         yield Part("behind the end", "data", data[end:], ((end, len(data)),))
 
 
+def _coded(data: bytes, start: int) -> int:
+    """Return where the coded data of a GIF's picture begin, behind its colours."""
+    flags = data[start + 9]
+    return start + 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+
+
+def _gif_xmp(raw: bytes, body: bytes) -> bytes:
+    """Return XMP, which lies there without lengths before a trailer that ends the block."""
+    return raw[: -len(_GIF_TRAILER)] if raw.endswith(_GIF_TRAILER) else body[11:]
+
+
 def _sub_blocks(data: bytes, at: int) -> Iterator[bytes]:
     while size := data[at]:
         yield data[at + 1 : at + 1 + size]
@@ -233,7 +252,12 @@ def _sub_blocks(data: bytes, at: int) -> Iterator[bytes]:
 
 def _bmp(data: bytes, behind: list[int]) -> Iterator[Part]:
     head, pixels, end = chunks.bmp_parts(data)
-    told = [(0, min(head, pixels)), (pixels, end)]
+    header, bits = (int.from_bytes(data[at : at + 2], "little") for at in (14, 28))
+    if header == 12:
+        bits = int.from_bytes(data[24:26], "little")
+    # A palette is needed up to 8 bits; of others it is room for anything.
+    most = 14 + header + 16 + (4 << bits if bits <= 8 else 0)
+    told = [(0, min(head, pixels, most)), (pixels, end)]
     if chunks.bmp_profile(data) and data[70:74] == b"DEBM":  # a profile, not the path of one
         at, size = (int.from_bytes(data[i : i + 4], "little") for i in (126, 130))
         told.append((14 + at, 14 + at + size))

@@ -13,7 +13,7 @@ from typing import Final
 
 from sfumato.codec import chunks
 from sfumato.codec.embedded import embedded_images
-from sfumato.codec.embedded.found import Embedded, Part, Span
+from sfumato.codec.embedded.found import NOWHERE, Embedded, Part, Span
 from sfumato.codec.embedded.parts import parts_of
 from sfumato.codec.reading import MAX_PIXELS
 from sfumato.codec.signatures import HEAD, sniff
@@ -53,7 +53,7 @@ def _cut(data: bytes, images: Sequence[Embedded], max_pixels: int) -> bytes | No
     changes: dict[Span, bytes] = {}
     parts = parts_of(data)
     for number in sorted({one.part for one in images}):
-        if not parts[number].spans:
+        if number == NOWHERE or not parts[number].spans:
             return None
         spans = [one.span for one in images if one.part == number]
         changes |= cutter(data, parts[number], spans)
@@ -125,6 +125,8 @@ def _of_png(data: bytes, part: Part, spans: Sequence[Span | None]) -> dict[Span,
     if part.reading == "exif":
         block = _kept_exif(part.payload, spans)
         changes[part.spans[0]] = chunks.png_chunk(b"eXIf", block) if block else b""
+    elif data[part.spans[0][0] + 4 :].startswith(b"IEND"):
+        changes[part.spans[0]] = chunks.png_chunk(b"IEND", b"")
     return changes
 
 

@@ -16,19 +16,16 @@ _EXIF_HEAD: Final = b"Exif\x00\x00"
 _WIDTH, _COMPRESSION, _STRIPS, _TILES = 256, 259, 273, 324
 _JPEG_AT, _JPEG_SIZE, _JPEG_CODED = 513, 514, (6, 7)
 _XMP, _IPTC, _PHOTOSHOP, _PROFILE = 700, 33723, 34377, 34675
-_MAKER_NOTE: Final = 37500
+_MAKER_NOTE, _JPEG_TABLES = 37500, 347
 _POINTERS: Final = frozenset((330, 400, 34665, 34853, 40965))
 _POINTER_TYPES: Final = (4, 13, 16, 18)
 _IFD_TYPES: Final = (13, 18)
 _MOST_DIRECTORIES: Final = 200
 # Tables of numbers that decoders, measuring software and cameras need, and that may be large:
-# places and sizes of strips, transfer curves, palettes, JPEG tables, positions on the earth,
-# conversion factors, and notes of the maker.
+# places and sizes of strips, curves, palettes, JPEG tables, positions on the earth, conversion
+# factors, and notes of the maker.
 _TABLES: Final = frozenset(
-    (*range(254, 270), 273, 274, *range(277, 304), 317, 318, 319, 320, *range(322, 326), 330)
-)
-_TABLES_TOO: Final = frozenset(
-    (338, 339, 340, 341, 347, *range(512, 522), *range(529, 533), 33421, 33422, 33550, 33922)
+    (273, 279, 288, 289, 291, 301, 320, 324, 325, 330, 347, *range(512, 522), 532, 33550, 33922)
 ) | frozenset((34264, 34735, 34736, 34856, _MAKER_NOTE, 41484, 41730, 50341))
 
 
@@ -78,6 +75,15 @@ def search_tags(
         yield from search.data(data[start:end], where, offset + start)
 
 
+def jpeg_strips(data: bytes) -> frozenset[int]:
+    """Return where the JPEG-coded strips and the tables of a TIFF's pages begin; else nothing."""
+    walk = _walked(data, pixels=True) if data[:2] in (b"II", b"MM") else None
+    if walk is None:
+        return frozenset()
+    tables = (tag.at for tag in walk.values if walk.numbers[tag.entry] == _JPEG_TABLES)
+    return frozenset((*(start for start, _ in walk.streams), *tables))
+
+
 def _inside(search: Search, image: bytes, where: Where) -> Iterator[Embedded]:
     from sfumato.codec.embedded.parts import search_parts  # the two call each other
 
@@ -97,8 +103,10 @@ def _value(
             yield from resources.search_profile(search, value, where, at)
         case 33723:
             yield from resources.search_iptc(search, value, where, at)
+        case 347 if b"\xff\xda" not in value:  # tables, and no scan
+            yield from _inside(search, value, where)
         case _:
-            known = where.known or number in _TABLES or number in _TABLES_TOO
+            known = where.known or number in _TABLES
             yield from search.data(value, replace(where, known=known), at)
 
 

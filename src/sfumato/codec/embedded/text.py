@@ -12,15 +12,18 @@ from sfumato.codec.embedded.found import SMALLEST, UNKNOWN
 _BLANKS: Final = b" \t\r\n\x00\x0b\x0c"
 # Breaks as markup and program text write them.
 _BREAKS: Final = re.compile(rb"&#x?[0-9a-fA-F]{1,4};|\\[nrt]|[\"',]{1,4}(?=[A-Za-z0-9+/=_-])|%0[aAdD]")
-_RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]{%d,}" % (SMALLEST * 4 // 3))
-_HEX: Final = re.compile(rb"[0-9a-fA-F]{%d,}" % (2 * SMALLEST))
+# Each begins where its letters do and takes them all: no second try from the next letter on.
+_RUN: Final = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{%d,}+" % (SMALLEST * 4 // 3))
+_HEX: Final = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{%d,}+" % (2 * SMALLEST))
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 
-# What no person writes: one word of hundreds of letters, lines of dozens without a blank, rows
-# of hundreds of small numbers.
-_WORD: Final = re.compile(rb"[!#$%%()*+\-./0-9:=?@A-Z\\^_`a-z{|}~]{%d,}" % UNKNOWN)
-_LINES: Final = re.compile(rb"(?:[A-Za-z0-9+/_\-]{40,}={0,2}(?:[\s\x00]|&#x?[0-9a-fA-F]+;|\\[nr])+){8,}")
-_ROWS: Final = re.compile(rb"(?:\d{1,3}[\s,;]{1,3}){%d,}" % UNKNOWN)
+# What no person writes: one word of hundreds of letters, rows of hundreds of small numbers, many
+# long names of mixed letters.
+_LETTERS: Final = rb"!#$%()*+\-./0-9:=?@A-Z\\^_`a-z{|}~"
+_WORD: Final = re.compile(rb"(?<![%b])[%b]{%d,}+" % (_LETTERS, _LETTERS, UNKNOWN))
+_TOKEN: Final = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24,}+")
+_ROWS: Final = re.compile(rb"(?<![0-9])(?:[0-9]{1,3}[\s,;]{1,3}){%d,}+" % UNKNOWN)
+_MIXED: Final = tuple(re.compile(kind) for kind in (rb"[0-9]", rb"[a-z]", rb"[A-Z]", rb"[g-zG-Z]"))
 _PADDING: Final = 4  # different letters of a rule
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\r\n\x0b\x0c\x00"))
 
@@ -72,7 +75,11 @@ def unreadable(data: bytes) -> Iterator[bytes]:
     if len(data) <= UNKNOWN:
         return
     bare = data.replace(b"\x00", b"") if data.count(0) * 3 > len(data) else data
-    for pattern in (_WORD, _LINES, _ROWS):
+    for pattern in (_WORD, _ROWS):
         for match in pattern.finditer(bare):
             if len(set(match[0])) > _PADDING:
                 yield match[0]
+    # Of base64: capitals, small letters and numbers in each, and together too many for names.
+    tokens = [one for one in _TOKEN.finditer(bare) if all(kind.search(one[0]) for kind in _MIXED)]
+    if sum(len(one[0]) for one in tokens) > UNKNOWN:
+        yield bare[tokens[0].start() : tokens[-1].end()]
