@@ -24,13 +24,14 @@ def unwanted(
     that isn't decoded and counts as not searched.
     """
     left = max_pixels
-    found: list[Embedded] = []
+    goes: dict[bytes | None, bool] = {None: True}  # programs write the same preview twice
     for one in images:
-        pixels = _pixels(one, left)
-        left -= pixels or 0
-        if not detectors or not pixels or _shows_face(one, detectors, max_pixels):
-            found.append(one)
-    return tuple(found)
+        if one.data not in goes:
+            pixels = _pixels(one, left)
+            left -= pixels or 0
+            searched = bool(detectors) and pixels is not None
+            goes[one.data] = not searched or _shows_face(one, detectors, max_pixels)
+    return tuple(one for one in images if goes[one.data])
 
 
 def _pixels(one: Embedded, most: int) -> int | None:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from sfumato.codec.embedded.found import NOWHERE, Embedded, Part, TooMuch
+from sfumato.codec.embedded.found import NOWHERE, Budget, Embedded, Part, TooMuch
 from sfumato.codec.embedded.magics import whole_images
 from sfumato.codec.embedded.parts import parts_of, search_part
 from sfumato.codec.embedded.search import Search, Where
 from sfumato.codec.embedded.tags import jpeg_strips
+from sfumato.codec.signatures import HEAD, sniff
 
 __all__ = ["Embedded", "embedded_images"]
 
@@ -32,7 +33,9 @@ def embedded_images(data: bytes) -> tuple[Embedded, ...]:
     are. Where a file holds more than can be looked through, one that can't be searched stands for
     the rest. Nothing is raised for whatever bytes; a file of no known kind has no parts.
     """
-    search, found = Search(), list[Embedded]()
+    if sniff(data[:HEAD]) is None:
+        return ()
+    search, found = Search(Budget.of(len(data))), list[Embedded]()
     parts = parts_of(data)
     for number, part in enumerate(parts):
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 # How the bytes of a part are read: `data` is anything; `known` is a format of its own that
@@ -17,9 +17,10 @@ UNKNOWN: Final = 512
 UNKNOWN_IN_ALL: Final = 4 * UNKNOWN  # of a file, in pieces
 SMALLEST: Final = 64  # bytes of a coded image that could show anything
 _MOST_IMAGES: Final = 64
-_MOST_BYTES: Final = 1 << 28  # inflated, decoded from text, looked through
+_MOST_BYTES: Final = 1 << 25  # inflated, decoded from text, looked through: besides
+_MOST_TIMES: Final = 8  # the file's own
 NOWHERE: Final = -1  # the part of an image that lies in none
-DEEPEST: Final = 6  # images, streams and texts inside each other
+DEEPEST: Final = 12  # images, streams and texts inside each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,14 @@ class TooMuch(Exception):
 class Budget:
     """What a search may still do; raises `TooMuch` when that is spent."""
 
+    bytes: int
     images: int = _MOST_IMAGES
-    bytes: int = _MOST_BYTES
-    unknown: int = field(default=0)  # bytes in small pieces that nobody can name
+    unknown: int = 0  # bytes in small pieces that nobody can name
+
+    @classmethod
+    def of(cls, size: int) -> Budget:
+        """Return the budget of a file of so many bytes."""
+        return cls(_MOST_BYTES + _MOST_TIMES * size)
 
     def image(self) -> None:
         """Count an image."""

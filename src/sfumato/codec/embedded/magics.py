@@ -19,9 +19,13 @@ from sfumato.codec.embedded.found import SMALLEST, Budget, TooMuch
 # A start of image and a marker; the same with its first byte overwritten, as some cameras do;
 # and tables or a scan without a beginning.
 _JPEG: Final = re.compile(rb"\xff\xd8\xff+[\xc0-\xfe]")
-_BEHEADED: Final = re.compile(
-    rb"(?:[^\xff]\xd8\xff[\xdb\xe0\xe1\xee]|(?<!\xd8)\xff\xdb\x00[\x43\x84][\x00-\x03]"
-    rb"|\xff\xda\x00[\x08\x0a\x0c][\x01\x03\x04])"
+_BEHEADED: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rb"\xd8\xff[\xdb\xe0\xe1\xee](?<!\xff\xd8\xff.)",
+        rb"\xff\xdb\x00[\x43\x84][\x00-\x03]",
+        rb"\xff\xda\x00[\x08\x0a\x0c][\x01\x03\x04]",
+    )
 )
 _SOUND: Final = re.compile(rb"\xff\xd8\xff(?:[\xe0\xe1]..(?:JFIF|Exif)|\xdb\x00[\x43\x84][\x00-\x03]|\xee\x00\x0eAdobe)", re.DOTALL)
 _NAMED: Final[tuple[tuple[bytes, int, str], ...]] = (  # magic, where in the file, what it is
@@ -67,7 +71,10 @@ _NAMED: Final[tuple[tuple[bytes, int, str], ...]] = (  # magic, where in the fil
     (b"\x93NUMPY", 0, "table of data"),
     (b"\x89HDF\r\n\x1a\n", 0, "table of data"),
 )
-_WRITTEN: Final = re.compile(rb"<svg[\s>]|(?<![\w])P[1-7f]\s+(?:#|[0-9]+\s+[0-9]+\s|WIDTH)", re.IGNORECASE)
+_WRITTEN: Final = (
+    ("drawing", re.compile(rb"<[sS][vV][gG][\s>]")),
+    ("Netpbm", re.compile(rb"P[1-7fF]\s+(?:#|[0-9]+\s+[0-9]+\s|WIDTH)")),
+)
 # By the fourth byte of a start code: a pack, a sequence, the parameters of H.264.
 _FOLLOWING: Final = {
     0xBA: re.compile(rb"[\x21\x23\x25\x27\x29\x2b\x2d\x2f\x40-\x7f].{6,64}?\x00\x00\x01[\xbb-\xef]", re.DOTALL),
@@ -140,8 +147,9 @@ def whole_images(data: bytes) -> Iterator[Hit]:
 def _starts(data: bytes) -> Iterator[_Start]:
     for match in _JPEG.finditer(data):
         yield match.start(), "JPEG", _jpeg_end
-    for match in _BEHEADED.finditer(data):
-        yield match.start(), "JPEG without its beginning", None
+    for pattern in _BEHEADED:
+        for match in pattern.finditer(data):
+            yield match.start(), "JPEG without its beginning", None
     for magic, walk, kind in _READ:
         for at in _places(data, magic):
             yield at, kind, walk
@@ -161,8 +169,9 @@ def _starts(data: bytes) -> Iterator[_Start]:
         for at in _places(data, magic):
             if at >= offset and _CHECKS.get(magic, _certain)(data, at):
                 yield at - offset, kind, None
-    for match in _WRITTEN.finditer(data):
-        yield match.start(), "drawing" if match[0][:1] == b"<" else "Netpbm", None
+    for kind, pattern in _WRITTEN:
+        for match in pattern.finditer(data):
+            yield match.start(), kind, None
 
 
 def _places(data: bytes, magic: bytes) -> Iterator[int]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from sfumato.codec import chunks
 from sfumato.codec.embedded import avif_parts, resources, tags
-from sfumato.codec.embedded.found import Embedded, Part, Reading, Span, TooMuch
+from sfumato.codec.embedded.found import DEEPEST, Embedded, Part, Reading, Span, TooMuch
 from sfumato.codec.embedded.magics import whole_images
 from sfumato.codec.embedded.search import Search, Where
 from sfumato.codec.signatures import HEAD, sniff
@@ -62,7 +62,7 @@ def _in_scan(data: bytes, at: int) -> bool:
 
 def search_parts(search: Search, data: bytes, where: Where) -> Iterator[Embedded]:
     """Yield the images in every part of an image that lies inside another."""
-    if where.depth > 6:
+    if where.depth > DEEPEST:
         raise TooMuch
     for part in parts_of(data):
         yield from search_part(search, part, where.inside(f"{part.name}, {where.name}"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sfumato.codec.embedded import text
@@ -65,7 +65,7 @@ class Where:
 class Search:
     """A search through the parts of one file; `budget` is that of all of them together."""
 
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget
 
     def data(self, data: bytes, where: Where, offset: int = 0) -> Iterator[Embedded]:
         """Yield the images in any bytes; `offset` is where these begin in the part's payload."""

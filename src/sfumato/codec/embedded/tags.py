@@ -9,7 +9,7 @@ from typing import Final
 
 from sfumato.codec import chunks
 from sfumato.codec.chunks import Page, Tag, Tiff
-from sfumato.codec.embedded.found import SMALLEST, Embedded, Span, TooMuch
+from sfumato.codec.embedded.found import DEEPEST, SMALLEST, Embedded, Span, TooMuch
 from sfumato.codec.embedded.search import Search, Where
 
 _EXIF_HEAD: Final = b"Exif\x00\x00"
@@ -53,7 +53,7 @@ def search_tags(
 ) -> Iterator[Embedded]:
     """Yield the images in a TIFF besides the pages that it shows (`pixels`), if any."""
     search.budget.look(len(data))
-    if where.depth > 6:
+    if where.depth > DEEPEST:
         raise TooMuch
     walk = _walked(data, pixels=pixels)
     if walk is None:
