@@ -71,9 +71,7 @@ def riff(*parts: tuple[bytes, bytes]) -> bytes:
 
 
 def webp(*parts: tuple[bytes, bytes], flags: int = 0) -> bytes:
-    head = bytes([flags, 0, 0, 0]) + b"".join(
-        struct.pack("<I", side - 1)[:3] for side in SIZE
-    )
+    head = bytes([flags, 0, 0, 0]) + b"".join(struct.pack("<I", side - 1)[:3] for side in SIZE)
     size = struct.unpack_from("<I", WEBP, 16)[0]
     return riff((b"VP8X", head), (WEBP[12:16], WEBP[20 : 20 + size]), *parts)
 
@@ -96,7 +94,9 @@ def box(name: bytes, payload: bytes) -> bytes:
     return struct.pack(">I4s", len(payload) + 8, name) + payload
 
 
-def exif(first: dict[int, bytes], second: dict[int, bytes] | None = None, tail: bytes = b"") -> bytes:
+def exif(
+    first: dict[int, bytes], second: dict[int, bytes] | None = None, tail: bytes = b""
+) -> bytes:
     """An EXIF block: tags of type UNDEFINED in two directories, and bytes behind them."""
     return tagged(b"II*\0\x08\0\0\0", first, second) + tail
 
@@ -195,8 +195,10 @@ def tiff(extra: dict[int, bytes | int], tail: bytes = b"", *, first: Image.Image
     tags = {254: 0, 256: first.width, 257: first.height, 259: 1, 262: 2, 273: at, 277: 3}
     tags |= {278: first.height, 279: len(pixels)}
     entries = [(258, 3, 3, len(out) - 6), *((tag, 4, 1, value) for tag, value in tags.items())]
-    directory = len(out) + len(out) % 2 + sum(
-        len(value) + len(value) % 2 for value in extra.values() if isinstance(value, bytes)
+    directory = (
+        len(out)
+        + len(out) % 2
+        + sum(len(value) + len(value) % 2 for value in extra.values() if isinstance(value, bytes))
     )
     end = directory + 2 + 12 * (len(entries) + len(extra)) + 4
     out += bytes(len(out) % 2)
@@ -277,9 +279,9 @@ HIDING: Final[dict[str, bytes | Callable[[], bytes]]] = {
     "raw pixels behind jpeg": JPEG + RAW,
     "mpo": mpo(SHOWN, HIDDEN),
     "mpo of three": mpo(SHOWN, SHOWN, HIDDEN),
-    "mpo, broken index": mpo(SHOWN, HIDDEN).replace(b"MPF\0II*\0", b"MPF\0XX*\0").replace(
-        b"MPF\0MM\0*", b"MPF\0XX\0*"
-    ),
+    "mpo, broken index": mpo(SHOWN, HIDDEN)
+    .replace(b"MPF\0II*\0", b"MPF\0XX*\0")
+    .replace(b"MPF\0MM\0*", b"MPF\0XX\0*"),
     "jpeg behind png": PNG + INNER,
     "png behind png": PNG + INNER_PNG,
     "half a png behind png": PNG + INNER_PNG[len(INNER_PNG) // 3 :],
@@ -308,16 +310,13 @@ HIDING: Final[dict[str, bytes | Callable[[], bytes]]] = {
     "xp comment, utf-16": segment(
         0xE1, b"Exif\0\0" + exif({40092: B64.decode("ascii").encode("utf-16-le")})
     ),
-    "exif page": segment(
-        0xE1, b"Exif\0\0" + exif({330: struct.pack("<I", 26)}) + page(26)
-    ),
+    "exif page": segment(0xE1, b"Exif\0\0" + exif({330: struct.pack("<I", 26)}) + page(26)),
     "xmp base64": segment(0xE1, xmp(gimg(INNER))),
     "xmp base64, no breaks": segment(0xE1, xmp(gimg(INNER, b""))),
     "xmp base64 in an attribute": segment(0xE1, xmp(b"<a GImage:Data='" + B64 + b"'/>")),
     "extended xmp": segments(0xE1, xmp(b"<a xmpNote:HasExtendedXMP='A'/>"), *extended_xmp()),
-    "jfif thumbnail": JPEG[:2] + segment(
-        0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\x28\x28" + RAW, JPEG[:2] + JPEG[20:]
-    )[2:],
+    "jfif thumbnail": JPEG[:2]
+    + segment(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\x28\x28" + RAW, JPEG[:2] + JPEG[20:])[2:],
     "jfxx jpeg": segment(0xE0, b"JFXX\0\x10" + INNER, at=20),
     "jfxx palette": segment(
         0xE0,
@@ -330,9 +329,7 @@ HIDING: Final[dict[str, bytes | Callable[[], bytes]]] = {
     "comment, base64 in short lines": segment(0xFE, broken_lines(B64, b"\r\n", 20)),
     "comment, base64 off by one": segment(0xFE, b"image" + B64),
     "comment, base64 of safe letters": segment(0xFE, base64.urlsafe_b64encode(INNER)),
-    "comment, hexadecimal": segment(
-        0xFE, broken_lines(INNER.hex().encode("ascii"), b"\n", 72)
-    ),
+    "comment, hexadecimal": segment(0xFE, broken_lines(INNER.hex().encode("ascii"), b"\n", 72)),
     "comment, numbers": segment(0xFE, b" ".join(b"%d" % byte for byte in RAW[:3000])),
     "comment, deflated": segment(0xFE, zlib.compress(INNER_PNG)),
     "comment, deflated twice": segment(0xFE, zlib.compress(zlib.compress(RAW[:3000], 0))),
@@ -341,8 +338,9 @@ HIDING: Final[dict[str, bytes | Callable[[], bytes]]] = {
     "comments, split": segments(0xFE, INNER[:700], INNER[700:]),
     "comments, base64 split": segments(0xFE, B64[:1000], B64[1000:]),
     "comments, raw in crumbs": segments(0xFE, *(RAW[at : at + 400] for at in range(0, 4800, 400))),
-    "svg comment": segment(0xFE, b"<svg xmlns='http://www.w3.org/2000/svg'><path d='M0 0'/></svg>"
-                           + b" " * 64),
+    "svg comment": segment(
+        0xFE, b"<svg xmlns='http://www.w3.org/2000/svg'><path d='M0 0'/></svg>" + b" " * 64
+    ),
     "pgm comment": segment(0xFE, b"P2 16 16 255\n" + b" ".join([b"17"] * 256)),
     "photoshop thumbnail": segment(0xED, thumbnail(1036, INNER)),
     "photoshop old thumbnail": segment(0xED, thumbnail(1033, INNER)),
@@ -369,8 +367,9 @@ HIDING: Final[dict[str, bytes | Callable[[], bytes]]] = {
     "png zTXt": chunk(b"zTXt", b"image\0\0" + zlib.compress(B64)),
     "png iTXt": encoded(SHOWN, "PNG", pnginfo=TEXT),
     "png raw profile": chunk(
-        b"tEXt", b"Raw profile type exif\0\nexif\n    1234\n"
-        + broken_lines((b"Exif\0\0" + previewed(INNER)).hex().encode("ascii"), b"\n", 72)
+        b"tEXt",
+        b"Raw profile type exif\0\nexif\n    1234\n"
+        + broken_lines((b"Exif\0\0" + previewed(INNER)).hex().encode("ascii"), b"\n", 72),
     ),
     "png hIST": chunk(b"hIST", INNER),
     "png time": chunk(b"tIME", INNER),
@@ -411,8 +410,8 @@ HIDING: Final[dict[str, bytes | Callable[[], bytes]]] = {
     "avif exif": encoded(SHOWN, "AVIF", exif=exif({50000: INNER})),
     "avif xmp": encoded(SHOWN, "AVIF", xmp=gimg(INNER)),
 }
-# What can't be taken out without a change of what is shown, so that the file is refused.
-REFUSED: Final = {
+# In what colours need.
+PROFILES: Final = {
     "jpeg profile": segment(0xE2, icc(profile_with(INNER))),
     "png profile": encoded(SHOWN, "PNG", icc_profile=profile_with(INNER)),
     "webp profile": encoded(SHOWN, "WEBP", icc_profile=profile_with(RAW)),

@@ -1,10 +1,10 @@
 """The stage that covers faces: a sample and its final faces in, a staged picture out.
 
-A picture without a face leaves byte for byte as it came; where all metadata shall go, or a further
-image in its file shows a face or can't be searched, with the same coded pixels in a clean file. A picture with faces is edited by
-`sfumato.codec`, then searched and measured again; what the detectors still see and what is
-covered too weakly is covered once more. A picture that can't be edited without harm is refused,
-never passed through.
+A picture without a face leaves byte for byte as it came; or, where all metadata shall go, or a
+further image in its file shows a face or can't be searched, with the same coded pixels in a clean
+file. A picture with faces is edited by `sfumato.codec`, then searched and measured again; what the
+detectors still see and what is covered too weakly is covered once more. A picture that can't be
+edited without harm is refused, never passed through.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sfumato.boxes import apart, as_boxes, covered, grow, iou
 from sfumato.codec import Picture
 from sfumato.codec.blocks import OnUnsupported
 from sfumato.detection import SAME_FACE_IOU, find_near
+from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.second import unwanted
 from sfumato.types import (
@@ -118,7 +119,9 @@ def release(
             (ghosts if _is_ghost(face, [*found, *ghosts]) else found).append(face)
         ghosts += weak
         edited, last = _edit(sample, [*found, *ghosts], cover), None
-    images = codec.embedded_images(sample.data)
+    if left := codec.embedded_images(edited.data):
+        words = f"a further image would stay in the edited file: {left[0].kind}"
+        raise SampleError(Code.IMAGE_UNSUPPORTED, words)
     written = sink.stage(sample, edited.data)
     output = Output(
         sample.key,
@@ -130,8 +133,7 @@ def release(
         tuple(found),
         tuple(ghosts),
         faces.rejected,
-        len(images),
-        _removed(images, edited.data),
+        *[len(codec.embedded_images(sample.data))] * 2,  # no further image stays in an edited file
     )
     return output, last
 

@@ -116,9 +116,7 @@ def _metadata(
     return _finding(output, Code.VERIFY_METADATA, len(private), 0, ", ".join(private))
 
 
-def _second_images(
-    after: bytes, output: Output, checks: Checks, *, same: bool
-) -> list[Finding]:
+def _second_images(after: bytes, output: Output, checks: Checks, *, same: bool) -> list[Finding]:
     """Check the further images in a file, if it holds any: what wasn't searched before, is now."""
     images = codec.embedded_images(after)
     if not images:

@@ -11,9 +11,9 @@ Everything raises `SampleError` for bytes that can't be used, and nothing else.
 
 from __future__ import annotations
 
-from sfumato.codec.embedded import Embedded, embedded_images
-from sfumato.codec.embedded.removal import take_out
 from sfumato.codec.encoding import Edited
+from sfumato.codec.inside import Embedded, embedded_images
+from sfumato.codec.inside.removal import take_out
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.reading import MAX_PIXELS, Format, Header, Picture, decode, inspect
 from sfumato.codec.signatures import HEAD, may_hold_pictures, sniff

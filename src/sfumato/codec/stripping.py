@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from sfumato import jpeg
 from sfumato.codec import chunks
 from sfumato.codec.avif_rebuilding import rebuilt_avif
-from sfumato.codec.embedded import embedded_images
 from sfumato.codec.exif import inflated_profile, orientation_exif, valid_profile
+from sfumato.codec.inside import embedded_images
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.reading import MAX_PIXELS, Opened, guarded, open_picture
 from sfumato.codec.rebuilding import rebuilt_tiff

@@ -56,7 +56,7 @@ FAILED: Final[dict[Code, str]] = {
     Code.VERIFY_STRENGTH: "More of a face is left than is allowed; 1 would be all of it.",
     Code.VERIFY_FACE_FOUND: "A detector still finds faces; how many.",
     Code.VERIFY_METADATA: "Private metadata are left; how many parts.",
-    Code.VERIFY_SECOND_IMAGE: "Further images in the file show a face or can't be searched; how many.",
+    Code.VERIFY_SECOND_IMAGE: "Images inside the file show a face or can't be searched; how many.",
     Code.VERIFY_UNREADABLE: "The written picture can't be opened.",
 }
 """Of a check that failed: what that means, and the unit of its value."""

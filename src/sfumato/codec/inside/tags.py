@@ -9,8 +9,8 @@ from typing import Final
 
 from sfumato.codec import chunks
 from sfumato.codec.chunks import Page, Tag, Tiff
-from sfumato.codec.embedded.found import DEEPEST, SMALLEST, Embedded, Span, TooMuch
-from sfumato.codec.embedded.search import Search, Where
+from sfumato.codec.inside.found import DEEPEST, SMALLEST, Embedded, Span, TooMuch
+from sfumato.codec.inside.search import Search, Where
 
 _EXIF_HEAD: Final = b"Exif\x00\x00"
 _WIDTH, _COMPRESSION, _STRIPS, _TILES = 256, 259, 273, 324
@@ -85,7 +85,7 @@ def jpeg_strips(data: bytes) -> frozenset[int]:
 
 
 def _inside(search: Search, image: bytes, where: Where) -> Iterator[Embedded]:
-    from sfumato.codec.embedded.parts import search_parts  # the two call each other
+    from sfumato.codec.inside.parts import search_parts  # the two call each other
 
     yield from search_parts(search, image, where.inside())
 
@@ -93,7 +93,7 @@ def _inside(search: Search, image: bytes, where: Where) -> Iterator[Embedded]:
 def _value(
     search: Search, data: bytes, tag: Tag, number: int, where: Where, offset: int
 ) -> Iterator[Embedded]:
-    from sfumato.codec.embedded import resources
+    from sfumato.codec.inside import resources
 
     value, at = data[tag.at : tag.at + tag.size], offset + tag.at
     match number:
@@ -132,14 +132,14 @@ def _walked(data: bytes, *, pixels: bool) -> _Walk | None:
             raise TooMuch
         try:
             page, following = walk.tiff.directory(at)
-            waiting += _page(walk, page, at, shown=shown, first=len(seen) == 1)
+            waiting += _page(walk, page, at, shown=shown)
         except chunks.MALFORMED:
             continue  # its bytes are a gap, and searched as that
         waiting.append((following, shown))
     return walk
 
 
-def _page(walk: _Walk, page: Page, at: int, *, shown: bool, first: bool) -> list[tuple[int, bool]]:
+def _page(walk: _Walk, page: Page, at: int, *, shown: bool) -> list[tuple[int, bool]]:
     """Note what a directory tells of; return the directories that its tags point to."""
     tiff = replace(walk.tiff, pages=(page,))
     walk.told.append((at, at + page.size))

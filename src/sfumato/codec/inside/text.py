@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from sfumato.codec.embedded.found import SMALLEST, UNKNOWN
+from sfumato.codec.inside.found import SMALLEST, UNKNOWN
 
 _BLANKS: Final = b" \t\r\n\x00\x0b\x0c"
 # Breaks as markup and program text write them.
-_BREAKS: Final = re.compile(rb"&#x?[0-9a-fA-F]{1,4};|\\[nrt]|[\"',]{1,4}(?=[A-Za-z0-9+/=_-])|%0[aAdD]")
+_BREAKS: Final = re.compile(
+    rb"&#x?[0-9a-fA-F]{1,4};|\\[nrt]|[\"',]{1,4}(?=[A-Za-z0-9+/=_-])|%0[aAdD]"
+)
 # Each begins where its letters do and takes them all: no second try from the next letter on.
 _RUN: Final = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{%d,}+" % (SMALLEST * 4 // 3))
 _HEX: Final = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{%d,}+" % (2 * SMALLEST))

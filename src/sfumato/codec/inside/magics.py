@@ -8,26 +8,18 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
 
 from sfumato.codec import chunks
-from sfumato.codec.embedded.found import SMALLEST, Budget, TooMuch
+from sfumato.codec.inside.found import SMALLEST, Budget, TooMuch
 
 # A start of image and a marker; the same with its first byte overwritten, as some cameras do;
 # and tables or a scan without a beginning.
 _JPEG: Final = re.compile(rb"\xff\xd8\xff+[\xc0-\xfe]")
-_BEHEADED: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rb"\xd8\xff[\xdb\xe0\xe1\xee](?<!\xff\xd8\xff.)",
-        rb"\xff\xdb\x00[\x43\x84][\x00-\x03]",
-        rb"\xff\xda\x00[\x08\x0a\x0c][\x01\x03\x04]",
-    )
-)
-_SOUND: Final = re.compile(rb"\xff\xd8\xff(?:[\xe0\xe1]..(?:JFIF|Exif)|\xdb\x00[\x43\x84][\x00-\x03]|\xee\x00\x0eAdobe)", re.DOTALL)
 _NAMED: Final[tuple[tuple[bytes, int, str], ...]] = (  # magic, where in the file, what it is
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", 0, "JPEG XL"),
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", 0, "JPEG 2000"),
@@ -71,13 +63,22 @@ _NAMED: Final[tuple[tuple[bytes, int, str], ...]] = (  # magic, where in the fil
     (b"\x93NUMPY", 0, "table of data"),
     (b"\x89HDF\r\n\x1a\n", 0, "table of data"),
 )
-_WRITTEN: Final = (
-    ("drawing", re.compile(rb"<[sS][vV][gG][\s>]")),
-    ("Netpbm", re.compile(rb"P[1-7fF]\s+(?:#|[0-9]+\s+[0-9]+\s|WIDTH)")),
+_HEADLESS: Final = "JPEG without its beginning"
+_PATTERNS: Final = tuple(
+    (kind, re.compile(pattern, re.DOTALL))
+    for kind, pattern in (
+        (_HEADLESS, rb"\xd8\xff[\xdb\xe0\xe1\xee](?<!\xff\xd8\xff.)"),
+        (_HEADLESS, rb"\xff\xdb\x00[\x43\x84][\x00-\x03]"),
+        (_HEADLESS, rb"\xff\xda\x00[\x08\x0a\x0c][\x01\x03\x04]"),
+        ("drawing", rb"<[sS][vV][gG][\s>]"),
+        ("Netpbm", rb"P[1-7fF]\s+(?:#|[0-9]+\s+[0-9]+\s|WIDTH)"),
+    )
 )
 # By the fourth byte of a start code: a pack, a sequence, the parameters of H.264.
 _FOLLOWING: Final = {
-    0xBA: re.compile(rb"[\x21\x23\x25\x27\x29\x2b\x2d\x2f\x40-\x7f].{6,64}?\x00\x00\x01[\xbb-\xef]", re.DOTALL),
+    0xBA: re.compile(
+        rb"[\x21\x23\x25\x27\x29\x2b\x2d\x2f\x40-\x7f].{6,64}?\x00\x00\x01[\xbb-\xef]", re.DOTALL
+    ),
     0xB3: re.compile(rb".{8,300}?\x00\x00\x01[\xb5\xb8]", re.DOTALL),
     0x01: re.compile(rb"\x67.{3,128}?\x00\x00\x01\x68", re.DOTALL),
 }
@@ -88,6 +89,7 @@ _BMP_HEADERS: Final = (12, 16, 40, 52, 56, 64, 108, 124)
 # there at all.
 _Start: TypeAlias = tuple[int, str, Callable[[bytes], int] | None]
 _MOST_STARTS: Final = 2000
+_MOST_WALKS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,28 +133,40 @@ def hits(data: bytes, budget: Budget, *, tables: bool = False) -> list[Hit]:
 
 def whole_images(data: bytes) -> Iterator[Hit]:
     """Yield the images that lie whole in coded data, by what can't come up in them by chance."""
-    certain = [("JPEG", _SOUND.finditer(data), _jpeg_end)]
-    certain += [(kind, re.finditer(re.escape(magic), data), walk) for magic, walk, kind in _SURE]
-    for kind, matches, walk in certain:
-        for match in islice(matches, _MOST_STARTS):
+    for kind, pattern, walk in _SURE:
+        for match in islice(pattern.finditer(data), _MOST_WALKS):
             at = match.start()
             try:
                 end = at + walk(data[at:]) if at else 0
             except chunks.MALFORMED:
                 continue
-            if SMALLEST <= end - at and end <= len(data):
+            if end - at >= SMALLEST and end <= len(data):
                 yield Hit(at, end, kind)
 
 
 def _starts(data: bytes) -> Iterator[_Start]:
-    for match in _JPEG.finditer(data):
-        yield match.start(), "JPEG", _jpeg_end
-    for pattern in _BEHEADED:
-        for match in pattern.finditer(data):
-            yield match.start(), "JPEG without its beginning", None
+    yield from _patterns(data)
     for magic, walk, kind in _READ:
         for at in _places(data, magic):
             yield at, kind, walk
+    for magic, offset, kind in _NAMED:
+        check = _CHECKS.get(magic)
+        for at in _places(data, magic):
+            if at >= offset and (check is None or check(data, at)):
+                yield at - offset, kind, None
+    yield from _containers(data)
+
+
+def _patterns(data: bytes) -> Iterator[_Start]:
+    for match in _JPEG.finditer(data):
+        yield match.start(), "JPEG", _jpeg_end
+    for kind, pattern in _PATTERNS:
+        for match in pattern.finditer(data):
+            yield match.start(), kind, None
+
+
+def _containers(data: bytes) -> Iterator[_Start]:
+    """Yield what says its kind behind its size."""
     for at in _places(data, b"RIFF"):
         name = data[at + 8 : at + 12]
         if name in (b"WEBP", b"AVI ", b"AVIX", b"ACON", b"CDR9"):
@@ -165,13 +179,6 @@ def _starts(data: bytes) -> Iterator[_Start]:
         size = int.from_bytes(data[at + 2 : at + 6], "little")
         if int.from_bytes(data[at + 14 : at + 18], "little") in _BMP_HEADERS and size > SMALLEST:
             yield at, "BMP", None
-    for magic, offset, kind in _NAMED:
-        for at in _places(data, magic):
-            if at >= offset and _CHECKS.get(magic, _certain)(data, at):
-                yield at - offset, kind, None
-    for kind, pattern in _WRITTEN:
-        for match in pattern.finditer(data):
-            yield match.start(), kind, None
 
 
 def _places(data: bytes, magic: bytes) -> Iterator[int]:
@@ -204,29 +211,23 @@ def _end(data: bytes, start: int, walk: Callable[[bytes], int]) -> int:
 
 
 def _jpeg_end(data: bytes) -> int:
-    end = 0
-    for _, _, end in chunks.jpeg_segments(data):
-        pass
-    return end
+    return deque(chunks.jpeg_segments(data), 1)[0][2]
 
 
 def _png_end(data: bytes) -> int:
-    end = 0
-    for _, _, end in chunks.png_chunks(data):
-        pass
-    return end + 4
+    return deque(chunks.png_chunks(data), 1)[0][2] + 4
 
 
 def _gif_end(data: bytes) -> int:
-    end = 0
-    for _, _, _, end in chunks.gif_blocks(data):
-        pass
-    return end
+    return deque(chunks.gif_blocks(data), 1)[0][3]
 
 
 def is_tiff(data: bytes, at: int = 0) -> bool:
     """Tell whether a directory of TIFF belongs to the four letters at an offset."""
     order = {b"II": "<", b"MM": ">"}.get(data[at : at + 2])
+    first: int
+    count: int
+    kind: int
     if order is None:
         return False
     big = data[at + 2 : at + 4] in (b"+\x00", b"\x00+")
@@ -238,10 +239,6 @@ def is_tiff(data: bytes, at: int = 0) -> bool:
     except (struct.error, OverflowError):
         return False
     return 1 <= count <= _MOST_TAGS and 1 <= kind <= 18
-
-
-def _certain(data: bytes, at: int) -> bool:
-    return True
 
 
 def _coded_film(data: bytes, at: int) -> bool:
@@ -258,9 +255,18 @@ _READ: Final[tuple[tuple[bytes, Callable[[bytes], int] | None, str], ...]] = (
     (b"II+\x00\x08\x00", None, "TIFF"),
     (b"MM\x00+\x00\x08", None, "TIFF"),
 )
-_SURE: Final[tuple[tuple[bytes, Callable[[bytes], int], str], ...]] = (
-    (b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR", _png_end, "PNG"),
-    (b"GIF89a", _gif_end, "GIF"),
+_SURE: Final[tuple[tuple[str, re.Pattern[bytes], Callable[[bytes], int]], ...]] = (
+    (
+        "JPEG",
+        re.compile(
+            rb"\xff\xd8\xff(?:[\xe0\xe1]..(?:JFIF|Exif)|\xdb\x00[\x43\x84][\x00-\x03]"
+            rb"|\xee\x00\x0eAdobe)",
+            re.DOTALL,
+        ),
+        _jpeg_end,
+    ),
+    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"), _png_end),
+    ("GIF", re.compile(rb"GIF89a"), _gif_end),
 )
 _CHECKS: Final[dict[bytes, Callable[[bytes, int], bool]]] = {
     **dict.fromkeys((b"moov", b"mdat", b"moof"), _box),

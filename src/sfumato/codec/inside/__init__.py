@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from sfumato.codec.embedded.found import NOWHERE, Budget, Embedded, Part, TooMuch
-from sfumato.codec.embedded.magics import whole_images
-from sfumato.codec.embedded.parts import parts_of, search_part
-from sfumato.codec.embedded.search import Search, Where
-from sfumato.codec.embedded.tags import jpeg_strips
+from sfumato.codec.inside.found import NOWHERE, Budget, Embedded, Part, TooMuch
+from sfumato.codec.inside.magics import whole_images
+from sfumato.codec.inside.parts import parts_of, search_part
+from sfumato.codec.inside.search import Search, Where
+from sfumato.codec.inside.tags import jpeg_strips
 from sfumato.codec.signatures import HEAD, sniff
 
 __all__ = ["Embedded", "embedded_images"]
@@ -40,7 +40,7 @@ def embedded_images(data: bytes) -> tuple[Embedded, ...]:
     for number, part in enumerate(parts):
         try:
             for one in search_part(search, part, Where(part.name, number, direct=True)):
-                found.append(one)  # noqa: PERF402 - what comes before a limit counts
+                found.append(one)
         except TooMuch:
             found.append(Embedded(f"more than can be searched {part.name}", None, number))
     found += _among_pixels(data, parts, found)

@@ -1,4 +1,4 @@
-"""Cut a file into its visible pixels, which are left alone, and all other bytes, which are searched.
+"""Cut a file into its visible pixels, which are left alone, and all other bytes: its parts.
 
 What decoding needs is told by an allow-list with sizes; whatever is left over is a part. So a kind
 of chunk that nobody has heard of is searched as well.
@@ -6,15 +6,16 @@ of chunk that nobody has heard of is searched as well.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from sfumato.codec import chunks
-from sfumato.codec.embedded import avif_parts, resources, tags
-from sfumato.codec.embedded.found import DEEPEST, Embedded, Part, Reading, Span, TooMuch
-from sfumato.codec.embedded.magics import whole_images
-from sfumato.codec.embedded.search import Search, Where
+from sfumato.codec.inside import avif_parts, resources, tags
+from sfumato.codec.inside.found import DEEPEST, Embedded, Part, Reading, Span, TooMuch
+from sfumato.codec.inside.magics import whole_images
+from sfumato.codec.inside.search import Search, Where
 from sfumato.codec.signatures import HEAD, sniff
 
 # JPEG: what libjpeg reads, and refuses or passes over where its length is wrong.
@@ -24,9 +25,23 @@ _NAMES: Final = {chunks.STRAY: "between segments", 0xFE: "in a comment"}
 _IDENTIFIED: Final = 48  # bytes in which the name of an application segment ends
 
 _PNG_SIZES: Final = {
-    **{b"IHDR": 13, b"PLTE": 768, b"tRNS": 256, b"IEND": 0, b"acTL": 8, b"fcTL": 26},
-    **{b"cHRM": 32, b"gAMA": 4, b"sBIT": 4, b"sRGB": 1, b"cICP": 4, b"bKGD": 6, b"hIST": 512},
-    **{b"pHYs": 9, b"tIME": 7, b"mDCV": 24, b"cLLI": 8},
+    b"IHDR": 13,
+    b"PLTE": 768,
+    b"tRNS": 256,
+    b"IEND": 0,
+    b"acTL": 8,
+    b"fcTL": 26,
+    b"cHRM": 32,
+    b"gAMA": 4,
+    b"sBIT": 4,
+    b"sRGB": 1,
+    b"cICP": 4,
+    b"bKGD": 6,
+    b"hIST": 512,
+    b"pHYs": 9,
+    b"tIME": 7,
+    b"mDCV": 24,
+    b"cLLI": 8,
 }
 _WEBP_SIZES: Final = {b"VP8X": 10, b"ANIM": 6}
 _WEBP_PIXELS: Final = frozenset((b"VP8 ", b"VP8L", b"ALPH"))
@@ -47,7 +62,7 @@ def parts_of(data: bytes) -> list[Part]:
     behind = [0]  # how far the walk came
     try:
         for part in _CUTTERS[kind](data, behind):
-            found.append(part)
+            found.append(part)  # noqa: PERF402 - what comes before the damage counts
     except chunks.MALFORMED:
         rest = data[behind[0] :]
         if not (kind == "JPEG" and _in_scan(data, behind[0])):
@@ -161,8 +176,6 @@ def _png(data: bytes, behind: list[int]) -> Iterator[Part]:
 
 def _inflated_profile(chunk: bytes) -> tuple[bytes, bytes]:
     """Return the profile of a PNG, and all else that is in its chunk."""
-    import zlib
-
     name, _, packed = chunk.partition(b"\x00")
     inflate = zlib.decompressobj()
     try:
@@ -211,7 +224,9 @@ def _gif(data: bytes, behind: list[int]) -> Iterator[Part]:
     for kind, label, start, end in chunks.gif_blocks(data):
         behind[0] = end
         if kind == 0x2C:
-            yield Part("among pixels", "pixels", b"".join(_sub_blocks(data, _coded(data, start))), ())
+            yield Part(
+                "among pixels", "pixels", b"".join(_sub_blocks(data, _coded(data, start))), ()
+            )
         if kind != 0x21 or (label == 0xF9 and end - start == 8):
             continue
         name = data[start + 3 : start + 14] if label == 0xFF else b""
@@ -250,7 +265,7 @@ def _sub_blocks(data: bytes, at: int) -> Iterator[bytes]:
         at += 1 + size
 
 
-def _bmp(data: bytes, behind: list[int]) -> Iterator[Part]:
+def _bmp(data: bytes, _: list[int]) -> Iterator[Part]:
     head, pixels, end = chunks.bmp_parts(data)
     header, bits = (int.from_bytes(data[at : at + 2], "little") for at in (14, 28))
     if header == 12:
@@ -271,7 +286,7 @@ def _bmp(data: bytes, behind: list[int]) -> Iterator[Part]:
         behind_told = max(behind_told, stop)
 
 
-def _tiff(data: bytes, behind: list[int]) -> Iterator[Part]:
+def _tiff(data: bytes, _: list[int]) -> Iterator[Part]:
     yield Part("in a tag or a gap", "tiff", data, ())
 
 

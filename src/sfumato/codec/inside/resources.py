@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Final
 
 from sfumato.codec import chunks
-from sfumato.codec.embedded.found import Embedded
-from sfumato.codec.embedded.search import Search, Where
+from sfumato.codec.inside.found import Embedded
+from sfumato.codec.inside.search import Search, Where
 
 _RESOURCE: Final = (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR")
 _IPTC, _EXIF, _XMP, _ICC = 1028, 1058, 1060, 1039
@@ -32,11 +32,9 @@ _PROFILE_TAGS: Final = frozenset(
 _HEAD_OF_PROFILE: Final = 128
 
 
-def search_photoshop(
-    search: Search, data: bytes, where: Where, offset: int
-) -> Iterator[Embedded]:
+def search_photoshop(search: Search, data: bytes, where: Where, offset: int) -> Iterator[Embedded]:
     """Yield the images in Photoshop's resources (its file format, "Image Resource Blocks")."""
-    from sfumato.codec.embedded import tags  # the two call each other
+    from sfumato.codec.inside import tags  # the two call each other
 
     at = 0
     while data.startswith(_RESOURCE, at) and at + 12 <= len(data):
@@ -118,42 +116,30 @@ def _profile_parts(
 def search_jfif(search: Search, payload: bytes, where: Where) -> Iterator[Embedded]:
     """Yield the thumbnails of JFIF's first segment and of its extension, whatever their coding."""
     if payload.startswith(b"JFIF\x00") and len(payload) >= 14:
-        width, height = payload[12], payload[13]
-        behind = 14 + 3 * width * height
-        yield from _thumbnail(search, payload[14:behind], width, height, 3, b"", where)
-        yield from search.data(payload[behind:], where, behind)
+        size, first, palette = (payload[12], payload[13]), 14, b""
     elif payload.startswith(b"JFXX\x00") and payload[5:6] in (b"\x11", b"\x13") and payload[7:]:
-        width, height, palette = payload[6], payload[7], payload[5] == 0x11
-        first, channels = (8 + 768, 1) if palette else (8, 3)
-        behind = first + channels * width * height
-        colours = payload[8:first]
-        yield from _thumbnail(
-            search, payload[first:behind], width, height, channels, colours, where
-        )
-        yield from search.data(payload[behind:], where, behind)
+        size, first, palette = (payload[6], payload[7]), 8, b""
+        if payload[5] == 0x11:
+            first, palette = 8 + 768, payload[8 : 8 + 768]
     else:
         yield from search.data(payload, where)
-
-
-def _thumbnail(
-    search: Search,
-    pixels: bytes,
-    width: int,
-    height: int,
-    channels: int,
-    colours: bytes,
-    where: Where,
-) -> Iterator[Embedded]:
-    """Yield pixels that lie there uncoded, as a PNG that can be decoded."""
-    if not pixels or not pixels.strip(b"\x00"):
         return
-    search.budget.image()
-    row = channels * width
-    whole = len(pixels) == row * height
-    head = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 3, 0, 0, 0)
-    rows = b"".join(b"\x00" + pixels[at : at + row] for at in range(0, len(pixels), max(row, 1)))
-    parts = [chunks.png_chunk(b"IHDR", head)]
-    parts += [chunks.png_chunk(b"PLTE", colours)] if colours else []
-    parts += [chunks.png_chunk(b"IDAT", zlib.compress(rows, 1)), chunks.png_chunk(b"IEND", b"")]
-    image = b"\x89PNG\r\n\x1a\n" + b"".join(parts) if whole else None
-    yield Embedded(f"uncoded thumbnail {where.name}", image, where.part)
+    behind = first + size[0] * size[1] * (1 if palette else 3)
+    pixels = payload[first:behind]
+    if pixels.strip(b"\x00"):
+        search.budget.image()
+        image = _bitmap(pixels, size, palette) if len(payload) >= behind else None
+        yield Embedded(f"uncoded thumbnail {where.name}", image, where.part)
+    yield from search.data(payload[behind:], where, behind)
+
+
+def _bitmap(pixels: bytes, size: tuple[int, int], palette: bytes) -> bytes:
+    """Return pixels that lie in a file uncoded as a PNG, which can be decoded."""
+    width, height = size
+    row = width if palette else 3 * width
+    head = struct.pack(">IIBBBBB", width, height, 8, 3 if palette else 2, 0, 0, 0)
+    rows = b"".join(b"\x00" + pixels[at : at + row] for at in range(0, len(pixels), row))
+    parts = [(b"IHDR", head), (b"PLTE", palette), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        chunks.png_chunk(name, payload) for name, payload in parts if payload or name == b"IEND"
+    )

@@ -8,13 +8,13 @@ Photoshop's resources the block. Where that can't be done or leaves something, a
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from sfumato.codec import chunks
-from sfumato.codec.embedded import embedded_images
-from sfumato.codec.embedded.found import NOWHERE, Embedded, Part, Span
-from sfumato.codec.embedded.parts import parts_of
+from sfumato.codec.inside import embedded_images
+from sfumato.codec.inside.found import NOWHERE, Embedded, Part, Span
+from sfumato.codec.inside.parts import parts_of
 from sfumato.codec.reading import MAX_PIXELS
 from sfumato.codec.signatures import HEAD, sniff
 from sfumato.codec.stripping import difference, strip
@@ -35,8 +35,7 @@ def take_out(data: bytes, images: Sequence[Embedded], *, max_pixels: int = MAX_P
     Raises:
         SampleError: IMAGE_UNSUPPORTED where that can't be done or proved.
     """
-    for way in (_cut, _stripped):
-        clean = way(data, images, max_pixels)
+    for clean in _ways(data, images, max_pixels):
         if clean is not None and _proved(data, clean, images, max_pixels):
             return clean
     raise SampleError(
@@ -46,7 +45,12 @@ def take_out(data: bytes, images: Sequence[Embedded], *, max_pixels: int = MAX_P
     )
 
 
-def _cut(data: bytes, images: Sequence[Embedded], max_pixels: int) -> bytes | None:
+def _ways(data: bytes, images: Sequence[Embedded], max_pixels: int) -> Iterator[bytes | None]:
+    yield _cut(data, images)
+    yield _stripped(data, max_pixels)
+
+
+def _cut(data: bytes, images: Sequence[Embedded]) -> bytes | None:
     cutter = _CUTTERS.get(sniff(data[:HEAD]) or "")
     if cutter is None:
         return None
@@ -64,7 +68,7 @@ def _cut(data: bytes, images: Sequence[Embedded], max_pixels: int) -> bytes | No
     return _framed(clean) if clean.startswith(b"RIFF") else clean
 
 
-def _stripped(data: bytes, images: Sequence[Embedded], max_pixels: int) -> bytes | None:
+def _stripped(data: bytes, max_pixels: int) -> bytes | None:
     try:
         return strip(data, max_pixels=max_pixels)
     except SampleError:
@@ -130,7 +134,7 @@ def _of_png(data: bytes, part: Part, spans: Sequence[Span | None]) -> dict[Span,
     return changes
 
 
-def _of_webp(data: bytes, part: Part, spans: Sequence[Span | None]) -> dict[Span, bytes]:
+def _of_webp(_: bytes, part: Part, spans: Sequence[Span | None]) -> dict[Span, bytes]:
     changes = dict.fromkeys(part.spans, b"")
     if part.reading == "exif":
         block = _kept_exif(part.payload, spans)
@@ -139,11 +143,11 @@ def _of_webp(data: bytes, part: Part, spans: Sequence[Span | None]) -> dict[Span
     return changes
 
 
-def _whole(data: bytes, part: Part, spans: Sequence[Span | None]) -> dict[Span, bytes]:
+def _whole(_: bytes, part: Part, __: Sequence[Span | None]) -> dict[Span, bytes]:
     return dict.fromkeys(part.spans, b"")
 
 
-def _only_end(data: bytes, part: Part, spans: Sequence[Span | None]) -> dict[Span, bytes]:
+def _only_end(_: bytes, part: Part, __: Sequence[Span | None]) -> dict[Span, bytes]:
     return dict.fromkeys(part.spans, b"") if part.name == "behind the end" else {}
 
 
@@ -206,9 +210,7 @@ def _holds_images(block: bytes) -> bool:
 
 
 def _kept_resources(payload: bytes, spans: Sequence[Span | None]) -> bytes:
-    """Return Photoshop's resources without the blocks in which images lie; none if one can't be
-    told.
-    """
+    """Return Photoshop's resources without the blocks of images; none where these can't be told."""
     if None in spans:
         return b""
     kept, at = [], 0
@@ -222,9 +224,7 @@ def _kept_resources(payload: bytes, spans: Sequence[Span | None]) -> bytes:
     return b"".join(kept)
 
 
-_CUTTERS: Final[
-    dict[str, Callable[[bytes, Part, Sequence[Span | None]], dict[Span, bytes]]]
-] = {
+_CUTTERS: Final[dict[str, Callable[[bytes, Part, Sequence[Span | None]], dict[Span, bytes]]]] = {
     "JPEG": _of_jpeg,
     "PNG": _of_png,
     "WEBP": _of_webp,

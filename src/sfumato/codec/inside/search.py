@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sfumato.codec.embedded import text
-from sfumato.codec.embedded.found import (
+from sfumato.codec.inside import text
+from sfumato.codec.inside.found import (
     DEEPEST,
     SMALLEST,
     UNKNOWN,
@@ -23,7 +23,7 @@ from sfumato.codec.embedded.found import (
     Span,
     TooMuch,
 )
-from sfumato.codec.embedded.magics import hits
+from sfumato.codec.inside.magics import hits
 
 _READ: Final = frozenset(("JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF"))
 # Heads of zlib streams (RFC 1950: the two bytes are a multiple of 31, no dictionary) and of gzip.
@@ -90,7 +90,7 @@ class Search:
         if not data.strip(b"\x00"):  # wiped before
             return
         yield Embedded(name, data, where.part, span if where.direct else None)
-        from sfumato.codec.embedded.parts import search_parts  # the two call each other
+        from sfumato.codec.inside.parts import search_parts  # the two call each other
 
         yield from search_parts(self, data, where.inside())
 
@@ -118,7 +118,7 @@ class Search:
         yield from sorted(found, key=lambda one: one[:2])
 
     def _tags(self, data: bytes, where: Where, offset: int) -> list[Embedded]:
-        from sfumato.codec.embedded.tags import search_tags  # the two call each other
+        from sfumato.codec.inside.tags import search_tags  # the two call each other
 
         inner = replace(where, depth=where.depth + 1)
         return list(search_tags(self, data, inner, offset, pixels=False))

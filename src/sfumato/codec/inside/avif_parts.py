@@ -8,7 +8,7 @@ from typing import Final
 
 from sfumato.codec import av1, chunks, isobmff
 from sfumato.codec.avif_rebuilding import rebuilt_avif_of
-from sfumato.codec.embedded.found import Part, Span
+from sfumato.codec.inside.found import Part, Reading, Span
 from sfumato.codec.isobmff import Avif, Item
 
 _TABLES: Final = frozenset(b"ftyp pitm iloc iinf iprp iref meta grpl dinf".split())
@@ -18,7 +18,7 @@ _ALPHA: Final = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc
 _PROFILES: Final = (b"prof", b"rICC")
 
 
-def cut(data: bytes, behind: list[int]) -> Iterator[Part]:
+def cut(data: bytes, _: list[int]) -> Iterator[Part]:
     """Yield what the picture of an AVIF doesn't need; see `parts`."""
     avif = isobmff.parse_avif(data)
     seen = set[bytes]()
@@ -45,7 +45,9 @@ def cut(data: bytes, behind: list[int]) -> Iterator[Part]:
             yield from _item(avif, item)
         yield from _properties(data, item)
     for start, stop in _gaps(avif, end):
-        reading = "known" if avif.moving else "data"  # samples of a sequence, which are frames
+        reading: Reading = (
+            "known" if avif.moving else "data"
+        )  # samples of a sequence, which are frames
         yield Part("between coded data", reading, data[start:stop], ())
 
 

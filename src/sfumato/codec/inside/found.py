@@ -8,7 +8,9 @@ from typing import Final, Literal, TypeAlias
 # How the bytes of a part are read: `data` is anything; `known` is a format of its own that
 # decoding or a camera needs, in which only what looks like an image counts; `pixels` are coded, and
 # only a whole image among them counts.
-Reading: TypeAlias = Literal["data", "known", "exif", "tiff", "photoshop", "profile", "jfif", "pixels"]
+Reading: TypeAlias = Literal[
+    "data", "known", "exif", "tiff", "photoshop", "profile", "jfif", "pixels"
+]
 Span: TypeAlias = tuple[int, int]  # first byte, and the one behind the last
 
 # Bytes that nobody can name and that hold no more than this show no face: 22 by 22 grey pixels,
