@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sfumato import codec, second, verification
+from sfumato import codec, demo_pictures, second, verification
 from sfumato.codec import embedded_images
 from sfumato.errors import Code, SampleError
 from sfumato.formats.imagefolder import FolderSink
@@ -25,6 +27,7 @@ from sfumato.release import Cover, Faces, release
 from sfumato.types import Face, Output, Pixels, Sample
 from sfumato.verification import Checks
 from tests import second_images as made
+from tests.command import sfumato
 from tests.second_images import HIDING, INNER, INNER_PNG, JPEG, PLAIN, PNG, PROFILES
 
 MAX_PIXELS = 10**6
@@ -372,3 +375,71 @@ def test_the_first_picture_of_an_mpo_is_searched_by_itself() -> None:
     assert detect(sample, picture, [NoiseFinder()]).faces == ()
     found = detect(sample, codec.decode(made.mpo(made.HIDDEN, made.SHOWN)), [NoiseFinder()])
     assert [face.box for face in found.faces] == [(1.0, 1.0, 20.0, 20.0)]
+
+
+# Whole runs, with real detectors
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a face behind its end, one with a calm preview, one with a face of its own."""
+    folder = tmp_path_factory.mktemp("run") / "src"
+    folder.mkdir()
+    person = Image.open(demo_pictures.root() / "people" / "astronaut.png").convert("RGB")
+    face = made.encoded(person.crop((150, 0, 360, 260)), "JPEG", quality=90)
+    calm = made.segment(0xE1, b"Exif\0\0" + made.previewed(JPEG))
+    files = {"behind.jpg": JPEG + face, "calm.jpg": calm, "both.jpg": face + face}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def rows(out: Path) -> dict[str, tuple[object, ...]]:
+    table = pq.read_table(out / "manifest.parquet").to_pylist()
+    names = ("action", "encoding", "second_images", "second_images_removed")
+    return {row["path"]: tuple(row[name] for name in names) for row in table}
+
+
+def test_a_run_takes_out_faces_counts_them_and_passes(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = sfumato("run", source, out, "--profile", "fast", "-q")
+    assert done.code == 0, done.err
+    assert rows(out) == {
+        "behind.jpg": ("copied", "exact", 1, 1),
+        "both.jpg": ("obfuscated", "exact", 1, 1),
+        "calm.jpg": ("copied", "identical", 1, 0),
+    }
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["second_images"] == {"files": 3, "images": 3, "searched": 1, "removed": 2}
+    assert summary["findings"]["VERIFY_SECOND_IMAGE"] == {"passed": 1, "failed": 0}
+    for page in (out / "report.html", tmp_path / "out.sfumato" / "report.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "3 files carried a second image" in text
+        assert "searched 1, taken out 2" in text
+    assert sfumato("verify", source, out, "-q").code == 0
+
+
+def test_with_boxes_from_a_file_the_verifying_detectors_search(
+    source: Path, tmp_path: Path
+) -> None:
+    boxes, out = tmp_path / "none.csv", tmp_path / "out"
+    boxes.write_text("path,x0,y0,x1,y1\nboth.jpg,40,20,150,170\n")
+    words = ("--boxes", boxes, "--unlisted", "faceless", "--verify-detector", "yunet@320:0.6")
+    sfumato("run", source, out, *words, "-q")
+    found = rows(out)
+    assert found["behind.jpg"] == ("copied", "exact", 1, 1)
+    assert found["calm.jpg"] == ("copied", "identical", 1, 0)
+
+
+def test_verify_finds_second_images_in_a_release_that_copied_them(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with monkeypatch.context() as older:
+        older.setattr(codec, "embedded_images", lambda data: ())
+        assert sfumato("run", source, out, "--profile", "fast", "-q").code == 0
+    assert rows(out)["behind.jpg"] == ("copied", "identical", 0, 0)
+    done = sfumato("verify", source, out)
+    assert done.code == 1
+    assert "VERIFY_SECOND_IMAGE behind.jpg" in done.err
+    assert "VERIFY_SECOND_IMAGE calm.jpg" not in done.err
