@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
 import struct
 import zlib
 from collections.abc import Callable
@@ -250,6 +251,14 @@ def avif_shifted(front: bytes) -> bytes:
     return bytes(made)
 
 
+def grown_sequence() -> bytes:
+    """An AVIF sequence whose data box holds more than its frames."""
+    data = encoded(SHOWN, "AVIF", save_all=True, append_images=[SHOWN.rotate(180)])
+    at = data.rindex(b"mdat") - 4
+    size = struct.unpack_from(">I", data, at)[0]
+    return data[:at] + struct.pack(">I", size + len(INNER)) + data[at + 4 :] + INNER
+
+
 def mpo(*images: Image.Image) -> bytes:
     return encoded(images[0], "MPO", save_all=True, append_images=list(images[1:]))
 
@@ -331,6 +340,12 @@ HIDING: Final[dict[str, bytes | Callable[[], bytes]]] = {
     "comment, base64 of safe letters": segment(0xFE, base64.urlsafe_b64encode(INNER)),
     "comment, hexadecimal": segment(0xFE, broken_lines(INNER.hex().encode("ascii"), b"\n", 72)),
     "comment, numbers": segment(0xFE, b" ".join(b"%d" % byte for byte in RAW[:3000])),
+    "comment, ascii85": segment(0xFE, base64.a85encode(INNER, wrapcol=72)),
+    "comment, raw in hexadecimal": segment(0xFE, broken_lines(RAW.hex().encode("ascii"), b"\n")),
+    "comment, raw in base64 twice": segment(0xFE, base64.b64encode(base64.b64encode(RAW))),
+    "comment, jpeg in base64 twice": segment(0xFE, base64.b64encode(B64)),
+    "comment, percent": segment(0xFE, B64.replace(b"/", b"%2F").replace(b"+", b"%2B")),
+    "comment, json": segment(0xFE, b'{"a":"' + B64.replace(b"/", rb"\/") + b'"}'),
     "comment, deflated": segment(0xFE, zlib.compress(INNER_PNG)),
     "comment, deflated twice": segment(0xFE, zlib.compress(zlib.compress(RAW[:3000], 0))),
     "comment, gzip": segment(0xFE, b"note" + gzip.compress(INNER)),
@@ -374,6 +389,9 @@ HIDING: Final[dict[str, bytes | Callable[[], bytes]]] = {
     "png hIST": chunk(b"hIST", INNER),
     "png time": chunk(b"tIME", INNER),
     "png stored": chunk(b"IDAT", INNER, at=len(PNG) - 12),
+    "png small chunks": PNG[:33]
+    + b"".join(chunk(b"tIME", RAW[at : at + 7], b"", 0) for at in range(0, 4200, 7))
+    + PNG[33:],
     "png end": PNG[:-12] + chunk(b"IEND", INNER, b"", 0),
     # WebP
     "webp unknown": webp((b"PRVT", INNER)),
@@ -403,6 +421,7 @@ HIDING: Final[dict[str, bytes | Callable[[], bytes]]] = {
     "tiff raw gap": tiff({}, RAW),
     "tiff of jpeg": encoded(SHOWN, "TIFF", compression="jpeg") + INNER,
     # AVIF
+    "avif sequence": grown_sequence(),
     "avif free": AVIF + box(b"free", INNER),
     "avif uuid": AVIF + box(b"uuid", bytes(16) + RAW),
     "avif gap": avif_shifted(INNER),
@@ -415,6 +434,22 @@ PROFILES: Final = {
     "jpeg profile": segment(0xE2, icc(profile_with(INNER))),
     "png profile": encoded(SHOWN, "PNG", icc_profile=profile_with(INNER)),
     "webp profile": encoded(SHOWN, "WEBP", icc_profile=profile_with(RAW)),
+}
+_DICE = np.random.default_rng(5)
+HISTORY: Final = b"".join(
+    b"<rdf:li>xmp.did:" + _DICE.bytes(16).hex().upper().encode("ascii") + b"</rdf:li>"
+    for _ in range(60)
+)
+WORKFLOW: Final = {
+    str(node): {
+        "class_type": "KSampler",
+        "inputs": {"seed": int(_DICE.integers(1 << 40)), "cfg": 7},
+    }
+    for node in range(40)
+}
+WORDS: Final = {
+    "lake mountain morning boat water reed heron fisher".split()[n % 8] + f" {n}"
+    for n in range(120)
 }
 PLAIN: Final = {
     "jpeg": JPEG,
@@ -431,11 +466,23 @@ PLAIN: Final = {
     "tiff profile": encoded(SHOWN, "TIFF", icc_profile=PROFILE),
     "webp profile": encoded(SHOWN, "WEBP", icc_profile=PROFILE),
     "avif profile": encoded(SHOWN, "AVIF", icc_profile=PROFILE),
+    "xmp history": segment(0xE1, xmp(HISTORY)),
+    "keywords": segment(0xFE, ", ".join(sorted(WORDS)).encode()),
     "comment": segment(0xFE, ("Grüße vom See, ein langer Brief. " * 90).encode()),
     "chinese comment": segment(0xFE, ("湖边的清晨，山上还有雪。" * 90).encode()),
     "latin comment": segment(0xFE, ("Grüße vom See. " * 90).encode("latin-1")),
     "iptc": segment(0xED, b"Photoshop 3.0\0" + resource(1028, b"\x1c\x02\x78\0\x05A dog")),
     "png text": chunk(b"tEXt", b"Description\0" + b"A dog on a lawn. " * 60),
+    "png raw profile": chunk(
+        b"zTXt",
+        b"Raw profile type icc\0\0"
+        + zlib.compress(
+            b"\nicc\n%8d\n" % len(PROFILE) + broken_lines(PROFILE.hex().encode("ascii"), b"\n", 72)
+        ),
+    ),
+    "png json": chunk(
+        b"tEXt", b"workflow\0" + json.dumps(WORKFLOW, separators=(",", ":")).encode()
+    ),
     "png packed text": chunk(b"zTXt", b"Text\0\0" + zlib.compress(b"A dog on a lawn. " * 90)),
     "gif comment": gif(b"\x21\xfe" + sub_blocks(b"A dog on a lawn. " * 60)),
     "gif xmp": gif(gif_xmp(xmp(b"<dc:title>A lake</dc:title>"))),

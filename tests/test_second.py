@@ -32,7 +32,16 @@ from tests.second_images import HIDING, INNER, INNER_PNG, JPEG, PLAIN, PNG, PROF
 
 MAX_PIXELS = 10**6
 # Parts that decoding needs, with more in them than it needs.
-OVERFULL = ("dnl and more", "png hIST", "png time", "png end", "gif loop and more", "gif control")
+OVERFULL = (
+    "avif sequence",
+    "dnl and more",
+    "png hIST",
+    "png time",
+    "png small chunks",
+    "png end",
+    "gif loop and more",
+    "gif control",
+)
 UNMOVABLE = ("png stored", "gif coded data")  # among the coded pixels
 
 

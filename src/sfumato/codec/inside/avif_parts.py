@@ -8,7 +8,8 @@ from typing import Final
 
 from sfumato.codec import av1, chunks, isobmff
 from sfumato.codec.avif_rebuilding import rebuilt_avif_of
-from sfumato.codec.inside.found import Part, Reading, Span
+from sfumato.codec.inside.found import Part, Span
+from sfumato.codec.inside.tracks import shown_samples
 from sfumato.codec.isobmff import Avif, Item
 
 _TABLES: Final = frozenset(b"ftyp pitm iloc iinf iprp iref meta grpl dinf".split())
@@ -36,7 +37,8 @@ def cut(data: bytes, _: list[int]) -> Iterator[Part]:
             continue
         # What a sequence shows is told by its box; its frames are searched as the file's.
         known = (box.name in _TABLES and first) or box.name == b"moov"
-        yield Part(_words("box", box.name), "known" if known else "data", payload, ())
+        spans = () if known else ((box.start, box.end),)
+        yield Part(_words("box", box.name), "known" if known else "data", payload, spans)
     shown = _shown(avif)
     for item in avif.items.values():
         if item.id in shown:
@@ -45,10 +47,7 @@ def cut(data: bytes, _: list[int]) -> Iterator[Part]:
             yield from _item(avif, item)
         yield from _properties(data, item)
     for start, stop in _gaps(avif, end):
-        reading: Reading = (
-            "known" if avif.moving else "data"
-        )  # samples of a sequence, which are frames
-        yield Part("between coded data", reading, data[start:stop], ())
+        yield Part("between coded data", "data", data[start:stop], ((start, stop),))
 
 
 def _shown(avif: Avif) -> set[int]:
@@ -111,7 +110,12 @@ def _properties(data: bytes, item: Item) -> Iterator[Part]:
 
 def _gaps(avif: Avif, end: int) -> Iterator[Span]:
     """Yield the bytes of the data boxes before `end` that belong to no item."""
-    extents = sorted(extent for item in avif.items.values() for extent in item.extents)
+    extents = [extent for item in avif.items.values() for extent in item.extents]
+    for box in avif.top:
+        if box.name == b"moov":
+            samples = shown_samples(avif.data, box)  # frames of the file, searched as that
+            extents += [(start, stop - start) for start, stop in samples]
+    extents.sort()
     for box in (*avif.top, *avif.meta):
         if box.name not in (b"mdat", b"idat") or box.start >= end:
             continue

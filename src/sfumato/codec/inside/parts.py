@@ -43,6 +43,7 @@ _PNG_SIZES: Final = {
     b"mDCV": 24,
     b"cLLI": 8,
 }
+_PNG_READINGS: Final = frozenset((b"eXIf", b"iCCP", b"tEXt", b"zTXt", b"iTXt"))
 _WEBP_SIZES: Final = {b"VP8X": 10, b"ANIM": 6}
 _WEBP_PIXELS: Final = frozenset((b"VP8 ", b"VP8L", b"ALPH"))
 _ANIMATED: Final = 0x02  # flag of VP8X
@@ -152,26 +153,39 @@ def _segments(data: bytes, marker: int, name: bytes, spans: list[Span]) -> Itera
 
 
 def _png(data: bytes, behind: list[int]) -> Iterator[Part]:
-    end, animated = 4, False
+    end, animated, seen = 4, False, set[bytes]()
+    split: dict[bytes, list[Span]] = {}
     for name, start, end in chunks.png_chunks(data):
         behind[0] = end + 4
         whole = ((start - 8, end + 4),)
         animated = animated or name == b"acTL"
-        if end - start <= _PNG_SIZES.get(name, -1) and (animated or name != b"fcTL"):
+        sound = end - start <= _PNG_SIZES.get(name, -1)
+        repeated = name in seen and name != b"fcTL"
+        seen.add(name)
+        if name == b"IDAT" or (animated and name == b"fdAT"):
             continue
-        if name == b"IDAT" or (name == b"fdAT" and animated):
+        if sound and not repeated and (animated or name != b"fcTL"):
             continue
-        payload = data[start:end]
-        if name == b"eXIf":
-            yield Part("in EXIF", "exif", payload, whole)
-        elif name == b"iCCP":
-            profile, rest = _inflated_profile(payload)
-            yield Part("in the colour profile", "profile", profile, whole)
-            yield Part("in the colour profile", "data", rest, whole)
+        if name in _PNG_READINGS:
+            yield from _png_part(name, data[start:end], whole)
         else:
-            yield Part(f"in chunk {_shown(name)}", "data", payload, whole)
+            split.setdefault(name, []).extend(whole)
+    for name, spans in split.items():  # what is too large for a buffer comes in several
+        joined = b"".join(data[start + 8 : stop - 4] for start, stop in spans)
+        yield Part(f"in chunk {_shown(name)}", "data", joined, tuple(spans))
     if end + 4 < len(data):
         yield Part("behind the end", "data", data[end + 4 :], ((end + 4, len(data)),))
+
+
+def _png_part(name: bytes, payload: bytes, whole: tuple[Span, ...]) -> Iterator[Part]:
+    if name == b"eXIf":
+        yield Part("in EXIF", "exif", payload, whole)
+    elif name == b"iCCP":
+        profile, rest = _inflated_profile(payload)
+        yield Part("in the colour profile", "profile", profile, whole)
+        yield Part("in the colour profile", "data", rest, whole)
+    else:
+        yield Part(f"in chunk {_shown(name)}", "data", payload, whole)
 
 
 def _inflated_profile(chunk: bytes) -> tuple[bytes, bytes]:

@@ -147,8 +147,10 @@ def _whole(_: bytes, part: Part, __: Sequence[Span | None]) -> dict[Span, bytes]
     return dict.fromkeys(part.spans, b"")
 
 
-def _only_end(_: bytes, part: Part, __: Sequence[Span | None]) -> dict[Span, bytes]:
-    return dict.fromkeys(part.spans, b"") if part.name == "behind the end" else {}
+def _of_avif(_: bytes, part: Part, __: Sequence[Span | None]) -> dict[Span, bytes]:
+    """Return zeros, but for what is behind the end: boxes tell where in the file others lie."""
+    behind = part.name == "behind the end"
+    return {span: b"" if behind else bytes(span[1] - span[0]) for span in part.spans}
 
 
 def _framed(data: bytes) -> bytes:
@@ -229,5 +231,5 @@ _CUTTERS: Final[dict[str, Callable[[bytes, Part, Sequence[Span | None]], dict[Sp
     "PNG": _of_png,
     "WEBP": _of_webp,
     "GIF": _whole,
-    "AVIF": _only_end,
+    "AVIF": _of_avif,
 }

@@ -183,7 +183,7 @@ class Search:
         """Yield what lies in bytes between or without images: text that holds some, or unknown."""
         if len(data) >= SMALLEST:
             yield from self._written(data, where)
-        if where.known or self._named(data):
+        if where.known or self._named(data, where):
             return
         rest = len(_EVEN.sub(b"", data))
         small = rest <= UNKNOWN
@@ -192,14 +192,16 @@ class Search:
             place = span if where.direct else None
             yield Embedded(f"bytes of no known kind {where.name}", None, where.part, place)
 
-    def _named(self, data: bytes) -> bool:
+    def _named(self, data: bytes, where: Where) -> bool:
         """Tell whether bytes are text of which all is read, by a person or here."""
-        return text.is_text(data) and all(map(self._spelt, text.unreadable(data)))
+        inner = replace(where.inside(), direct=True, known=True)
+        return text.is_text(data) and all(self._spelt(run, inner) for run in text.unreadable(data))
 
-    def _spelt(self, run: bytes) -> bool:
-        """Tell whether a run of text spells images and, by and large, nothing else."""
+    def _spelt(self, run: bytes, inner: Where) -> bool:
+        """Tell whether a run of text spells images or tags and, by and large, nothing else."""
         for decoded in text.decoded(run):
-            inner = Where("", 0, direct=True, known=True)
+            if text.is_readable(decoded):
+                return True
             spans = [one.span for one in self.data(decoded, inner) if one.span is not None]
             if spans and len(decoded) - sum(end - start for start, end in spans) <= UNKNOWN:
                 return True

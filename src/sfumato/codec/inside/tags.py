@@ -20,6 +20,9 @@ _MAKER_NOTE, _JPEG_TABLES = 37500, 347
 _POINTERS: Final = frozenset((330, 400, 34665, 34853, 40965))
 _POINTER_TYPES: Final = (4, 13, 16, 18)
 _IFD_TYPES: Final = (13, 18)
+_NUMBERS: Final = (3, 4, 5, 8, 9, 10, 11, 12, 13, 16, 17, 18)
+_SHORT: Final = 32  # bytes of a few numbers
+_MOST_TAGS: Final = 500  # in one directory
 _MOST_DIRECTORIES: Final = 200
 # Tables of numbers that decoders, measuring software and cameras need, and that may be large:
 # places and sizes of strips, curves, palettes, JPEG tables, positions on the earth, conversion
@@ -77,7 +80,10 @@ def search_tags(
 
 def jpeg_strips(data: bytes) -> frozenset[int]:
     """Return where the JPEG-coded strips and the tables of a TIFF's pages begin; else nothing."""
-    walk = _walked(data, pixels=True) if data[:2] in (b"II", b"MM") else None
+    try:
+        walk = _walked(data, pixels=True) if data[:2] in (b"II", b"MM") else None
+    except TooMuch:
+        walk = None  # the parts say so
     if walk is None:
         return frozenset()
     tables = (tag.at for tag in walk.values if walk.numbers[tag.entry] == _JPEG_TABLES)
@@ -106,7 +112,8 @@ def _value(
         case 347 if b"\xff\xda" not in value:  # tables, and no scan
             yield from _inside(search, value, where)
         case _:
-            known = where.known or number in _TABLES
+            short = tag.size <= _SHORT and tag.type in _NUMBERS
+            known = where.known or number in _TABLES or short
             yield from search.data(value, replace(where, known=known), at)
 
 
@@ -143,6 +150,8 @@ def _page(walk: _Walk, page: Page, at: int, *, shown: bool) -> list[tuple[int, b
     """Note what a directory tells of; return the directories that its tags point to."""
     tiff = replace(walk.tiff, pages=(page,))
     walk.told.append((at, at + page.size))
+    if len(page.tags) > _MOST_TAGS:
+        raise TooMuch
     pointers: list[tuple[int, bool]] = []
     inline = 8 if tiff.big else 4
     for number, tag in page.tags.items():

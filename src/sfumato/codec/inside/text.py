@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import zlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -26,6 +27,9 @@ _WORD: Final = re.compile(rb"(?<![%b])[%b]{%d,}+" % (_LETTERS, _LETTERS, UNKNOWN
 _TOKEN: Final = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24,}+")
 _ROWS: Final = re.compile(rb"(?<![0-9])(?:[0-9]{1,3}[\s,;]{1,3}){%d,}+" % UNKNOWN)
 _MIXED: Final = tuple(re.compile(kind) for kind in (rb"[0-9]", rb"[a-z]", rb"[A-Z]", rb"[g-zG-Z]"))
+# English takes up to 0.65 of its length in pieces of this size, markup 0.5; base64 and pixels that
+# happen to be letters 0.75 or more.
+_WINDOW, _PACKED = 1024, 0.72
 _PADDING: Final = 4  # different letters of a rule
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\r\n\x0b\x0c\x00"))
 
@@ -85,3 +89,29 @@ def unreadable(data: bytes) -> Iterator[bytes]:
     tokens = [one for one in _TOKEN.finditer(bare) if all(kind.search(one[0]) for kind in _MIXED)]
     if sum(len(one[0]) for one in tokens) > UNKNOWN:
         yield bare[tokens[0].start() : tokens[-1].end()]
+    plain = bare.translate(None, _BLANKS)
+    for run in _HEX.finditer(plain):
+        if len(run[0]) > 2 * UNKNOWN and len(set(run[0])) > _PADDING:
+            yield run[0]
+    if not tokens:
+        yield from _dense(_WORD.sub(b"", bare))
+
+
+def _dense(data: bytes) -> Iterator[bytes]:
+    """Yield the stretches that can't be packed as words and markup can, in whatever letters."""
+    for at in range(0, len(data), _WINDOW):
+        window = data[at : at + _WINDOW]
+        if len(window) > UNKNOWN and len(zlib.compress(window, 9)) > _PACKED * len(window):
+            yield window
+
+
+def is_readable(data: bytes) -> bool:
+    """Tell whether decoded bytes are text, or a block of metadata as programs write them out.
+
+    What images they hold is seen when they are looked through.
+    """
+    head = data[:32]
+    known = (b"Exif\x00\x00", b"8BIM", b"II*\x00", b"MM\x00*", b"\x1c\x02", b"http://ns", b"<?xp")
+    if is_text(data) and next(unreadable(data), None) is None:
+        return True
+    return any(one in head for one in known) or b"acsp" in data[30:64]
