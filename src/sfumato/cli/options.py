@@ -185,7 +185,8 @@ obfuscation = _several(
         default="faces",
         show_default=True,
         help="Whose metadata (place, previews, comments …) go. faces: those of edited files; "
-        "others keep their bytes, but no second image with a face. all: of every file, its pixels as they are, or it is refused. "
+        "others keep their bytes, but no second image with a face. all: of every file, its "
+        "pixels as they are, or it is refused. "
         "keep-safe: as faces, but edited files keep date, camera and copyright.",
     ),
     click.option(
