@@ -493,6 +493,7 @@ PLAIN: Final = {
     "pages": encoded(SHOWN, "TIFF", save_all=True, append_images=[HIDDEN]),
     "tiff of jpeg": encoded(SHOWN, "TIFF", compression="jpeg"),
     "tiff of lzw": encoded(SHOWN, "TIFF", compression="tiff_lzw"),
+    "no end": JPEG[:-2],
     "progressive": encoded(HIDDEN, "JPEG", progressive=True),
     "palette": encoded(SHOWN.quantize(16), "PNG", transparency=3),
     "bmp": BMP,

@@ -154,13 +154,30 @@ def many_streams() -> bytes:
     return JPEG + b"\x78\x9c" * 500_000
 
 
+def many_segments() -> bytes:
+    return JPEG[:2] + b"\xff\xfe\x00\x02" * 1_000_000 + JPEG[2:]
+
+
+def many_segments_behind() -> bytes:
+    return JPEG + many_segments()
+
+
 def one_word() -> bytes:
     return made.chunk(b"tEXt", b"a\0" + b"QUJDREVGR0hJ" * 30_000)
 
 
 @pytest.mark.parametrize(
     "make",
-    [many_images, deep_streams, bomb, many_starts, many_streams, one_word],
+    [
+        many_images,
+        deep_streams,
+        bomb,
+        many_starts,
+        many_streams,
+        many_segments,
+        many_segments_behind,
+        one_word,
+    ],
 )
 def test_more_than_is_looked_at_counts_as_one_that_cannot_be_searched(
     make: Callable[[], bytes],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 # How the bytes of a part are read: `data` is anything; `known` is a format of its own that
 # decoding or a camera needs, in which only what looks like an image counts; `pixels` are coded, and
@@ -18,6 +21,7 @@ Span: TypeAlias = tuple[int, int]  # first byte, and the one behind the last
 UNKNOWN: Final = 512
 UNKNOWN_IN_ALL: Final = 4 * UNKNOWN  # of a file, in pieces
 SMALLEST: Final = 64  # bytes of a coded image that could show anything
+_MOST_PARTS: Final = 100_000  # segments, chunks, blocks
 _MOST_IMAGES: Final = 64
 _MOST_BYTES: Final = 1 << 25  # inflated, decoded from text, looked through: besides
 _MOST_TIMES: Final = 8  # the file's own
@@ -83,3 +87,11 @@ class Budget:
         self.bytes -= size
         if self.bytes < 0:
             raise TooMuch
+
+
+def bounded(walk: Iterable[T]) -> Iterator[T]:
+    """Yield the parts of a file; raises `ValueError` where there are more than any file needs."""
+    for number, part in enumerate(walk):
+        if number == _MOST_PARTS:
+            raise ValueError("too many parts")
+        yield part

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from sfumato.codec import chunks
-from sfumato.codec.inside.found import SMALLEST, Budget, TooMuch
+from sfumato.codec.inside.found import SMALLEST, Budget, TooMuch, bounded
 
 # A start of image and a marker; the same with its first byte overwritten, as some cameras do;
 # and tables or a scan without a beginning.
@@ -211,15 +211,15 @@ def _end(data: bytes, start: int, walk: Callable[[bytes], int]) -> int:
 
 
 def _jpeg_end(data: bytes) -> int:
-    return deque(chunks.jpeg_segments(data), 1)[0][2]
+    return deque(bounded(chunks.jpeg_segments(data)), 1)[0][2]
 
 
 def _png_end(data: bytes) -> int:
-    return deque(chunks.png_chunks(data), 1)[0][2] + 4
+    return deque(bounded(chunks.png_chunks(data)), 1)[0][2] + 4
 
 
 def _gif_end(data: bytes) -> int:
-    return deque(chunks.gif_blocks(data), 1)[0][3]
+    return deque(bounded(chunks.gif_blocks(data)), 1)[0][3]
 
 
 def is_tiff(data: bytes, at: int = 0) -> bool:

@@ -13,7 +13,15 @@ from typing import Final
 
 from sfumato.codec import chunks
 from sfumato.codec.inside import avif_parts, resources, tags
-from sfumato.codec.inside.found import DEEPEST, Embedded, Part, Reading, Span, TooMuch
+from sfumato.codec.inside.found import (
+    DEEPEST,
+    Embedded,
+    Part,
+    Reading,
+    Span,
+    TooMuch,
+    bounded,
+)
 from sfumato.codec.inside.magics import whole_images
 from sfumato.codec.inside.search import Search, Where
 from sfumato.codec.signatures import HEAD, sniff
@@ -109,7 +117,7 @@ def search_part(search: Search, part: Part, where: Where) -> Iterator[Embedded]:
 def _jpeg(data: bytes, behind: list[int]) -> Iterator[Part]:
     groups: dict[tuple[int, bytes], list[Span]] = {}
     end = 0
-    for marker, start, end in chunks.jpeg_segments(data):
+    for marker, start, end in bounded(chunks.jpeg_segments(data)):
         behind[0] = start - 4 if marker == 0xDA else end
         if marker in _CODED or _LENGTHS.get(marker) == end - start:
             continue
@@ -155,7 +163,7 @@ def _segments(data: bytes, marker: int, name: bytes, spans: list[Span]) -> Itera
 def _png(data: bytes, behind: list[int]) -> Iterator[Part]:
     end, animated, seen = 4, False, set[bytes]()
     split: dict[bytes, list[Span]] = {}
-    for name, start, end in chunks.png_chunks(data):
+    for name, start, end in bounded(chunks.png_chunks(data)):
         behind[0] = end + 4
         whole = ((start - 8, end + 4),)
         animated = animated or name == b"acTL"
@@ -201,7 +209,7 @@ def _inflated_profile(chunk: bytes) -> tuple[bytes, bytes]:
 
 def _webp(data: bytes, behind: list[int]) -> Iterator[Part]:
     moving, pixels = False, set[bytes]()
-    for name, start, end in chunks.riff_chunks(data):
+    for name, start, end in bounded(chunks.riff_chunks(data)):
         behind[0] = end
         whole = ((start - 8, end + (end - start) % 2),)
         if name == b"VP8X":
@@ -209,7 +217,7 @@ def _webp(data: bytes, behind: list[int]) -> Iterator[Part]:
         if name in _WEBP_PIXELS and not moving and name not in pixels:
             pixels |= {b"VP8 ", b"VP8L"} if name != b"ALPH" else {name}
         elif name == b"ANMF" and moving:
-            for inner, first, last in chunks.riff_chunks(data, start + 16, end):
+            for inner, first, last in bounded(chunks.riff_chunks(data, start + 16, end)):
                 if inner not in _WEBP_PIXELS:
                     yield Part(f"in chunk {_shown(inner)}", "data", data[first:last], ())
         elif end - start > _WEBP_SIZES.get(name, -1):
@@ -235,7 +243,7 @@ def _webp_part(name: bytes) -> tuple[str, Reading]:
 def _gif(data: bytes, behind: list[int]) -> Iterator[Part]:
     end = 0
     joined: dict[tuple[str, int], tuple[list[bytes], list[Span]]] = {}
-    for kind, label, start, end in chunks.gif_blocks(data):
+    for kind, label, start, end in bounded(chunks.gif_blocks(data)):
         behind[0] = end
         if kind == 0x2C:
             yield Part(
