@@ -272,6 +272,8 @@ TEXT.add_itxt("XML:com.adobe.xmp", gimg(INNER).decode("ascii"), zip=True)
 HIDING: Final[dict[str, bytes | Callable[[], bytes]]] = {
     # behind the end
     "jpeg behind jpeg": JPEG + INNER,
+    "jpeg behind no end": JPEG[:-2] + INNER,
+    "png behind no end": JPEG[:-2] + INNER_PNG,
     "jpeg behind padding": JPEG + bytes(5000) + INNER,
     "png behind jpeg": JPEG + INNER_PNG,
     "webp behind jpeg": JPEG + encoded(HIDDEN, "WEBP"),

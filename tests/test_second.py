@@ -42,7 +42,12 @@ OVERFULL = (
     "gif loop and more",
     "gif control",
 )
-UNMOVABLE = ("png stored", "gif coded data")  # among the coded pixels
+UNMOVABLE = (
+    "png stored",
+    "gif coded data",
+    "png behind no end",
+    "jpeg behind no end",
+)  # among the coded pixels
 
 
 @dataclass

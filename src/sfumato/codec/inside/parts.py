@@ -117,7 +117,11 @@ def search_part(search: Search, part: Part, where: Where) -> Iterator[Embedded]:
 def _jpeg(data: bytes, behind: list[int]) -> Iterator[Part]:
     groups: dict[tuple[int, bytes], list[Span]] = {}
     end = 0
-    for marker, start, end in bounded(chunks.jpeg_segments(data)):
+    for marker, start, stop in bounded(chunks.jpeg_segments(data)):
+        end = stop
+        if marker == chunks.SOI:  # the next image, behind one without an end
+            end -= 2
+            break
         behind[0] = start - 4 if marker == 0xDA else end
         if marker in _CODED or _LENGTHS.get(marker) == end - start:
             continue

@@ -105,6 +105,9 @@ def _of_jpeg(data: bytes, part: Part, spans: Sequence[Span | None]) -> dict[Span
     changes = dict.fromkeys(part.spans, b"")
     first = part.spans[0]
     marker, payload = data[first[0] + 1], part.payload
+    if part.name == "behind the end":
+        closed = data[first[0] - 2 : first[0]] == b"\xff\xd9"
+        return {first: b"" if closed else b"\xff\xd9"}
     if part.reading == "exif" and len(part.spans) == 1:
         changes[first] = _segment(marker, _kept_exif(payload, spans))
     elif part.reading == "photoshop":
