@@ -142,17 +142,30 @@ def _read_intervals(
     for number, mcu in enumerate(range(0, mcus, step)):
         at, end = 8 * bounds[number], 8 * bounds[number + 1]
         stop = min(mcu + step, mcus)
-        if frame.process != "progressive":
-            at = reader.sequential(at, end, mcu, stop, positions)
-        elif scan.first == 0 and scan.high == 0:
-            at = reader.dc_first(at, end, mcu, stop, scan.low)
-        elif scan.first == 0:
-            at = reader.dc_refine(at, end, mcu, stop, scan.low)
-        elif scan.high == 0:
-            at = reader.ac_first(at, end, mcu, stop, scan.first, scan.last, scan.low)
-        else:
-            at = reader.ac_refine(at, end, mcu, stop, scan.first, scan.last, scan.low)
+        at = read_interval(reader, frame, scan, (at, end), (mcu, stop), positions)
         if end - at >= 8:
             raise broken("data left over after the last block")
         ends.append(at)
     return tuple(ends)
+
+
+def read_interval(
+    reader: ScanReader,
+    frame: Frame,
+    scan: Scan,
+    bits: tuple[int, int],
+    mcus: tuple[int, int],
+    positions: NDArray[np.int64] | None = None,
+) -> int:
+    """Read the MCUs of one restart interval between two bits; return the bit behind the last."""
+    if frame.process != "progressive":
+        if positions is None:
+            raise ValueError("a sequential scan notes where its MCUs begin")
+        return reader.sequential(*bits, *mcus, positions)
+    if scan.first == 0 and scan.high == 0:
+        return reader.dc_first(*bits, *mcus, scan.low)
+    if scan.first == 0:
+        return reader.dc_refine(*bits, *mcus, scan.low)
+    if scan.high == 0:
+        return reader.ac_first(*bits, *mcus, scan.first, scan.last, scan.low)
+    return reader.ac_refine(*bits, *mcus, scan.first, scan.last, scan.low)
