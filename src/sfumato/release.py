@@ -1,8 +1,8 @@
 """The stage that covers faces: a sample and its final faces in, a staged picture out.
 
-A picture without a face leaves byte for byte as it came, or, where all metadata shall go, with
-the same coded pixels in a clean file. A picture with faces is edited by
-`sfumato.codec`, then searched and measured again; what the detectors still see and what is
+A picture without a face leaves byte for byte as it came, or, where all metadata shall go or
+something lies outside its visible frame, with the same pixels in a clean file. A picture with
+faces is edited by `sfumato.codec`, then searched and measured again; what the detectors still see and what is
 covered too weakly is covered once more. A picture that can't be edited without harm is refused,
 never passed through.
 """
@@ -129,8 +129,11 @@ def release(
 
 
 def _copy(sample: Sample, cover: Cover, sink: Sink) -> Output:
-    """Stage a picture without a face: its bytes, or under "all" its pixels without metadata."""
-    data = sample.data
+    """Stage a picture without a face: its bytes, or under "all" its pixels without metadata.
+
+    What lies outside its visible frame, where nobody searched, is cut away under every policy.
+    """
+    data = codec.trimmed(sample.data, max_pixels=cover.max_pixels)
     if cover.metadata == "all":
         data = codec.strip(data, max_pixels=cover.max_pixels)
     written = sink.stage(sample, data)

@@ -8,7 +8,7 @@ digests and boxes are taken from there.
 |---|---|---|
 | VERIFY_BYTES_CHANGED | the written file is not the one that it should be: 0 or 1 | 0 |
 | VERIFY_UNREADABLE | the written file can't be decoded: 0 or 1 | 0 |
-| VERIFY_METADATA | private parts left in an edited file, under "all" in any file | 0 |
+| VERIFY_METADATA | private parts left in an edited file, under "all" in any file; what any file holds outside its visible frame | 0 |
 | VERIFY_PIXELS_CHANGED | change away from every face, in grey levels | 0; `REENCODED_LIMIT` |
 | VERIFY_COEFFICIENTS | JPEG blocks that changed away from every face, by libjpeg | 0 |
 | VERIFY_STRENGTH | how much is left of the worst face, see `strength` | `strength.LIMITS` |
@@ -81,11 +81,17 @@ def verify(
     same = hashlib.sha256(after).hexdigest() == output.written
     copied = output.action == "copied"
     untouched = output.written == sample.digest
-    stripped = copied and output.encoding == "exact" and checks.metadata == "all"
-    kept = same and (untouched or stripped or not copied)
+    cleaned = (
+        copied
+        and output.encoding == "exact"
+        and (checks.metadata == "all" or _had_concealed(sample.data))
+    )
+    kept = same and (untouched or cleaned or not copied)
     found = [_finding(output, Code.VERIFY_BYTES_CHANGED, float(not kept), 0)]
-    if copied and checks.metadata == "all":
+    if cleaned or (copied and checks.metadata == "all"):
         found += _cleaned(sample.data, after, output, checks)
+    elif copied:
+        found += _concealed(after, output)
     if copied and all(finding.passed for finding in found) and checks.searched:
         return found
     look = look if same else None
@@ -108,14 +114,37 @@ def verify(
 def _metadata(
     after: bytes, output: Output, *, keep_safe: bool = False, frames: bool = False
 ) -> Finding:
-    private = codec.private_metadata(after, keep_safe=keep_safe, frames=frames)
+    return _named(codec.private_metadata(after, keep_safe=keep_safe, frames=frames), output)
+
+
+def _named(private: Sequence[str], output: Output) -> Finding:
     return _finding(output, Code.VERIFY_METADATA, len(private), 0, ", ".join(private))
 
 
-def _cleaned(before: bytes, after: bytes, output: Output, checks: Checks) -> list[Finding]:
-    """Check a picture without a face whose metadata had to go: it is clean, its pixels the same."""
+def _had_concealed(before: bytes) -> bool:
+    """Tell whether a source held something outside its visible frame that had to go."""
     try:
-        found = [_metadata(after, output, frames=True)]
+        return bool(codec.concealed(before))
+    except SampleError:
+        return False
+
+
+def _concealed(after: bytes, output: Output) -> list[Finding]:
+    """Name what a copy holds outside its visible frame, where nobody searched; nothing if clean."""
+    try:
+        found = codec.concealed(after)
+    except SampleError as error:
+        return [_finding(output, Code.VERIFY_UNREADABLE, 1, 0, error.reason)]
+    return [_named(found, output)] if found else []
+
+
+def _cleaned(before: bytes, after: bytes, output: Output, checks: Checks) -> list[Finding]:
+    """Check a picture without a face of which a part had to go: it is clean, its pixels the same."""
+    try:
+        if checks.metadata == "all":
+            found = [_metadata(after, output, frames=True)]
+        else:
+            found = [_named(codec.concealed(after), output)]
         if before != after:
             moved = codec.difference(before, after, max_pixels=checks.max_pixels)
             words = (

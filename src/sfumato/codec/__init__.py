@@ -11,12 +11,14 @@ Everything raises `SampleError` for bytes that can't be used, and nothing else.
 
 from __future__ import annotations
 
+from sfumato.codec.concealed import concealed
 from sfumato.codec.encoding import Edited
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.reading import MAX_PIXELS, Format, Header, Picture, decode, inspect
 from sfumato.codec.signatures import HEAD, may_hold_pictures, sniff
 from sfumato.codec.stripping import difference, strip
 from sfumato.codec.thumbnail import thumbnail
+from sfumato.codec.trimming import trimmed
 from sfumato.codec.writing import edit
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Format",
     "Header",
     "Picture",
+    "concealed",
     "decode",
     "difference",
     "edit",
@@ -35,4 +38,5 @@ __all__ = [
     "sniff",
     "strip",
     "thumbnail",
+    "trimmed",
 ]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sfumato.codec import av1, chunks, isobmff
+from sfumato.codec.concealed import concealed
 from sfumato.codec.signatures import HEAD, sniff
 from sfumato.errors import Code, SampleError
 
@@ -86,6 +87,7 @@ def private_metadata(
     - "application extension", "plain text"
     - "sequence", "box NAME", "item NAME", "property NAME", "message in coded data"
     - "trailing data"
+    - what `concealed` names: bytes, pixels and frames outside the visible frame
 
     Raises:
         SampleError: IMAGE_EMPTY, IMAGE_UNRECOGNISED, or IMAGE_DECODE where the bytes can't be
@@ -98,7 +100,7 @@ def private_metadata(
         raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of a picture")
     allowed = _Allowed(keep_safe, frames)
     try:
-        return tuple(dict.fromkeys(_WALKS[kind](data, allowed)))
+        return tuple(dict.fromkeys((*_WALKS[kind](data, allowed), *concealed(data))))
     except chunks.MALFORMED as error:
         reason = f"its parts can't be walked to the end ({type(error).__name__})"
         raise SampleError(Code.IMAGE_DECODE, reason) from error

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sfumato import jpeg
 from sfumato.codec import chunks
 from sfumato.codec.avif_rebuilding import rebuilt_avif
+from sfumato.codec.concealed import concealed, cut
 from sfumato.codec.exif import inflated_profile, orientation_exif, valid_profile
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.reading import MAX_PIXELS, Opened, guarded, open_picture
@@ -50,7 +51,7 @@ def strip(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
             return data
     kind = sniff(data[:HEAD])
     try:
-        clean = _STRIPPERS[kind](data)
+        clean = _STRIPPERS[kind](cut(data) if concealed(data) else data)
         left = private_metadata(clean, frames=True)
     except chunks.MALFORMED as error:
         raise _kept_in(f"its parts can't be told apart ({type(error).__name__})") from error

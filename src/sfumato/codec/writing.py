@@ -15,10 +15,12 @@ from PIL import Image
 
 from sfumato.boxes import to_stored
 from sfumato.codec.blocks import OnUnsupported, edit_blocks
+from sfumato.codec.concealed import concealed
 from sfumato.codec.encoding import WRITERS, Edited
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.palette import Palette, indices_of, palette_of
 from sfumato.codec.reading import MAX_PIXELS, Header, Opened, guarded, open_picture
+from sfumato.codec.trimming import trimmed
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.types import Box, Obfuscator, Pixels
@@ -87,7 +89,8 @@ def edit(
     stored = [to_stored(box, header.orientation, header.width, header.height) for box in boxes]
     if header.format in ("JPEG", "MPO") and boxes:
         try:
-            edited = edit_blocks(data, stored, obfuscator, max_pixels=max_pixels, policy=policy)
+            shown = trimmed(data, max_pixels=max_pixels) if concealed(data) else data
+            edited = edit_blocks(shown, stored, obfuscator, max_pixels=max_pixels, policy=policy)
             return Edited(edited, "exact")
         except SampleError as error:
             if error.code is not Code.IMAGE_UNSUPPORTED or on_unsupported == "refuse":
