@@ -2,9 +2,9 @@
 
 A picture without a face leaves byte for byte as it came, or, where all metadata shall go or
 something lies outside its visible frame, with the same pixels in a clean file. A picture with
-faces is edited by `sfumato.codec`, then searched and measured again; what the detectors still see and what is
-covered too weakly is covered once more. A picture that can't be edited without harm is refused,
-never passed through.
+faces is edited by `sfumato.codec`, then searched and measured again; what the detectors still see
+and what is covered too weakly is covered once more. A picture that can't be edited without harm is
+refused, never passed through.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def release(
         OutputError: the release can't be written.
     """
     if not faces.final:
-        return replace(_copy(sample, cover, sink), rejected=faces.rejected), None
+        return replace(_copy(sample, before, cover, sink), rejected=faces.rejected), None
     if before is None:
         raise ValueError("a picture with faces must come decoded")
     found, ghosts = list(faces.final), list[Face]()
@@ -128,12 +128,14 @@ def release(
     return output, last
 
 
-def _copy(sample: Sample, cover: Cover, sink: Sink) -> Output:
+def _copy(sample: Sample, before: Picture | None, cover: Cover, sink: Sink) -> Output:
     """Stage a picture without a face: its bytes, or under "all" its pixels without metadata.
 
     What lies outside its visible frame, where nobody searched, is cut away under every policy.
     """
-    data = codec.trimmed(sample.data, max_pixels=cover.max_pixels)
+    data = sample.data
+    if before is None or not before.whole:
+        data = codec.trimmed(data, max_pixels=cover.max_pixels)
     if cover.metadata == "all":
         data = codec.strip(data, max_pixels=cover.max_pixels)
     written = sink.stage(sample, data)

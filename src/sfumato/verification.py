@@ -8,11 +8,13 @@ digests and boxes are taken from there.
 |---|---|---|
 | VERIFY_BYTES_CHANGED | the written file is not the one that it should be: 0 or 1 | 0 |
 | VERIFY_UNREADABLE | the written file can't be decoded: 0 or 1 | 0 |
-| VERIFY_METADATA | private parts left in an edited file, under "all" in any file; what any file holds outside its visible frame | 0 |
+| VERIFY_METADATA | private parts left in an edited file, under "all" in any file | 0 |
 | VERIFY_PIXELS_CHANGED | change away from every face, in grey levels | 0; `REENCODED_LIMIT` |
 | VERIFY_COEFFICIENTS | JPEG blocks that changed away from every face, by libjpeg | 0 |
 | VERIFY_STRENGTH | how much is left of the worst face, see `strength` | `strength.LIMITS` |
 | VERIFY_FACE_FOUND | faces that the detectors still find | 0 |
+
+VERIFY_METADATA also names what any file, copied ones too, holds outside its visible frame.
 """
 
 from __future__ import annotations
@@ -90,7 +92,7 @@ def verify(
     found = [_finding(output, Code.VERIFY_BYTES_CHANGED, float(not kept), 0)]
     if cleaned or (copied and checks.metadata == "all"):
         found += _cleaned(sample.data, after, output, checks)
-    elif copied:
+    elif copied and not (untouched and same and before is not None and before.whole):
         found += _concealed(after, output)
     if copied and all(finding.passed for finding in found) and checks.searched:
         return found
@@ -139,7 +141,7 @@ def _concealed(after: bytes, output: Output) -> list[Finding]:
 
 
 def _cleaned(before: bytes, after: bytes, output: Output, checks: Checks) -> list[Finding]:
-    """Check a picture without a face of which a part had to go: it is clean, its pixels the same."""
+    """Check a picture without a face of which a part had to go: clean, and its pixels the same."""
     try:
         if checks.metadata == "all":
             found = [_metadata(after, output, frames=True)]

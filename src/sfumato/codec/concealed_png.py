@@ -14,8 +14,15 @@ from sfumato.codec import chunks
 from sfumato.codec.behind import CODED, FRAMES, PIXELS, TOLERATED, UNKNOWN, holds
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
-_ADAM7 += ((0, 1, 1, 2),)  # first column and row, and the steps to the next
+_ADAM7 = (  # first column and row of each pass, and the steps to the next
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
 _STEP = 1 << 20  # bytes inflated at a time
 _MOVING = frozenset((b"acTL", b"fcTL", b"fdAT"))
 
@@ -57,7 +64,7 @@ def inflate(stream: bytes, wanted: int) -> Inflated:
 
 def find_png(data: bytes) -> Iterator[str]:
     """Name what lies outside the frame of a PNG or behind its coded data."""
-    parts = []
+    parts: list[tuple[bytes, int, int]] = []
     try:
         parts += chunks.png_chunks(data)
     except chunks.MALFORMED:  # no end: what is left may be a chunk that was cut off
@@ -84,8 +91,8 @@ def _stream(data: bytes, parts: list[tuple[bytes, int, int]]) -> bytes:
 def _size(head: bytes, size: tuple[int, int] | None = None) -> int:
     """Return the bytes of all rows with their filters, of the picture or of a frame of it."""
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", head)
-    width, height = size or (width, height)
-    bits = depth * _CHANNELS[colour]
+    width, height = size or (int(width), int(height))
+    bits = int(depth) * _CHANNELS[colour]
     if not interlace:
         return height * (1 + -(-width * bits // 8))
     total = 0
@@ -103,7 +110,11 @@ def _frames(data: bytes, parts: list[tuple[bytes, int, int]]) -> Iterator[str]:
     first = names.index(b"IDAT") if b"IDAT" in names else len(names)
     told = [data[a:b] for name, a, b in parts[:first] if name == b"acTL"]
     controls = names.count(b"fcTL")
-    if len(told) != 1 or names.count(b"acTL") != 1 or int.from_bytes(told[0][:4], "big") != controls:
+    if (
+        len(told) != 1
+        or names.count(b"acTL") != 1
+        or int.from_bytes(told[0][:4], "big") != controls
+    ):
         yield FRAMES
         return
     if b"fdAT" in names[:first] or names[:first].count(b"fcTL") > 1:

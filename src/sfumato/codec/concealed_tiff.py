@@ -116,21 +116,25 @@ def _bytes(tiff: chunks.Tiff, index: int, columns: int, rows: int, depth: int) -
 
 def _used(tiff: chunks.Tiff, index: int, page: _Page, part: _Part) -> tuple[int, bytes]:
     """Return how many bytes of a part its pixels take, -1 if unknown, and what they exceed."""
-    coded = memoryview(tiff.data)[part.at : part.at + part.size]
-    if page.coding == _NONE:
-        return min(part.wanted, len(coded)), b""
+    coded = tiff.data[part.at : part.at + part.size]
     if page.coding in _DEFLATE:
-        found = inflate(bytes(coded), part.wanted)
+        found = inflate(coded, part.wanted)
         return found.used if found.whole else -1, found.excess
+    return _length(tiff, index, page, part, coded), b""
+
+
+def _length(tiff: chunks.Tiff, index: int, page: _Page, part: _Part, coded: bytes) -> int:
+    if page.coding == _NONE:
+        return min(part.wanted, len(coded))
     if page.coding == _PACKBITS:
-        return packbits(coded, part.wanted), b""
+        return packbits(coded, part.wanted)
     if page.coding == _LZW and not (coded[:1] == b"\x00" and coded[1] & 1):  # not the old kind
-        return tiff_lzw(coded, part.wanted), b""
+        return tiff_lzw(coded, part.wanted)
     if page.coding == _JPEG:
-        return _used_of_jpeg(tiff, index, page, part), b""
+        return _used_of_jpeg(tiff, index, page, part)
     if page.coding == _OLD_JPEG or len(page.parts) > _MOST_TRIALS:
-        return -1, b""
-    return _by_trial(tiff, index, part), b""
+        return -1
+    return _by_trial(tiff, index, part)
 
 
 def _used_of_jpeg(tiff: chunks.Tiff, index: int, page: _Page, part: _Part) -> int:
@@ -251,4 +255,3 @@ def _note(out: bytearray, tiff: chunks.Tiff, index: int, sizes: list[int]) -> No
             raise ValueError("strips without a size")
         letter = {1: "B", 3: "H", 4: "I", 16: "Q"}[tag.type]
         struct.pack_into(f"{tiff.order}{len(sizes)}{letter}", out, tag.at, *sizes)
-

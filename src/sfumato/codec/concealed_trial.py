@@ -7,7 +7,8 @@ last bytes of each part of its coded data: if it stays the same, nobody needs th
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from sfumato.codec import av1, chunks, isobmff, vp8
 from sfumato.codec.behind import CODED, FRAMES, PIXELS, UNKNOWN, holds, needed
@@ -55,15 +56,15 @@ def _webp_picture(parts: list[Chunk]) -> Iterator[str]:
         yield UNKNOWN
         return
     for index, (name, payload) in enumerate(parts):
-        for start, size in _partitions(name, payload):
-            kept = needed(
-                size,
-                lambda count, i=index, s=start, n=size: (
-                    pixels_of(_still(_shortened(parts, i, s, n, count))) == whole
-                ),
-            )
-            if holds((payload[start + kept : start + size],)):
+        for place in _partitions(name, payload):
+            cut = partial(_shortened, parts, index, place)
+            kept = needed(place[1], partial(_shows, whole, cut))
+            if holds((payload[place[0] + kept : sum(place)],)):
                 yield CODED
+
+
+def _shows(whole: bytes, cut: Callable[[int], list[Chunk]], count: int) -> bool:
+    return pixels_of(_still(cut(count))) == whole
 
 
 def _partitions(name: bytes, payload: bytes) -> list[tuple[int, int]]:
@@ -82,13 +83,14 @@ def _partitions(name: bytes, payload: bytes) -> list[tuple[int, int]]:
     return places
 
 
-def _shortened(parts: list[Chunk], index: int, start: int, size: int, count: int) -> list[Chunk]:
+def _shortened(parts: list[Chunk], index: int, place: tuple[int, int], count: int) -> list[Chunk]:
     """Return the chunks with one part of one of them cut down to so many bytes."""
     name, payload = parts[index]
+    start, size = place
     cut = bytearray(payload[: start + count] + payload[start + size :])
     if name == b"VP8 ":
         places = _partitions(name, payload)
-        number = [place for place, _ in places].index(start)
+        number = places.index(place)
         if number == 0:
             tag = int.from_bytes(payload[:3], "little") & 0x1F | count << 5
             cut[:3] = tag.to_bytes(3, "little")
@@ -121,13 +123,10 @@ def cut_webp(data: bytes) -> bytes:
     if parts[0][0] == b"VP8X" and parts[0][1][0] & _ANIMATION:
         raise ValueError("an animation")
     first = [name in _COLOURS for name, _ in parts].index(True)
-    shown = [
-        (name, payload)
-        for index, (name, payload) in enumerate(parts)
-        if index == first or name not in (*_COLOURS, b"ANMF", b"ANIM") and not (
-            name == b"ALPH" and index > first
-        )
-    ]
+    gone = {*_COLOURS, b"ANMF", b"ANIM"}
+    front = [part for part in parts[:first] if part[0] not in gone]
+    behind = [part for part in parts[first + 1 :] if part[0] not in {*gone, b"ALPH"}]
+    shown = [*front, parts[first], *behind]
     picture = [part for part in shown if part[0] in (*_COLOURS, b"ALPH")]
     if list(_webp_picture(picture)):
         raise ValueError("more than its pixels")
@@ -222,4 +221,3 @@ def _grid(avif: isobmff.Avif) -> Iterator[str]:
         across, down = avif.size(avif.items[tiles[0]])
         if columns * across - width > _MARGIN or rows * down - height > _MARGIN:
             yield PIXELS
-

@@ -24,6 +24,7 @@ from sfumato.boxes import upright_size
 from sfumato.codec import chunks
 from sfumato.codec.avif import Facts, facts_of
 from sfumato.codec.signatures import HEAD, Stored, may_hold_pictures, sniff
+from sfumato.codec.watching import watch
 from sfumato.errors import Code, SampleError
 from sfumato.types import Pixels
 
@@ -87,10 +88,14 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture: each frame upright, RGB, and its own array."""
+    """A decoded picture: each frame upright, RGB, and its own array.
+
+    `whole` says that decoding took its coded data to their end (else nothing is known of that).
+    """
 
     header: Header
     frames: tuple[Pixels, ...]
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +175,9 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     with guarded(max_pixels):
         opened = open_picture(data, max_pixels)
-        return Picture(opened.header, tuple(_frames(opened, max_pixels)))
+        watched = watch(opened.image, data) if opened.header.format == "JPEG" else None
+        frames = tuple(_frames(opened, max_pixels))
+        return Picture(opened.header, frames, watched is not None and watched.whole)
 
 
 def first_frame(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:

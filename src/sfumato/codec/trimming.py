@@ -11,8 +11,10 @@ from sfumato.codec.stripping import difference
 from sfumato.errors import Code, SampleError
 
 
-def trimmed(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
+def trimmed(data: bytes, *, max_pixels: int = MAX_PIXELS, exactly: bool = False) -> bytes:
     """Return a picture without what lies outside its visible frame; the same bytes if nothing does.
+
+    With `exactly` the few bytes go too that encoders leave there and that can't hold anything.
 
     All else stays as it is, metadata too. What is returned shows the same pixels, and holds
     nothing outside them any more: both are checked.
@@ -22,7 +24,7 @@ def trimmed(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
             `concealed`.
     """
     found = concealed(data)
-    if not found:
+    if not found and not exactly:
         return data
     try:
         clean = cut(data)

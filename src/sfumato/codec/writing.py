@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,6 @@ from PIL import Image
 
 from sfumato.boxes import to_stored
 from sfumato.codec.blocks import OnUnsupported, edit_blocks
-from sfumato.codec.concealed import concealed
 from sfumato.codec.encoding import WRITERS, Edited
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.palette import Palette, indices_of, palette_of
@@ -89,8 +89,7 @@ def edit(
     stored = [to_stored(box, header.orientation, header.width, header.height) for box in boxes]
     if header.format in ("JPEG", "MPO") and boxes:
         try:
-            shown = trimmed(data, max_pixels=max_pixels) if concealed(data) else data
-            edited = edit_blocks(shown, stored, obfuscator, max_pixels=max_pixels, policy=policy)
+            edited = _edit_blocks(data, stored, obfuscator, max_pixels, policy)
             return Edited(edited, "exact")
         except SampleError as error:
             if error.code is not Code.IMAGE_UNSUPPORTED or on_unsupported == "refuse":
@@ -109,6 +108,22 @@ def edit(
             before = _colours(opened.image, picture.mode)
             _check_outside(before, _colours(picture), obfuscator.reaches(stored))
     return written
+
+
+def _edit_blocks(
+    data: bytes, boxes: Sequence[Box], obfuscator: Obfuscator, max_pixels: int, policy: Policy
+) -> bytes:
+    """Edit a JPEG block by block, if need be without what lies behind its last block."""
+    try:
+        return edit_blocks(data, boxes, obfuscator, max_pixels=max_pixels, policy=policy)
+    except SampleError as error:
+        if error.code is not Code.IMAGE_DECODE:
+            raise
+        with suppress(SampleError):
+            data, before = trimmed(data, max_pixels=max_pixels, exactly=True), data
+            if data != before:
+                return edit_blocks(data, boxes, obfuscator, max_pixels=max_pixels, policy=policy)
+        raise
 
 
 def _refuse_uneditable(header: Header) -> None:

@@ -20,7 +20,7 @@ from sfumato.jpeg._extent import fill_steps, passed_over
 from sfumato.jpeg.header import Frame, Header, Scan, read_header
 from sfumato.jpeg.huffman import lookup
 from sfumato.jpeg.markers import SOS, Segment, broken, walk
-from sfumato.jpeg.picture import bits_of, read_interval, reader_of
+from sfumato.jpeg.picture import advance, bits_of, read_interval, reader_of
 
 _ANY_SIZE = 1 << 32  # `read_header` refuses what the data can't hold
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
@@ -49,6 +49,9 @@ def extents(data: bytes) -> tuple[Extent, ...]:
     segments, _ = walk(data)
     header = read_header(segments, max_pixels=_ANY_SIZE)
     places = _places(data, segments)
+    precision = np.full((len(header.frame.components), 64), -1, dtype=np.int8)
+    for scan in header.scans:  # one that comes again would show nothing
+        advance(precision, scan)
     if header.frame.process == "progressive":
         used = _read(header)
     else:
@@ -124,9 +127,7 @@ def _shares(frame: Frame, scan: Scan, bounds: Sequence[int]) -> list[tuple[int, 
     count = -(-mcus // step)
     if count > len(bounds) - 1:
         raise broken("restart markers missing")
-    return [
-        (8 * bounds[i], 8 * bounds[i + 1], min(step, mcus - i * step)) for i in range(count)
-    ]
+    return [(8 * bounds[i], 8 * bounds[i + 1], min(step, mcus - i * step)) for i in range(count)]
 
 
 @lru_cache(maxsize=16)

@@ -66,7 +66,7 @@ def decode(segments: Sequence[Segment], end: int, header: Header) -> Picture:
     busy = np.zeros(frame.block_count if frame.process == "progressive" else 0, dtype=np.uint8)
     precision = np.full((len(frame.components), 64), -1, dtype=np.int8)
     for scan in header.scans:
-        _advance(precision, scan)
+        advance(precision, scan)
         order = frame.order(scan.components)
         words, bounds = bits_of(scan)
         reader = reader_of(frame, scan, order, words, coefficients, busy)
@@ -80,7 +80,7 @@ def decode(segments: Sequence[Segment], end: int, header: Header) -> Picture:
     )
 
 
-def _advance(precision: NDArray[np.int8], scan: Scan) -> None:
+def advance(precision: NDArray[np.int8], scan: Scan) -> None:
     """Note which bits a scan gives; each must follow on the ones before (T.81 G.1.1.1)."""
     band = slice(scan.first, scan.last + 1)
     for index in scan.components:
