@@ -29,9 +29,9 @@ SAME_FACE_IOU: Final = 0.45
 
 
 def detect(sample: Sample, picture: Picture, detectors: Sequence[Detector]) -> Detection:
-    """Find the faces of a picture, and what may be one; of several frames, those of all frames."""
+    """Find the faces of a picture, and what may be one: those of all its frames and renderings."""
     width, height = picture.header.upright_size
-    frames = list(picture.frames)
+    frames = [*picture.frames, *picture.views]
     sure, doubtful = list[list[Face]](), list[list[Face]]()
     for detector in detectors:
         if isinstance(detector, _Doubts):
@@ -46,8 +46,9 @@ def detect(sample: Sample, picture: Picture, detectors: Sequence[Detector]) -> D
 
 
 def find(picture: Picture, detectors: Sequence[Detector]) -> list[Face]:
-    """Return the union of what the detectors find in any frame, best score first."""
-    groups = [found for detector in detectors for found in detector.detect(list(picture.frames))]
+    """Return the union of what the detectors find in any frame or rendering, best score first."""
+    images = [*picture.frames, *picture.views]
+    groups = [found for detector in detectors for found in detector.detect(images)]
     return boxes.union(groups, SAME_FACE_IOU)
 
 
@@ -73,12 +74,12 @@ def find_near(
     For a picture of which the rest was searched before and has stayed the same. A detector that
     can't search parts searches the whole.
     """
-    image = picture.frames[0]
     groups = [
         detector.detect_near(image, regions)
         if isinstance(detector, _LooksNear)
         else detector.detect([image])[0]
         for detector in detectors
+        for image in (picture.frames[0], *picture.views)
     ]
     return boxes.union(groups, SAME_FACE_IOU)
 

@@ -19,6 +19,7 @@ from sfumato.codec.blocks import OnUnsupported
 from sfumato.detection import SAME_FACE_IOU, find_near
 from sfumato.jpeg import Policy
 from sfumato.types import (
+    Box,
     Decision,
     Detection,
     Detector,
@@ -92,7 +93,7 @@ def release(
     looked at them).
 
     Raises:
-        SampleError: the picture can't be edited (several frames, 16 bits a channel, …), or its
+        SampleError: the picture can't be edited (several frames, 12 bits a channel, …), or its
             metadata can't be removed with proof that nothing else changed.
         OutputError: the release can't be written.
     """
@@ -166,8 +167,13 @@ def _look(
     after = codec.decode(edited.data, max_pixels=cover.max_pixels)
     reaches = cover.obfuscator.reaches([face.box for face in (*found, *ghosts)])
     seen = tuple(find_near(after, reaches, cover.detectors))
-    (old, *_), (new, *_) = before.frames, after.frames
-    return Look(after, seen, tuple(strength.leftover(old, new, face.box) for face in found))
+    return Look(after, seen, left_of(before, after, [face.box for face in found]))
+
+
+def left_of(before: Picture, after: Picture, boxes: Sequence[Box]) -> tuple[float, ...]:
+    """Return how much of each face is left where most of it shows: in any rendering."""
+    shown = codec.pairs(before, after)
+    return tuple(max(strength.leftover(*pair, box) for pair in shown) for box in boxes)
 
 
 def _is_ghost(face: Face, covered: Sequence[Face]) -> bool:

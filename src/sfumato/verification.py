@@ -34,7 +34,7 @@ from sfumato.detection import SAME_FACE_IOU, find
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.jpeg.independent import compare
-from sfumato.release import Look
+from sfumato.release import Look, left_of
 from sfumato.types import Box, Detector, Face, Finding, Obfuscator, Output, Pixels, Sample
 
 # A JPEG that is written again with its own tables moves pixels everywhere by rounding and
@@ -105,7 +105,7 @@ def verify(
         if before is None:
             raise ValueError("an obfuscated picture is compared with its source, decoded")
         found.append(_metadata(after, output, keep_safe=checks.metadata == "keep-safe"))
-        found += _edited(before.frames[0], picture.frames[0], after, output, checks, look)
+        found += _edited(before, picture, after, output, checks, look)
         if checks.second_reader and output.encoding == "exact":
             found += _second_reading(sample.data, after, output, checks)
     seen = find(picture, checks.detectors) if look is None or look.seen is None else look.seen
@@ -160,25 +160,31 @@ def _cleaned(before: bytes, after: bytes, output: Output, checks: Checks) -> lis
 
 
 def _edited(
-    before: Pixels,
-    after: Pixels,
+    before: Picture,
+    after: Picture,
     data: bytes,
     output: Output,
     checks: Checks,
     look: Look | None,
 ) -> list[Finding]:
-    if before.shape != after.shape:
-        words = f"{after.shape[1]}×{after.shape[0]} instead of {before.shape[1]}×{before.shape[0]}"
+    old, new = before.frames[0], after.frames[0]
+    if old.shape != new.shape or (before.deep is None) != (after.deep is None):
+        words = f"{new.shape[1]}×{new.shape[0]} instead of {old.shape[1]}×{old.shape[0]}"
+        words = words if old.shape != new.shape else "another number of bits"
         return [_finding(output, Code.VERIFY_PIXELS_CHANGED, 255, 0, words)]
     boxes = [face.box for face in output.faces]
     reaches = checks.obfuscator.reaches([*boxes, *(ghost.box for ghost in output.ghosts)])
     if output.encoding == "exact":
         fringe = _exact_fringe(data, checks.max_pixels)
-        change, limit = changed_outside(before, after, reaches, fringe=fringe, cell=1), 0.0
+        change, limit = changed_outside(old, new, reaches, fringe=fringe, cell=1), 0.0
+        if before.deep is not None and after.deep is not None:
+            samples = before.deep.samples, after.deep.samples
+            moved = changed_outside(*samples, reaches, fringe=fringe, cell=1)
+            change = max(change, moved / 257)  # of 65535, in grey levels
     else:
-        change = changed_outside(before, after, reaches, fringe=_FRINGE_PX, cell=_CELL)
+        change = changed_outside(old, new, reaches, fringe=_FRINGE_PX, cell=_CELL)
         limit = REENCODED_LIMIT
-    left = look.left if look else [strength.leftover(before, after, box) for box in boxes]
+    left = look.left if look else left_of(before, after, boxes)
     return [
         _finding(output, Code.VERIFY_PIXELS_CHANGED, change, limit),
         _finding(output, Code.VERIFY_STRENGTH, max(left), strength.LIMITS[output.method]),
@@ -212,7 +218,7 @@ def _exact_fringe(data: bytes, max_pixels: int) -> int:
 
 
 def changed_outside(
-    before: Pixels, after: Pixels, reaches: Sequence[Box], *, fringe: int, cell: int
+    before: NDArray[Any], after: NDArray[Any], reaches: Sequence[Box], *, fringe: int, cell: int
 ) -> float:
     """Return the largest change away from every reach, in grey levels (0 to 255).
 

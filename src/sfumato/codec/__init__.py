@@ -15,6 +15,7 @@ from sfumato.codec.concealed import concealed
 from sfumato.codec.encoding import Edited
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.reading import MAX_PIXELS, Format, Header, Picture, decode, inspect
+from sfumato.codec.renderings import pairs
 from sfumato.codec.signatures import HEAD, may_hold_pictures, sniff
 from sfumato.codec.stripping import difference, strip
 from sfumato.codec.thumbnail import thumbnail
@@ -34,6 +35,7 @@ __all__ = [
     "edit",
     "inspect",
     "may_hold_pictures",
+    "pairs",
     "private_metadata",
     "sniff",
     "strip",

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from sfumato.codec import chunks
 from sfumato.codec.behind import CODED, FRAMES, PIXELS, TOLERATED, UNKNOWN, holds
 
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_ADAM7 = (  # first column and row of each pass, and the steps to the next
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+ADAM7 = (  # first column and row of each pass, and the steps to the next
     (0, 0, 8, 8),
     (4, 0, 8, 8),
     (0, 4, 4, 8),
@@ -70,7 +70,7 @@ def find_png(data: bytes) -> Iterator[str]:
     except chunks.MALFORMED:  # no end: what is left may be a chunk that was cut off
         if holds((data[parts[-1][2] + 4 :] if parts else data,)):
             yield UNKNOWN
-    found = inflate(_stream(data, parts), _size(data[16:29]))
+    found = inflate(_stream(data, parts), rows_size(data[16:29]))
     yield from _named(found)
     yield from _frames(data, parts)
 
@@ -88,15 +88,15 @@ def _stream(data: bytes, parts: list[tuple[bytes, int, int]]) -> bytes:
     return b"".join(data[start:end] for name, start, end in parts if name == b"IDAT")
 
 
-def _size(head: bytes, size: tuple[int, int] | None = None) -> int:
+def rows_size(head: bytes, size: tuple[int, int] | None = None) -> int:
     """Return the bytes of all rows with their filters, of the picture or of a frame of it."""
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", head)
     width, height = size or (int(width), int(height))
-    bits = int(depth) * _CHANNELS[colour]
+    bits = int(depth) * CHANNELS[colour]
     if not interlace:
         return height * (1 + -(-width * bits // 8))
     total = 0
-    for left, top, across, down in _ADAM7:
+    for left, top, across, down in ADAM7:
         columns, rows = -(-(width - left) // across), -(-(height - top) // down)
         total += max(rows, 0) * (1 + -(-columns * bits // 8)) if columns > 0 else 0
     return total
@@ -125,7 +125,7 @@ def _frames(data: bytes, parts: list[tuple[bytes, int, int]]) -> Iterator[str]:
         if not stream or not w or not h or x + w > width or y + h > height:
             yield FRAMES
             continue
-        yield from _named(inflate(stream, _size(data[16:29], (w, h))))
+        yield from _named(inflate(stream, rows_size(data[16:29], (w, h))))
 
 
 def _streams(
@@ -151,7 +151,7 @@ def cut_png(data: bytes) -> bytes:
         ValueError: what is too much lies in a frame of an animation that is shown.
     """
     parts = list(chunks.png_chunks(data))
-    wanted, stream = _size(data[16:29]), _stream(data, parts)
+    wanted, stream = rows_size(data[16:29]), _stream(data, parts)
     found = inflate(stream, wanted)
     if not found.whole:
         raise ValueError("rows that can't be followed")

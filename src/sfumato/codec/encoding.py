@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,6 +90,19 @@ def _rgb_inside(image: JpegImagePlugin.JpegImageFile) -> bool:
 
 
 def _write_png(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
+    kept, profile, block = _png_kept(opened, policy)
+    written = _save(
+        picture,
+        "PNG",
+        icc_profile=profile,
+        exif=kept_exif(block, opened.header.orientation, policy),
+        transparency=_colour_key(opened.image, picture, opened.header.bits),
+    )
+    return Edited(written[:33] + b"".join(kept) + written[33:], "exact")  # behind IHDR
+
+
+def _png_kept(opened: Opened, policy: Policy) -> tuple[list[bytes], bytes | None, bytes]:
+    """Return the chunks of a PNG that stay as they are, its profile, and its EXIF block."""
     kept, profile, block = [], None, b""
     with suppress(*chunks.MALFORMED):  # without an end chunk Pillow could still decode it
         for name, start, end in chunks.png_chunks(opened.data):
@@ -100,14 +114,16 @@ def _write_png(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
                 block = opened.data[start:end]
             elif name == b"tEXt" and policy == "keep-safe":
                 kept += _safe_words(opened.data[start:end])
-    written = _save(
-        picture,
-        "PNG",
-        icc_profile=profile,
-        exif=kept_exif(block, opened.header.orientation, policy),
-        transparency=_colour_key(opened.image, picture, opened.header.bits),
-    )
-    return Edited(written[:33] + b"".join(kept) + written[33:], "exact")  # behind IHDR
+    return kept, profile, block
+
+
+def png_extras(opened: Opened, policy: Policy) -> list[bytes]:
+    """Return the chunks of a PNG that go before its pixels, for who writes these himself."""
+    kept, profile, block = _png_kept(opened, policy)
+    if profile:
+        kept.append(chunks.png_chunk(b"iCCP", b"ICC Profile\x00\x00" + zlib.compress(profile)))
+    exif = kept_exif(block, opened.header.orientation, policy).removeprefix(b"Exif\x00\x00")
+    return kept + ([chunks.png_chunk(b"eXIf", exif)] if exif else [])
 
 
 def _safe_words(payload: bytes) -> list[bytes]:
@@ -222,11 +238,22 @@ def _write_tiff(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     if image.tag_v2.get(TiffImagePlugin.PREDICTOR) == 2 and "lzw" in compression + "deflate":
         tags[TiffImagePlugin.PREDICTOR] = 2
     if policy == "keep-safe":
-        texts = {number: _safe_text(image.tag_v2.get(number)) for number in _TIFF_TEXTS}
-        tags.update({number: text for number, text in texts.items() if text})
+        tags.update(_tiff_texts(image))
     profile = valid_profile(image.info.get("icc_profile"))
     data = _save(picture, "TIFF", compression=compression, tiffinfo=tags, icc_profile=profile)
     return Edited(data, "exact")
+
+
+def _tiff_texts(image: Image.Image) -> dict[int, str]:
+    told = getattr(image, "tag_v2", {})
+    texts = {number: _safe_text(told.get(number)) for number in _TIFF_TEXTS}
+    return {number: text for number, text in texts.items() if text}
+
+
+def tiff_texts(opened: Opened, policy: Policy) -> list[tuple[int, int, int, bytes]]:
+    """Return the entries (tag, type, count, value) of a TIFF's safe texts, under "keep-safe"."""
+    texts = _tiff_texts(opened.image) if policy == "keep-safe" else {}
+    return [(tag, 2, len(text) + 1, text.encode() + b"\x00") for tag, text in texts.items()]
 
 
 def _write_gif(opened: Opened, picture: Image.Image, _: Policy) -> Edited:

@@ -23,6 +23,7 @@ from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 from sfumato.boxes import upright_size
 from sfumato.codec import chunks
 from sfumato.codec.avif import Facts, facts_of
+from sfumato.codec.renderings import Deep, further, stored_view
 from sfumato.codec.signatures import HEAD, Stored, may_hold_pictures, sniff
 from sfumato.codec.watching import watch
 from sfumato.errors import Code, SampleError
@@ -90,12 +91,17 @@ class Header:
 class Picture:
     """A decoded picture: each frame upright, RGB, and its own array.
 
+    `views` are frames as other viewers show them (stretched, alpha alone), to be searched too;
+    `deep` has all bits of the first frame of 16 bits, `alpha` its alpha where it draws something.
     `whole` says that decoding took its coded data to their end (else nothing is known of that).
     """
 
     header: Header
     frames: tuple[Pixels, ...]
     whole: bool = False
+    views: tuple[Pixels, ...] = ()
+    deep: Deep | None = None
+    alpha: Pixels | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +173,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
 
     Alpha is dropped, so colours are seen as they are stored, also where a viewer shows none:
     anybody can drop alpha from a published file. Where the colours are one and the same and
-    only alpha varies, alpha is the picture. 16 bits become 8 by their high byte, CMYK becomes
-    RGB without a profile.
+    only alpha varies, alpha is the picture. 16 bits become 8 by their high byte (stretched, they
+    are among the `views`), CMYK becomes RGB without a profile.
 
     Raises:
         SampleError: as `inspect`; IMAGE_DECODE for truncated or damaged pictures.
@@ -176,8 +182,14 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     with guarded(max_pixels):
         opened = open_picture(data, max_pixels)
         watched = watch(opened.image, data) if opened.header.format == "JPEG" else None
-        frames = tuple(_frames(opened, max_pixels))
-        return Picture(opened.header, frames, watched is not None and watched.whole)
+        frames, others = [], []
+        for index, frame in enumerate(_frames(opened, max_pixels)):
+            frames.append(frame)
+            others.append(further(opened, index))
+        views = tuple(view for other in others for view in other.views)
+        whole = watched is not None and watched.whole
+        first = others[0]
+        return Picture(opened.header, tuple(frames), whole, views, first.deep, first.alpha)
 
 
 def first_frame(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -365,14 +377,6 @@ def _upright_rgb(image: Image.Image, orientation: int, bits: int) -> Pixels:
         strip = image if rows >= height else image.crop((0, top, width, bottom))
         stored[top:bottom] = _rgb(strip, bits, shape_in_alpha=shape_in_alpha)
     return upright
-
-
-def stored_view(upright: Pixels, orientation: int) -> Pixels:
-    """Return a view of an upright array whose rows and columns are those of the stored grid."""
-    turned = upright.swapaxes(0, 1) if orientation >= 5 else upright
-    if orientation in (3, 4, 6, 7):
-        turned = turned[::-1]
-    return turned[:, ::-1] if orientation in (2, 3, 7, 8) else turned
 
 
 def _rgb(strip: Image.Image, bits: int, *, shape_in_alpha: bool) -> NDArray[np.uint8]:

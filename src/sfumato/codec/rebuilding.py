@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import struct
+from typing import TypeAlias
 
 from sfumato.codec import chunks
 from sfumato.codec.exif import valid_profile
 
 _OLD_JPEG = 6  # a compression whose streams lie wherever further tags point to
 _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES, _PROFILE = 273, 279, 324, 325, 34675
+Entry: TypeAlias = tuple[int, int, int, bytes]  # of a directory: tag, type, count, value
+
 _PLACES = frozenset((_STRIPS, _TILES))
 # What a reader needs, by TIFF 6.0: sizes, coding, colours, resolution, orientation, sampling.
 _KEPT = frozenset(
@@ -48,8 +51,8 @@ def _append_page(out: bytearray, tiff: chunks.Tiff, index: int, link: int) -> in
     for at, size in chunks.tiff_parts(tiff, index):
         if at + size > len(data):
             raise ValueError("a strip reaches past the end of the file")
-        places.append(_append(out, data[at : at + size]))
-    entries: list[tuple[int, int, int, bytes]] = []
+        places.append(append_part(out, data[at : at + size]))
+    entries: list[Entry] = []
     for number, tag in tags.items():
         value = data[tag.at : tag.at + tag.size]
         if len(value) < tag.size:
@@ -60,25 +63,27 @@ def _append_page(out: bytearray, tiff: chunks.Tiff, index: int, link: int) -> in
             entries.append((number, 16 if tiff.big else 4, len(places), packed))
         elif number in _KEPT and (number != _PROFILE or valid_profile(value) == value):
             entries.append((number, tag.type, tag.count, value))
-    return _append_directory(out, tiff, sorted(entries), link)
+    return append_directory(out, tiff, sorted(entries), link)
 
 
-def _append_directory(
-    out: bytearray, tiff: chunks.Tiff, entries: list[tuple[int, int, int, bytes]], link: int
-) -> int:
+def append_directory(out: bytearray, tiff: chunks.Tiff, entries: list[Entry], link: int) -> int:
+    """Append a directory and what its (tag, type, count, value) hold; return where its link is.
+
+    `link` is where the offset of this directory goes.
+    """
     order, big = tiff.order, tiff.big
     inline, pointer, head, entry = (8, "Q", "Q", "HHQ") if big else (4, "I", "H", "HHI")
     rows = b""
     for number, kind, count, value in entries:
         short = len(value) <= inline
-        field = value if short else struct.pack(order + pointer, _append(out, value))
+        field = value if short else struct.pack(order + pointer, append_part(out, value))
         rows += struct.pack(order + entry, number, kind, count) + field.ljust(inline, b"\x00")
-    at = _append(out, struct.pack(order + head, len(entries)) + rows + bytes(inline))
+    at = append_part(out, struct.pack(order + head, len(entries)) + rows + bytes(inline))
     struct.pack_into(order + pointer, out, link, at)
     return len(out) - inline
 
 
-def _append(out: bytearray, part: bytes) -> int:
+def append_part(out: bytearray, part: bytes) -> int:
     """Append at an even offset, as TIFF wants it, and return that."""
     out += b"\x00" * (len(out) % 2)
     at = len(out)
