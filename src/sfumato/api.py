@@ -53,9 +53,9 @@ def detect(
         >>> sfumato.detect(np.zeros((48, 64, 3), np.uint8))
         []
     """
-    pixels = _pixels(image)
+    images = _renderings(image)
     specs = specifications(profile, detectors=tuple(detectors), threshold=threshold)
-    groups = [detector.detect([pixels])[0] for detector in make_detectors(specs)]
+    groups = [one for detector in make_detectors(specs) for one in detector.detect(images)]
     return union(groups, SAME_FACE_IOU)
 
 
@@ -115,6 +115,16 @@ def run(
         boxes=chosen.boxes,
     )
     return run_job(job, STAGES, Local(workers), progress=progress)
+
+
+def _renderings(image: Image) -> list[Pixels]:
+    """Return the first frame, and of a file also what other viewers show of it (16 bits, alpha)."""
+    if isinstance(image, str | os.PathLike):
+        image = read_steadily(Path(image))
+    if not isinstance(image, bytes):
+        return [_pixels(image)]
+    picture = codec.decode(image)
+    return [picture.frames[0], *picture.views]
 
 
 def _pixels(image: Image) -> Pixels:

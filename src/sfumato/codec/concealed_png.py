@@ -23,6 +23,7 @@ ADAM7 = (  # first column and row of each pass, and the steps to the next
     (1, 0, 2, 2),
     (0, 1, 1, 2),
 )
+_START, _END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _STEP = 1 << 20  # bytes inflated at a time
 _MOVING = frozenset((b"acTL", b"fcTL", b"fdAT"))
 
@@ -73,6 +74,13 @@ def find_png(data: bytes) -> Iterator[str]:
     found = inflate(_stream(data, parts), rows_size(data[16:29]))
     yield from _named(found)
     yield from _frames(data, parts)
+    if parts and _overwritten(data[parts[-1][2] + 4 :]):
+        yield PIXELS
+
+
+def _overwritten(behind: bytes) -> bool:
+    """Tell whether the end of a longer PNG lies behind a PNG: one that was written over it."""
+    return _END in behind and _START not in behind and holds((behind,))
 
 
 def _named(found: Inflated) -> Iterator[str]:
@@ -168,7 +176,8 @@ def cut_png(data: bytes) -> bytes:
             written = True
         elif kept_frames is None or name not in _MOVING or index in kept_frames:
             out.append(data[start - 8 : end + 4])
-    return b"".join((*out, data[parts[-1][2] + 4 :]))
+    behind = data[parts[-1][2] + 4 :]
+    return b"".join((*out, b"" if _overwritten(behind) else behind))
 
 
 def _counted(data: bytes, parts: list[tuple[bytes, int, int]]) -> set[int]:

@@ -140,10 +140,11 @@ def pairs(before: Picture, after: Picture) -> list[tuple[Pixels, Pixels]]:
     found = [(before.frames[0], after.frames[0])]
     if before.deep is not None and after.deep is not None:
         tables = before.deep.tables
-        if before.deep.by_bytes and int(before.deep.samples.max()) < BRIGHT:
-            tables = tables[:-1]  # a low byte that goes round and round is no measure
-        shown = (one.deep.views(tables) for one in (before, after) if one.deep is not None)
-        found += zip(*shown, strict=True)
+        if int(before.deep.samples.max()) < BRIGHT and len(tables) > before.deep.by_bytes:
+            # What the high bytes draw shows better stretched, and the low ones go round and round.
+            found = []
+            tables = tables[:-1] if before.deep.by_bytes else tables
+        found += zip(before.deep.views(tables), after.deep.views(tables), strict=True)
     if before.alpha is not None:
         opaque = np.full_like(before.alpha, 255)
         found.append((before.alpha, opaque if after.alpha is None else after.alpha))

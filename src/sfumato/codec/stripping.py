@@ -104,7 +104,8 @@ def _stored(opened: Opened, index: int) -> tuple[object, NDArray[Any]]:
         image.seek(index)
     image.load()
     palette = image.palette.tobytes() if image.palette is not None else b""
-    shown = {name: image.info.get(name) for name in ("transparency", "duration", "loop")}
+    told = ("transparency", "duration", "loop") if opened.header.frames > 1 else ("transparency",)
+    shown = {name: image.info.get(name) for name in told}
     return (image.mode, palette, shown), np.array(image)
 
 
