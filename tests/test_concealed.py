@@ -7,10 +7,12 @@ import random
 import shutil
 import struct
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import jpeglib
 import numpy as np
 import pytest
 from PIL import Image
@@ -287,6 +289,18 @@ def test_an_edited_file_doesnt_hold_it_either(name: str) -> None:
     assert secret() not in edited.data
 
 
+def beside() -> bytes:
+    """A JPEG of which 97 columns of 128 are shown, in MCUs of 32."""
+    drawn = pixels(64, 128)
+    drawn[:, 96:] = 255 - drawn[:, 96:]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.jpg")
+        made = jpeglib.from_spatial(drawn)
+        made.samp_factor = ((1, 4), (1, 1), (1, 1))
+        made.write_spatial(str(path), qt=85)
+        return resized_jpeg(path.read_bytes(), 97, 64)
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "webp behind its pixels": (lambda: behind_webp(lossless=True), CODED),
     "lossy webp behind its pixels": (lambda: behind_webp(lossless=False), CODED),
@@ -300,6 +314,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "avif of two frames": (two_frames, FRAMES),
     "tiff tile with a picture": (lambda: tiled(ROWS[SHOWN:]), PIXELS),
     "jpeg second scan": (second_scan, CODED),
+    "jpeg of wide blocks": (beside, PIXELS),
     "jpeg progressive width": (  # one run goes from the last shown block to one that isn't
         lambda: resized_jpeg(jpeg(progressive=True), SHOWN, WHOLE),
         CODED,
@@ -333,6 +348,8 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "jpeg restarts": lambda: jpeg(restart_marker_rows=1),
     "jpeg progressive": lambda: jpeg(progressive=True),
     "jpeg several scans": several_scans,
+    "jpeg of wide blocks": lambda: jpeg_pictures.sampled((1, 4), (1, 1), (1, 1)),
+    "jpeg of high blocks": lambda: jpeg_pictures.sampled((4, 1), (1, 1), (1, 1)),
     "jpeg with a stray byte": lambda: grown(jpeg(), b"\xff\xd9", b"\x01\x02"),
     "jpeg padded": lambda: grown(jpeg(), b"\xff\xd9", bytes(4000)),
     "jpeg cut off": lambda: jpeg()[:-2],

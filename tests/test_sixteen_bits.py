@@ -517,3 +517,63 @@ def test_a_change_of_the_lowest_bit_away_from_the_faces_is_seen() -> None:
     after = read_png(codec.edit(data, [BOX], Gaussian()).data)
     after[79, 95, 1] ^= 1
     assert not findings(data, png(after))[Code.VERIFY_PIXELS_CHANGED]
+
+
+# Channels and colours that no viewer shows
+
+
+def with_spare(kind: str) -> bytes:
+    """A faceless picture whose further channel, which Pillow passes over, draws `eight`."""
+    flat = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    whole = np.dstack([flat, eight()])
+    size = (WIDTH, HEIGHT)
+    if kind == "tiff":
+        return tiff([whole.tobytes()], size=size, rows=HEIGHT, bits=(8,) * 4, more=((338, 3, [0]),))
+    if kind == "tiff of 5 channels":
+        five = np.dstack([flat, flat[..., :1], eight()])
+        more = ((338, 3, [0, 0]),)
+        return tiff([five.tobytes()], size=size, rows=HEIGHT, bits=(8,) * 5, more=more)
+    if kind == "tiff of 16 bits":
+        wide = np.dstack([flat, eight()]).astype("<u2")
+        return tiff([wide.tobytes()], size=size, rows=HEIGHT, bits=(16,) * 4, more=((338, 3, [0]),))
+    if kind == "bmp":
+        rows = whole[::-1].tobytes()
+        head = struct.pack("<2sIII", b"BM", 54 + len(rows), 0, 54)
+        info = struct.pack("<IiiHHIIiiII", 40, WIDTH, HEIGHT, 1, 32, 0, len(rows), 0, 0, 0, 0)
+        return head + info + rows
+    flat[0, 0] = 0
+    shown = Image.fromarray(np.dstack([flat, eight()]))
+    data = bytearray(encoded(shown, "WEBP", lossless=True, exact=True))
+    ((name, at, _),) = (part for part in chunks.riff_chunks(bytes(data)) if part[0] == b"VP8L")
+    assert name == b"VP8L"
+    data[at + 4] &= ~0x10  # alpha is used
+    body = b"WEBP" + bytes(data[at - 8 :])
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+SPARE = ("tiff", "tiff of 5 channels", "tiff of 16 bits", "bmp", "webp")
+
+
+@pytest.mark.parametrize("kind", SPARE)
+def test_a_channel_that_nobody_shows_is_a_view_and_goes_with_the_edit(kind: str) -> None:
+    data = with_spare(kind)
+    picture = codec.decode(data)
+    assert picture.frames[0].std() < 5
+    assert closest(picture.views, eight()) > 0.99
+    if kind != "tiff of 5 channels":
+        edited = codec.decode(codec.edit(data, [BOX], Gaussian()).data)
+        assert (
+            not edited.views
+            or closest(tuple(view[INSIDE] for view in edited.views), eight()[INSIDE]) < 0.8
+        )
+
+
+def test_colours_of_frames_under_full_transparency_are_views() -> None:
+    flat = Image.new("RGBA", (WIDTH, HEIGHT), (90, 90, 90, 255))
+    ghost = Image.fromarray(np.dstack([eight()] * 3)).convert("RGBA")
+    ghost.putalpha(0)
+    ghost.putpixel((0, 0), (0, 0, 0, 255))
+    data = encoded(flat, "PNG", save_all=True, append_images=[ghost], blend=1, duration=100)
+    picture = codec.decode(data)
+    assert max(float(frame[1:].std()) for frame in picture.frames) < 5
+    assert max(float(view.std()) for view in picture.views) > 20

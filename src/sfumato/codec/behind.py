@@ -22,10 +22,7 @@ def holds(parts: Iterable[bytes | memoryview]) -> bool:
     for part in parts:
         count += len(part)
         if len(part) and len(values) < 2:
-            first = bytes(part[:1])
-            values.add(first[0])
-            if bytes(part).count(first) < len(part):
-                values.update(bytes(part[: 1 + len(part)]))
+            values.update(bytes(part))
     return count > TOLERATED and len(values) > 1
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sfumato.codec import chunks
-from sfumato.codec.behind import CODED, TOLERATED, UNKNOWN, holds
-from sfumato.codec.trial import pixels_of
+from sfumato.codec.behind import CODED, PIXELS, TOLERATED, UNKNOWN, holds
+from sfumato.codec.trial import first_pixels, pixels_of
 from sfumato.errors import SampleError
 from sfumato.jpeg._scan import end_of_scan
 from sfumato.jpeg.extent import cut, extents, left_over
@@ -15,6 +20,9 @@ from sfumato.jpeg.markers import start_of_image, walk
 
 _MOST_TRIALS = 32  # decodings of a file whose blocks our reader can't follow
 _MOST_PICTURES = 64  # behind the first one
+_WIDEST = 16  # pixels of an MCU with two samples for one
+_LARGEST = 65535
+_NEAR = 12  # grey levels on average between an edge and what repeats it, coded with loss
 _STRAY = "bytes between segments"
 
 
@@ -49,8 +57,39 @@ def _find(data: bytes) -> Iterator[str]:
     else:
         if holds(left_over(data, scan) for scan in scans):
             yield CODED
+        elif _beside(data):
+            yield PIXELS
     if holds(data[start:end] for start, end in _stray(data)):
         yield _STRAY
+
+
+def _beside(data: bytes) -> bool:
+    """Tell whether the blocks at the right and at the bottom show more than the repeated edge.
+
+    They fill up the last MCU, of up to 32 pixels; only where that is more than 16 it is looked at.
+    """
+    for marker, start, _ in chunks.jpeg_segments(data):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width, count = struct.unpack_from(">HHB", data, start + 1)
+            factors = data[start + 7 : start + 6 + 3 * count : 3]
+            down, across = (8 * max(factor >> s & 15 for factor in factors) for s in (0, 4))
+            rows, columns = -(-height // down) * down, -(-width // across) * across
+            if max(down, across) <= _WIDEST or max(rows, columns) > _LARGEST:
+                return False
+            whole = bytearray(data)
+            struct.pack_into(">HH", whole, start + 1, rows, columns)
+            shown = first_pixels(bytes(whole), 0)
+            return shown is None or not (
+                _repeats(shown[:height, width:], shown[:height, width - 1 : width])
+                and _repeats(shown[height:], shown[height - 1 : height])
+            )
+    return False
+
+
+def _repeats(area: NDArray[Any], edge: NDArray[Any]) -> bool:
+    if not area.size:
+        return True
+    return bool(np.abs(area.astype(np.int64) - edge.astype(np.int64)).mean() <= _NEAR)
 
 
 def _stray(data: bytes) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sfumato.codec import chunks
 from sfumato.codec.behind import CODED, FRAMES, PIXELS, TOLERATED, UNKNOWN, holds
+from sfumato.codec.stills import png_streams
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 ADAM7 = (  # first column and row of each pass, and the steps to the next
@@ -129,27 +130,11 @@ def _frames(data: bytes, parts: list[tuple[bytes, int, int]]) -> Iterator[str]:
         yield FRAMES
         return
     width, height = struct.unpack(">II", data[16:24])
-    for (w, h, x, y), stream in _streams(data, parts[first:]):
+    for (w, h, x, y), stream in png_streams(data, parts[first:]):
         if not stream or not w or not h or x + w > width or y + h > height:
             yield FRAMES
             continue
         yield from _named(inflate(stream, rows_size(data[16:29], (w, h))))
-
-
-def _streams(
-    data: bytes, parts: list[tuple[bytes, int, int]]
-) -> list[tuple[tuple[int, int, int, int], bytes]]:
-    """Return (width, height, x, y) and the coded data of each frame behind the first IDAT."""
-    frames: list[tuple[tuple[int, int, int, int], list[bytes]]] = []
-    for name, start, end in parts:
-        if name == b"fcTL":
-            w, h, x, y = struct.unpack_from(">IIII", data, start + 4)
-            frames.append(((w, h, x, y), []))
-        elif name == b"fdAT" and frames:
-            frames[-1][1].append(data[start + 4 : end])
-        elif name == b"fdAT":
-            frames.append(((0, 0, 0, 0), []))
-    return [(place, b"".join(coded)) for place, coded in frames]
 
 
 def cut_png(data: bytes) -> bytes:

@@ -12,6 +12,7 @@ from functools import partial
 
 from sfumato.codec import av1, chunks, isobmff, vp8
 from sfumato.codec.behind import CODED, FRAMES, PIXELS, UNKNOWN, holds, needed
+from sfumato.codec.stills import Chunk, webp_frame, webp_still
 from sfumato.codec.trial import pixels_of
 
 _COLOURS = (b"VP8 ", b"VP8L")
@@ -20,8 +21,6 @@ _FRAME_OBUS = (3, 6)  # a frame header alone, a frame
 _KNOWN_OBUS = frozenset((1, 2, 3, 4, 5, 6, 7))  # up to the redundant frame header
 _LONGEST_HEAD = 256  # bytes of a sequence header
 _MARGIN = 64  # pixels that the tiles of a grid may reach beyond it
-
-Chunk = tuple[bytes, bytes]
 
 
 def find_webp(data: bytes) -> Iterator[str]:
@@ -37,12 +36,8 @@ def find_webp(data: bytes) -> Iterator[str]:
     if names.count(b"ALPH") > (0 if moving else 1):
         yield FRAMES
         return
-    for one in map(_inside, frames) if moving else [parts]:
+    for one in map(webp_frame, frames) if moving else [parts]:
         yield from _webp_picture([part for part in one if part[0] in (*_COLOURS, b"ALPH")])
-
-
-def _inside(frame: bytes) -> list[Chunk]:
-    return [(name, frame[a:b]) for name, a, b in chunks.riff_chunks(frame, 16, len(frame))]
 
 
 def _webp_picture(parts: list[Chunk]) -> Iterator[str]:
@@ -51,7 +46,7 @@ def _webp_picture(parts: list[Chunk]) -> Iterator[str]:
     if sorted(names) not in ([b"VP8 "], [b"VP8L"], [b"ALPH", b"VP8 "]):
         yield FRAMES
         return
-    whole = pixels_of(_still(parts))
+    whole = pixels_of(webp_still(parts))
     if whole is None:
         yield UNKNOWN
         return
@@ -64,7 +59,7 @@ def _webp_picture(parts: list[Chunk]) -> Iterator[str]:
 
 
 def _shows(whole: bytes, cut: Callable[[int], list[Chunk]], count: int) -> bool:
-    return pixels_of(_still(cut(count))) == whole
+    return pixels_of(webp_still(cut(count))) == whole
 
 
 def _partitions(name: bytes, payload: bytes) -> list[tuple[int, int]]:
@@ -98,19 +93,6 @@ def _shortened(parts: list[Chunk], index: int, place: tuple[int, int], count: in
             at = 10 + places[0][1] + 3 * (number - 1)
             cut[at : at + 3] = count.to_bytes(3, "little")
     return [*parts[:index], (name, bytes(cut)), *parts[index + 1 :]]
-
-
-def _still(parts: list[Chunk]) -> bytes:
-    """Return a still WebP of these chunks."""
-    body = b"WEBP"
-    if len(parts) > 1:
-        frame = next(payload for name, payload in parts if name == b"VP8 ")
-        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", frame, 6))
-        sizes = struct.pack("<II", width - 1, height - 1)
-        body += b"VP8X" + struct.pack("<II", 10, 0x10) + sizes[:3] + sizes[4:7]
-    for name, payload in sorted(parts):  # alpha comes first
-        body += name + struct.pack("<I", len(payload)) + payload + b"\x00" * (len(payload) % 2)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def cut_webp(data: bytes) -> bytes:
@@ -155,6 +137,8 @@ def find_avif(data: bytes) -> Iterator[str]:
         strange = [coded[a:b] for kind, a, b in units if kind not in _KNOWN_OBUS]
         strange += [coded[a + _LONGEST_HEAD : b] for kind, a, b in units if kind == 1]
         strange += [coded[a:b] for kind, a, b in units if kind in (2, 7)]
+        told = (part for part in item.properties if part.name == b"av1C")
+        strange += [avif.data[part.start + _LONGEST_HEAD : part.end] for part in told]
         if holds(strange) or _behind(avif, item, units):
             yield CODED
     yield from _grid(avif)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.boxes import upright_size
+from sfumato.codec.channels import draws, unseen_channels, unseen_colours
 from sfumato.codec.samples import Samples, png_samples, tiff_samples
 from sfumato.errors import Code, SampleError
 from sfumato.types import Pixels
@@ -53,6 +54,15 @@ class Deep:
         shown = _shown(self.samples, self.colours)
         return [_rgb(table[shown]) for table in (self.tables if tables is None else tables)]
 
+    def others(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield the channels behind the colours that draw something, stretched, (h, w)."""
+        for channel in range(self.colours, self.samples.shape[2]):
+            plane = self.samples[..., channel].astype(np.int64)
+            low, high = int(plane.min()), int(plane.max())
+            shown = ((plane - low) * 255 // max(high - low, 1)).astype(np.uint8)
+            if draws(shown):
+                yield shown
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Further:
@@ -75,11 +85,15 @@ def further(opened: Opened, index: int) -> Further:
     deep = _deep(opened, index, turned)
     if deep is not None:
         views += deep.views()
+        views += [_rgb(plane[..., None]) for plane in deep.others()]
     plane = alpha_of(image)
     alpha = None if plane is None else upright(plane[..., None], turned)
     views += [] if alpha is None else [_rgb(alpha)]
     indices = indices_of_equal(image)
     views += [] if indices is None else [_rgb(upright(indices[..., None], turned))]
+    for unseen in unseen_channels(opened, index):
+        views.append(_rgb(upright(unseen[..., None], turned)))
+    views += unseen_colours(opened) if index == 0 else []
     return Further(tuple(views), deep, alpha)
 
 

@@ -23,7 +23,7 @@ from sfumato.codec.rebuilding import append_directory, append_part
 Samples: TypeAlias = NDArray[np.uint16]  # (h, w, channels) of the stored grid
 
 _DIFFERENCED: Final = (5, 8, 32946, 34925, 50000)  # compressions that go with a predictor
-_PHOTOMETRIC: Final = {1: 1, 2: 3, 5: 4}  # grey, RGB, CMYK -> the channels of the colour
+_PHOTOMETRIC: Final = {0: 1, 1: 1, 2: 3, 5: 4}  # grey, RGB, CMYK -> channels of the colour
 
 
 def png_samples(data: bytes) -> Samples | None:
@@ -61,8 +61,8 @@ def _rows(raw: bytes, width: int, height: int, channels: int) -> Samples:
     return samples.reshape(height, width, channels)
 
 
-def tiff_samples(data: bytes, index: int = 0) -> Samples | None:
-    """Return the samples of a page of a TIFF with 16 bits in each channel; None for another.
+def tiff_samples(data: bytes, index: int = 0, *, depth: int = 16) -> Samples | None:
+    """Return the samples of a page of a TIFF with so many bits in each channel; None for another.
 
     Grey, RGB or CMYK, perhaps with further channels. Call inside `reading.guarded`.
 
@@ -73,7 +73,7 @@ def tiff_samples(data: bytes, index: int = 0) -> Samples | None:
     tags = tiff.pages[index].tags
     bits = tiff.numbers(tags[258]) if 258 in tags else (1,)
     colours = _PHOTOMETRIC.get(tiff.number(index, 262, -1))
-    if set(bits) != {16} or colours is None or tiff.number(index, 339, 1) != 1:
+    if set(bits) != {depth} or colours is None or tiff.number(index, 339, 1) != 1:
         return None
     width, height = tiff.number(index, 256, 0), tiff.number(index, 257, 0)
     channels = tiff.number(index, 277, 1)
@@ -82,18 +82,20 @@ def tiff_samples(data: bytes, index: int = 0) -> Samples | None:
     parts = chunks.tiff_parts(tiff, index)
     apart = tiff.number(index, 284, 1) == 2 and channels > 1
     if not apart:
-        grey = _decoded(tiff, index, parts, channels)
-        return _summed(tiff, index, grey.reshape(height, width, channels))
+        grey = _decoded(tiff, index, parts, channels, depth)
+        return _summed(tiff, index, grey.reshape(height, width, channels), depth)
     each = len(parts) // channels
     planes = [
-        _decoded(tiff, index, parts[each * plane : each * (plane + 1)], 1)
+        _decoded(tiff, index, parts[each * plane : each * (plane + 1)], 1, depth)
         for plane in range(channels)
     ]
-    return np.concatenate([_summed(tiff, index, plane[..., None]) for plane in planes], axis=2)
+    return np.concatenate(
+        [_summed(tiff, index, plane[..., None], depth) for plane in planes], axis=2
+    )
 
 
 def _decoded(
-    tiff: chunks.Tiff, index: int, parts: list[tuple[int, int]], across: int
+    tiff: chunks.Tiff, index: int, parts: list[tuple[int, int]], across: int, depth: int
 ) -> NDArray[np.uint16]:
     """Decode parts as those of a grey page whose rows are so many times as long."""
     tags, order, big = tiff.pages[index].tags, tiff.order, tiff.big
@@ -102,7 +104,7 @@ def _decoded(
     told: dict[int, list[int]] = {}
     told |= {tag: [tiff.number(index, tag, 0)] for tag in (257, 259, 266, 278, 323) if tag in tags}
     told |= {tag: [tiff.number(index, tag, 0) * across] for tag in (256, 322) if tag in tags}
-    told |= {258: [16], 262: [1], 277: [1]}
+    told |= {258: [depth], 262: [1], 277: [1]}
     offsets, sizes = (324, 325) if 324 in tags else (273, 279)
     told |= {offsets: places, sizes: [size for _, size in parts]}
     entries = [
@@ -115,12 +117,12 @@ def _decoded(
         return np.asarray(image).astype(np.uint16)
 
 
-def _summed(tiff: chunks.Tiff, index: int, samples: Samples) -> Samples:
+def _summed(tiff: chunks.Tiff, index: int, samples: Samples, depth: int) -> Samples:
     """Undo horizontal differences (TIFF 6.0, section 14), which begin anew in each tile."""
     if tiff.number(index, 317, 1) != 2 or tiff.number(index, 259, 1) not in _DIFFERENCED:
         return samples
     tile = tiff.number(index, 322, samples.shape[1])
     for left in range(0, samples.shape[1], tile):
         part = samples[:, left : left + tile]
-        part[:] = np.cumsum(part, axis=1, dtype=np.uint16)
+        part[:] = np.cumsum(part, axis=1, dtype=np.uint8 if depth == 8 else np.uint16)
     return samples
