@@ -94,7 +94,8 @@ def verify(
         found += _cleaned(sample.data, after, output, checks)
     elif copied and not (untouched and same and before is not None and before.whole):
         found += _concealed(after, output)
-    if copied and all(finding.passed for finding in found) and checks.searched:
+    searched = checks.searched and (before is not None or not _deep(after, checks.max_pixels))
+    if copied and all(finding.passed for finding in found) and searched:
         return found
     look = look if same else None
     try:
@@ -121,6 +122,16 @@ def _metadata(
 
 def _named(private: Sequence[str], output: Output) -> Finding:
     return _finding(output, Code.VERIFY_METADATA, len(private), 0, ", ".join(private))
+
+
+def _deep(after: bytes, max_pixels: int) -> bool:
+    """Tell whether a file has 16 bits a channel: once only its high bytes were searched."""
+    if codec.sniff(after[: codec.HEAD]) not in ("PNG", "TIFF"):
+        return False
+    try:
+        return codec.inspect(after, max_pixels=max_pixels).bits > 8
+    except SampleError:
+        return True
 
 
 def _had_concealed(before: bytes) -> bool:

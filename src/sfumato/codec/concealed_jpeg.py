@@ -22,7 +22,7 @@ _MOST_TRIALS = 32  # decodings of a file whose blocks our reader can't follow
 _MOST_PICTURES = 64  # behind the first one
 _WIDEST = 16  # pixels of an MCU with two samples for one
 _LARGEST = 65535
-_NEAR = 12  # grey levels on average between an edge and what repeats it, coded with loss
+_NEAR = 3  # grey levels on average between neighbours that repeat an edge, coded with loss
 _STRAY = "bytes between segments"
 
 
@@ -79,17 +79,19 @@ def _beside(data: bytes) -> bool:
             whole = bytearray(data)
             struct.pack_into(">HH", whole, start + 1, rows, columns)
             shown = first_pixels(bytes(whole), 0)
-            return shown is None or not (
-                _repeats(shown[:height, width:], shown[:height, width - 1 : width])
-                and _repeats(shown[height:], shown[height - 1 : height])
-            )
+            if shown is None:
+                return True
+            luma = shown.reshape(rows, columns, -1)[..., :3].mean(axis=2)
+            beside, under = luma[:height, -(-width // 8) * 8 :], luma[-(-height // 8) * 8 :, :width]
+            return not (_steady(beside, 1) and _steady(under, 0))
     return False
 
 
-def _repeats(area: NDArray[Any], edge: NDArray[Any]) -> bool:
-    if not area.size:
+def _steady(area: NDArray[Any], axis: int) -> bool:
+    """Tell whether whole blocks do nothing but repeat what is at one side of them."""
+    if area.shape[axis] < 2 or not area.size:
         return True
-    return bool(np.abs(area.astype(np.int64) - edge.astype(np.int64)).mean() <= _NEAR)
+    return float(np.abs(np.diff(area, axis=axis)).mean()) <= _NEAR
 
 
 def _stray(data: bytes) -> list[tuple[int, int]]:

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 
 from sfumato.boxes import upright_size
 from sfumato.codec import chunks
 from sfumato.codec.avif import Facts, facts_of
+from sfumato.codec.colours import rgb, shape_in_alpha
 from sfumato.codec.renderings import Deep, further, stored_view
 from sfumato.codec.signatures import HEAD, Stored, may_hold_pictures, sniff
 from sfumato.codec.watching import watch
@@ -370,37 +370,10 @@ def _upright_rgb(image: Image.Image, orientation: int, bits: int) -> Pixels:
     shown_width, shown_height = upright_size(width, height, orientation)
     upright: Pixels = np.empty((shown_height, shown_width, 3), np.uint8)
     stored = stored_view(upright, orientation)
-    shape_in_alpha = _shape_in_alpha(image)
+    alone = shape_in_alpha(image)
     rows = max(1, _STRIP // max(1, width))
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         strip = image if rows >= height else image.crop((0, top, width, bottom))
-        stored[top:bottom] = _rgb(strip, bits, shape_in_alpha=shape_in_alpha)
+        stored[top:bottom] = rgb(strip, bits, alpha_alone=alone)
     return upright
-
-
-def _rgb(strip: Image.Image, bits: int, *, shape_in_alpha: bool) -> NDArray[np.uint8]:
-    """Return the strip as an array that broadcasts to (rows, width, 3)."""
-    if strip.mode == "RGB":
-        return np.asarray(strip)
-    if strip.mode.startswith("I;16"):
-        grey = np.asarray(strip) >> (bits - 8)  # `convert` would clip all above 255 to white
-        return grey.astype(np.uint8)[..., None]
-    if shape_in_alpha:
-        return np.asarray(_with_alpha(strip).getchannel("A"))[..., None]
-    if strip.mode in ("La", "RGBa"):  # premultiplied
-        strip = _with_alpha(strip)
-    return np.asarray(strip.convert("RGB"))
-
-
-def _with_alpha(image: Image.Image) -> Image.Image:
-    return image.convert({"La": "LA", "LA": "LA"}.get(image.mode, "RGBA"))
-
-
-def _shape_in_alpha(image: Image.Image) -> bool:
-    """Tell whether all colours are the same, so that alpha alone draws something."""
-    transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
-    if not transparent and not (image.mode == "P" and "transparency" in image.info):
-        return False
-    low, high = np.asarray(_with_alpha(image).getextrema()).T
-    return bool((low[:-1] == high[:-1]).all() and low[-1] < high[-1])
