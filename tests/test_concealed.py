@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import random
 import shutil
@@ -9,7 +10,7 @@ import struct
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jpeglib
@@ -21,8 +22,11 @@ from sfumato import codec
 from sfumato.codec import av1, chunks, concealed, isobmff, trimmed
 from sfumato.codec.behind import CODED, FRAMES, PIXELS, TOLERATED, UNKNOWN
 from sfumato.errors import Code, SampleError
-from sfumato.jpeg import extent
+from sfumato.jpeg import Policy, extent
 from sfumato.obfuscation import Gaussian
+from sfumato.release import Cover, Faces, release
+from sfumato.types import Output, Sample
+from sfumato.verification import Checks, verify
 from tests import avif_files, jpeg_pictures
 from tests.concealing import (
     SHOWN,
@@ -412,6 +416,60 @@ def test_sound_files_stay_byte_for_byte(name: str) -> None:
     data = SOUND[name]()
     assert concealed(data) == ()
     assert trimmed(data) is data
+
+
+def copied(data: bytes, policy: Policy) -> dict[Code, bool]:
+    """What `verify` says of a file that an older version copied byte for byte."""
+    digest = hashlib.sha256(data).hexdigest()
+    output = Output("a", digest, digest, "copied", "identical", "", ())
+    checks = Checks(Gaussian(), (), codec.MAX_PIXELS, searched=True, metadata=policy)
+    found = verify(Sample("a", "", data, digest), None, data, output, checks)
+    return {finding.code: finding.passed for finding in found}
+
+
+@pytest.mark.parametrize("policy", ["faces", "keep-safe", "all"])
+@pytest.mark.parametrize("name", [*CUT, *REFUSED])
+def test_a_release_that_holds_such_files_does_not_pass(name: str, policy: Policy) -> None:
+    data = (CUT | REFUSED)[name][0]()
+    found = copied(data, policy)
+    assert found[Code.VERIFY_BYTES_CHANGED]
+    assert not found[Code.VERIFY_METADATA]
+
+
+def test_a_release_of_sound_files_passes() -> None:
+    assert copied(jpeg(), "faces") == {Code.VERIFY_BYTES_CHANGED: True}
+
+
+class Kept:
+    """A sink that keeps what is staged."""
+
+    data = b""
+
+    def stage(self, sample: Sample, data: bytes) -> str:
+        self.data = data
+        return hashlib.sha256(data).hexdigest()
+
+    def publish(self, keys: Iterable[str]) -> None:
+        pass
+
+
+@pytest.mark.parametrize("policy", ["faces", "all"])
+@pytest.mark.parametrize("name", ["jpeg height", "png height", "tiff long strip", "apng says one"])
+def test_a_copy_in_a_release_is_cut_and_passes(name: str, policy: Policy) -> None:
+    data = CUT[name][0]()
+    sample = Sample("a", "", data, hashlib.sha256(data).hexdigest())
+    cover = Cover("gaussian", Gaussian(), (), 3, codec.MAX_PIXELS, "refuse", policy)
+    sink = Kept()
+    picture = codec.decode(data)
+    output, _ = release(sample, picture, Faces(()), cover, sink)
+    assert (output.action, output.encoding) == ("copied", "exact")
+    assert concealed(sink.data) == ()
+    checks = Checks(Gaussian(), (), codec.MAX_PIXELS, searched=True, metadata=policy)
+    found = verify(sample, picture, sink.data, output, checks)
+    assert all(finding.passed for finding in found)
+    assert Code.VERIFY_METADATA in {finding.code for finding in found}
+    found = verify(sample, picture, data, output, checks)  # as it came
+    assert Code.VERIFY_BYTES_CHANGED in {finding.code for finding in found if not finding.passed}
 
 
 def test_a_few_bytes_are_padding_and_many_are_not() -> None:

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ from PIL import Image, ImageCms
 
 from sfumato import codec, strength
 from sfumato.codec import chunks
+from sfumato.codec.reading import first_frame
 from sfumato.codec.renderings import deep_of
 from sfumato.errors import Code, SampleError
 from sfumato.obfuscation import Fill, Gaussian, ImageNet, Pixelate
@@ -412,6 +413,14 @@ def test_few_bits_at_the_low_end_are_seen(bits: int, kind: str) -> None:
     assert max(int(view.max()) for view in picture.views) == 255
 
 
+def test_people_see_a_dark_picture_stretched() -> None:
+    dark = eight().astype(np.uint16)[..., None]
+    shown = first_frame(png(dark))[..., 0]
+    assert (int(shown.min()), int(shown.max())) == (0, 255)
+    bright = samples(1)
+    np.testing.assert_array_equal(first_frame(png(bright))[..., 0], bright[..., 0] >> 8)
+
+
 def test_one_bright_pixel_hides_nothing() -> None:
     drawn = eight().astype(np.uint16)[..., None]
     drawn[0, 0] = 65535
@@ -510,6 +519,26 @@ def test_what_is_left_is_measured_where_it_shows() -> None:
     """The high bytes are as good as black, and all of the face is left."""
     data = png(samples(1, bits=10))
     assert not findings(data, codec.edit(data, [], Gaussian()).data)[Code.VERIFY_STRENGTH]
+
+
+def test_a_copy_of_16_bits_is_searched_again_where_nobody_did() -> None:
+    """An older version saw its high bytes alone."""
+
+    class Sees:
+        name = "sees"
+
+        def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
+            return [[Face(BOX, 1.0, "sees")] for _ in images]
+
+    for data, passed in (
+        (png(samples(1, bits=10)), False),
+        (encoded(Image.new("L", (9, 9)), "PNG"), True),
+    ):
+        digest = hashlib.sha256(data).hexdigest()
+        output = Output("a.png", digest, digest, "copied", "identical", "", ())
+        checks = Checks(Gaussian(), (Sees(),), codec.MAX_PIXELS, searched=True)
+        found = verify(Sample("a.png", "", data, digest), None, data, output, checks)
+        assert all(finding.passed for finding in found) == passed
 
 
 def test_a_change_of_the_lowest_bit_away_from_the_faces_is_seen() -> None:

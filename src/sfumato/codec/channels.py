@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.codec import chunks
-from sfumato.codec.samples import tiff_samples
+from sfumato.codec.samples import parsed, tiff_samples
 from sfumato.codec.stills import png_stills, webp_stills
 from sfumato.errors import Code, SampleError
 from sfumato.types import Pixels
@@ -55,7 +55,7 @@ def unseen_channels(opened: Opened, index: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def _of_tiff(opened: Opened, index: int) -> Iterator[NDArray[np.uint8]]:
-    tiff = chunks.parse_tiff(opened.data)
+    tiff = parsed(opened.data)
     photometric = tiff.number(index, 262, 1)
     shown = _COLOURS.get(photometric, 0) + (opened.image.mode in ("LA", "PA", "RGBA", "RGBa"))
     channels, bits = tiff.number(index, 277, 1), tiff.number(index, 258, 1)

@@ -22,7 +22,8 @@ from sfumato.errors import SampleError
 from sfumato.jpeg.extent import extents, left_over
 
 _NONE, _LZW, _OLD_JPEG, _JPEG, _PACKBITS, _DEFLATE = 1, 5, 6, 7, 32773, (8, 32946)
-_MOST_TRIALS = 4096  # strips of a coding that is only known by decoding it
+# Of a coding that is only known by decoding it: strips, and bytes copied for that.
+_MOST_TRIALS, _MOST_COPIED = 4096, 1 << 30
 _MARGIN = 64  # pixels that tiles may reach beyond the picture unseen
 _NEAR = 12  # grey levels: padding that repeats the edge, or one colour, and was coded with loss
 _MOST_PIXELS = 1 << 28
@@ -132,7 +133,9 @@ def _length(tiff: chunks.Tiff, index: int, page: _Page, part: _Part, coded: byte
         return tiff_lzw(coded, part.wanted)
     if page.coding == _JPEG:
         return _used_of_jpeg(tiff, index, page, part)
-    if page.coding == _OLD_JPEG or len(page.parts) > _MOST_TRIALS:
+    count = len(page.parts)
+    many = count > _MOST_TRIALS or count * len(tiff.data) > _MOST_COPIED
+    if page.coding == _OLD_JPEG or many:
         return -1
     return _by_trial(tiff, index, part)
 

@@ -54,7 +54,7 @@ def palette_of(image: Image.Image) -> Palette:
 
 def _merged(indices: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return indices that all point to the first of the used entries of their colour."""
-    used = np.unique(indices)
+    used = np.flatnonzero(np.bincount(indices.reshape(-1), minlength=256))
     _, first, which = np.unique(colours[used], axis=0, return_index=True, return_inverse=True)
     if len(first) == len(used):
         return indices

@@ -23,7 +23,7 @@ from sfumato.boxes import upright_size
 from sfumato.codec import chunks
 from sfumato.codec.avif import Facts, facts_of
 from sfumato.codec.colours import rgb, shape_in_alpha
-from sfumato.codec.renderings import Deep, further, stored_view
+from sfumato.codec.renderings import BRIGHT, Deep, further, stored_view
 from sfumato.codec.signatures import HEAD, Stored, may_hold_pictures, sniff
 from sfumato.codec.watching import watch
 from sfumato.errors import Code, SampleError
@@ -193,9 +193,13 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def first_frame(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """Decode the first frame alone, as `decode` does."""
+    """Decode the first frame alone, as `decode` does; stretched where its high bytes are dark."""
     with guarded(max_pixels):
-        return next(_frames(open_picture(data, max_pixels), max_pixels))
+        opened = open_picture(data, max_pixels)
+        frame = next(_frames(opened, max_pixels))
+        deep = further(opened, 0).deep if opened.header.bits > 8 else None
+        dark = deep is not None and int(deep.samples.max()) < BRIGHT
+        return deep.views()[0] if deep is not None and dark and deep.tables else frame
 
 
 def open_picture(data: bytes, max_pixels: int) -> Opened:

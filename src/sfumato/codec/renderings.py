@@ -236,7 +236,7 @@ def indices_of_equal(image: Image.Image) -> NDArray[np.uint8] | None:
     if image.mode != "P":
         return None
     indices = np.asarray(image)
-    used = np.unique(indices)
+    used = np.flatnonzero(np.bincount(indices.reshape(-1), minlength=256))
     colours = np.asarray(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     if len(used) < 2 or used[-1] >= len(colours):
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -24,6 +25,12 @@ Samples: TypeAlias = NDArray[np.uint16]  # (h, w, channels) of the stored grid
 
 _DIFFERENCED: Final = (5, 8, 32946, 34925, 50000)  # compressions that go with a predictor
 _PHOTOMETRIC: Final = {0: 1, 1: 1, 2: 3, 5: 4}  # grey, RGB, CMYK -> channels of the colour
+
+
+@lru_cache(maxsize=1)  # asked for once for each page
+def parsed(data: bytes) -> chunks.Tiff:
+    """Return the directories of a TIFF."""
+    return chunks.parse_tiff(data)
 
 
 def png_samples(data: bytes) -> Samples | None:
@@ -69,7 +76,7 @@ def tiff_samples(data: bytes, index: int = 0, *, depth: int = 16) -> Samples | N
     Raises:
         chunks.MALFORMED and what Pillow raises: strips that can't be followed.
     """
-    tiff = chunks.parse_tiff(data)
+    tiff = parsed(data)
     tags = tiff.pages[index].tags
     bits = tiff.numbers(tags[258]) if 258 in tags else (1,)
     colours = _PHOTOMETRIC.get(tiff.number(index, 262, -1))
