@@ -6,6 +6,7 @@ import io
 import random
 import struct
 import zlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ from tests.textures import noise
 WIDTH, SHOWN, WHOLE = 96, 64, 160  # columns; rows that are shown, and that are there
 
 
+@cache
 def pixels(height: int = WHOLE, width: int = WIDTH) -> NDArray[np.uint8]:
     """Return a picture with detail in every row: (height, width, 3)."""
     grain = noise(height, width, 3, seed=3).astype(np.float64)
     y, x = np.mgrid[0:height, 0:width]
     slope = 60 + x[..., None] * 0.8 + 40 * np.sin(y[..., None] / 9)
     drawn: NDArray[np.uint8] = np.clip(slope + (grain - 128) * 0.2, 0, 255).astype(np.uint8)
+    drawn.flags.writeable = False  # it is shared
     return drawn
 
 
@@ -105,6 +108,7 @@ def with_behind_idat(data: bytes, more: bytes) -> bytes:
     return data[: end + 4] + png_chunk(b"IDAT", more) + data[end + 4 :]
 
 
+@cache
 def apng() -> bytes:
     """Return an APNG of three frames."""
     frames = [image(SHOWN), image(SHOWN).transpose(Image.Transpose.ROTATE_180)]

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 import jpeglib
@@ -235,14 +236,19 @@ CUT: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+@cache
+def made(name: str) -> bytes:
+    """The file of this name, with what it shows too little of."""
+    return (CUT | REFUSED)[name][0]()
+
+
 def shown(data: bytes) -> list[np.ndarray]:
     return list(codec.decode(data).frames)
 
 
 @pytest.mark.parametrize("name", CUT)
 def test_it_is_named_and_cut_away(name: str) -> None:
-    make, what = CUT[name]
-    data = make()
+    data, what = made(name), CUT[name][1]
     assert what in concealed(data)
     before = shown(data)
     clean = trimmed(data)
@@ -256,7 +262,7 @@ def test_it_is_named_and_cut_away(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in CUT if name != "apng says two of three"])
 def test_nothing_of_it_is_left(name: str) -> None:
     """With its old size the cut file doesn't show what it held."""
-    data = CUT[name][0]()
+    data = made(name)
     clean = trimmed(data)
     if name in ("jpeg height", "jpeg progressive", "jpeg restarts"):
         whole = np.asarray(Image.open(io.BytesIO(resized_jpeg(data, WIDTH, WHOLE))).convert("RGB"))
@@ -274,7 +280,7 @@ def test_nothing_of_it_is_left(name: str) -> None:
 
 @pytest.mark.parametrize("name", CUT)
 def test_policy_all_cuts_it_too(name: str) -> None:
-    data = CUT[name][0]()
+    data = made(name)
     clean = codec.strip(data)
     assert concealed(clean) == ()
     assert codec.private_metadata(clean, frames=True) == ()
@@ -286,7 +292,7 @@ EDITED = [name for name in CUT if not name.startswith("apng")]
 
 @pytest.mark.parametrize("name", EDITED)
 def test_an_edited_file_doesnt_hold_it_either(name: str) -> None:
-    edited = codec.edit(CUT[name][0](), [FACE], Gaussian())
+    edited = codec.edit(made(name), [FACE], Gaussian())
     assert edited.encoding == "exact"
     assert codec.private_metadata(edited.data) == ()
     assert ROWS[SHOWN + 8 : SHOWN + 10].tobytes() not in edited.data
@@ -295,7 +301,7 @@ def test_an_edited_file_doesnt_hold_it_either(name: str) -> None:
 
 def beside() -> bytes:
     """A JPEG of which 97 columns of 128 are shown, in MCUs of 32."""
-    drawn = pixels(64, 128)
+    drawn = pixels(64, 128).copy()
     drawn[:, 96:] = 255 - drawn[:, 96:]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.jpg")
@@ -335,8 +341,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_cut_is_refused_by_name(name: str) -> None:
-    make, what = REFUSED[name]
-    data = make()
+    data, what = made(name), REFUSED[name][1]
     assert what in concealed(data)
     assert what in codec.private_metadata(data, frames=True)
     with pytest.raises(SampleError) as caught:
@@ -427,11 +432,10 @@ def copied(data: bytes, policy: Policy) -> dict[Code, bool]:
     return {finding.code: finding.passed for finding in found}
 
 
-@pytest.mark.parametrize("policy", ["faces", "keep-safe", "all"])
 @pytest.mark.parametrize("name", [*CUT, *REFUSED])
-def test_a_release_that_holds_such_files_does_not_pass(name: str, policy: Policy) -> None:
-    data = (CUT | REFUSED)[name][0]()
-    found = copied(data, policy)
+def test_a_release_that_holds_such_files_does_not_pass(name: str) -> None:
+    policies: tuple[Policy, ...] = ("faces", "keep-safe", "all")
+    found = copied(made(name), policies[len(name) % 3])
     assert found[Code.VERIFY_BYTES_CHANGED]
     assert not found[Code.VERIFY_METADATA]
 
@@ -456,7 +460,7 @@ class Kept:
 @pytest.mark.parametrize("policy", ["faces", "all"])
 @pytest.mark.parametrize("name", ["jpeg height", "png height", "tiff long strip", "apng says one"])
 def test_a_copy_in_a_release_is_cut_and_passes(name: str, policy: Policy) -> None:
-    data = CUT[name][0]()
+    data = made(name)
     sample = Sample("a", "", data, hashlib.sha256(data).hexdigest())
     cover = Cover("gaussian", Gaussian(), (), 3, codec.MAX_PIXELS, "refuse", policy)
     sink = Kept()
@@ -520,7 +524,7 @@ def test_a_jpeg_is_watched_while_it_is_decoded() -> None:
 
 
 def test_a_black_last_row_is_not_taken_for_one_that_is_missing() -> None:
-    black = pixels()
+    black = pixels().copy()
     black[SHOWN - 16 : SHOWN] = 0
     data = resized_jpeg(encoded(Image.fromarray(black), "JPEG", quality=85), WIDTH, SHOWN)
     assert not codec.decode(data).whole
@@ -561,7 +565,7 @@ def test_damaged_files_end_in_a_name_or_a_code(seed: int) -> None:
     rng = random.Random(seed)
     pool = [make() for make in SOUND.values()] + [make() for make, _ in CUT.values()]
     pool = [data for data in pool if len(data) < 40_000]
-    for _ in range(100):
+    for _ in range(60):
         data = bytearray(rng.choice(pool))
         for _ in range(rng.choice((1, 2, 6))):
             at = rng.randrange(min(len(data), rng.choice((60, 300, len(data)))))
