@@ -173,6 +173,16 @@ def tiff(
     return bytes(out + table + bytes(4))
 
 
+def shortened_tiff(compression: str, mode: str = "RGB") -> bytes:
+    """Return a TIFF of one strip by libtiff, of which the first rows are shown."""
+    shown = image().convert(mode)
+    data = bytearray(encoded(shown, "TIFF", compression=compression, strip_size=1 << 24))
+    found = chunks.parse_tiff(bytes(data))
+    length = found.pages[0].tags[257]
+    struct.pack_into("<HHII", data, length.entry, 257, 4, 1, SHOWN)
+    return bytes(data)
+
+
 def lzw_strip(rows: NDArray[np.uint8]) -> bytes:
     """Return rows coded as TIFF's LZW, by libtiff, in one strip."""
     return _strip(rows, "tiff_lzw")

@@ -49,6 +49,7 @@ from tests.concealing import (
     saying,
     second_scan,
     secret,
+    shortened_tiff,
     tiff,
     webp_parts,
     with_behind_idat,
@@ -86,6 +87,23 @@ def tiled(padding: np.ndarray) -> bytes:
     tile = np.concatenate([ROWS[:SHOWN], padding])
     more = ((322, 4, [WIDTH]), (323, 4, [WHOLE]))
     return tiff([tile.tobytes()], more=more)
+
+
+def late_control() -> bytes:
+    """An APNG whose control stands behind its picture, where it doesn't count."""
+    parts = [(name, apng()[a:b]) for name, a, b in chunks.png_chunks(apng())]
+    control = [part for part in parts if part[0] == b"acTL"]
+    rest = [part for part in parts if part[0] != b"acTL"]
+    return apng()[:8] + b"".join(png_chunk(*part) for part in (*rest[:-1], *control, rest[-1]))
+
+
+def no_size() -> bytes:
+    """A GIF with a second frame of 0 by 0 that holds the first one's data."""
+    data = gif(height=WHOLE)
+    start, end = next((a, b) for kind, _, a, b in chunks.gif_blocks(data) if kind == 0x2C)
+    frame = bytearray(data[start:end])
+    struct.pack_into("<HH", frame, 5, 0, 0)
+    return data[:end] + bytes(frame) + data[end:]
 
 
 def webp_twice(*, plain: bool = True) -> bytes:
@@ -220,6 +238,26 @@ CUT: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: tiff([deflated(ROWS[:SHOWN]) + secret()], coding=8),
         CODED,
     ),
+    "tiff narrow": (
+        lambda: tiff([raw_strip()], size=(48, WHOLE), rows=WHOLE),
+        CODED,
+    ),
+    "tiff of fewer bits": (
+        lambda: tiff([ROWS.astype("<u2").tobytes()], size=(WIDTH, WHOLE), rows=WHOLE),
+        CODED,
+    ),
+    "tiff of 16 bits": (
+        lambda: tiff([ROWS.astype("<u2").tobytes()], bits=(16, 16, 16)),
+        CODED,
+    ),
+    "tiff group 4": (lambda: shortened_tiff("group4", "1"), CODED),
+    "png of 16 bits": (
+        lambda: resized_png(
+            encoded(Image.fromarray(ROWS[..., 0].astype(np.uint16) * 200), "PNG"), WIDTH, SHOWN
+        ),
+        PIXELS,
+    ),
+    "apng with a late control": (late_control, FRAMES),
     "tiff lzw": (lambda: tiff([lzw_strip(ROWS)], coding=5), CODED),
     "tiff packbits": (lambda: tiff([packed_strip(ROWS)], coding=32773), CODED),
     "gif height": (gif, CODED),
@@ -273,7 +311,7 @@ def test_nothing_of_it_is_left(name: str) -> None:
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(png()))), ROWS)
         again = np.asarray(Image.open(io.BytesIO(resized_png(clean, WIDTH, WHOLE))))
         assert not again[SHOWN:].any()
-    tail = ROWS[SHOWN + 8 : SHOWN + 10].tobytes()
+    tail = ROWS[-8:-6].tobytes()
     assert tail not in clean
     assert secret() not in clean
 
@@ -295,7 +333,7 @@ def test_an_edited_file_doesnt_hold_it_either(name: str) -> None:
     edited = codec.edit(made(name), [FACE], Gaussian())
     assert edited.encoding == "exact"
     assert codec.private_metadata(edited.data) == ()
-    assert ROWS[SHOWN + 8 : SHOWN + 10].tobytes() not in edited.data
+    assert ROWS[-8:-6].tobytes() not in edited.data
     assert secret() not in edited.data
 
 
@@ -323,6 +361,14 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "avif behind its tiles": (behind_avif, CODED),
     "avif of two frames": (two_frames, FRAMES),
     "tiff tile with a picture": (lambda: tiled(ROWS[SHOWN:]), PIXELS),
+    "jpeg with a height behind its scan": (  # DNL
+        lambda: resized_jpeg(jpeg(), WIDTH, SHOWN)[:-2] + segment(0xDC, b"\x00\xa0") + b"\xff\xd9",
+        CODED,
+    ),
+    "tiff zstd": (lambda: shortened_tiff("zstd"), UNKNOWN),
+    "tiff lzma": (lambda: shortened_tiff("lzma"), UNKNOWN),
+    "tiff jpeg": (lambda: shortened_tiff("jpeg"), UNKNOWN),
+    "gif frame of no size": (no_size, CODED),
     "jpeg second scan": (second_scan, CODED),
     "jpeg of wide blocks": (beside, PIXELS),
     "jpeg progressive width": (  # one run goes from the last shown block to one that isn't

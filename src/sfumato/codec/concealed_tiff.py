@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from sfumato.codec.trial import first_pixels, pixels_of
 from sfumato.errors import SampleError
 from sfumato.jpeg.extent import extents, left_over
 
+_FAX = (2, 3, 4)
 _NONE, _LZW, _OLD_JPEG, _JPEG, _PACKBITS, _DEFLATE = 1, 5, 6, 7, 32773, (8, 32946)
 # Of a coding that is only known by decoding it: strips, and bytes copied for that.
 _MOST_TRIALS, _MOST_COPIED = 4096, 1 << 30
@@ -163,7 +164,11 @@ def _used_of_jpeg(tiff: chunks.Tiff, index: int, page: _Page, part: _Part) -> in
 def _by_trial(tiff: chunks.Tiff, index: int, part: _Part) -> int:
     """Return how many bytes of a strip are needed to show it, by decoding it alone."""
     whole = pixels_of(_alone(tiff, index, part, part.size))
-    if whole is None:
+    longer = replace(part, rows=part.rows + 1)
+    if whole is None or (
+        tiff.number(index, 259, 1) not in _FAX  # which goes on with white
+        and pixels_of(_alone(tiff, index, longer, part.size)) is not None
+    ):
         return -1
     return needed(part.size, lambda size: pixels_of(_alone(tiff, index, part, size)) == whole)
 
