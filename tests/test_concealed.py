@@ -22,6 +22,7 @@ from PIL import Image
 from sfumato import codec
 from sfumato.codec import av1, chunks, concealed, isobmff, trimmed
 from sfumato.codec.behind import CODED, FRAMES, PIXELS, TOLERATED, UNKNOWN
+from sfumato.codec.watching import Watched
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy, extent
 from sfumato.obfuscation import Gaussian
@@ -567,6 +568,19 @@ def test_a_jpeg_is_watched_while_it_is_decoded() -> None:
         several_scans(),
     ):
         assert not codec.decode(made).whole
+
+
+def test_a_decoder_that_asks_for_the_last_bytes_with_all_rows_there_tells_nothing() -> None:
+    data = jpeg()
+    for done in (False, True):
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()
+            watched = Watched(data, picture, len(data) - 50)
+            assert len(watched.read(1 << 16)) == len(data) - 50
+            if done:
+                picture.im.paste(Image.new("RGB", picture.size).im, (0, 0, *picture.size))
+            assert len(watched.read(1 << 16)) == 50
+            assert watched.whole != done
 
 
 def test_a_black_last_row_is_not_taken_for_one_that_is_missing() -> None:
