@@ -760,11 +760,14 @@ def test_several_frames_cannot_be_edited(kind: str) -> None:
     assert refusal(codec.edit, MOVING[kind], [FACE], Negative()) == Code.IMAGE_UNSUPPORTED
 
 
-def test_16_bits_cannot_be_edited() -> None:
+def test_16_bits_are_edited_as_such() -> None:
+    """`test_sixteen_bits` says how."""
     ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
     colours = png16(np.stack([ramp] * 3, axis=-1))
     for data in (png16(ramp), colours, encoded(Image.fromarray(ramp), "TIFF")):
-        assert refusal(codec.edit, data, [FACE], Negative()) == Code.IMAGE_UNSUPPORTED
+        edited = codec.edit(data, [FACE], Negative())
+        assert edited.encoding == "exact"
+        assert codec.inspect(edited.data) == codec.inspect(data)
 
 
 def test_of_an_mpo_only_the_first_picture_is_kept() -> None:
