@@ -282,14 +282,6 @@ def test_invalid_orientation_counts_as_none(value: int) -> None:
         assert np.array_equal(codec.decode(data).frames[0].shape[:2], (HEIGHT, WIDTH))
 
 
-def test_xmp_does_not_turn_a_picture() -> None:
-    xmp = b'<rdf:Description tiff:Orientation="6"/>'
-    plain = encoded(picture(), "TIFF")
-    told = encoded(picture(), "TIFF", tiffinfo={700: xmp})
-    assert opened(told).size == (HEIGHT, WIDTH)  # what Pillow makes of it
-    assert np.array_equal(codec.decode(told).frames[0], codec.decode(plain).frames[0])
-
-
 def test_pages_are_turned_each_by_its_own_tag() -> None:
     out = io.BytesIO()
     first = picture()

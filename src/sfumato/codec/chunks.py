@@ -24,6 +24,9 @@ _ALONE = frozenset((STRAY, 0x01, SOI, *range(0xD0, 0xD8)))  # markers without a 
 
 MAX_PAGES = 10_000  # of one TIFF; more is an attack on whoever walks them
 
+# The head of an iTXt chunk of PNG that holds XMP: neither packed nor in a language
+PNG_XMP = b"XML:com.adobe.xmp\x00\x00\x00\x00\x00"
+
 ORIENTATION = 274  # TIFF and EXIF tag 0x0112
 _TYPE_SIZES = {
     **dict.fromkeys((1, 2, 6, 7), 1),
@@ -130,6 +133,15 @@ def gif_blocks(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         yield kind, label, start, at
 
 
+def gif_payload(blocks: bytes) -> bytes:
+    """Return what the sub-blocks of a GIF hold, up to the empty one."""
+    parts, at = [], 0
+    while size := blocks[at]:
+        parts.append(blocks[at + 1 : at + 1 + size])
+        at += 1 + size
+    return b"".join(parts)
+
+
 def bmp_parts(data: bytes) -> tuple[int, int, int]:
     """Return where a BMP's headers and palette end, where its pixels begin, and where they end."""
     number = int.from_bytes
@@ -194,11 +206,6 @@ class Tiff:
             return default
         return self.numbers(entry)[0]
 
-    def orientation(self, page: int) -> int:
-        """Return tag 274 of a page; 1 where it is missing or not 1 to 8."""
-        value = self.number(page, ORIENTATION, 1)
-        return value if 1 <= value <= 8 else 1
-
     def directory(self, at: int) -> tuple[Page, int]:
         """Return the directory at an offset and the offset of the next one (0: none)."""
         return _directory(self.data, self.order, at, big=self.big)
@@ -250,12 +257,3 @@ def _directory(data: bytes, order: str, at: int, *, big: bool) -> tuple[Page, in
         struct.unpack_from(order + link, data, behind) if (behind + inline <= len(data)) else (0,)
     )
     return Page(tags, behind + inline - first + struct.calcsize(order + head)), following
-
-
-def exif_orientation(exif: bytes) -> int:
-    """Return the orientation, 1 to 8, of an EXIF block; 1 where it is missing or unreadable."""
-    try:
-        # Later directories (the preview's) are often broken where the first one is sound.
-        return parse_tiff(exif.removeprefix(b"Exif\x00\x00"), first_only=True).orientation(0)
-    except MALFORMED:
-        return 1

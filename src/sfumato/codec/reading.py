@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +22,15 @@ from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 from sfumato.boxes import upright_size
 from sfumato.codec import chunks
 from sfumato.codec.avif import Facts, facts_of
+from sfumato.codec.hostile import HOSTILE
+from sfumato.codec.mpo import open_jpeg
+from sfumato.codec.orientation import (
+    Told,
+    page_orientation,
+    page_xmp,
+    told_by_pillow,
+    told_by_png,
+)
 from sfumato.codec.signatures import HEAD, Stored, may_hold_pictures, sniff
 from sfumato.errors import Code, SampleError
 from sfumato.types import Pixels
@@ -30,25 +38,6 @@ from sfumato.types import Pixels
 Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "AVIF"]
 
 MAX_PIXELS: Final = 178_956_970  # where Pillow itself refuses: 2**30 / 3 bytes, half of it, twice
-
-# What Pillow was seen to raise, or may raise by its source, on bytes that are no sound picture.
-# Not a plain `Exception`: a mistake of ours in a caller's code shall not look like a bad file.
-HOSTILE = (
-    OSError,  # truncated, unidentified, "decoder error -2"
-    SyntaxError,  # broken headers, by Pillow's convention
-    EOFError,  # fewer frames than announced
-    ValueError,  # sizes, tags, Unicode
-    TypeError,  # tags of another type than expected
-    AttributeError,  # a header that left something unset
-    LookupError,  # IndexError, KeyError: offsets, unknown modes and compressions
-    ArithmeticError,  # ZeroDivisionError, OverflowError: rationals, offsets
-    RuntimeError,  # and NotImplementedError, RecursionError
-    AssertionError,  # Pillow asserts that a header set what it needs
-    BufferError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
 
 _MODES = frozenset("1 L LA La P PA RGB RGBA RGBa RGBX CMYK YCbCr I;16 I;16B I;16L".split())
 _STRIP = 1 << 22  # pixels converted at a time: no second full copy of a large picture
@@ -102,6 +91,8 @@ class Opened:
     header: Header
     orientations: tuple[int, ...]  # one for each page of a TIFF, else one for all
     avif: Facts | None = None
+    exif: bytes = b""
+    xmp: bytes = b""  # of the first page
 
 
 @contextmanager
@@ -183,19 +174,21 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
     """Open a picture that passes every guard. Call inside `guarded`."""
     kind = _kind(data)
     orientations: tuple[int, ...] = (1,)
-    readable = data
+    readable, told = data, Told()
     if kind == "PNG":
-        orientations, readable = _open_png(data)
+        told, readable = _open_png(data)
+        orientations = (told.orientation,)
     elif kind == "TIFF":
-        orientations, readable = _open_tiff(data)
+        orientations, told, readable = _open_tiff(data)
     elif kind == "JPEG":
         _refuse_coding(data)
     facts = facts_of(data) if kind == "AVIF" else None
     if facts is not None:  # its decoder takes memory for what the coded data say
         _refuse_large(facts.pixels, max_pixels)
-    image = Image.open(io.BytesIO(readable), formats=[kind])
-    if kind in ("JPEG", "WEBP", "AVIF"):  # an AVIF's irot and imir come as EXIF from Pillow
-        orientations = (chunks.exif_orientation(image.info.get("exif") or b""),)
+    image = open_jpeg(data) if kind == "JPEG" else Image.open(io.BytesIO(readable), formats=[kind])
+    if kind in ("JPEG", "WEBP", "AVIF"):
+        told = told_by_pillow(image)
+        orientations = (told.orientation,)
     _refuse_large(image.width * image.height, max_pixels)
     _refuse_mode(image.mode)
     frames = getattr(image, "n_frames", 1)
@@ -213,7 +206,7 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
     )
     if facts is not None and facts.moving and frames == 1:
         raise SampleError(Code.IMAGE_UNSUPPORTED, "AVIF with a sequence beside its picture")
-    return Opened(data, image, header, orientations, facts)
+    return Opened(data, image, header, orientations, facts, told.exif, told.xmp)
 
 
 def _kind(data: bytes) -> Stored:
@@ -276,9 +269,9 @@ def _refuse_coding(data: bytes) -> None:
                 return
 
 
-def _open_png(data: bytes) -> tuple[tuple[int, ...], bytes]:
-    """Return the orientation of a PNG and its bytes without the chunks that hold no pixels."""
-    orientation, parts, done = 1, [data[:8]], 8
+def _open_png(data: bytes) -> tuple[Told, bytes]:
+    """Return EXIF and XMP of a PNG, and its bytes without the chunks that hold no pixels."""
+    told, parts, done = Told(), [data[:8]], 8
     foreign = False
     try:
         for name, start, end in chunks.png_chunks(data):
@@ -286,16 +279,15 @@ def _open_png(data: bytes) -> tuple[tuple[int, ...], bytes]:
                 parts.append(data[start - 8 : end + 4])
             else:
                 foreign = True
-            if name == b"eXIf":
-                orientation = chunks.exif_orientation(data[start:end])
             done = end + 4
+        told = told_by_png(data) if foreign else told
     except chunks.MALFORMED:
         parts.append(data[done:])  # Pillow shall say what is wrong with it
-    return (orientation,), b"".join(parts) if foreign else data
+    return told, b"".join(parts) if foreign else data
 
 
-def _open_tiff(data: bytes) -> tuple[tuple[int, ...], bytes]:
-    """Return the orientation of each page of a TIFF, and bytes from which Pillow doesn't turn it.
+def _open_tiff(data: bytes) -> tuple[tuple[int, ...], Told, bytes]:
+    """Return the orientation of each page of a TIFF, its XMP, and bytes that Pillow doesn't turn.
 
     Pillow turns pages while it loads them, by tag 274 or else by what XMP says. To get the
     stored grid, as from every other format, both entries are blanked in a copy.
@@ -314,7 +306,7 @@ def _open_tiff(data: bytes) -> tuple[tuple[int, ...], bytes]:
     ):
         # Pillow gives the negative, in which no face would be found.
         raise SampleError(Code.IMAGE_UNSUPPORTED, "16-bit TIFF in which 0 is white")
-    orientations = tuple(tiff.orientation(index) for index in range(len(tiff.pages)))
+    orientations = tuple(page_orientation(tiff, index) for index in range(len(tiff.pages)))
     blanked: bytearray | None = None
     for page in tiff.pages:
         for number in page.tags.keys() & {chunks.ORIENTATION, _XMP}:
@@ -323,7 +315,8 @@ def _open_tiff(data: bytes) -> tuple[tuple[int, ...], bytes]:
             # 699 is no tag and keeps the order; orientation 1 leaves the page as stored.
             new = (699, 1, 0, 0) if number == _XMP else (number, 3, 1, 1)
             struct.pack_into(layout, blanked, page.tags[number].entry, *new)
-    return orientations, data if blanked is None else bytes(blanked)
+    told = Told(xmp=page_xmp(tiff, 0))
+    return orientations, told, data if blanked is None else bytes(blanked)
 
 
 def _frames(opened: Opened, max_pixels: int) -> Iterator[Pixels]:
@@ -337,7 +330,7 @@ def _frames(opened: Opened, max_pixels: int) -> Iterator[Pixels]:
         _refuse_mode(image.mode)  # pages may have other pixels than the first
         image.load()
         if opened.header.format == "MPO":
-            turned = chunks.exif_orientation(image.info.get("exif") or b"")
+            turned = told_by_pillow(image).orientation
         else:
             turned = opened.orientations[min(index, len(opened.orientations) - 1)]
         bits = opened.header.bits

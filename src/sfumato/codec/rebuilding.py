@@ -5,16 +5,19 @@ from __future__ import annotations
 import struct
 
 from sfumato.codec import chunks
-from sfumato.codec.exif import valid_profile
+from sfumato.codec.orientation import page_orientation, page_xmp
+from sfumato.codec.profile import published_profile
+from sfumato.embedded.panorama import panorama_packet
 
 _OLD_JPEG = 6  # a compression whose streams lie wherever further tags point to
 _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES, _PROFILE = 273, 279, 324, 325, 34675
+_XMP, _BYTE, _SHORT = 700, 1, 3
 _PLACES = frozenset((_STRIPS, _TILES))
 # What a reader needs, by TIFF 6.0: sizes, coding, colours, resolution, orientation, sampling.
 _KEPT = frozenset(
     (254, *range(256, 260), 262, 266, 274, 277, 278, 279, 282, 283, 284, 292, 293, 296, 297)
 )
-_KEPT |= frozenset((317, 320, 322, 323, 325, 338, 339, 347, 529, 530, 531, 532, _PROFILE))
+_KEPT |= frozenset((317, 320, 322, 323, 325, 338, 339, 347, 529, 530, 531, 532))
 
 
 def rebuilt_tiff(data: bytes) -> bytes:
@@ -58,8 +61,16 @@ def _append_page(out: bytearray, tiff: chunks.Tiff, index: int, link: int) -> in
             letter = "Q" if tiff.big else "I"
             packed = struct.pack(f"{tiff.order}{len(places)}{letter}", *places)
             entries.append((number, 16 if tiff.big else 4, len(places), packed))
-        elif number in _KEPT and (number != _PROFILE or valid_profile(value) == value):
+        elif number == _PROFILE:
+            profile = published_profile(value)
+            entries += [(number, tag.type, len(profile), profile)] if profile else []
+        elif number in _KEPT:
             entries.append((number, tag.type, tag.count, value))
+    if packet := panorama_packet(page_xmp(tiff, index)):
+        entries.append((_XMP, _BYTE, len(packet), packet))
+    turned = page_orientation(tiff, index)
+    if chunks.ORIENTATION not in tags and turned > 1:  # by its XMP
+        entries.append((chunks.ORIENTATION, _SHORT, 1, struct.pack(tiff.order + "H", turned)))
     return _append_directory(out, tiff, sorted(entries), link)
 
 

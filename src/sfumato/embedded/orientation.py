@@ -14,7 +14,7 @@ _TAG: Final = 274
 _HEADS: Final = re.compile(rb"^(?:Exif\x00\x00){1,2}")
 _IN_XMP: Final = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 _ORDERS: Final = {b"II*\x00": "<", b"MM\x00*": ">", b"II+\x00": "<", b"MM\x00+": ">"}
-_LETTERS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q"}
+_LETTERS: Final = dict(zip((1, 3, 4, 6, 8, 9, 11, 12, 13, 16), "BHIbhifdIQ", strict=True))
 _RATIOS: Final = {5: "II", 10: "ii"}
 _RAW_PROFILE_HEAD: Final = 3  # lines before the hexadecimal ones
 _MOST_ENTRIES: Final = 65_535
@@ -67,11 +67,15 @@ def _tag(tiff: bytes) -> int | None:
             break
         tag, kind, values = struct.unpack_from(order + entry, tiff, where)
         if tag == _TAG:  # the last one counts
-            told = _value(tiff, order, kind, values, where + width - inline, inline)
+            told = entry_value(tiff, order, kind, values, where + width - inline, inline)
     return told
 
 
-def _value(tiff: bytes, order: str, kind: int, count: int, at: int, inline: int) -> int:
+def entry_value(tiff: bytes, order: str, kind: int, count: int, at: int, inline: int) -> int:
+    """Return the whole number that an entry of a directory holds, of any type; else 0.
+
+    `at` is where its value field of `inline` bytes lies.
+    """
     letters = _LETTERS.get(kind) or _RATIOS.get(kind)
     if count != 1 or letters is None:
         return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -62,13 +63,13 @@ def size_of(name: bytes, data: bytes) -> int | None:
     kind = data[:4]
     if kind not in _KINDS.get(name, ()) or any(data[4:8]):
         return None
-    size = _SIZES.get(kind) or _MEASURES[kind](data)
+    size = _SIZES[kind] if kind in _SIZES else _MEASURES[kind](data)
     return size if size is not None and size <= len(data) else None
 
 
 def _curve(data: bytes) -> int | None:
     (count,) = struct.unpack_from(">I", data, 8)
-    size = 12 + 2 * count
+    size = 12 + 2 * int(count)
     if count > _MOST_ENTRIES or size > len(data):
         return None
     if count > 2:
@@ -86,7 +87,7 @@ def _parametric(data: bytes) -> int | None:
 
 def _chromaticity(data: bytes) -> int | None:
     (channels,) = struct.unpack_from(">H", data, 8)
-    return 12 + 8 * channels if channels <= 4 else None
+    return 12 + 8 * int(channels) if channels <= 4 else None
 
 
 def _calibration(data: bytes) -> int | None:
@@ -161,7 +162,7 @@ def _cells(data: bytes, start: int, inputs: int, outputs: int) -> tuple[int, int
     return start, 20 + size
 
 
-_MEASURES: Final = {
+_MEASURES: Final[dict[bytes, Callable[[bytes], int | None]]] = {
     b"curv": _curve,
     b"para": _parametric,
     b"chrm": _chromaticity,
