@@ -58,7 +58,10 @@ def png_profile_chunk(chunk: bytes) -> bytes:
 
 
 def joined(parts: list[bytes]) -> bytes:
-    """Return a profile of parts that begin with their number and their count; nothing where a number is missing or comes twice."""
+    """Return the profile in parts of a JPEG, each behind its number and their count.
+
+    Nothing where a number is missing or comes twice.
+    """
     parts = sorted(parts)
     counted = all(part[:2] == bytes((n, len(parts))) for n, part in enumerate(parts[:255], 1))
     return b"".join(part[2:] for part in parts) if counted and len(parts) < 256 else b""

@@ -23,7 +23,7 @@ from sfumato.boxes import upright_size
 from sfumato.codec import chunks
 from sfumato.codec.avif import Facts, facts_of
 from sfumato.codec.hostile import HOSTILE
-from sfumato.codec.mpo import open_jpeg
+from sfumato.codec.jpeg_opening import open_jpeg, with_end
 from sfumato.codec.orientation import (
     Told,
     page_orientation,
@@ -182,10 +182,13 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
         orientations, told, readable = _open_tiff(data)
     elif kind == "JPEG":
         _refuse_coding(data)
+        readable = with_end(data, max_pixels)
     facts = facts_of(data) if kind == "AVIF" else None
     if facts is not None:  # its decoder takes memory for what the coded data say
         _refuse_large(facts.pixels, max_pixels)
-    image = open_jpeg(data) if kind == "JPEG" else Image.open(io.BytesIO(readable), formats=[kind])
+    image = (
+        open_jpeg(readable) if kind == "JPEG" else Image.open(io.BytesIO(readable), formats=[kind])
+    )
     if kind in ("JPEG", "WEBP", "AVIF"):
         told = told_by_pillow(image)
         orientations = (told.orientation,)

@@ -141,7 +141,7 @@ def kept(segments: Sequence[Segment], policy: Policy) -> list[Segment]:
     profile = published_profile(segments)
     parts = _icc_parts(segments)
     whole = parts is not None and [p[len(ICC) + 2 :] for p in parts] == _cut(profile, parts)
-    exif, xmp = _payload(segments, EXIF), _payload(segments, XMP)
+    exif, xmp = _payload(segments, EXIF), _payload(segments, XMP)[len(XMP) :]
     published = {
         EXIF: rebuilt_exif(exif, _told(segments), keep_safe=policy == "keep-safe"),
         XMP: _headed(XMP, panorama_packet(xmp)),

@@ -9,9 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.jpeg._decode import ScanReader, unstuffed
-from sfumato.jpeg.header import ZIGZAG, Frame, Header, Numbers, Scan, read_header
+from sfumato.jpeg.header import (
+    ZIGZAG,
+    Frame,
+    Header,
+    Numbers,
+    Scan,
+    read_header,
+    read_huffman,
+)
 from sfumato.jpeg.huffman import lookup
-from sfumato.jpeg.markers import Segment, broken, walk
+from sfumato.jpeg.markers import DHT, SOS, Segment, broken, walk
+from sfumato.jpeg.standard_tables import STANDARD
 
 Coefficients = NDArray[np.int16]  # (blocks, 64): quantised, in zigzag order
 Words = NDArray[np.uint64]  # [i]: the 64 bits from bit 32 * i on
@@ -56,7 +65,30 @@ def read(data: bytes, *, max_pixels: int) -> Picture:
     """
     segments, end = walk(data)
     header = read_header(segments, max_pixels=max_pixels)
-    return decode(segments, end, header)
+    return decode(_with_tables(segments, header), end, header)
+
+
+def _with_tables(segments: list[Segment], header: Header) -> list[Segment]:
+    """Return the segments with the standard Huffman tables that a scan uses and none defines.
+
+    They come before the first scan, as decoders have it; the edited file holds them.
+    """
+    scans = iter(header.scans)
+    defined: set[int] = set()
+    missing: set[int] = set()
+    first = None
+    for at, segment in enumerate(segments):
+        if segment.marker == DHT:
+            defined |= read_huffman(segment.payload).keys()
+        elif segment.marker == SOS:
+            scan, first = next(scans), at if first is None else first
+            dc = {slot for slot, table in zip(scan.dc_slots, scan.dc_tables, strict=True) if table}
+            ac = zip(scan.ac_slots, scan.ac_tables, strict=True)
+            missing |= (dc | {slot | 0x10 for slot, table in ac if table}) - defined
+    if not missing or first is None:
+        return segments
+    payload = b"".join(bytes((name,)) + STANDARD[name] for name in sorted(missing))
+    return [*segments[:first], Segment(DHT, segments[first].offset, payload), *segments[first:]]
 
 
 def decode(segments: Sequence[Segment], end: int, header: Header) -> Picture:
