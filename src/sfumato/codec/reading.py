@@ -21,7 +21,7 @@ from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 
 from sfumato.boxes import upright_size
 from sfumato.codec import chunks
-from sfumato.codec.avif import Facts, facts_of
+from sfumato.codec.avif import Facts, facts_of, without_false_brand
 from sfumato.codec.hostile import HOSTILE
 from sfumato.codec.jpeg_opening import open_jpeg, with_end
 from sfumato.codec.orientation import (
@@ -183,6 +183,8 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
     elif kind == "JPEG":
         _refuse_coding(data)
         readable = with_end(data, max_pixels)
+    elif kind == "AVIF":
+        readable = without_false_brand(data)
     facts = facts_of(data) if kind == "AVIF" else None
     if facts is not None:  # its decoder takes memory for what the coded data say
         _refuse_large(facts.pixels, max_pixels)

@@ -14,7 +14,7 @@ _TAG: Final = 274
 _HEADS: Final = re.compile(rb"^(?:Exif\x00\x00){1,2}")
 _IN_XMP: Final = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 _ORDERS: Final = {b"II*\x00": "<", b"MM\x00*": ">", b"II+\x00": "<", b"MM\x00+": ">"}
-_LETTERS: Final = dict(zip((1, 3, 4, 6, 8, 9, 11, 12, 13, 16), "BHIbhifdIQ", strict=True))
+_LETTERS: Final = dict(zip((3, 4, 6, 8, 9, 11, 12, 13, 16), "HIbhifdIQ", strict=True))
 _RATIOS: Final = {5: "II", 10: "ii"}
 _RAW_PROFILE_HEAD: Final = 3  # lines before the hexadecimal ones
 _MOST_ENTRIES: Final = 65_535
@@ -72,14 +72,14 @@ def _tag(tiff: bytes) -> int | None:
 
 
 def entry_value(tiff: bytes, order: str, kind: int, count: int, at: int, inline: int) -> int:
-    """Return the whole number that an entry of a directory holds, of any type; else 0.
+    """Return the first number that an entry of a directory holds; 0 if it is no whole one.
 
     `at` is where its value field of `inline` bytes lies.
     """
     letters = _LETTERS.get(kind) or _RATIOS.get(kind)
-    if count != 1 or letters is None:
+    if not count or letters is None:
         return 0
-    if struct.calcsize(f"={letters}") > inline:
+    if struct.calcsize(f"={letters}") * count > inline:
         (at,) = struct.unpack_from(order + ("I" if inline == 4 else "Q"), tiff, at)
     numbers = struct.unpack_from(order + letters, tiff, at)
     below = numbers[1] if len(numbers) == 2 else 1

@@ -50,7 +50,9 @@ def _shown(profile: bytes, grid: Image.Image, intent: ImageCms.Intent) -> NDArra
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         target = ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(source, target, grid.mode, "RGB", intent)
+        transform = ImageCms.buildTransform(
+            source, target, grid.mode, "RGB", intent, ImageCms.Flags.NOOPTIMIZE
+        )
         shown = ImageCms.applyTransform(grid, transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, MemoryError):
         return None

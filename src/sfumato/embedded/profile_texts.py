@@ -11,10 +11,9 @@ import struct
 from typing import Final
 
 _LONGEST: Final = 300  # characters of a text
-_MOST_NUMBERS: Final = 4  # besides years
+_MOST_NUMBERS: Final = 3  # besides years, and as many single letters
 _MOST_RECORDS: Final = 100  # languages of one text
 _TOKENS: Final = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)*")
-_OTHER: Final = re.compile(r"[\w]")  # what may not be left between the tokens
 _PUNCTUATION: Final = frozenset(" \t\r\n\u00a0,.;:()[]/&'\"+-–_*%©®™")
 # Years, small numbers, gammas, versions such as 4.0.0.3001, and the names of norms.
 _YEAR: Final = re.compile(r"(?:19[89]|20[0-4])\d")
@@ -34,12 +33,12 @@ _WORDS: Final = frozenset(
     high hlg icc image in ink input inverse iso itu iec japan kcgcolorspacedisplayp kcgcolorspace
     kcgcolorspacesrgb kodak l lab lcd lcms led linear lut lwc magazine matrix max medium melissa
     micro mini monitor native neutral newsprint no normal ntsc of offset output p pal paper
-    parametric perceptual photo photography plates point positive power pq preference preview
-    primaries print printer pro profile projector prophoto r raw rec ref reference relative removed
-    rendering rgb rimm rom romm s sc scaled scale scanner scrgb screen secam sheetfed simplified
-    smpte snap space specification spot srgb st standard sunlight swop system target text theater
-    tiny toppan trc transfer tv type u ucmy uncoated uncompensated universal unknown urgb use
-    v viewing w web white wide widegamut with working x xyz y ycc ycbcr
+    parametric perceptual photo photography photoshop plates point positive power pq preference
+    preview primaries print printer pro profile projector prophoto r raw rec ref reference relative
+    removed rendering rgb rimm rom romm s sc scaled scale scanner scrgb screen secam sheetfed
+    simplified smpte snap space specification spot srgb st standard sunlight swop system target text
+    theater tiny toppan trc transfer tv type u ucmy uncoated uncompensated universal unknown urgb
+    use v viewing w web white wide widegamut with working x xyz y ycc ycbcr
     """.split()
     # makers of devices and of profiles
     + """
@@ -68,7 +67,7 @@ def is_plain(text: str) -> bool:
     """Tell whether a text holds only words of colour management, few numbers, and years."""
     if len(text) > _LONGEST:
         return False
-    numbers = 0
+    numbers = letters = 0
     for found in _TOKENS.finditer(text):
         token = found.group().lower()
         if token[0].isdigit():
@@ -79,8 +78,10 @@ def is_plain(text: str) -> bool:
                 return False
         elif token not in _WORDS:
             return False
+        else:
+            letters += len(token) == 1
     between = _TOKENS.sub("", text)
-    return numbers <= _MOST_NUMBERS and set(between) <= _PUNCTUATION
+    return max(numbers, letters) <= _MOST_NUMBERS and set(between) <= _PUNCTUATION
 
 
 def texts_in(data: bytes) -> tuple[list[str], int] | None:
