@@ -31,6 +31,7 @@ class Code(StrEnum):
     LINK_BROKEN = "LINK_BROKEN"
     LINK_LOOP = "LINK_LOOP"
     NAME_NOT_UTF8 = "NAME_NOT_UTF8"
+    NAME_TAKEN = "NAME_TAKEN"
     # refused: the picture in it
     IMAGE_EMPTY = "IMAGE_EMPTY"
     IMAGE_UNRECOGNISED = "IMAGE_UNRECOGNISED"

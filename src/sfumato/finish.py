@@ -25,6 +25,7 @@ from sfumato.formats.imagefolder import (
 )
 from sfumato.formats.manifest import FACES, MANIFEST, Table, face_rows, manifest_row
 from sfumato.formats.others import RESERVED
+from sfumato.formats.released_names import released_name
 from sfumato.ledger import Ledger
 from sfumato.recipe import Recipe
 from sfumato.report.data import About, Report
@@ -117,9 +118,11 @@ def _account(
         records, findings = seen.at(key) + decided.at(key), found.at(key)
         for fate in fates.at(key):
             if isinstance(fate, Output):
-                if key in there:  # what was found in a file that is gone says nothing now
+                if (
+                    released_name(key) in there
+                ):  # what was found in a file that is gone says nothing now
                     records += [finding for finding in findings if _speaks_of(finding, fate)]
-                expected.add(key)
+                expected.add(released_name(key))
                 faces.add(face_rows(fate))
             if isinstance(fate, Output | Failure):
                 manifest.add([manifest_row(fate, fate_print)])
@@ -153,7 +156,7 @@ def _speaks_of(record: Record, output: Output) -> bool:
 def _remove_stale(root: Path, expected: set[str], ledger: Ledger) -> set[str]:
     """Remove what earlier runs wrote and nothing accounts for any more; return the keys."""
     removed: set[str] = set()
-    for key in ledger.written():
+    for key in map(released_name, ledger.written()):
         if key not in expected and (root / key).is_file():
             (root / key).unlink()
             _remove_empty((root / key).parent, root)

@@ -25,6 +25,7 @@ from sfumato.errors import Code, LedgerError, OutputError, UsageError
 from sfumato.finish import finish, forget_release
 from sfumato.formats.imagefolder import FolderSink, ImageFolder, Listing
 from sfumato.formats.others import copy_others
+from sfumato.formats.released_names import released_name
 from sfumato.ledger import Ledger, is_there
 from sfumato.lock import locked
 from sfumato.recipe import Recipe
@@ -231,7 +232,7 @@ def _lost(
     missing = {
         record.key
         for record in ledger.latest(fingerprint, ("output", "failure"))
-        if (isinstance(record, Output) and not os.path.lexists(out / record.key))
+        if (isinstance(record, Output) and not os.path.lexists(out / released_name(record.key)))
         or (isinstance(record, Failure) and record.code in unsearched)
     }
     missing |= ledger.redecided(job.recipe.fingerprint("detect"), fingerprint)

@@ -1,7 +1,7 @@
 """The stage that covers faces: a sample and its final faces in, a staged picture out.
 
 A picture without a face leaves byte for byte as it came, or, where all metadata shall go, with
-the same coded pixels in a clean file. A picture with faces is edited by
+the same coded pixels in a clean file; a HEIC leaves as a JPEG. A picture with faces is edited by
 `sfumato.codec`, then searched and measured again; what the detectors still see and what is
 covered too weakly is covered once more. A picture that can't be edited without harm is refused,
 never passed through.
@@ -129,12 +129,18 @@ def release(
 
 
 def _copy(sample: Sample, cover: Cover, sink: Sink) -> Output:
-    """Stage a picture without a face: its bytes, or under "all" its pixels without metadata."""
+    """Stage a picture without a face: its bytes, or under "all" its pixels without metadata.
+
+    A HEIC becomes a JPEG.
+    """
     data = sample.data
-    if cover.metadata == "all":
+    encoding: Encoding = "identical"
+    if codec.is_heic(data):
+        encoding, data = "reencoded", _edit(sample, (), cover).data
+    elif cover.metadata == "all":
         data = codec.strip(data, max_pixels=cover.max_pixels)
+        encoding = "identical" if data is sample.data else "exact"
     written = sink.stage(sample, data)
-    encoding: Encoding = "identical" if data is sample.data else "exact"
     return Output(sample.key, sample.digest, written, "copied", encoding, "", ())
 
 

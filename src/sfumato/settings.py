@@ -170,6 +170,6 @@ def give_boxes(path: Path, keys: Sequence[str], recipe: Recipe, ledger: Ledger) 
 
 def software() -> dict[str, str]:
     """Return the versions of what the results may depend on."""
-    names = ("onnxruntime", "numpy", "pillow", "pyarrow")
+    names = ["onnxruntime", "numpy", "pillow", "pyarrow", *["pi-heif"] * codec.reads_heic()]
     found = {"sfumato": __version__, "python": platform.python_version()}
     return {**found, **{name: version(name) for name in names}}

@@ -200,7 +200,7 @@ class Work:
             second_reader=self.second_reader,
             metadata=self.recipe.obfuscate.metadata,
         )
-        if picture is None and output.action == "obfuscated":
+        if picture is None and (output.action == "obfuscated" or output.encoding == "reencoded"):
             picture = self._decode(sample)
         yield from verify(sample, picture, after, output, checks, look=look)
 

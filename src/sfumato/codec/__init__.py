@@ -12,6 +12,7 @@ Everything raises `SampleError` for bytes that can't be used, and nothing else.
 from __future__ import annotations
 
 from sfumato.codec.encoding import Edited
+from sfumato.codec.heif import is_heic, reads_heic
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.reading import MAX_PIXELS, Format, Header, Picture, decode, inspect
 from sfumato.codec.signatures import HEAD, may_hold_pictures, sniff
@@ -30,8 +31,10 @@ __all__ = [
     "difference",
     "edit",
     "inspect",
+    "is_heic",
     "may_hold_pictures",
     "private_metadata",
+    "reads_heic",
     "sniff",
     "strip",
     "thumbnail",

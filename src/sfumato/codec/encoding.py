@@ -83,6 +83,13 @@ def _write_jpeg(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     return Edited(data, "reencoded")
 
 
+def _write_heic(opened: Opened, picture: Image.Image, _: Policy) -> Edited:
+    """Write a JPEG: nobody writes HEIC without patents, and every viewer shows a JPEG."""
+    profile = published_profile(opened.image.info.get("icc_profile"))
+    settings: dict[str, Any] = {"quality": LOSSY_QUALITY, "subsampling": 0, "optimize": True}
+    return Edited(_save(picture, "JPEG", icc_profile=profile, **settings), "reencoded")
+
+
 def _rgb_inside(image: JpegImagePlugin.JpegImageFile) -> bool:
     """Tell whether the three components are R, G and B: libjpeg's rule (jdapimin.c)."""
     if image.layers != 3 or "jfif" in image.info:
@@ -268,4 +275,5 @@ WRITERS: dict[str, Callable[[Opened, Image.Image, Policy], Edited]] = {
     "TIFF": _write_tiff,
     "GIF": _write_gif,
     "AVIF": _write_avif,
+    "HEIC": _write_heic,
 }

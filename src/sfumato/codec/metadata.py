@@ -224,8 +224,7 @@ def _png(data: bytes, allowed: _Allowed) -> Iterator[str]:
 
 def _png_text(name: bytes, payload: bytes, allowed: _Allowed) -> Iterator[str]:
     if payload.startswith(b"XML:com.adobe.xmp"):
-        plain = name == b"iTXt" and payload.startswith(chunks.PNG_XMP)
-        yield from _xmp(payload[len(chunks.PNG_XMP) :] if plain else b"")
+        yield from _xmp(payload.removeprefix(chunks.PNG_XMP) if name == b"iTXt" else b"")
     elif not (allowed.safe_texts and _safe_words(name, payload)):
         yield f"text chunk {name.decode()}"
 
@@ -374,8 +373,7 @@ def _avif_item(avif: isobmff.Avif, item: isobmff.Item, allowed: _Allowed) -> Ite
     elif item.kind == b"mime":
         yield from _xmp(avif.bytes_of(item))
     elif item.kind != b"grid":
-        second = item.kind == b"av01"
-        yield "second picture" if second else _named("item", item.kind)
+        yield "second picture" if item.kind == b"av01" else _named("item", item.kind)
 
 
 def _av1_extras(data: bytes) -> Iterator[str]:

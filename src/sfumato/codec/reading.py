@@ -11,7 +11,7 @@ import io
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -22,8 +22,9 @@ from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 from sfumato.boxes import upright_size
 from sfumato.codec import chunks
 from sfumato.codec.avif import Facts, facts_of, without_false_brand
+from sfumato.codec.heif import INSTALL, open_heic, reads_heic
 from sfumato.codec.hostile import HOSTILE
-from sfumato.codec.jpeg_opening import open_jpeg, with_end
+from sfumato.codec.jpeg_opening import open_jpeg, refuse_coding, with_end
 from sfumato.codec.orientation import (
     Told,
     page_orientation,
@@ -35,7 +36,8 @@ from sfumato.codec.signatures import HEAD, Stored, may_hold_pictures, sniff
 from sfumato.errors import Code, SampleError
 from sfumato.types import Pixels
 
-Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "AVIF"]
+Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "AVIF", "HEIC"]
+_Kind: TypeAlias = Stored | Literal["HEIC"]
 
 MAX_PIXELS: Final = 178_956_970  # where Pillow itself refuses: 2**30 / 3 bytes, half of it, twice
 
@@ -47,7 +49,6 @@ _STRIP = 1 << 22  # pixels converted at a time: no second full copy of a large p
 _PNG_PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"))
 
 _SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SUBIFDS, _XMP, _DNG = 254, 258, 262, 330, 700, 50706
-_LOSSLESS, _HIERARCHICAL = (0xC3, 0xCB), (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF)  # frame headers
 _SENSOR = (32803, 34892)  # photometric: colour filter array, linear raw
 
 
@@ -181,22 +182,20 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
     elif kind == "TIFF":
         orientations, told, readable = _open_tiff(data)
     elif kind == "JPEG":
-        _refuse_coding(data)
+        refuse_coding(data)
         readable = with_end(data, max_pixels)
     elif kind == "AVIF":
         readable = without_false_brand(data)
     facts = facts_of(data) if kind == "AVIF" else None
     if facts is not None:  # its decoder takes memory for what the coded data say
         _refuse_large(facts.pixels, max_pixels)
-    image = (
-        open_jpeg(readable) if kind == "JPEG" else Image.open(io.BytesIO(readable), formats=[kind])
-    )
+    image = _open(kind, readable)
     if kind in ("JPEG", "WEBP", "AVIF"):
         told = told_by_pillow(image)
         orientations = (told.orientation,)
     _refuse_large(image.width * image.height, max_pixels)
     _refuse_mode(image.mode)
-    frames = getattr(image, "n_frames", 1)
+    frames = 1 if kind == "HEIC" else getattr(image, "n_frames", 1)
     if frames > chunks.MAX_PAGES:
         raise SampleError(Code.IMAGE_TOO_LARGE, f"{frames} frames")
     _refuse_large(_pixels(image, frames, readable), max_pixels)
@@ -214,13 +213,24 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
     return Opened(data, image, header, orientations, facts, told.exif, told.xmp)
 
 
-def _kind(data: bytes) -> Stored:
+def _open(kind: _Kind, data: bytes) -> ImageFile.ImageFile:
+    if kind in ("JPEG", "HEIC"):
+        return open_jpeg(data) if kind == "JPEG" else open_heic(data)
+    return Image.open(io.BytesIO(data), formats=[kind])
+
+
+def _kind(data: bytes) -> _Kind:
     if not data:
         raise SampleError(Code.IMAGE_EMPTY, "the file is empty")
     head = data[:HEAD]
     if kind := sniff(head):
         return kind
-    if other := may_hold_pictures(head):
+    other = may_hold_pictures(head)
+    if other == "HEIC":
+        if reads_heic():
+            return "HEIC"
+        raise SampleError(Code.IMAGE_UNSUPPORTED, f"reading HEIC needs: {INSTALL}")
+    if other:
         raise SampleError(Code.IMAGE_UNSUPPORTED, f"sfumato doesn't read this kind: {other}")
     raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of a picture")
 
@@ -251,7 +261,7 @@ def _pixels(image: ImageFile.ImageFile, frames: int, data: bytes) -> int:
     return total
 
 
-def _bits(kind: Stored, data: bytes, image: ImageFile.ImageFile) -> int:
+def _bits(kind: _Kind, data: bytes, image: ImageFile.ImageFile) -> int:
     if kind == "PNG":
         return data[24]
     if kind == "TIFF":
@@ -259,19 +269,6 @@ def _bits(kind: Stored, data: bytes, image: ImageFile.ImageFile) -> int:
         tag = tiff.pages[0].tags.get(_BITS)
         return max(tiff.numbers(tag)) if tag else 1
     return 1 if image.mode == "1" else 8
-
-
-def _refuse_coding(data: bytes) -> None:
-    """Raise for a JPEG that no reader here can decode, by the name of its coding (T.81, B.1)."""
-    with suppress(*chunks.MALFORMED):  # Pillow shall say what is wrong with it
-        for marker, start, _ in chunks.jpeg_segments(data):
-            if marker in _LOSSLESS or marker in _HIERARCHICAL:
-                name = "lossless" if marker in _LOSSLESS else "hierarchical"
-                raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG: {name}")
-            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-                if data[start] in (12, 16):
-                    raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG of {data[start]} bits")
-                return
 
 
 def _open_png(data: bytes) -> tuple[Told, bytes]:
@@ -334,6 +331,8 @@ def _frames(opened: Opened, max_pixels: int) -> Iterator[Pixels]:
         _refuse_large(total, max_pixels)
         _refuse_mode(image.mode)  # pages may have other pixels than the first
         image.load()
+        if opened.header.format == "HEIC" and image.size != opened.header.upright_size:
+            raise ValueError("its coded data have another size")
         if opened.header.format == "MPO":
             turned = told_by_pillow(image).orientation
         else:

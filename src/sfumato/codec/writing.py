@@ -62,6 +62,7 @@ def edit(
     - Lossy WebP and AVIF are written anew, at quality 95 or more: no quantiser that the headers of
       the result tell is coarser than the finest of the source's; "reencoded". AVIF keeps its
       sampling and colours.
+    - HEIC becomes a JPEG of quality 95 without subsampling, alpha or metadata; "reencoded".
 
     Of the metadata only the colour profile, the orientation, the resolution and what decoding
     needs stay; with `policy` "keep-safe" also the camera's maker and model, dates and the
@@ -94,7 +95,8 @@ def edit(
                 raise
     with guarded(max_pixels):
         opened.image.load()
-        canvas = _canvas(opened.image)
+        heic = header.format == "HEIC"  # written as JPEG, which knows no alpha
+        canvas = _canvas(opened.image.convert("RGB") if heic else opened.image)
     obfuscator = _in_mode(obfuscator, canvas.mode)
     changed = obfuscator(canvas.pixels, stored)
     with guarded(max_pixels, Code.IMAGE_ENCODE):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from sfumato.errors import Code, OutputError, SampleError, UsageError
+from sfumato.formats.released_names import check_free, check_named, check_readable, released_name
 from sfumato.types import Failure, Sample, Shard
 
 PICTURES: Final = frozenset(
@@ -131,11 +132,9 @@ class ImageFolder:
         Raises:
             SampleError: it can't be read, isn't a regular file, or changed while it was read.
         """
-        if key.rpartition(".")[2].lower() in FOREIGN:
-            raise SampleError(
-                Code.IMAGE_UNSUPPORTED, f"files named .{key.rpartition('.')[2]} can't be read yet"
-            )
+        check_readable(key, FOREIGN)
         data = read_steadily(self.root / key)
+        check_named(key, data)
         return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest())
 
 
@@ -274,8 +273,8 @@ class FolderSink:
         self.link = link
 
     def final(self, key: str) -> Path:
-        """Return where a picture lies once it is published."""
-        return self.root / key
+        """Return where a picture lies once it is published; see `released_name`."""
+        return self.root / released_name(key)
 
     def staged(self, key: str) -> Path:
         """Return the temporary name of a picture, in the folder of the final one."""
@@ -289,9 +288,11 @@ class FolderSink:
 
         Raises:
             OutputError: the disk is full, read-only or not permitted.
-            SampleError: FILE_CHANGED, when what was linked isn't what was read.
+            SampleError: FILE_CHANGED, when what was linked isn't what was read; NAME_TAKEN, when
+                the source has a file of the name that the release needs.
         """
         path = self.staged(sample.key)
+        check_free(sample.key, self.source)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if data is sample.data and self.link != "copy" and self._linked(sample, path):

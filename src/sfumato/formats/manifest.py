@@ -14,6 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sfumato.formats.released_names import released_name
 from sfumato.types import Failure, Output
 
 _BATCH: Final = 50_000
@@ -29,6 +30,7 @@ MANIFEST: Final = pa.schema(
         pa.field("faces", pa.int32(), nullable=False),
         pa.field("method", pa.string()),
         pa.field("fingerprint", pa.string(), nullable=False),
+        pa.field("path_out", pa.string()),  # where the release has another name for it
     ]
 )
 FACES: Final = pa.schema(
@@ -93,6 +95,7 @@ def manifest_row(outcome: Output | Failure, fingerprint: str) -> dict[str, objec
         "faces": len(outcome.faces),
         "method": outcome.method or None,
         "fingerprint": fingerprint,
+        "path_out": name if (name := released_name(outcome.key)) != outcome.key else None,
     }
 
 
