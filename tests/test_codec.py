@@ -370,7 +370,7 @@ def test_a_shape_in_alpha_alone_is_seen() -> None:
         (b"BMW 320, a car in text", Code.IMAGE_UNRECOGNISED),
         (bytes(100), Code.IMAGE_UNRECOGNISED),
         (b"\x00\x00\x00\x1cftypavif" + bytes(40), Code.IMAGE_DECODE),
-        (b"\x00\x00\x00\x18ftypheic" + bytes(40), Code.IMAGE_UNSUPPORTED),
+        (b"\x00\x00\x00\x18ftypjxl " + bytes(40), Code.IMAGE_UNSUPPORTED),
         (b"%PDF-1.7\n", Code.IMAGE_UNSUPPORTED),
         (b"II*\x00" + bytes(20), Code.IMAGE_DECODE),
         (b"\xff\xd8\xff\xe0", Code.IMAGE_DECODE),

@@ -67,4 +67,5 @@ def check_free(key: str, source: Path) -> None:
 
 
 def _suffix(key: str) -> str:
-    return key.rpartition(".")[2].lower()
+    _, dot, suffix = key.rpartition(".")
+    return suffix.lower() if dot else ""
