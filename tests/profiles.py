@@ -60,9 +60,11 @@ def shown(profile: bytes, intent: int = 0) -> NDArray[np.uint8]:
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     image = Image.fromarray(np.ascontiguousarray(cube))
     target = ImageCms.createProfile("sRGB")
-    after = ImageCms.profileToProfile(
-        image, source, target, ImageCms.Intent(intent), outputMode="RGB"
+    exact = ImageCms.Flags.NOOPTIMIZE
+    transform = ImageCms.buildTransform(
+        source, target, "RGB", "RGB", ImageCms.Intent(intent), exact
     )
+    after = ImageCms.applyTransform(image, transform)
     assert after is not None
     return np.asarray(after)
 

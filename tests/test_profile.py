@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -130,6 +131,42 @@ def test_an_identity_is_computed_anew() -> None:
     assert clean is not None
     assert clean == identified(clean)
     assert any(clean[84:100])
+
+
+PIXELS = np.asarray(picture().resize((210, 172)))  # a picture of as many pixels as the table has
+AS_TABLE = PIXELS.reshape(-1, 3)[: 33**3].reshape(33, 33, 33, 3)
+IN_TABLES = {
+    "gamut": with_tag(b"gamt", lut(AS_TABLE, 33)),
+    "preview": with_tag(b"pre0", lut(AS_TABLE, 33)),
+    "to-the-device": with_tag(b"B2A0", lut(AS_TABLE, 33)),
+    "place-as-light": with_tag(b"lumi", struct.pack(">4sI3i", b"XYZ ", 0, 3104894, 559787, 0)),
+    "place-as-black": with_tag(b"bkpt", struct.pack(">4sI3i", b"XYZ ", 0, 3104894, 559787, 0)),
+}
+
+
+@pytest.mark.parametrize("name", IN_TABLES)
+def test_a_picture_or_a_place_in_tables_that_show_nothing_goes(name: str) -> None:
+    clean = clean_profile(IN_TABLES[name])
+    assert clean is not None
+    assert len(clean) < 2000
+    assert tags_of(IN_TABLES[name])[-1][0] not in dict(tags_of(clean))
+    assert np.array_equal(shown(clean), shown(SRGB))
+
+
+def test_a_picture_in_the_table_that_shows_the_colours_takes_the_profile_along() -> None:
+    assert clean_profile(with_tag(b"A2B0", lut(AS_TABLE, 33))) is None
+    true = with_tag(b"A2B0", lut(grid=33))
+    assert clean_profile(true) == true
+
+
+def test_names_in_the_codes_of_languages_go() -> None:
+    for codes in ((b"Jane", b"Roe1"), (b"enUS", b"enUS")):
+        data = bytearray(localised("sRGB", "sRGB"))
+        data[16:20], data[28:32] = codes
+        clean = clean_profile(with_tag(b"desc", bytes(data)))
+        assert clean is not None
+        assert b"Roe1" not in clean
+        assert clean.count(b"enUS") <= 2
 
 
 BROKEN = {
@@ -296,6 +333,40 @@ def test_parts_that_are_missing_or_come_twice_are_no_profile(
     assert "profile:unreadable" in private_metadata(data)
     for written in (codec.edit(data, [FACE], Gaussian()).data, codec.strip(data)):
         assert not any(s.payload.startswith(ICC) for s in walk(written)[0])
+
+
+def test_a_profile_behind_the_first_scan_goes() -> None:
+    """Decoders don't see it there."""
+    data = encoded("JPEG", progressive=True)
+    later = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
+    for profile in (SRGB, HIDDEN["private-text"]):
+        hidden = data[:later] + segment(APP2, ICC + b"\1\1" + profile) + data[later:]
+        for written in (codec.edit(hidden, [FACE], Gaussian()).data, codec.strip(hidden)):
+            if private_metadata(hidden):
+                assert b"ICC_PROFILE" not in written
+            assert SECRET not in written
+            assert private_metadata(written) == ()
+
+
+def test_many_profiles_in_one_file_cost_no_more_than_it_has_bytes() -> None:
+    """Pages whose profiles lie on top of each other, each with a header of its own."""
+    page, count = 2 + 3 * 12 + 4, 3000
+    heads = b"".join(SRGB[:128] for _ in range(count))
+    start, profiles = 8 + page * count, bytearray(heads + bytes(1 << 20))
+    for i in range(count):
+        struct.pack_into(">I", profiles, 128 * i, len(profiles) - 128 * i)
+    out = b"II*\0\x08\0\0\0"
+    for i in range(count):
+        entries = struct.pack("<HHII", 256, 3, 1, 1) + struct.pack("<HHII", 257, 3, 1, 1)
+        entries += struct.pack("<HHII", 34675, 7, len(profiles) - 128 * i, start + 128 * i)
+        follows = 8 + page * (i + 1) if i + 1 < count else 0
+        out += struct.pack("<H", 3) + entries + struct.pack("<I", follows)
+    began = time.process_time()
+    with pytest.raises(SampleError):
+        private_metadata(out + bytes(profiles))
+    with pytest.raises(SampleError):
+        codec.strip(out + bytes(profiles))
+    assert time.process_time() - began < 5
 
 
 def test_other_spaces_are_proved_too() -> None:

@@ -17,6 +17,7 @@ _KEPT = frozenset(
     b"ispe pixi av1C colr irot imir clap pasp auxC a1op a1lx lsel clli mdcv cclv amve".split()
 )
 _ESSENTIAL = frozenset(b"av1C irot imir clap a1op lsel".split())
+_MOST_COLOURS = 16  # that differ; tiles share them, and a profile costs a proof
 _XMP_TYPE = b"application/rdf+xml\x00"
 _REFERENCES = frozenset((b"dimg", b"auxl", b"prem"))
 # (irot, imir) by orientation: quarter turns anticlockwise, then 0 for upside down, 1 for mirrored
@@ -55,6 +56,9 @@ def rebuilt_avif(data: bytes) -> bytes:
     items = [avif.items[number] for number in sorted(avif.parts())]
     if avif.moving or any(item.kind not in (b"av01", b"grid") for item in items):
         raise ValueError("not a still picture of AV1 items")
+    colours = {part for item in items for part in item.properties if part.name == b"colr"}
+    if len(colours) > _MOST_COLOURS:
+        raise ValueError("many colour profiles")
     told = _told(avif)
     written = [
         _Written(item.id, item.kind, avif.bytes_of(item), _properties(avif, item, told))

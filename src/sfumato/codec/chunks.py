@@ -218,6 +218,18 @@ def tiff_parts(tiff: Tiff, index: int) -> list[tuple[int, int]]:
     return list(zip(tiff.numbers(tags[at]), tiff.numbers(tags[size]), strict=True))
 
 
+def check_apart(tiff: Tiff, number: int, most: int = MAX_PAGES) -> None:
+    """Make sure that reading a tag of every page costs no more than reading the file.
+
+    Raises:
+        ValueError: its values lie on top of each other, or there are more than `most` of them.
+    """
+    tags = [page.tags[number] for page in tiff.pages if number in page.tags]
+    places = {(tag.at, tag.size) for tag in tags}
+    if len(places) > most or sum(size for _, size in places) > len(tiff.data):
+        raise ValueError(f"too many values of tag {number}")
+
+
 def parse_tiff(data: bytes, *, first_only: bool = False) -> Tiff:
     """Read the directories of a TIFF, BigTIFF or EXIF block (without its "Exif" prefix)."""
     order = {b"II": "<", b"MM": ">"}[data[:2]]

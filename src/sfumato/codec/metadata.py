@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sfumato.codec import av1, chunks, isobmff
-from sfumato.codec.profile import joined, said_of, said_of_png
+from sfumato.codec.profile import joined, said_of, said_of_pages, said_of_png, said_of_xmp
 from sfumato.codec.signatures import HEAD, sniff
-from sfumato.embedded.panorama import is_panorama_packet
 from sfumato.errors import Code, SampleError
 
 _PICTURE_START = re.compile(rb"\xff\xd8\xff[\xc0-\xcf\xdb\xdd\xe0-\xef\xfe]")
@@ -38,7 +37,7 @@ _TIFF_KNOWN = frozenset(
     (254, *range(256, 260), 262, 266, 273, 274, *range(277, 280), 282, 283, 284)
 )
 _TIFF_KNOWN |= frozenset((292, 293, 296, 297, 317, 320, *range(322, 326), 338, 339, 347))
-_TIFF_KNOWN |= frozenset((529, 530, 531, 532))
+_TIFF_KNOWN |= frozenset((529, 530, 531, 532, 700, 34675))  # the last two: `said_of_pages`
 _TIFF_NAMES = {
     33723: "iptc",
     34377: "photoshop resources",
@@ -141,7 +140,7 @@ def _jpeg_application(marker: int, payload: bytes, allowed: _Allowed) -> Iterato
     elif payload.startswith(b"Exif\x00"):
         yield from _exif(payload, allowed)
     elif payload.startswith((b"http://ns.adobe.com/xap/", b"http://ns.adobe.com/xmp/")):
-        yield from _xmp(payload.partition(b"\x00")[2])
+        yield from said_of_xmp(payload.partition(b"\x00")[2])
     elif payload.startswith(b"MPF\x00"):
         yield "mpf"
     elif not (marker == 0xEE and payload.startswith(b"Adobe") and len(payload) == 12):
@@ -224,14 +223,9 @@ def _png(data: bytes, allowed: _Allowed) -> Iterator[str]:
 
 def _png_text(name: bytes, payload: bytes, allowed: _Allowed) -> Iterator[str]:
     if payload.startswith(b"XML:com.adobe.xmp"):
-        yield from _xmp(payload.removeprefix(chunks.PNG_XMP) if name == b"iTXt" else b"")
+        yield from said_of_xmp(payload.removeprefix(chunks.PNG_XMP) if name == b"iTXt" else b"")
     elif not (allowed.safe_texts and _safe_words(name, payload)):
         yield f"text chunk {name.decode()}"
-
-
-def _xmp(packet: bytes) -> Iterator[str]:
-    if not is_panorama_packet(packet):
-        yield "xmp"
 
 
 def _safe_words(name: bytes, payload: bytes) -> bool:
@@ -247,7 +241,7 @@ def _webp(data: bytes, allowed: _Allowed) -> Iterator[str]:
         elif name == b"ICCP":
             yield from said_of(data[start:end])
         elif name == b"XMP ":
-            yield from _xmp(data[start:end])
+            yield from said_of_xmp(data[start:end])
         elif name == b"ANMF":
             inside = {part for part, _, _ in chunks.riff_chunks(data, start + 16, end)}
             if not allowed.frames:
@@ -273,14 +267,13 @@ def _bmp(data: bytes, _: _Allowed) -> Iterator[str]:
 def _tiff(data: bytes, allowed: _Allowed) -> Iterator[str]:
     tiff = chunks.parse_tiff(data)
     referenced = 16 if tiff.big else 8
+    yield from said_of_pages(tiff)
     for index, page in enumerate(tiff.pages):
         referenced += page.size + sum(tag.size for tag in page.tags.values() if tag.size > 4)
         if index and not allowed.frames:
             yield "second picture"
         for number, tag in page.tags.items():
-            if number in _EMBEDDED:
-                yield from _EMBEDDED[number](data[tag.at : tag.at + tag.size])
-            elif number in (279, 325):  # bytes of strips, of tiles
+            if number in (279, 325):  # bytes of strips, of tiles
                 referenced += sum(tiff.numbers(tag))
             elif number in _SAFE_TEXTS and allowed.safe_texts and _plain_text(data, tag):
                 continue
@@ -292,9 +285,6 @@ def _tiff(data: bytes, allowed: _Allowed) -> Iterator[str]:
         referenced += parts + len(page.tags)  # a byte of alignment for each
     if len(data) > referenced + _TIFF_SLACK:
         yield "unreferenced bytes"
-
-
-_EMBEDDED: dict[int, Callable[[bytes], Iterable[str]]] = {700: _xmp, 34675: said_of}
 
 
 def _jpeg_in_tiff(tiff: chunks.Tiff, index: int) -> Iterator[str]:
@@ -371,7 +361,7 @@ def _avif_item(avif: isobmff.Avif, item: isobmff.Item, allowed: _Allowed) -> Ite
         block = avif.bytes_of(item)
         yield from _exif(block[4 + int.from_bytes(block[:4], "big") :], allowed)
     elif item.kind == b"mime":
-        yield from _xmp(avif.bytes_of(item))
+        yield from said_of_xmp(avif.bytes_of(item))
     elif item.kind != b"grid":
         yield "second picture" if item.kind == b"av01" else _named("item", item.kind)
 

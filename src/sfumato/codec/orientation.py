@@ -71,7 +71,28 @@ def _png_text(name: bytes, rest: bytes) -> bytes | None:
     return None if inflate.unconsumed_tail else text
 
 
-def page_orientation(tiff: chunks.Tiff, index: int) -> int:
+def page_orientations(tiff: chunks.Tiff) -> tuple[int, ...]:
+    """Return how each page of a TIFF is to be turned.
+
+    Raises:
+        ValueError: the packets of XMP lie on top of each other, to be read again and again.
+    """
+    chunks.check_apart(tiff, _XMP)
+    told: list[int] = []
+    known: dict[tuple[int, int], int] = {}
+    for index, page in enumerate(tiff.pages):
+        tag = page.tags.get(_XMP)
+        if chunks.ORIENTATION in page.tags or tag is None:
+            told.append(_page_orientation(tiff, index))
+            continue
+        place = (tag.at, tag.size)
+        if place not in known:
+            known[place] = _page_orientation(tiff, index)
+        told.append(known[place])
+    return tuple(told)
+
+
+def _page_orientation(tiff: chunks.Tiff, index: int) -> int:
     """Return how a page of a TIFF is to be turned: by its tag 274, else by its XMP."""
     tag = tiff.pages[index].tags.get(chunks.ORIENTATION)
     if tag is None:

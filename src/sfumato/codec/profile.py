@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
 from sfumato.codec import chunks
+from sfumato.embedded.panorama import is_panorama_packet
 from sfumato.embedded.profile import UNREADABLE, clean_profile, profile_extras
 from sfumato.embedded.profile_texts import is_plain
 
@@ -16,10 +18,13 @@ __all__ = [
     "profile_extras",
     "published_profile",
     "said_of",
+    "said_of_pages",
     "said_of_png",
+    "said_of_xmp",
 ]
 
 _MOST_PROFILE = 1 << 24  # bytes of a colour profile; a larger one is something else
+_TIFF_PROFILE, _TIFF_XMP = 34675, 700
 _PNG_NAME = b"ICC Profile"
 
 
@@ -87,3 +92,21 @@ def said_of_png(chunk: bytes) -> tuple[str, ...]:
         return ("profile:unreadable",)
     named = () if is_plain(name.decode("latin-1")) else ("profile:private tags",)
     return said_of(profile) or named
+
+
+def said_of_xmp(packet: bytes) -> tuple[str, ...]:
+    """Name a packet of XMP that is more than the fields of a panorama, as they are written here."""
+    return () if is_panorama_packet(packet) else ("xmp",)
+
+
+def said_of_pages(tiff: chunks.Tiff) -> Iterator[str]:
+    """Name what the profiles and the XMP of a TIFF's pages hold, each that pages share once.
+
+    Raises:
+        ValueError: they lie on top of each other.
+    """
+    for number, said in ((_TIFF_PROFILE, said_of), (_TIFF_XMP, said_of_xmp)):
+        chunks.check_apart(tiff, number)
+        tags = [page.tags[number] for page in tiff.pages if number in page.tags]
+        for at, size in sorted({(tag.at, tag.size) for tag in tags}):
+            yield from said(tiff.data[at : at + size])

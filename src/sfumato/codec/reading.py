@@ -27,7 +27,7 @@ from sfumato.codec.hostile import HOSTILE
 from sfumato.codec.jpeg_opening import open_jpeg, refuse_coding, with_end
 from sfumato.codec.orientation import (
     Told,
-    page_orientation,
+    page_orientations,
     page_xmp,
     told_by_pillow,
     told_by_png,
@@ -308,7 +308,7 @@ def _open_tiff(data: bytes) -> tuple[tuple[int, ...], Told, bytes]:
     ):
         # Pillow gives the negative, in which no face would be found.
         raise SampleError(Code.IMAGE_UNSUPPORTED, "16-bit TIFF in which 0 is white")
-    orientations = tuple(page_orientation(tiff, index) for index in range(len(tiff.pages)))
+    orientations = page_orientations(tiff)
     blanked: bytearray | None = None
     for page in tiff.pages:
         for number in page.tags.keys() & {chunks.ORIENTATION, _XMP}:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 
 from sfumato.codec import chunks
-from sfumato.codec.orientation import page_orientation, page_xmp
+from sfumato.codec.orientation import page_orientations, page_xmp
 from sfumato.codec.profile import published_profile
 from sfumato.embedded.panorama import panorama_packet
 
 _OLD_JPEG = 6  # a compression whose streams lie wherever further tags point to
 _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES, _PROFILE = 273, 279, 324, 325, 34675
 _XMP, _BYTE, _SHORT = 700, 1, 3
+_MOST_PROFILES = 16  # that differ; pages share one, and each costs a proof
 _PLACES = frozenset((_STRIPS, _TILES))
 # What a reader needs, by TIFF 6.0: sizes, coding, colours, resolution, orientation, sampling.
 _KEPT = frozenset(
@@ -26,12 +27,14 @@ def rebuilt_tiff(data: bytes) -> bytes:
     Strips and tiles are copied as they are, in the byte order of the file.
 
     Raises:
-        ValueError: a page of old-style JPEG, or strips that lie on top of each other.
+        ValueError: a page of old-style JPEG, strips that overlap, or many profiles.
         KeyError, IndexError, struct.error: a directory that doesn't say where its pixels are.
     """
     tiff = chunks.parse_tiff(data)
     out = bytearray(data[:16] if tiff.big else data[:8])
     link = len(out) - (8 if tiff.big else 4)  # where the offset of the next directory goes
+    chunks.check_apart(tiff, _PROFILE, _MOST_PROFILES)
+    orientations = page_orientations(tiff)
     copied = 0
     for index in range(len(tiff.pages)):
         if tiff.number(index, 259, 1) == _OLD_JPEG:
@@ -39,12 +42,12 @@ def rebuilt_tiff(data: bytes) -> bytes:
         copied += sum(size for _, size in chunks.tiff_parts(tiff, index))
         if copied > len(data):
             raise ValueError("strips lie on top of each other")
-        link = _append_page(out, tiff, index, link)
+        link = _append_page(out, tiff, index, orientations[index], link)
     struct.pack_into(tiff.order + ("Q" if tiff.big else "I"), out, link, 0)
     return bytes(out)
 
 
-def _append_page(out: bytearray, tiff: chunks.Tiff, index: int, link: int) -> int:
+def _append_page(out: bytearray, tiff: chunks.Tiff, index: int, turned: int, link: int) -> int:
     """Append the pixels, the values and the directory of a page; return where the next link is."""
     data, tags = tiff.data, tiff.pages[index].tags
     places = []
@@ -66,9 +69,8 @@ def _append_page(out: bytearray, tiff: chunks.Tiff, index: int, link: int) -> in
             entries += [(number, tag.type, len(profile), profile)] if profile else []
         elif number in _KEPT:
             entries.append((number, tag.type, tag.count, value))
-    if packet := panorama_packet(page_xmp(tiff, index)):
+    if index == 0 and (packet := panorama_packet(page_xmp(tiff, index))):
         entries.append((_XMP, _BYTE, len(packet), packet))
-    turned = page_orientation(tiff, index)
     if chunks.ORIENTATION not in tags and turned > 1:  # by its XMP
         entries.append((chunks.ORIENTATION, _SHORT, 1, struct.pack(tiff.order + "H", turned)))
     return _append_directory(out, tiff, sorted(entries), link)

@@ -149,7 +149,7 @@ def _strip_webp(data: bytes) -> bytes:
     for name, start, end in chunks.riff_chunks(data):
         payload = data[start:end]
         if name == b"ICCP":
-            profile = published_profile(payload)
+            profile = None if flags & _ICC_FLAG else published_profile(payload)
             if profile is None:
                 continue
             flags, payload = flags | _ICC_FLAG, profile

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from sfumato.embedded.profile_proof import same_transform
 from sfumato.embedded.profile_tags import TEXTS, size_of
 from sfumato.embedded.profile_texts import finished, is_plain, neutral, texts_in
+
+_T = TypeVar("_T")
 
 UNREADABLE: Final = "unreadable"
 
@@ -29,7 +31,8 @@ _REQUIRED: Final = (b"desc", b"cprt")
 _ID: Final = slice(84, 100)
 _KEPT_RESULTS: Final = 64  # profiles whose outcome is remembered: a data set has few
 
-_known: dict[bytes, tuple[tuple[str, ...], bytes | None]] = {}
+_extras_of: dict[bytes, tuple[str, ...]] = {}
+_clean_of: dict[bytes, bytes | None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,10 @@ def clean_profile(profile: bytes) -> bytes | None:
     None for what can't be read as the profile of a picture, and where it can't be proved that
     littleCMS makes the same colours of both.
     """
-    return _outcome(profile)[1]
+    extras = profile_extras(profile)
+    if not extras or UNREADABLE in extras:
+        return None if extras else profile
+    return _remembered(_clean_of, profile, _proved)
 
 
 def profile_extras(profile: bytes) -> tuple[str, ...]:
@@ -53,34 +59,36 @@ def profile_extras(profile: bytes) -> tuple[str, ...]:
 
     "tag NAME", "text NAME", "unused bytes", "header", or "unreadable" alone.
     """
-    return _outcome(profile)[0]
+    if not 132 <= len(profile) <= _MOST_BYTES or int.from_bytes(profile[:4], "big") != len(profile):
+        return (UNREADABLE,)
+    return _remembered(_extras_of, profile, _named)
 
 
-def _outcome(profile: bytes) -> tuple[tuple[str, ...], bytes | None]:
-    if not 132 <= len(profile) <= _MOST_BYTES:
-        return (UNREADABLE,), None
+def _remembered(known: dict[bytes, _T], profile: bytes, ask: Callable[[bytes], _T]) -> _T:
     digest = hashlib.sha256(profile).digest()
-    if digest not in _known:
-        if len(_known) >= _KEPT_RESULTS:
-            _known.clear()
-        _known[digest] = _judged(profile)
-    extras, clean = _known[digest]
-    return extras, clean if extras else profile
+    if digest not in known:
+        if len(known) >= _KEPT_RESULTS:
+            known.clear()
+        known[digest] = ask(profile)
+    return known[digest]
 
 
-def _judged(profile: bytes) -> tuple[tuple[str, ...], bytes | None]:
-    """Return the names of what has to go, and what stays (None with no name: all of it)."""
+def _named(profile: bytes) -> tuple[str, ...]:
     try:
-        tags = _tags(profile)
-        extras = tuple(dict.fromkeys(_extras(profile, tags)))
-        if not extras:
-            return (), None
-        clean = _rebuilt(profile, tags)
-        left = tuple(_extras(clean, _tags(clean)))
+        return tuple(dict.fromkeys(_extras(profile, _tags(profile))))
     except (struct.error, IndexError, ValueError):
-        return (UNREADABLE,), None
-    proved = not left and _same_tags(profile, clean) and same_transform(profile, clean)
-    return extras, clean if proved else None
+        return (UNREADABLE,)
+
+
+def _proved(profile: bytes) -> bytes | None:
+    """Return what stays of a profile that can be read, if it is proved to do the same."""
+    clean = _rebuilt(profile, _tags(profile))
+    left = _named(clean)
+    return (
+        clean
+        if not left and _same_tags(profile, clean) and same_transform(profile, clean)
+        else None
+    )
 
 
 def _tags(profile: bytes) -> list[_Tag]:
@@ -132,7 +140,10 @@ def _kept(profile: bytes, tag: _Tag) -> bytes | None:
     if tag.name in TEXTS:
         found = texts_in(data)
         return data[: found[1]] if found and all(map(is_plain, found[0])) else None
-    size = size_of(tag.name, data)
+    try:
+        size = size_of(tag.name, data)
+    except (struct.error, IndexError):
+        return None
     return None if size is None else data[:size]
 
 

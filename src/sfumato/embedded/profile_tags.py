@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 _PARAMETERS: Final = (1, 3, 4, 5, 7)  # of a parametric curve, by its function type
 _CURVE, _LUT = (b"curv", b"para"), (b"mft1", b"mft2", b"mAB ", b"mBA ")
 _MOST_ENTRIES: Final = 1 << 16  # of a curve
 _ROUGHEST: Final = 4  # a curve's whole way up and down against its range; a picture has far more
+
+_SMALL: Final = 2000  # numbers of a table; fewer make no picture in which somebody is known
+_STEEPEST: Final = 0.7  # from cell to cell, in standard deviations; far pixels differ by about 1.1
 
 TEXTS: Final = frozenset((b"desc", b"cprt", b"dmnd", b"dmdd", b"vued"))
 _KINDS: Final[dict[bytes, tuple[bytes, ...]]] = {
@@ -64,7 +68,20 @@ def size_of(name: bytes, data: bytes) -> int | None:
     if kind not in _KINDS.get(name, ()) or any(data[4:8]):
         return None
     size = _SIZES[kind] if kind in _SIZES else _MEASURES[kind](data)
+    if kind == b"XYZ " and not _plausible(name, data):
+        return None
     return size if size is not None and size <= len(data) else None
+
+
+def _plausible(name: bytes, data: bytes) -> bool:
+    """Tell whether a white or black point is one, and not the place on earth that it could be."""
+    x, y, z = (value / 65536 for value in struct.unpack_from(">3i", data, 8))
+    if name == b"bkpt":
+        return all(-0.01 <= value <= 0.2 for value in (x, y, z))
+    if name in (b"wtpt", b"lumi"):
+        alone = name == b"lumi" and x == z == 0
+        return y >= 0 and (alone or all(0.3 * y <= value <= 2 * y for value in (x, z)))
+    return True
 
 
 def _curve(data: bytes) -> int | None:
@@ -72,12 +89,36 @@ def _curve(data: bytes) -> int | None:
     size = 12 + 2 * int(count)
     if count > _MOST_ENTRIES or size > len(data):
         return None
-    if count > 2:
-        levels = np.frombuffer(data, ">u2", count, 12).astype(np.int64)
-        way = int(np.abs(np.diff(levels)).sum())
-        if way > _ROUGHEST * int(levels.max() - levels.min()):
-            return None
-    return size
+    return size if _straight(np.frombuffer(data, ">u2", count, 12)) else None
+
+
+def _straight(levels: NDArray[np.integer]) -> bool:
+    """Tell whether levels go up or down as those of a curve do; those of a picture go to and fro.
+
+    Takes (..., levels): several curves.
+    """
+    if levels.shape[-1] <= 2:
+        return True
+    wide = levels.astype(np.int64)
+    way = np.abs(np.diff(wide)).sum(axis=-1)
+    return bool((way <= _ROUGHEST * np.ptp(wide, axis=-1)).all())
+
+
+def _smooth(cells: NDArray[np.integer]) -> bool:
+    """Tell whether a table changes little from each cell to the next, in every direction.
+
+    Takes (inputs..., outputs). The pixels of a picture, put into a table, are next to each other
+    in one direction alone. Tables too small for a picture pass.
+    """
+    if cells.size < _SMALL:
+        return True
+    wide = cells.astype(np.float32)
+    spread = wide.std(axis=tuple(range(wide.ndim - 1)))
+    for axis in range(wide.ndim - 1):
+        step = np.abs(np.diff(wide, axis=axis)).mean(axis=tuple(range(wide.ndim - 1)))
+        if (step > _STEEPEST * spread).any():
+            return False
+    return True
 
 
 def _parametric(data: bytes) -> int | None:
@@ -98,13 +139,23 @@ def _calibration(data: bytes) -> int | None:
 
 
 def _old_lut(data: bytes) -> int | None:
+    """Measure a tag of kind mft1 or mft2: a matrix, curves, a table, and curves again."""
     inputs, outputs, grid, pad = data[8:12]
     if pad or not (1 <= inputs <= 4 and 1 <= outputs <= 4 and grid >= 2):
         return None
-    if data[:4] == b"mft1":
-        return int(48 + 256 * (inputs + outputs) + grid**inputs * outputs)
-    before, behind = struct.unpack_from(">HH", data, 48)
-    return int(52 + 2 * (before * inputs + behind * outputs + grid**inputs * outputs))
+    number: np.dtype[Any]
+    before, behind, at, number = 256, 256, 48, np.dtype("u1")
+    if data[:4] == b"mft2":
+        before, behind = struct.unpack_from(">HH", data, 48)
+        at, number = 52, np.dtype(">u2")
+    parts = (before * inputs, grid**inputs * outputs, behind * outputs)
+    size = at + number.itemsize * sum(parts)
+    if size > len(data) or not (before and behind):
+        return None
+    numbers = np.frombuffer(data, number, sum(parts), at)
+    first, table, last = np.split(numbers, np.cumsum(parts)[:2])
+    curves = _straight(first.reshape(inputs, -1)) and _straight(last.reshape(outputs, -1))
+    return size if curves and _smooth(table.reshape(*[grid] * inputs, outputs)) else None
 
 
 def _new_lut(data: bytes) -> int | None:
@@ -154,12 +205,17 @@ def _cells(data: bytes, start: int, inputs: int, outputs: int) -> tuple[int, int
     if not start:
         return None
     grid, width, pad = data[start : start + 16], data[start + 16], data[start + 17 : start + 20]
-    if any(grid[inputs:]) or any(pad) or width not in (1, 2):
+    if any(grid[inputs:]) or any(pad) or width not in (1, 2) or not all(grid[:inputs]):
         raise IndexError("a table that can't be")
-    size = outputs * width
+    count = outputs
     for points in grid[:inputs]:
-        size *= points
-    return start, 20 + size
+        count *= points
+    if start + 20 + count * width > len(data):
+        raise IndexError("a table that is cut off")
+    cells = np.frombuffer(data, ">u2" if width == 2 else np.uint8, count, start + 20)
+    if not _smooth(cells.reshape(*grid[:inputs], outputs)):
+        raise IndexError("a table that is no transform")
+    return start, 20 + count * width
 
 
 _MEASURES: Final[dict[bytes, Callable[[bytes], int | None]]] = {

@@ -11,9 +11,10 @@ import struct
 from typing import Final
 
 _LONGEST: Final = 300  # characters of a text
-_MOST_NUMBERS: Final = 3  # besides years, and as many single letters
-_MOST_RECORDS: Final = 100  # languages of one text
+_MOST_NUMBERS: Final = 3  # and as many years, and single letters
+_MOST_RECORDS: Final = 60  # languages of one text
 _TOKENS: Final = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)*")
+_LANGUAGE: Final = re.compile(rb"[a-z]{2}(?:[A-Z]{2}|\x00\x00)|\x00{4}")
 _PUNCTUATION: Final = frozenset(" \t\r\n\u00a0,.;:()[]/&'\"+-–_*%©®™")
 # Years, small numbers, gammas, versions such as 4.0.0.3001, and the names of norms.
 _YEAR: Final = re.compile(r"(?:19[89]|20[0-4])\d")
@@ -67,11 +68,12 @@ def is_plain(text: str) -> bool:
     """Tell whether a text holds only words of colour management, few numbers, and years."""
     if len(text) > _LONGEST:
         return False
-    numbers = letters = 0
+    numbers = years = letters = 0
     for found in _TOKENS.finditer(text):
         token = found.group().lower()
         if token[0].isdigit():
             if _YEAR.fullmatch(token):
+                years += 1
                 continue
             numbers += 1
             if not _NUMBER.fullmatch(token):
@@ -81,7 +83,7 @@ def is_plain(text: str) -> bool:
         else:
             letters += len(token) == 1
     between = _TOKENS.sub("", text)
-    return max(numbers, letters) <= _MOST_NUMBERS and set(between) <= _PUNCTUATION
+    return max(numbers, years, letters) <= _MOST_NUMBERS and set(between) <= _PUNCTUATION
 
 
 def texts_in(data: bytes) -> tuple[list[str], int] | None:
@@ -138,15 +140,17 @@ def _localised(data: bytes) -> tuple[list[str], int] | None:
     count, size = struct.unpack_from(">II", data, 8)
     if count > _MOST_RECORDS or size != 12:
         return None
-    texts, end = [], 16 + 12 * count
+    texts, languages, end = list[str](), set[bytes](), 16 + 12 * count
     seen = bytearray(data)
     seen[:end] = bytes(end)
     for at in range(16, 16 + 12 * count, 12):
         language, length, start = struct.unpack_from(">4sII", data, at)
         part = data[start : start + length]
-        named = language.replace(b"\x00", b"")
-        if len(part) < length or start < 16 or not (named.isalpha() or not named):
+        if len(part) < length or start < 16 or not _LANGUAGE.fullmatch(language):
             return None
+        if language in languages:
+            return None
+        languages.add(language)
         texts.append(part.decode("utf-16-be").rstrip("\x00"))
         seen[start : start + length] = bytes(length)
         end = max(end, start + length)

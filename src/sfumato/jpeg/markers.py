@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final, Literal, TypeAlias, get_args
 
 from sfumato.embedded import orientation as turns
@@ -138,9 +139,7 @@ def kept(segments: Sequence[Segment], policy: Policy) -> list[Segment]:
     """
     result: list[Segment] = []
     seen: set[bytes] = set()
-    profile = published_profile(segments)
-    parts = _icc_parts(segments)
-    whole = parts is not None and [p[len(ICC) + 2 :] for p in parts] == _cut(profile, parts)
+    icc = _published_icc(segments)
     exif, xmp = _payload(segments, EXIF), _payload(segments, XMP)[len(XMP) :]
     published = {
         EXIF: rebuilt_exif(exif, _told(segments), keep_safe=policy == "keep-safe"),
@@ -156,9 +155,9 @@ def kept(segments: Sequence[Segment], policy: Policy) -> list[Segment]:
             names = [EXIF] if name == EXIF else [XMP] if EXIF in seen or exif else [EXIF, XMP]
             texts = [published[one] for one in names]
             result += [Segment(APP1, segment.offset, text) for text in texts if text]
-        elif name == ICC and not whole:
-            result += [] if ICC in seen else _icc_segments(profile, segment.offset)
-        elif payload and (name == ICC or name not in seen):
+        elif name == ICC:
+            result += icc.get(segment.offset, [])
+        elif payload and name not in seen:
             result.append(Segment(segment.marker, segment.offset, payload))
         seen.add(name)
     return result
@@ -168,14 +167,23 @@ def _headed(head: bytes, packet: bytes) -> bytes:
     return head + packet if packet else b""
 
 
-def _cut(profile: bytes, parts: Sequence[bytes]) -> list[bytes]:
-    """Return a profile in pieces of the sizes of these segments' payloads; all of it."""
-    pieces, at = [], 0
-    for part in parts:
-        size = len(part) - len(ICC) - 2
-        pieces.append(profile[at : at + size])
-        at += size
-    return pieces if at == len(profile) else [*pieces, profile[at:]]
+def _published_icc(segments: Sequence[Segment]) -> dict[int, list[Segment]]:
+    """Return the segments of the profile by the offsets at which they go.
+
+    They are the file's own, in its order, if nothing of the profile has to go.
+    """
+    own = [s for s in _front(segments) if s.marker == APP2 and s.payload.startswith(ICC)]
+    profile = published_profile(segments)
+    if not profile:
+        return {}
+    if b"".join(part[len(ICC) + 2 :] for part in _icc_parts(segments) or ()) == profile:
+        return {segment.offset: [segment] for segment in own}
+    return {own[0].offset: _icc_segments(profile, own[0].offset)}
+
+
+def _front(segments: Sequence[Segment]) -> Iterator[Segment]:
+    """Yield the segments before the first scan: what readers know before they decode."""
+    return takewhile(lambda segment: segment.marker != SOS, segments)
 
 
 def _icc_segments(profile: bytes, offset: int) -> list[Segment]:
@@ -252,12 +260,8 @@ def _payload(segments: Sequence[Segment], head: bytes) -> bytes:
 
     That is before the first scan, as Pillow has it.
     """
-    found: list[bytes] = []
-    for segment in segments:
-        if segment.marker == SOS:
-            break
-        if segment.marker == APP1 and segment.payload.startswith(head):
-            found.append(segment.payload)
+    front = (s.payload for s in _front(segments) if s.marker == APP1)
+    found = [payload for payload in front if payload.startswith(head)]
     if head != EXIF:
         return found[-1] if found else b""
     return b"".join(payload[len(EXIF) * (at > 0) :] for at, payload in enumerate(found))
@@ -286,12 +290,8 @@ def _icc_parts(segments: Sequence[Segment]) -> list[bytes] | None:
 
     None where a number is missing or comes twice: then nobody knows what the profile is.
     """
-    parts: list[bytes] = []
-    for segment in segments:
-        if segment.marker == SOS:
-            break
-        if segment.marker == APP2 and segment.payload.startswith(ICC):
-            parts.append(segment.payload)
+    front = (s.payload for s in _front(segments) if s.marker == APP2)
+    parts = [payload for payload in front if payload.startswith(ICC)]
     parts.sort(key=lambda part: part[len(ICC) : len(ICC) + 2])
     wanted = [bytes((number, len(parts))) for number in range(1, min(len(parts), 255) + 1)]
     return parts if [part[len(ICC) : len(ICC) + 2] for part in parts] == wanted else None
