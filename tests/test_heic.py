@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,17 @@ def test_a_damaged_one_is_refused(cut: int) -> None:
     with pytest.raises(SampleError) as refused:
         codec.decode(PLAIN[:cut])
     assert refused.value.code in (Code.IMAGE_DECODE, Code.IMAGE_UNRECOGNISED)
+
+
+def test_a_damaged_one_never_raises_anything_else_and_never_crashes() -> None:
+    """Bytes behind the head changed at random; a crash of libheif would end the tests."""
+    random = np.random.default_rng(7)
+    for _ in range(250):
+        data = bytearray((PLAIN, TURNED, PROFILED)[random.integers(3)])
+        for at in random.integers(12, len(data), random.integers(1, 8)):
+            data[at] = random.integers(256)
+        with suppress(SampleError):
+            codec.decode(bytes(data))
 
 
 def test_a_large_one_is_refused_before_it_is_decoded() -> None:

@@ -331,8 +331,6 @@ def _frames(opened: Opened, max_pixels: int) -> Iterator[Pixels]:
         _refuse_large(total, max_pixels)
         _refuse_mode(image.mode)  # pages may have other pixels than the first
         image.load()
-        if opened.header.format == "HEIC" and image.size != opened.header.upright_size:
-            raise ValueError("its coded data have another size")
         if opened.header.format == "MPO":
             turned = told_by_pillow(image).orientation
         else:

@@ -19,6 +19,7 @@ MEANING: Final[dict[Code, str]] = {
     Code.LINK_BROKEN: "It is a link to a file that does not exist.",
     Code.LINK_LOOP: "It is a link that leads back to itself.",
     Code.NAME_NOT_UTF8: "The file's name is not valid UTF-8.",
+    Code.NAME_TAKEN: "The source has a file of the name that the release needs.",
     Code.IMAGE_EMPTY: "The file holds no bytes.",
     Code.IMAGE_UNRECOGNISED: "The name is a picture's, but no known picture format is in the file.",
     Code.IMAGE_DECODE: "The picture is damaged or cut off.",
