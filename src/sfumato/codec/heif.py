@@ -1,9 +1,9 @@
 """HEIC pictures, as phones take them: read by libheif (extra `heif`), never written.
 
 Only the primary picture is seen: no thumbnail, no depth, no gain map, no sequence. libheif turns it
-upright by its own boxes; EXIF doesn't turn a HEIC. Its metadata aren't even asked for: the plugin for
-Pillow in pi-heif 1.4 reads EXIF and XMP of every picture first, and crashes on some damaged ones. So
-its inner module is used, whose interface may change: the extra names the release.
+upright by its own boxes; EXIF doesn't turn a HEIC. Its metadata aren't even asked for: the plugin
+for Pillow in pi-heif 1.4 reads EXIF and XMP of every picture first, and crashes on some damaged
+ones. So its inner module is used, whose interface may change: the extra names the release.
 """
 
 from __future__ import annotations
