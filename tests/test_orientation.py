@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import warnings
 import zlib
 from itertools import product
@@ -17,7 +18,10 @@ from PIL import Image, ImageOps
 from sfumato import codec, jpeg
 from sfumato.boxes import upright_size
 from sfumato.codec import private_metadata
+from sfumato.codec.encoding import WRITERS
+from sfumato.codec.reading import guarded, open_picture
 from sfumato.embedded import orientation as turns
+from sfumato.errors import SampleError
 from sfumato.obfuscation import Fill
 from tests.avif_files import avif
 from tests.test_metadata import encoded, picture, png_chunk, segment
@@ -184,3 +188,28 @@ def test_odd_values_count_as_they_do_for_pillow(block: bytes) -> None:
     data = jpeg_with(b"Exif\0\0" + block, XMP_HEAD + xmp(3))
     assert codec.inspect(data).upright_size == opened(data).size
     assert codec.inspect(data).orientation != 3
+
+
+def test_a_jpeg_that_is_written_anew_keeps_its_turn() -> None:
+    data = jpeg_with(XMP_HEAD + xmp(6))
+    with guarded(10_000):
+        source = open_picture(data, 10_000)
+        source.image.load()
+        written = WRITERS["JPEG"](source, source.image.copy(), "faces").data
+    assert codec.inspect(written).orientation == 6
+    assert private_metadata(written) == ()
+
+
+def test_xmp_on_top_of_xmp_is_refused_not_read_again_and_again() -> None:
+    count, size = 2000, 1 << 20
+    start = 8 + 30 * count
+    out = b"II*\0\x08\0\0\0"
+    for i in range(count):
+        entries = struct.pack("<HHII", 256, 3, 1, 1)
+        entries += struct.pack("<HHII", 700, 1, size - i, start + i)
+        follows = 8 + 30 * (i + 1) if i + 1 < count else 0
+        out += struct.pack("<H", 2) + entries + struct.pack("<I", follows)
+    began = time.process_time()
+    with pytest.raises(SampleError):
+        codec.inspect(out + bytes(size))
+    assert time.process_time() - began < 2

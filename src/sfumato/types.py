@@ -1,7 +1,7 @@
 """The vocabulary: what flows between the parts of sfumato, and the protocols they meet at.
 
 Coordinates, stated once: boxes are float pixels ``(x0, y0, x1, y1)`` of the *upright* image
-(EXIF orientation applied), origin top left, x1 and y1 exclusive. Other conventions exist only
+(orientation applied), origin top left, x1 and y1 exclusive. Other conventions exist only
 inside `sfumato.formats`.
 
 All data types are frozen, slotted and picklable. Records (`Detection`, `Review`, `Decision`,
