@@ -205,7 +205,7 @@ def test_a_private_transform_is_never_swapped_for_another() -> None:
     assert clean_profile(with_tag(b"A2B0", bytes(crooked[:48]) + lut(cells)[48:])) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_damaged_profile_never_raises(data: st.DataObject) -> None:
     profile = bytearray(with_tag(b"A2B0", lut(grid=2), HIDDEN["private-tag"]))
@@ -386,6 +386,7 @@ def test_other_spaces_are_proved_too() -> None:
     ImageCms.ImageCmsProfile(io.BytesIO(clean))
 
 
+@pytest.mark.slow
 def test_profiles_of_real_pictures_stay_but_those_of_screens(shared_data: Path) -> None:
     changed: Counter[tuple[str, ...]] = Counter()
     kept = 0
