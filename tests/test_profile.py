@@ -369,6 +369,21 @@ def test_many_profiles_in_one_file_cost_no_more_than_it_has_bytes() -> None:
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize("count", [255, 256, 600])
+def test_more_parts_than_a_byte_can_count_are_no_profile(count: int) -> None:
+    profile = built(TAGS, behind=bytes(3 * count - len(SRGB)) if 3 * count > len(SRGB) else b"")
+    step = -(-len(profile) // count)
+    parts = [profile[i * step : (i + 1) * step] for i in range(count)]
+    segments = [
+        segment(APP2, ICC + bytes((n % 256, count % 256)) + p) for n, p in enumerate(parts, 1)
+    ]
+    data = encoded("JPEG")
+    data = data[:2] + b"".join(segments) + data[2:]
+    clean = codec.strip(data)
+    assert (b"ICC_PROFILE" in clean) == (count == 255)
+    assert ("profile:unreadable" in private_metadata(data)) == (count > 255)
+
+
 def test_other_spaces_are_proved_too() -> None:
     grey = built(
         [

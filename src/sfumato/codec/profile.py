@@ -67,9 +67,11 @@ def joined(parts: list[bytes]) -> bytes:
 
     Nothing where a number is missing or comes twice.
     """
+    if len(parts) > 255:  # a byte counts them
+        return b""
     parts = sorted(parts)
-    counted = all(part[:2] == bytes((n, len(parts))) for n, part in enumerate(parts[:255], 1))
-    return b"".join(part[2:] for part in parts) if counted and len(parts) < 256 else b""
+    counted = all(part[:2] == bytes((n, len(parts))) for n, part in enumerate(parts, 1))
+    return b"".join(part[2:] for part in parts) if counted else b""
 
 
 def said_of(profile: bytes) -> tuple[str, ...]:

@@ -292,8 +292,10 @@ def _icc_parts(segments: Sequence[Segment]) -> list[bytes] | None:
     """
     front = (s.payload for s in _front(segments) if s.marker == APP2)
     parts = [payload for payload in front if payload.startswith(ICC)]
+    if len(parts) > 255:  # a byte counts them
+        return None
     parts.sort(key=lambda part: part[len(ICC) : len(ICC) + 2])
-    wanted = [bytes((number, len(parts))) for number in range(1, min(len(parts), 255) + 1)]
+    wanted = [bytes((number, len(parts))) for number in range(1, len(parts) + 1)]
     return parts if [part[len(ICC) : len(ICC) + 2] for part in parts] == wanted else None
 
 
