@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from sfumato import codec, obfuscation
-from sfumato.boxes import union
+from sfumato.boxes import misplaced, union
 from sfumato.detection import SAME_FACE_IOU, specifications
 from sfumato.errors import UsageError
 from sfumato.executors.local import Local
@@ -76,10 +76,15 @@ def obfuscate(
 
     Raises:
         SampleError: the picture can't be read.
-        UsageError: unknown method, a value out of range, or a box that can't be right.
+        UsageError: unknown method, a value out of range, or a box that can't be right: not finite,
+            empty, inverted, or less than half inside the picture.
     """
     boxes = [face.box if isinstance(face, Face) else _box(face) for face in faces]
-    covered = obfuscation.make(method, expand=expand, colour=colour)(_pixels(image), boxes)
+    pixels = _pixels(image)
+    for box in boxes:
+        if reason := misplaced(box, pixels.shape[1], pixels.shape[0]):
+            raise UsageError(f"{reason[0].upper()}{reason[1:]}: is it one of another image?")
+    covered = obfuscation.make(method, expand=expand, colour=colour)(pixels, boxes)
     return np.require(covered, requirements="W")  # what Pillow returns can't be written to
 
 

@@ -184,7 +184,7 @@ def _take(
     if not job.resume:
         ledger.forget(shard.id for shard in plan.left)
     if job.boxes is not None:
-        give_boxes(job.boxes, plan.listing.pictures, job.recipe, ledger)
+        give_boxes(job.boxes, plan.listing.pictures, job.recipe, ledger, job.source)
     _file_listing(job, work.stages, plan.listing, work.sink, ledger)
     _work_off(plan, work, executor, ledger, progress)
 

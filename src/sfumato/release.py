@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sfumato import codec, strength
-from sfumato.boxes import apart, as_boxes, covered, grow, iou
+from sfumato.boxes import apart, as_boxes, covered, grow, iou, misplaced
 from sfumato.codec import Picture
 from sfumato.codec.blocks import OnUnsupported
 from sfumato.detection import SAME_FACE_IOU, find_near
+from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.types import (
     Decision,
@@ -75,7 +76,7 @@ class Look:
     """What was seen in a covered picture.
 
     The picture itself, decoded; the faces that detectors still see in and around what was edited
-    (None: not searched); how much is left of each covered face (`strength.leftover`).
+    (None: not searched); how much is left of each covered face (`strength.still_shown`).
     """
 
     picture: Picture
@@ -93,7 +94,8 @@ def release(
 
     Raises:
         SampleError: the picture can't be edited (several frames, 16 bits a channel, …), or its
-            metadata can't be removed with proof that nothing else changed.
+            metadata can't be removed with proof that nothing else changed. BOXES_MISSING: a box
+            lies less than half inside it. IMAGE_ENCODE: covering its faces changed nothing.
         OutputError: the release can't be written.
     """
     if not faces.final:
@@ -102,6 +104,7 @@ def release(
         raise ValueError("a picture with faces must come decoded")
     found, ghosts = list(faces.final), list[Face]()
     edited, last = _edit(sample, found, cover), None
+    believe(found, before.header.upright_size)
     for _ in range(cover.looks):
         last = _look(edited, before, found, ghosts, cover)
         limit = strength.LIMITS[cover.method]
@@ -113,6 +116,10 @@ def release(
             (ghosts if _is_ghost(face, [*found, *ghosts]) else found).append(face)
         ghosts += weak
         edited, last = _edit(sample, [*found, *ghosts], cover), None
+    if edited.data == sample.data:
+        return replace(
+            _unchanged(sample, before, found, cover, sink), rejected=faces.rejected
+        ), None
     written = sink.stage(sample, edited.data)
     output = Output(
         sample.key,
@@ -126,6 +133,29 @@ def release(
         faces.rejected,
     )
     return output, last
+
+
+def believe(faces: Sequence[Face], size: tuple[int, int]) -> None:
+    """Make sure that each box may be one of a picture of this (width, height).
+
+    Raises:
+        SampleError: BOXES_MISSING, with the box.
+    """
+    for face in faces:
+        if reason := misplaced(face.box, *size):
+            raise SampleError(Code.BOXES_MISSING, reason)
+
+
+def _unchanged(
+    sample: Sample, before: Picture, faces: Sequence[Face], cover: Cover, sink: Sink
+) -> Output:
+    """Stage a picture whose bytes stayed as they were though faces were to be covered.
+
+    Where every box holds one flat colour there is nothing to cover: the picture is copied.
+    """
+    if not all(strength.holds_nothing(before.frames[0], face.box) for face in faces):
+        raise SampleError(Code.IMAGE_ENCODE, "covering its faces changed nothing in the file")
+    return replace(_copy(sample, cover, sink), faces=tuple(faces))
 
 
 def _copy(sample: Sample, cover: Cover, sink: Sink) -> Output:
@@ -162,7 +192,7 @@ def _look(
     reaches = cover.obfuscator.reaches([face.box for face in (*found, *ghosts)])
     seen = tuple(find_near(after, reaches, cover.detectors))
     (old, *_), (new, *_) = before.frames, after.frames
-    return Look(after, seen, tuple(strength.leftover(old, new, face.box) for face in found))
+    return Look(after, seen, tuple(strength.still_shown(old, new, face.box) for face in found))
 
 
 def _is_ghost(face: Face, covered: Sequence[Face]) -> bool:

@@ -19,6 +19,7 @@ from sfumato.detection import specifications
 from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.formats import box_files
+from sfumato.formats.box_scale import scale_note
 from sfumato.jpeg import Policy
 from sfumato.ledger import Given, Ledger, is_there
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
@@ -149,8 +150,12 @@ def _digest(path: Path) -> str:
         raise UsageError(f"{path} can't be read: {error.strerror}.") from error
 
 
-def give_boxes(path: Path, keys: Sequence[str], recipe: Recipe, ledger: Ledger) -> tuple[str, ...]:
+def give_boxes(
+    path: Path, keys: Sequence[str], recipe: Recipe, ledger: Ledger, source: Path | None = None
+) -> tuple[str, ...]:
     """Put the boxes of a file where workers find them; return the names that fit no picture.
+
+    These are also said, and so is, with `source`, if most boxes lie outside their pictures.
 
     Raises:
         UsageError: the file can't be read, or it names pictures that aren't there while pictures
@@ -162,6 +167,12 @@ def give_boxes(path: Path, keys: Sequence[str], recipe: Recipe, ledger: Ledger) 
             f"{path} names {len(matched.unused)} pictures that aren't in the source, such as "
             f"{matched.unused[0]!r}. Mend the names, or say --unlisted refuse."
         )
+    if matched.unused:
+        words = "%s names %d pictures that aren't in the source, such as %r."
+        _LOG.warning(words, path, len(matched.unused), matched.unused[0])
+    note = scale_note(source, matched.faces, recipe.detect.max_pixels) if source else ""
+    if note:
+        _LOG.warning("%s: %s", path, note)
     given = {key: Given(faces, "", matched.sizes.get(key)) for key, faces in matched.faces.items()}
     given.update({key: Given((), problem) for key, problem in matched.problems.items()})
     ledger.give(recipe.detect.boxes, given)

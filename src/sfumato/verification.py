@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato import codec, jpeg, strength
-from sfumato.boxes import apart, as_boxes, grow, iou, to_stored
+from sfumato.boxes import apart, as_boxes, grow, iou, misplaced, to_stored
 from sfumato.codec import Picture
 from sfumato.detection import SAME_FACE_IOU, find
 from sfumato.errors import Code, SampleError
@@ -86,6 +86,8 @@ def verify(
     found = [_finding(output, Code.VERIFY_BYTES_CHANGED, float(not kept), 0)]
     if copied and checks.metadata == "all":
         found += _cleaned(sample.data, after, output, checks)
+    if copied and output.faces:
+        found.append(_holds_nothing(sample.data, output, checks))
     if copied and all(finding.passed for finding in found) and checks.searched:
         return found
     look = look if same else None
@@ -103,6 +105,17 @@ def verify(
     seen = find(picture, checks.detectors) if look is None or look.seen is None else look.seen
     seen = apart(seen, output.rejected, SAME_FACE_IOU)
     return [*found, _finding(output, Code.VERIFY_FACE_FOUND, len(seen), 0, _where(seen, output))]
+
+
+def _holds_nothing(before: bytes, output: Output, checks: Checks) -> Finding:
+    """Check a copied picture with boxes: it may only be one because they hold nothing to cover."""
+    try:
+        image = codec.decode(before, max_pixels=checks.max_pixels).frames[0]
+    except SampleError as error:
+        return _finding(output, Code.VERIFY_UNREADABLE, 1, 0, error.reason)
+    shown = sum(not strength.holds_nothing(image, face.box) for face in output.faces)
+    words = "" if shown == 0 else "copied although its boxes hold something"
+    return _finding(output, Code.VERIFY_STRENGTH, float(shown > 0), strength.LIMIT, words)
 
 
 def _metadata(
@@ -147,11 +160,21 @@ def _edited(
     else:
         change = changed_outside(before, after, reaches, fringe=_FRINGE_PX, cell=_CELL)
         limit = REENCODED_LIMIT
-    left = look.left if look else [strength.leftover(before, after, box) for box in boxes]
+    left = look.left if look else [strength.still_shown(before, after, box) for box in boxes]
+    most, words = _most_left(left, boxes, before.shape[1], before.shape[0], output)
     return [
         _finding(output, Code.VERIFY_PIXELS_CHANGED, change, limit),
-        _finding(output, Code.VERIFY_STRENGTH, max(left), strength.LIMITS[output.method]),
+        _finding(output, Code.VERIFY_STRENGTH, most, strength.LIMITS[output.method], words),
     ]
+
+
+def _most_left(
+    left: Sequence[float], boxes: Sequence[Box], width: int, height: int, output: Output
+) -> tuple[float, str]:
+    """Return how much is left of the worst face, and in words why, if that needs some."""
+    if output.written == output.digest:
+        return max(1.0, *left), "obfuscated, with the bytes of the source"
+    return max(left), next(filter(None, (misplaced(box, width, height) for box in boxes)), "")
 
 
 def _second_reading(before: bytes, after: bytes, output: Output, checks: Checks) -> list[Finding]:

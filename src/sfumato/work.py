@@ -20,7 +20,7 @@ from sfumato.errors import Code, SampleError
 from sfumato.formats.imagefolder import FolderSink, ImageFolder, read_steadily
 from sfumato.ledger import Ledger
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
-from sfumato.release import Cover, Faces, Look, rejected, release
+from sfumato.release import Cover, Faces, Look, believe, rejected, release
 from sfumato.types import (
     Decision,
     Detection,
@@ -152,6 +152,7 @@ class Work:
         if given.size is not None and given.size != size:
             words = f"boxes for {given.size[0]}×{given.size[1]}, but it has {size[0]}×{size[1]}"
             raise SampleError(Code.BOXES_MISSING, f"{words} pixels upright")
+        believe(given.faces, size)
         return given.faces
 
     def _cover(self) -> Cover:

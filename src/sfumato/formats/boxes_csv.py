@@ -16,11 +16,15 @@ from sfumato.formats.entries import Entry, picture_name, shown, wrong
 from sfumato.types import Box, Detection, Kind
 
 REQUIRED = ("path", "x0", "y0", "x1", "y1")
-OPTIONAL = ("score", "origin", "kind")  # what is read; kind is "face" (or empty) or "private"
+OPTIONAL = ("score", "origin", "kind")
+# What `kind` may say of a box that is no face which must be found.
+UNCOUNTED = frozenset({"art", "unclear", "crowd", "ignore"})
 
 
 def read(path: Path) -> Iterator[Entry]:
     """Yield the entries of a table row by row; columns of other names are ignored.
+
+    `kind` is "private", or one of `UNCOUNTED`; anything else, also nothing, is a face.
 
     Raises `UsageError` for a missing column, a row of another length, a quote that doesn't
     close, a cell that is no number, or a row with only some of the four coordinates.
@@ -101,9 +105,10 @@ def _entry(cells: dict[str, str], path: Path, where: str) -> Entry:
     box: Box = (x0, y0, x1, y1)
     score = cells.get("score", "").strip()
     origin = cells.get("origin", "").strip()
-    kind: Kind = "private" if cells.get("kind", "").strip() == "private" else "face"
+    said = cells.get("kind", "").strip().lower()
+    kind: Kind = "private" if said == "private" else "face"
     confidence = _number(score, path, where) if score else 1.0
-    return Entry(name, box, confidence, origin or "file", kind=kind)
+    return Entry(name, box, confidence, origin or "file", None, kind, said in UNCOUNTED)
 
 
 def _number(cell: str, path: Path, where: str) -> float:

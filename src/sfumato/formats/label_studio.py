@@ -177,6 +177,8 @@ def _upright(corner: tuple[float, float], sides: tuple[float, float], turn: floa
     (x, y), (width, height) = corner, sides
     if not turn:
         return (x, y, x + width, y + height)
+    if not math.isfinite(turn):
+        return (math.nan, math.nan, math.nan, math.nan)  # nobody knows where it lies
     cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
     xs = [x + dx * cos - dy * sin for dx in (0.0, width) for dy in (0.0, height)]
     ys = [y + dx * sin + dy * cos for dx in (0.0, width) for dy in (0.0, height)]

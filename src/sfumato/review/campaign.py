@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from sfumato.boxes import clip
+from sfumato.boxes import clip, misplaced
 from sfumato.database import Database
 from sfumato.errors import UsageError
 from sfumato.formats import box_files, groups_csv
@@ -181,11 +181,11 @@ def _truths(path: Path, found: Found) -> dict[str, tuple[Detection, tuple[Mark, 
         )
     truths = {}
     for one in found:
-        if one.key in matched.faces:
+        if one.key in matched.faces and one.key not in matched.uncounted:  # else nobody knows
             size = one.width, one.height
             given = matched.sizes.get(one.key, size)
             boxes = [clip(face.box, *size) for face in matched.faces[one.key]]
-            if given != size or None in boxes:
+            if given != size or any(misplaced(f.box, *size) for f in matched.faces[one.key]):
                 fault = "a box outside it" if given == size else f"a size of {given[0]}×{given[1]}"
                 raise UsageError(
                     f"{path} gives {one.key!r} {fault}, but the picture has {size[0]}×{size[1]} "
