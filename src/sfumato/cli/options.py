@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import click
 
 from sfumato.database import Where, is_url
 from sfumato.detection import PROFILES
+from sfumato.documents import read_toml
 from sfumato.executors.local import Local
 from sfumato.obfuscation import METHODS
 from sfumato.pipeline import private_folder
@@ -63,15 +63,15 @@ def _config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path |
     if path is None:
         return None
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = read_toml(path)
+    except (OSError, ValueError) as error:
         raise click.BadParameter(f"{path}: {error}") from error
     names = _names_of_flags(ctx.command)
     values = {key.replace("_", "-"): value for key, value in values.items()}
     unknown = sorted(values.keys() - names.keys())
     if unknown:
         raise click.BadParameter(
-            f"{path} has keys that `{ctx.info_name}` doesn't know: {', '.join(unknown)}. "
+            f"{path} has keys that `{ctx.info_name}` doesn't know: {', '.join(unknown[:10])}. "
             f"Known are {', '.join(sorted(names))}."
         )
     values = {names[key]: value for key, value in values.items()}

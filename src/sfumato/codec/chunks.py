@@ -20,9 +20,11 @@ STRAY = 0  # bytes between two segments that belong to none
 
 # In coded data FF 00 is a stuffed FF, FF D0..D7 restart and FF FF fill: all else is a marker.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_behind = re.compile(rb"\xff*+")
 _ALONE = frozenset((STRAY, 0x01, SOI, *range(0xD0, 0xD8)))  # markers without a length
 
-MAX_PAGES = 10_000  # of one TIFF; more is an attack on whoever walks them
+MOST_SEGMENTS = 20_000  # of a JPEG, with what comes between them
+MAX_PAGES = 2_000  # of one TIFF; more is an attack on whoever walks them
 
 ORIENTATION = 274  # TIFF and EXIF tag 0x0112
 _TYPE_SIZES = {
@@ -40,13 +42,14 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     belong to no segment come as `STRAY`.
     """
     at = 2
-    while True:
+    for _ in range(MOST_SEGMENTS):
         start = data.index(b"\xff", at)
         if start > at:
             yield STRAY, at, start
         at = start
-        while data[at] == 0xFF:  # any number of fill bytes may come before a marker
-            at += 1
+        at += 1
+        if data[at] == 0xFF:  # any number of fill bytes may come before a marker
+            at = _behind_fill(data, at)
         marker, at = data[at], at + 1
         if marker == EOI:
             yield EOI, at, at
@@ -64,6 +67,12 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             if found is None:
                 raise ValueError("no end of image")
             at = found.start()
+    raise ValueError("too many segments")
+
+
+def _behind_fill(data: bytes, at: int) -> int:
+    found = _behind.match(data, at)
+    return at if found is None else found.end()
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

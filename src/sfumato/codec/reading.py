@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 
 from sfumato.boxes import upright_size
-from sfumato.codec import chunks
+from sfumato.codec import chunks, costs
 from sfumato.codec.avif import Facts, facts_of
 from sfumato.codec.signatures import HEAD, Stored, may_hold_pictures, sniff
 from sfumato.errors import Code, SampleError
@@ -189,6 +189,7 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
     elif kind == "TIFF":
         orientations, readable = _open_tiff(data)
     elif kind == "JPEG":
+        costs.refuse_segments(data)
         _refuse_coding(data)
     facts = facts_of(data) if kind == "AVIF" else None
     if facts is not None:  # its decoder takes memory for what the coded data say
@@ -197,11 +198,14 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
     if kind in ("JPEG", "WEBP", "AVIF"):  # an AVIF's irot and imir come as EXIF from Pillow
         orientations = (chunks.exif_orientation(image.info.get("exif") or b""),)
     _refuse_large(image.width * image.height, max_pixels)
+    costs.refuse_hollow(image.width * image.height, len(data))
     _refuse_mode(image.mode)
     frames = getattr(image, "n_frames", 1)
     if frames > chunks.MAX_PAGES:
         raise SampleError(Code.IMAGE_TOO_LARGE, f"{frames} frames")
     _refuse_large(_pixels(image, frames, readable), max_pixels)
+    if image.info.get("progressive"):
+        costs.refuse_scans(data, image.width * image.height)
     header = Header(
         format="MPO" if image.format == "MPO" else kind,
         width=image.width,
@@ -249,6 +253,7 @@ def _pixels(image: ImageFile.ImageFile, frames: int, data: bytes) -> int:
     with Image.open(io.BytesIO(data), formats=["TIFF", "JPEG"]) as pages:
         for index in range(frames):
             pages.seek(index)
+            costs.refuse_hollow(pages.width * pages.height, len(data))
             total += pages.width * pages.height
     return total
 

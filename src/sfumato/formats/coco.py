@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from sfumato.documents import parse_json
 from sfumato.errors import UsageError
 from sfumato.formats.entries import (
     Drawn,
@@ -183,8 +184,8 @@ def _say_repeated_ids(document: dict[str, Any], path: Path) -> None:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
+        document = parse_json(read_text(path))
+    except ValueError as error:
         raise wrong(path, "start", f"JSON ({error})") from error
     document = _fields(document, path, "start")
     for part in ("images", "annotations"):

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from sfumato.errors import UsageError
 from sfumato.types import Box, Kind
 
+_LONGEST_NAME: Final = 4096  # of a path on Linux
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -126,7 +127,9 @@ def turned(box: Box, degrees: float) -> Box:
 
 
 def picture_name(value: object, path: Path, where: str) -> str:
-    """Return the name of a picture; raise `UsageError` unless it is a non-empty string."""
+    """Return the name of a picture; raise `UsageError` unless it is text, and not endless."""
+    if isinstance(value, str) and len(value) > _LONGEST_NAME:
+        raise wrong(path, where, f"a name of at most {_LONGEST_NAME} characters")
     if not isinstance(value, str) or not value:
         raise wrong(path, where, f"the name of a picture, got {shown(value)}")
     return value

@@ -11,6 +11,7 @@ amazon-science/widerface-demographics: an unnamed row number, `file`, `perceived
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -88,9 +89,10 @@ def read(path: Path) -> GroupFile:
 
 def _places(header: Sequence[str], path: Path) -> _Places:
     named = [column for column in header if column]  # pandas writes its row numbers without a name
-    twice = sorted({column for column in named if named.count(column) > 1})
+    counts = Counter(named)
+    twice = sorted(column for column, count in counts.items() if count > 1)
     if twice:
-        raise wrong(path, "line 1", f"one column {twice[0]}, got {named.count(twice[0])}")
+        raise wrong(path, "line 1", f"one column {shown(twice[0])}, got {counts[twice[0]]}")
     paths = [column for column in _PATHS if column in named]
     if not paths:
         raise wrong(path, "line 1", f"a column {' or '.join(_PATHS)} in {shown(','.join(header))}")

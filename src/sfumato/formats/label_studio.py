@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
+from sfumato.documents import parse_json
 from sfumato.errors import UsageError
 from sfumato.formats.entries import Drawn, Sheet, number, picture_name, read_text, shown, wrong
 from sfumato.types import Box, Detection, Face
@@ -81,8 +82,8 @@ def read(path: Path) -> Iterator[Sheet]:
     Skipped (cancelled) annotations are left out. Raises `UsageError` for another layout.
     """
     try:
-        tasks = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
+        tasks = parse_json(read_text(path))
+    except ValueError as error:
         raise wrong(path, "start", f"JSON ({error})") from error
     if not isinstance(tasks, list):
         raise wrong(path, "start", "a list of Label Studio's tasks (its export as JSON)")

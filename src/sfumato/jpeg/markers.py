@@ -33,6 +33,9 @@ STRUCTURE: Final = SOF_CODES | {SOS, DQT, DHT, DRI}  # what a decoder needs
 JFIF, JFXX, EXIF = b"JFIF\0", b"JFXX\0", b"Exif\0\0"
 ICC, ADOBE, MPF, PHOTOSHOP = b"ICC_PROFILE\0", b"Adobe", b"MPF\0", b"Photoshop 3.0\0"
 
+MOST_SEGMENTS: Final = 20_000  # whatever has more was made to keep its readers busy
+
+_FILL: Final = re.compile(rb"\xff*+")
 # A start of image and, looked at but not consumed, the head of the segment after it.
 _PREVIEW: Final = re.compile(rb"\xff\xd8(?=\xff++[\xc0-\xc4\xdb\xdd\xe0-\xef\xfe](..))", re.DOTALL)
 
@@ -88,6 +91,8 @@ def walk(data: bytes) -> tuple[list[Segment], int]:
         end = _end_of_scan(data, stop) if marker == SOS else stop
         # Scans are as large as the file: looked at, not copied.
         segments.append(Segment(marker, offset, data[at + 3 : stop], memoryview(data)[stop:end]))
+        if len(segments) > MOST_SEGMENTS:
+            raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG: more than {MOST_SEGMENTS} segments")
         at = end
     if not segments or segments[-1].marker != SOS:
         raise broken("ends before the end of the image")
@@ -102,9 +107,8 @@ def _skip_fill(data: bytes, at: int) -> int:
     start, at = at, data.find(b"\xff", at)
     if at < 0:
         raise broken(f"no marker from byte {start} on")
-    while at < len(data) and data[at] == 0xFF:
-        at += 1
-    return at
+    found = _FILL.match(data, at)
+    return at if found is None else found.end()
 
 
 def _refuse_marker(marker: int, offset: int) -> None:
