@@ -12,8 +12,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
-import numpy as np
-
 from sfumato import boxes
 from sfumato.codec import Picture
 from sfumato.detectors import registry
@@ -78,9 +76,8 @@ def distinct(picture: Picture) -> list[Pixels]:
         return list(picture.frames)
     frames: dict[tuple[tuple[int, ...], bytes], Pixels] = {}
     for frame in picture.frames:
-        frames.setdefault(
-            (frame.shape, hashlib.sha256(np.ascontiguousarray(frame)).digest()), frame
-        )
+        digest = hashlib.sha256(frame.tobytes()).digest()
+        frames.setdefault((frame.shape, digest), frame)
         if len(frames) > FRAMES:
             words = f"{len(picture.frames)} frames, of which more than {FRAMES} differ"
             raise SampleError(Code.IMAGE_TOO_LARGE, f"{words}: so many aren't searched")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sfumato import codec, strength
-from sfumato.boxes import apart, as_boxes, covered, grow, iou, misplaced
+from sfumato.boxes import apart, as_boxes, covered, grow, iou, misplaced, too_many
 from sfumato.codec import Picture
 from sfumato.codec.blocks import OnUnsupported
 from sfumato.detection import SAME_FACE_IOU, find_near
@@ -139,8 +139,10 @@ def believe(faces: Sequence[Face], size: tuple[int, int]) -> None:
     """Make sure that each box may be one of a picture of this (width, height).
 
     Raises:
-        SampleError: BOXES_MISSING, with the box.
+        SampleError: BOXES_MISSING, with the box, or if there are more than `MOST_BOXES`.
     """
+    if reason := too_many(len(faces)):
+        raise SampleError(Code.BOXES_MISSING, reason)
     for face in faces:
         if reason := misplaced(face.box, *size):
             raise SampleError(Code.BOXES_MISSING, reason)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
 from sfumato import __version__, codec, obfuscation
+from sfumato.boxes import too_many
 from sfumato.codec.blocks import OnUnsupported
 from sfumato.database import Where
 from sfumato.detection import specifications
@@ -173,7 +174,12 @@ def give_boxes(
     note = scale_note(source, matched.faces, recipe.detect.max_pixels) if source else ""
     if note:
         _LOG.warning("%s: %s", path, note)
-    given = {key: Given(faces, "", matched.sizes.get(key)) for key, faces in matched.faces.items()}
+    given = {
+        key: Given((), reason)
+        if (reason := too_many(len(faces)))
+        else Given(faces, "", matched.sizes.get(key))
+        for key, faces in matched.faces.items()
+    }
     given.update({key: Given((), problem) for key, problem in matched.problems.items()})
     ledger.give(recipe.detect.boxes, given)
     return matched.unused

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -72,7 +73,7 @@ class Face:
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.box
-        if not (np.isfinite(self.box).all() and x1 > x0 and y1 > y0):
+        if not (all(map(isfinite, self.box)) and x1 > x0 and y1 > y0):
             raise ValueError(f"box must be finite with x1 > x0 and y1 > y0, got {self.box}")
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f"score must lie in [0, 1], got {self.score}")

@@ -18,6 +18,7 @@ from sfumato.formats.imagefolder import read_steadily
 from sfumato.types import Box, Face
 
 _LOOKED_AT: Final = 48  # images
+_BOXES: Final = 50  # of each
 _MOST: Final = 0.5  # of the boxes looked at
 _PERCENT: Final = 100.0
 _LEAST_BOXES: Final = 12  # that all end by 100, to seem percent
@@ -39,7 +40,7 @@ def scale_note(source: Path, faces: Mapping[str, Sequence[Face]], max_pixels: in
             size = codec.inspect(data, max_pixels=max_pixels).upright_size
         except SampleError:
             continue  # it is refused by its own name
-        seen += ((face.box, size) for face in faces[key])
+        seen += ((face.box, size) for face in faces[key][:_BOXES])
     return _of_boxes(seen)
 
 
