@@ -25,8 +25,9 @@ STRAY_BYTES: Final = 1 << 20  # between them; readers step over these one at a t
 SCANNED_PIXELS: Final = 10_000_000_000
 
 
-def refuse_hollow(pixels: int, size: int) -> None:
+def refuse_hollow(pixels: int, size: int, kind: str = "") -> None:
     """Raise IMAGE_TOO_LARGE for a picture of far more pixels than so many bytes draw."""
+    pixels *= 2 if kind == "WEBP" else 1  # its decoder holds a canvas of its own
     if pixels > FREE_PIXELS and pixels > PIXELS_A_BYTE * size:
         words = f"{pixels} pixels in {size} bytes: more than {PIXELS_A_BYTE} a byte"
         raise SampleError(Code.IMAGE_TOO_LARGE, f"{words} is believed up to {FREE_PIXELS} only")

@@ -198,7 +198,7 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
     if kind in ("JPEG", "WEBP", "AVIF"):  # an AVIF's irot and imir come as EXIF from Pillow
         orientations = (chunks.exif_orientation(image.info.get("exif") or b""),)
     _refuse_large(image.width * image.height, max_pixels)
-    costs.refuse_hollow(image.width * image.height, len(data))
+    costs.refuse_hollow(image.width * image.height, len(data), kind)
     _refuse_mode(image.mode)
     frames = getattr(image, "n_frames", 1)
     if frames > chunks.MAX_PAGES:

@@ -92,7 +92,7 @@ def _places(header: Sequence[str], path: Path) -> _Places:
     counts = Counter(named)
     twice = sorted(column for column, count in counts.items() if count > 1)
     if twice:
-        raise wrong(path, "line 1", f"one column {shown(twice[0])}, got {counts[twice[0]]}")
+        raise wrong(path, "line 1", f"one column {twice[0][:40]}, got {counts[twice[0]]}")
     paths = [column for column in _PATHS if column in named]
     if not paths:
         raise wrong(path, "line 1", f"a column {' or '.join(_PATHS)} in {shown(','.join(header))}")
