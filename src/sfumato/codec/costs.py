@@ -10,6 +10,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
+from PIL import Image
+
 from sfumato.codec import chunks
 from sfumato.errors import Code, SampleError
 
@@ -25,9 +27,16 @@ STRAY_BYTES: Final = 1 << 20  # between them; readers step over these one at a t
 SCANNED_PIXELS: Final = 10_000_000_000
 
 
-def refuse_hollow(pixels: int, size: int, kind: str = "") -> None:
+def refuse_costly(image: Image.Image, kind: str, data: bytes) -> None:
+    """Raise for a picture, opened but not decoded, that is hollow or has too many scans."""
+    pixels = image.width * image.height
+    refuse_hollow(pixels * 2 if kind == "WEBP" else pixels, len(data))  # its decoder holds two
+    if image.info.get("progressive"):
+        refuse_scans(data, pixels)
+
+
+def refuse_hollow(pixels: int, size: int) -> None:
     """Raise IMAGE_TOO_LARGE for a picture of far more pixels than so many bytes draw."""
-    pixels *= 2 if kind == "WEBP" else 1  # its decoder holds a canvas of its own
     if pixels > FREE_PIXELS and pixels > PIXELS_A_BYTE * size:
         words = f"{pixels} pixels in {size} bytes: more than {PIXELS_A_BYTE} a byte"
         raise SampleError(Code.IMAGE_TOO_LARGE, f"{words} is believed up to {FREE_PIXELS} only")

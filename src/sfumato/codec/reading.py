@@ -198,14 +198,12 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
     if kind in ("JPEG", "WEBP", "AVIF"):  # an AVIF's irot and imir come as EXIF from Pillow
         orientations = (chunks.exif_orientation(image.info.get("exif") or b""),)
     _refuse_large(image.width * image.height, max_pixels)
-    costs.refuse_hollow(image.width * image.height, len(data), kind)
+    costs.refuse_costly(image, kind, data)
     _refuse_mode(image.mode)
     frames = getattr(image, "n_frames", 1)
     if frames > chunks.MAX_PAGES:
         raise SampleError(Code.IMAGE_TOO_LARGE, f"{frames} frames")
     _refuse_large(_pixels(image, frames, readable), max_pixels)
-    if image.info.get("progressive"):
-        costs.refuse_scans(data, image.width * image.height)
     header = Header(
         format="MPO" if image.format == "MPO" else kind,
         width=image.width,
