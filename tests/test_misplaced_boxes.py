@@ -19,7 +19,7 @@ from sfumato import codec, strength
 from sfumato.boxes import inside_share, misplaced
 from sfumato.errors import Code, SampleError, UsageError
 from sfumato.formats import box_files
-from sfumato.formats.annotations import load
+from sfumato.formats.annotations import Annotated, load
 from sfumato.formats.box_files import LAYOUTS, Layout
 from sfumato.formats.box_scale import scale_note
 from sfumato.ledger import Ledger
@@ -27,10 +27,13 @@ from sfumato.obfuscation import Gaussian, make
 from sfumato.pipeline import STAGES, Job, run, search
 from sfumato.release import Cover, Faces, release
 from sfumato.report.data import Report
+from sfumato.review import exchange
 from sfumato.settings import Settings
 from sfumato.survey import read_labels
 from sfumato.types import Box, Decision, Detection, Face, Finding, Output, Pixels, Sample
 from sfumato.verification import Checks, verify
+from sfumato.web import bodies
+from sfumato.web.refusals import Refusal
 from tests import dataset
 from tests.command import Here
 from tests.command import sfumato as command
@@ -146,6 +149,24 @@ def test_the_library_names_the_box(box: Box, as_face: bool) -> None:
     with pytest.raises(UsageError, match=r"The box \(.*120×96 pixels: is it one of another"):
         library.obfuscate(image, faces)
     assert library.obfuscate(image, [HALF]).shape == image.shape
+
+
+@pytest.mark.parametrize(("box", "fine"), [([-1, 10, 0.5, 20], False), ([-1, 10, 1.5, 20], True)])
+def test_an_answer_of_the_page_lies_at_least_half_inside(box: list[float], fine: bool) -> None:
+    sent = [{"id": "n0", "box": box}]
+    frame = bodies.Frame(*SIDE, {})
+    if fine:
+        assert bodies.marks(sent, frame)[0].box == (0, 10, 1.5, 20)
+        return
+    with pytest.raises(Refusal, match="lies outside"):
+        bodies.marks(sent, frame)
+
+
+@pytest.mark.parametrize("box", [OUTSIDE, MOSTLY])
+def test_what_another_tool_gives_back_is_named(box: Box) -> None:
+    sheet = Annotated("a", "", (Face(BOX, 1.0, "file"), Face(box, 1.0, "file")), SIDE)
+    assert "the image of 120×96 pixels" in exchange._fault(sheet, SIDE)
+    assert exchange._fault(replace(sheet, faces=sheet.faces[:1]), SIDE) == ""
 
 
 def test_the_run_says_that_all_boxes_look_scaled(
