@@ -11,65 +11,19 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from types import TracebackType
-from typing import Final
 
 from sfumato import schema
 from sfumato.database import Connection, Row, Where, connect, in_words, is_url, unusable
-from sfumato.errors import Code, LedgerError, OutputError
+from sfumato.errors import LedgerError, OutputError
+from sfumato.records import Given, decode, encode, given_from, name_from
 from sfumato.schema import batches, marks
-from sfumato.types import (
-    JSON,
-    Assessment,
-    Decision,
-    Detection,
-    Face,
-    Failure,
-    Finding,
-    Output,
-    Record,
-    Review,
-)
+from sfumato.types import Finding, Record
 
-_KINDS: Final[dict[str, type[Record]]] = {
-    "detection": Detection,
-    "review": Review,
-    "decision": Decision,
-    "assessment": Assessment,
-    "output": Output,
-    "finding": Finding,
-    "failure": Failure,
-}
-_NAMES: Final = {record_type: kind for kind, record_type in _KINDS.items()}
-
-
-def encode(record: Record) -> tuple[str, str]:
-    """Return a record's kind and its body as JSON."""
-    return _NAMES[type(record)], json.dumps(asdict(record), separators=(",", ":"))
-
-
-def decode(kind: str, body: str) -> Record:
-    """Return the record that `encode` wrote."""
-    fields = json.loads(body)
-    for name in fields.keys() & {"faces", "ghosts", "candidates", "rejected"}:
-        fields[name] = faces_from(fields[name])
-    if "reviewers" in fields:
-        fields["reviewers"] = tuple(fields["reviewers"])
-    if "code" in fields:
-        fields["code"] = Code(fields["code"])
-    return _KINDS[kind](**fields)
-
-
-def faces_from(rows: Iterable[JSON]) -> tuple[Face, ...]:
-    """Return faces from their JSON form."""
-    return tuple(
-        Face(tuple(row["box"]), row["score"], row["origin"], row.get("kind", "face"))
-        for row in rows
-    )
+__all__ = ["Given", "Ledger", "append", "decode", "encode", "is_there", "latest_query"]
 
 
 def _newer(theirs: Iterable[Record], ours: Iterable[Record]) -> Iterator[Record]:
@@ -81,15 +35,6 @@ def _newer(theirs: Iterable[Record], ours: Iterable[Record]) -> Iterator[Record]
             head = next(mine, None)
         if head != record:
             yield record
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What a file of boxes says of a picture: its faces, or the problem with them, and its size."""
-
-    faces: tuple[Face, ...]
-    problem: str = ""
-    size: tuple[int, int] | None = None
 
 
 def append(connection: Connection, records: Iterable[tuple[str, Record]], *, run: int = 0) -> None:
@@ -122,7 +67,7 @@ def is_there(where: Where) -> bool:
         LedgerError: there is a server's URL, and it can't be asked.
     """
     if not is_url(where):
-        return Path(where).is_file()
+        return os.path.isfile(where)  # False, too, where nobody may look
     database = connect(where, read_only=True)
     try:
         return schema.version(database) > 0
@@ -340,7 +285,8 @@ class Ledger:
 
     def listing(self) -> Iterator[tuple[str, str]]:
         """Yield (key, kind) of what the source held at the last run, in the order of the keys."""
-        yield from self._read("SELECT key, kind FROM listing ORDER BY key")
+        for key, kind in self._read("SELECT key, kind FROM listing ORDER BY key"):
+            yield name_from(key), kind
 
     def adopt(self, other: Where, fingerprint: str) -> None:
         """Take over what another ledger says last with this fingerprint, where ours says otherwise.
@@ -374,7 +320,7 @@ class Ledger:
     def written(self) -> Iterator[str]:
         """Yield every key that any run has ever written to the release."""
         rows = self._read("SELECT DISTINCT key FROM records WHERE kind = 'output'")
-        yield from (row[0] for row in rows)
+        yield from (name_from(row[0]) for row in rows)
 
     def give(self, boxes: str, given: Mapping[str, Given]) -> None:
         """Store boxes that came from a file (`boxes`: its SHA-256), for workers to read."""
@@ -394,6 +340,4 @@ class Ledger:
         rows = self._rows("SELECT body FROM given WHERE boxes = ? AND key = ?", (boxes, key))
         if not rows:
             return None
-        what = json.loads(rows[0][0])
-        size = None if what["size"] is None else (what["size"][0], what["size"][1])
-        return Given(faces_from(what["faces"]), what["problem"], size)
+        return given_from(rows[0][0])

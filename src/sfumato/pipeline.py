@@ -28,6 +28,7 @@ from sfumato.formats.others import copy_others
 from sfumato.ledger import Ledger, is_there
 from sfumato.lock import locked
 from sfumato.recipe import Recipe
+from sfumato.records import recipe_from
 from sfumato.report.data import Report
 from sfumato.settings import give_boxes, software
 from sfumato.types import (
@@ -153,7 +154,7 @@ def write_report(out: Path, where: Where) -> Report:
             raise UsageError(f"{ledger.name} knows of no release: make one with `sfumato run`.")
         source = Path(last[0])
         sink = FolderSink(out, token="report", source=source)
-        recipe = Recipe.from_json(json.loads(last[2]))
+        recipe = recipe_from(last[2])
         return finish(recipe, source.name, sink, ledger, private, tidy=False)
 
 
@@ -283,7 +284,7 @@ def check_release(job: Job, ledger: Ledger) -> None:
             )
         return
     source, _, recipe = last
-    before = Recipe.from_json(json.loads(recipe)).as_json()  # with what older ones didn't name
+    before = recipe_from(recipe).as_json()  # with what older ones didn't name
     now = job.recipe.as_json()
     changed = [
         f"{step}.{name}"

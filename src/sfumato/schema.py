@@ -44,6 +44,16 @@ STEPS: Final[dict[Dialect, tuple[str, ...]]] = {
         """,
         # The run that a record comes from: a verification replaces all findings of the one before.
         "ALTER TABLE records ADD COLUMN run INTEGER NOT NULL DEFAULT 0;",
+        # INSERT OR REPLACE removes what it replaces without asking the triggers above. Of a row
+        # whose number isn't given yet, NEW.seq is -1 before, and the number after.
+        """
+        CREATE TRIGGER records_new BEFORE INSERT ON records
+            WHEN EXISTS (SELECT 1 FROM records WHERE seq = NEW.seq)
+            BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
+        CREATE TRIGGER records_numbered AFTER INSERT ON records
+            WHEN NEW.seq NOT BETWEEN 1 AND 9007199254740991
+            BEGIN SELECT RAISE(ABORT, 'records are append-only: no such number'); END;
+        """,
     ),
     "postgresql": (
         """
@@ -102,9 +112,11 @@ def migrate(database: Database) -> None:
     """Bring a database to the newest layout; several may do so at once.
 
     Raises:
-        LedgerError: it is of a newer version, or text in it isn't Unicode.
+        LedgerError: it is of a newer version or another program, or text in it isn't Unicode.
     """
     steps = STEPS[database.dialect]
+    if database.dialect == "sqlite" and version(database) == 0:
+        _must_be_empty(database)
     while (known := version(database)) < len(steps):
         mark = _MARK[database.dialect].format(version=known + 1)
         try:
@@ -112,6 +124,16 @@ def migrate(database: Database) -> None:
         except database.errors:
             if version(database) == known:  # else another has just made this step
                 raise
+
+
+def _must_be_empty(database: Database) -> None:
+    """Refuse the file of another program, before our tables are put into it."""
+    found = database.rows("SELECT name FROM sqlite_master LIMIT 1")
+    if found and version(database) == 0:  # another may have made the tables just now
+        raise LedgerError(
+            f"{database.name} is a database of another program, or a ledger that lost its layout: "
+            "choose another file with --ledger, or restore it from a backup."
+        )
 
 
 def version(database: Database) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import platform
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from sfumato.formats import box_files
 from sfumato.jpeg import Policy
 from sfumato.ledger import Given, Ledger, is_there
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
+from sfumato.records import recipe_from
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def last_recipe(ledgers: Sequence[Where], stage: str, missing: str) -> Recipe:
             with Ledger(where, read_only=True) as ledger:
                 last = ledger.last_run(f"%{stage}%")
             if last is not None:
-                return Recipe.from_json(json.loads(last[2]))
+                return recipe_from(last[2])
     raise UsageError(missing)
 
 

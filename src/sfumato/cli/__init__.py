@@ -14,6 +14,7 @@ import click
 
 from sfumato import __version__
 from sfumato.cli.verbs import Verbs
+from sfumato.database import failures, in_words
 from sfumato.errors import SfumatoError
 
 # Verb to module and what it does in a line; a verb's module is imported when it is used.
@@ -65,6 +66,14 @@ def main() -> None:
         code = 2
     except SfumatoError as error:
         print(f"sfumato: {error}", file=sys.stderr)
+        code = 2
+    except failures() as error:
+        print(
+            f"sfumato: The ledger can't be read or written ({in_words(error)}): make room or mend "
+            "that, or restore it from a backup (docs/ledger.md), else choose another with "
+            "--ledger. The same command goes on where it stopped.",
+            file=sys.stderr,
+        )
         code = 2
     except (KeyboardInterrupt, click.Abort):
         print("sfumato: interrupted; the same command goes on where it stopped.", file=sys.stderr)

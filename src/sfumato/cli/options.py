@@ -289,12 +289,8 @@ running = _several(
 
 
 def where(value: str | Path) -> Where:
-    """Take a URL as it is, anything else as the path of a file."""
-    if is_url(value):
-        return str(value)
-    if "://" in str(value):  # not quoted: it may hold a password
-        raise click.BadParameter("a ledger is a file, or a URL that begins with postgresql://.")
-    return Path(value)
+    """Take a URL as it is, anything else as the path of a file; raises `UsageError` as `is_url`."""
+    return str(value) if is_url(value) else Path(str(value))
 
 
 ledger = click.option(

@@ -24,6 +24,7 @@ from sfumato.formats.imagefolder import label_of
 from sfumato.formats.name_match import pair
 from sfumato.ledger import Ledger
 from sfumato.recipe import Recipe
+from sfumato.records import understood
 from sfumato.review import planning, sampling
 from sfumato.review.intake import show_to
 from sfumato.review.queue import Queue
@@ -129,13 +130,17 @@ def of_these_settings(database: Database, fingerprint: str) -> None:
 
 def replicas_of(database: Database) -> int:
     """Return how many people each picture goes to; 1 if nothing was said yet."""
-    return int(noted(database, "replicas", "1"))
+    with understood("the number of people of a review"):
+        return int(noted(database, "replicas", "1"))
 
 
 def draw_of(database: Database) -> Draw | None:
     """Return the random sample of the campaign; None if none was drawn."""
     text = noted(database, "draw")
-    return sampling.from_json(json.loads(text)) if text else None
+    if not text:
+        return None
+    with understood("the sample of a review"):
+        return sampling.from_json(json.loads(text))
 
 
 def _drawn(database: Database, earlier: Draw | None, found: Found, plan: Plan) -> Draw:
