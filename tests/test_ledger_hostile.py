@@ -100,13 +100,14 @@ def test_every_field_of_a_record_is_held_to_its_type(kind: str) -> None:
         of_type = type(getattr(RECORDS[kind], name))
         taken = [odd for odd in ODD if _taken(kind, json.dumps({**fields, name: json.loads(odd)}))]
         assert all(_fits(json.loads(odd), of_type) for odd in taken)
-    for changed in (
+    changes: list[object] = [
         {**fields, "newer": 1},
         {name: value for name, value in fields.items() if name != "key"},
         {**fields, "faces": [{"box": [1, 2, 3, 4], "score": 1, "origin": "", "angle": 3}]},
         {**fields, "faces": [{"box": [1, 2, 3, 4], "score": 1, "origin": "", "kind": "newer"}]},
         [],
-    ):
+    ]
+    for changed in changes:
         with pytest.raises(LedgerError, match="update sfumato"):
             decode(kind, json.dumps(changed))
     with pytest.raises(LedgerError, match="'mask'"):
@@ -248,7 +249,8 @@ def test_a_damaged_ledger_is_a_sentence_for_every_verb(kept: Kept, damage: str) 
     ended = kept.damage(DAMAGE[damage])
     assert {done.code for done in ended} <= {0, 1, 2}
     refused = [done for done in ended if done.code == 2]
-    assert len(refused) >= len(ended) // 3
+    # Records are asked for by their kind: those of another one are passed over.
+    assert len(refused) >= (0 if damage == "an unknown kind" else len(ended) // 3)
     assert all(done.err.strip() and "Traceback" not in done.err for done in refused)
 
 

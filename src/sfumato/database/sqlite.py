@@ -79,7 +79,7 @@ class SQLite:
             yield from self._mine.connection.execute(sql, parameters).fetchall()
             return
         with self._reader() as db:
-            cursor = db.execute(spelt(sql, "sqlite"), parameters)
+            cursor = _executed(db, sql, parameters)
             try:
                 # Not from the cursor itself: `yield from` would close it where nothing catches.
                 yield from iter(cursor.fetchone, None)
@@ -130,6 +130,13 @@ class SQLite:
             self._idle.clear()
 
 
+def _executed(db: sqlite3.Connection, sql: str, parameters: Sequence[object]) -> sqlite3.Cursor:
+    try:
+        return db.execute(spelt(sql, "sqlite"), parameters)
+    except UnicodeDecodeError as error:  # the message itself quotes what is damaged
+        raise sqlite3.DatabaseError("its tables are damaged") from error
+
+
 def _statements(sql: str) -> Iterator[str]:
     """Cut a script into statements; a trigger holds semicolons of its own."""
     statement = ""
@@ -146,7 +153,7 @@ class _SQLiteConnection:
         self._db = db
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> Cursor:
-        return self._db.execute(spelt(sql, "sqlite"), parameters)
+        return _executed(self._db, sql, parameters)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         self._db.executemany(spelt(sql, "sqlite"), rows)
