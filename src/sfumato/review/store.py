@@ -84,6 +84,8 @@ CREATE TABLE IF NOT EXISTS review_items (
 );
 CREATE INDEX IF NOT EXISTS review_items_open ON review_items (rank, id)
     WHERE open > 0 AND queue = 0;
+-- Not `queue = 0`: a planner would take it where the smaller one above is right.
+CREATE INDEX IF NOT EXISTS review_items_ranked ON review_items (rank, id) WHERE queue + 0 = 0;
 CREATE INDEX IF NOT EXISTS review_items_gallery ON review_items (rank, id)
     WHERE open > 0 AND gallery = 1;
 CREATE INDEX IF NOT EXISTS review_items_adjudication ON review_items (rank, id)
