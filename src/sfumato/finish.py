@@ -203,4 +203,4 @@ def _write_pages(report: Report, pairs: Sequence[Pair], root: Path, private: Pat
         root / "summary.json": json.dumps(report.summary(), indent=2, ensure_ascii=False) + "\n",
     }
     for path, text in pages.items():
-        write_atomically(path, text.encode())
+        write_atomically(path, text.encode(), owner_only=path.parent != root)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sfumato import private
 from sfumato.errors import OutputError, UsageError
 
 
@@ -15,8 +16,9 @@ from sfumato.errors import OutputError, UsageError
 def locked(folder: Path) -> Iterator[None]:
     """Hold the private folder for one run at a time; the lock goes when the process does."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        private.folder(folder)
+        private.file(folder / "lock")
+        handle = os.open(folder / "lock", os.O_RDWR)
     except OSError as error:
         raise OutputError(
             f"Can't write to {folder}: {error.strerror}. Make room or mend that, or choose another "

@@ -27,6 +27,7 @@ from sfumato.formats.imagefolder import FolderSink, ImageFolder, Listing
 from sfumato.formats.others import copy_others
 from sfumato.ledger import Ledger, is_there
 from sfumato.lock import locked
+from sfumato.private import SUFFIX
 from sfumato.recipe import Recipe
 from sfumato.records import recipe_from
 from sfumato.report.data import Report
@@ -96,7 +97,7 @@ class Plan:
 
 def private_folder(path: Path) -> Path:
     """Return the folder beside `path` that holds what is kept and not published."""
-    return path.with_name(f"{path.name}.sfumato")
+    return path.with_name(path.name + SUFFIX)
 
 
 def private_of(ledger: Where, folder: Path) -> Path:

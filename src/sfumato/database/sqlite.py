@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from sfumato import private
 from sfumato.database.sql import (
     Connection,
     Cursor,
@@ -44,10 +45,14 @@ class SQLite:
         # Waiting here wakes at once; SQLite's own waiting polls, and starves.
         self._writing = threading.Lock()
         try:
+            if not read_only:
+                # SQLite gives what it puts beside a file (-wal, -shm, -journal) that file's mode.
+                private.file(path)
+                private.say_if_open(path)
             self._writer = self._open()
             if not read_only:
                 self._writer.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self.close()
             raise unusable(path, error) from error
 

@@ -20,6 +20,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from sfumato import private
 from sfumato.errors import Code, OutputError, SampleError, UsageError
 from sfumato.types import Failure, Sample, Shard
 
@@ -377,15 +378,20 @@ def fsync(path: Path) -> None:
         os.close(handle)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, owner_only: bool = False) -> None:
     """Write a whole file beside its final name, make it durable, and rename it into place.
+
+    `owner_only`: nobody else may read it.
 
     Raises:
         OutputError: the disk refuses.
     """
     part = path.with_name(f".{path.name}{PART_SUFFIX}")
     try:
-        part.write_bytes(data)
+        if owner_only:
+            private.write(part, data)
+        else:
+            part.write_bytes(data)
         fsync(part)
         os.replace(part, path)
     except OSError as error:
