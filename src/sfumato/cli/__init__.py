@@ -16,6 +16,7 @@ from sfumato import __version__
 from sfumato.cli.verbs import Verbs
 from sfumato.database import failures, in_words
 from sfumato.errors import SfumatoError
+from sfumato.names import on_terminal, shown
 
 # Verb to module and what it does in a line; a verb's module is imported when it is used.
 VERBS = {
@@ -55,6 +56,12 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    with on_terminal():
+        code = _ended()
+    sys.exit(code)
+
+
+def _ended() -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         code = cli.main(prog_name="sfumato", standalone_mode=False)
@@ -65,7 +72,7 @@ def main() -> None:
         error.show()
         code = 2
     except SfumatoError as error:
-        print(f"sfumato: {error}", file=sys.stderr)
+        print(shown(f"sfumato: {error}"), file=sys.stderr)
         code = 2
     except failures() as error:
         print(
@@ -78,4 +85,4 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         print("sfumato: interrupted; the same command goes on where it stopped.", file=sys.stderr)
         code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from sfumato.ledger import Ledger, is_there
+from sfumato.names import shown
 from sfumato.pipeline import Job, make_plan
 from sfumato.report.data import Report, account_line
 from sfumato.report.tally import ROWS_SHOWN
@@ -61,9 +62,8 @@ def _explain(report: Report, out: Path, private: Path, *, rows: int) -> None:
 
 
 def _say(text: str) -> None:
-    """Print a line; what a name holds besides printable characters could steer a terminal."""
-    safe = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    print("".join(safe), file=sys.stderr)
+    """Print a line; a name in it can't end it."""
+    print(shown(text), file=sys.stderr)
 
 
 def preview(job: Job, stages: tuple[str, ...], *, as_json: bool) -> int:

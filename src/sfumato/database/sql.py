@@ -21,7 +21,7 @@ _URL: Final = ("postgresql://", "postgres://")
 # it would make a folder that is called like the password.
 _MISSPELT: Final = re.compile(
     r"""(?!/[^/]|\.) \s* (      # the whole path of a file is one; else:
-        [\w.+-]+:/              # any scheme, "://" that a path has made ":/"
+        [^/]*:/                 # any scheme, "://" that a path has made ":/"
         | .*:.*@ | postgres.*[:@]  # user:password@host
         | .*\b(password|passfile|dbname|sslpassword)\s*= )""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from sfumato.errors import UsageError
+from sfumato.formats.cells import name_from
 from sfumato.formats.entries import picture_name, shown, wrong
 from sfumato.types import Box
 
@@ -116,7 +117,7 @@ def _rows(
         where = f"row {line}"
         if len(cells) != length:
             raise wrong(path, where, f"{length} cells as in the header, got {len(cells)}")
-        name = picture_name(cells[places.path].strip(), path, where)
+        name = picture_name(name_from(cells[places.path].strip()), path, where)
         box, faulty = _box([cells[i].strip() for i in places.box], places, path, where)
         values = {column: cells[i].strip() for column, i in places.groups.items()}
         yield GroupRow(line, name, _index(cells, places, path, where), box, faulty, values)

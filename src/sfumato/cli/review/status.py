@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sfumato.cli.review.desk import Campaign, common, opened
-from sfumato.report.page import shown
+from sfumato.names import shown
 from sfumato.report.review import read
 from sfumato.review import people, reliability
 from sfumato.review.campaign import draw_of, kinds
