@@ -13,6 +13,7 @@ import sys
 import click
 
 from sfumato import __version__
+from sfumato.cli.extras import missing
 from sfumato.cli.verbs import Verbs
 from sfumato.database import failures, in_words
 from sfumato.errors import SfumatoError
@@ -73,6 +74,12 @@ def _ended() -> int:
         code = 2
     except SfumatoError as error:
         print(shown(f"sfumato: {error}"), file=sys.stderr)
+        code = 2
+    except ImportError as error:
+        needed = missing(error, sys.argv[1:])
+        if needed is None:
+            raise
+        print(shown(f"sfumato: {needed}"), file=sys.stderr)
         code = 2
     except failures() as error:
         print(
