@@ -18,6 +18,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from sfumato.review import quality
@@ -32,6 +33,7 @@ _FITS: Final = 2.5  # as large as a face, but for this factor of the area
 _APART: Final = 0.2  # IoU of two boxes at most where one is moved
 _NEIGHBOURS: Final = 3  # scores on either side: no score goes farther than these lie
 _OFTEN: Final = 4
+_FEW: Final = 20  # boxes, whose digits are looked at
 _SHORT: Final = 6  # decimals of a number that somebody has rounded
 
 
@@ -54,7 +56,8 @@ class Pool:
         scores = Counter(mark.score for mark in marks if mark.score is not None)
         self.scores, self._counts = sorted(scores), scores
         self._score_digits = _Digits(self.scores)
-        self._side_digits = _Digits([side for box in self.boxes for side in box])
+        some = islice(self.boxes, _FEW)  # as all are written
+        self._side_digits = _Digits([side for box in some for side in box])
 
     def near(self, width: int, height: int) -> list[Donor]:
         """Return a quarter of the donors, at least eight: of pictures that are most like this."""
