@@ -1,0 +1,261 @@
+"""Plant small faults in a module, one at a time, and see whether its tests notice (docs below).
+
+    python scripts/mutation.py strength review.merging       # these modules
+    python scripts/mutation.py pipeline --only _commit run    # only these functions
+    python scripts/mutation.py all                            # every module that has a suite
+
+Everything happens in a copy of the tree. One process imports what tests need once; each mutant gets
+a fork of it, which runs the fast tests that pass through the changed lines, the quick ones first,
+until one fails. Survivors are printed with their line; those that `equivalent_mutants.txt` names
+with a reason, because no outcome differs, are counted apart. Exit 1: others are left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Generator, Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import pytest
+from mutants import Mutant, mutants
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+EQUIVALENT: Final = Path(__file__).with_name("equivalent_mutants.txt")
+# Module to the files whose fast tests are its own.
+SUITES: Final = {
+    "strength": ("strength",),
+    "review.merging": ("review_merging",),
+    "jpeg.proof": ("jpeg_proof",),
+    "verification": ("verification",),
+    "codec.metadata": ("metadata", "stripping", "signatures"),
+    "release": ("release", "work"),
+    "ledger": ("ledger", "run_records", "work"),
+    "pipeline": ("pipeline", "policies"),
+}
+_MARKS: Final = "not slow and not e2e and not postgres and not ray and not study and not fuzz"
+_QUIET: Final = ("-q", "-x", "-p", "no:cacheprovider", "-m", _MARKS)
+
+
+class Tracer:
+    """A plugin of pytest that notes which lines of one file each test passes, and how long it takes.
+
+    What fixtures of a whole file do is noted for every test of that file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.now = str(file), set[int]()
+        self.tests: dict[str, tuple[float, set[int]]] = {}
+        self.shared: defaultdict[str, set[int]] = defaultdict(set)
+
+    def _call(self, frame: FrameType, event: str, arg: object) -> Any:
+        return self._line if frame.f_code.co_filename == self.file else None
+
+    def _line(self, frame: FrameType, event: str, arg: object) -> Any:
+        self.now.add(frame.f_lineno)
+        return self._line
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Note what fixtures pass."""
+        self.now = set()
+        sys.settrace(self._call)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            self.shared[item.nodeid.partition("::")[0]] |= self.now
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Note what the test passes."""
+        self.now, began = set(), time.monotonic()
+        sys.settrace(self._call)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            self.tests[item.nodeid] = time.monotonic() - began, self.now
+
+    def lines(self) -> dict[str, tuple[float, set[int]]]:
+        """Return duration and lines of each test."""
+        return {
+            name: (seconds, lines | self.shared[name.partition("::")[0]])
+            for name, (seconds, lines) in self.tests.items()
+        }
+
+
+class Chosen:
+    """A plugin of pytest that runs these tests, in this order."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.order = {name: place for place, name in enumerate(names)}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out the others."""
+        items[:] = sorted(
+            (item for item in items if item.nodeid in self.order),
+            key=lambda item: self.order[item.nodeid],
+        )
+
+
+def forked(work: Callable[[], int], timeout: float, log: Path) -> int | None:
+    """Return the exit code of `work` in a fork of its own, None if it took too long or crashed."""
+    child = os.fork()
+    if not child:
+        code = 99
+        try:
+            os.setsid()
+            with log.open("wb") as out:
+                os.dup2(out.fileno(), 1)
+                os.dup2(out.fileno(), 2)
+            code = work()
+        finally:
+            os._exit(code)
+    end = time.monotonic() + timeout
+    try:
+        while time.monotonic() < end:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                return os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+            time.sleep(0.01)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return None
+    finally:
+        with suppress(ProcessLookupError):  # what it started
+            os.killpg(child, signal.SIGKILL)
+
+
+def forget(tree: Path) -> None:
+    """Drop the modules of the tree, but compiled ones, and the errors that these have hold of."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "")
+        if str(file).startswith(str(tree)) and not str(file).endswith((".so", "/errors.py")):
+            del sys.modules[name]
+
+
+def _keep_bytecode(*, wanted: bool) -> None:
+    sys.dont_write_bytecode = not wanted
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "" if wanted else "1"
+
+
+class Trial:
+    """One module, its tests, and the copy of the tree in which its source is replaced."""
+
+    def __init__(self, tree: Path, module: str) -> None:
+        self.tree, self.log = tree, tree / "log.txt"
+        self.file = tree / "src" / "sfumato" / f"{module.replace('.', '/')}.py"
+        self.source = self.file.read_text(encoding="utf-8")
+        names = (f"tests/test_{name}.py" for name in SUITES[module])
+        self.suite = [name for name in names if (tree / name).is_file()]
+        pytest.main([*_QUIET, "--collect-only", "-qq", *self.suite])
+        forget(tree)
+        told = tree / "lines.json"
+        _keep_bytecode(wanted=True)
+        if forked(lambda: self._measure(told), 1800, self.log) != 0:
+            raise SystemExit(f"the tests fail as they are:\n{self.log.read_text()}")
+        self.tests: dict[str, tuple[float, list[int]]] = json.loads(told.read_text())
+        _keep_bytecode(wanted=False)  # or that of one mutant would be taken for the next
+        for compiled in self.file.parent.glob(f"__pycache__/{self.file.stem}.*"):
+            compiled.unlink()
+
+    def _measure(self, told: Path) -> int:
+        tracer = Tracer(self.file)
+        code = pytest.main([*_QUIET, *self.suite], plugins=[tracer])
+        found = {name: (took, sorted(lines)) for name, (took, lines) in tracer.lines().items()}
+        told.write_text(json.dumps(found))
+        return int(code)
+
+    def survives(self, mutant: Mutant) -> bool:
+        """Run the tests that pass the mutant's lines; those of a whole file for its constants."""
+        everywhere = not mutant.function or "cache" in self.source_above(mutant)
+        names = [
+            name
+            for name, (_, lines) in sorted(self.tests.items(), key=lambda test: test[1][0])
+            if everywhere or not set(lines).isdisjoint(mutant.lines)
+        ]
+        if not names:
+            return True
+        files = sorted({name.partition("::")[0] for name in names})
+        timeout = 15 + 5 * sum(self.tests[name][0] for name in names)
+        self.file.write_text(mutant.source, encoding="utf-8")
+        try:
+            return (
+                forked(
+                    lambda: int(pytest.main([*_QUIET, *files], plugins=[Chosen(names)])),
+                    timeout,
+                    self.log,
+                )
+                == 0
+            )
+        finally:
+            self.file.write_text(self.source, encoding="utf-8")
+
+    def source_above(self, mutant: Mutant) -> str:
+        """Return the decorator above the mutant's function, if it has one."""
+        lines = self.source.splitlines()
+        name = mutant.function.rpartition(".")[2]
+        for number in range(min(mutant.lines.start, len(lines)) - 1, 0, -1):
+            if lines[number].lstrip().startswith(f"def {name}("):
+                return lines[number - 1] if lines[number - 1].lstrip().startswith("@") else ""
+        return ""
+
+
+def attempt(tree: Path, module: str, only: Collection[str], known: Collection[str]) -> Counter[str]:
+    """Try all mutants of a module (of these functions); print who survives, and the score."""
+    trial, counts = Trial(tree, module), Counter[str]()
+    for mutant in mutants(trial.source):
+        if only and not {*mutant.function.split("."), mutant.function} & set(only):
+            continue
+        counts["mutants"] += 1
+        if not trial.survives(mutant):
+            counts["killed"] += 1
+            continue
+        same = f"{module} {mutant.name}" in known
+        counts["equivalent" if same else "left"] += 1
+        if not same:
+            print(f"{module}:{mutant.lines.start} {mutant.name}", flush=True)
+    fair = counts["mutants"] - counts["equivalent"]
+    print(
+        f"{module}: {counts['mutants']} mutants, {counts['killed']} killed, "
+        f"{counts['equivalent']} equivalent, {counts['left']} left: "
+        f"{counts['killed'] / max(fair, 1):.1%}",
+        flush=True,
+    )
+    return counts
+
+
+def main() -> int:
+    """Try the mutants of the modules that the command names."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(" (docs")[0])
+    parser.add_argument("modules", nargs="+", choices=[*SUITES, "all"])
+    parser.add_argument("--only", nargs="+", default=[], help="functions")
+    options = parser.parse_args()
+    wanted = list(SUITES) if "all" in options.modules else options.modules
+    lines = EQUIVALENT.read_text(encoding="utf-8").splitlines() if EQUIVALENT.exists() else []
+    known = {line.partition("  # ")[0] for line in lines}
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder).resolve() / "tree"
+        tree.mkdir()
+        for name in ("src", "tests"):
+            shutil.copytree(ROOT / name, tree / name)
+        shutil.copy(ROOT / "pyproject.toml", tree)
+        os.chdir(tree)
+        sys.path[:0] = [str(tree / "src"), str(tree)]
+        os.environ["PYTHONPATH"] = str(tree / "src")
+        return int(any([attempt(tree, m, options.only, known)["left"] for m in wanted]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

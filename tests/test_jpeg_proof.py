@@ -1,0 +1,204 @@
+"""The proof refuses every file that isn't what was to be written, wherever it differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import numpy as np
+import pytest
+
+from sfumato.errors import SampleError
+from sfumato.jpeg import proof, writing
+from sfumato.jpeg.markers import icc_profile, serialise
+from sfumato.jpeg.picture import Coefficients, Picture, read
+from sfumato.jpeg.proof import Flags, check
+from sfumato.jpeg.writing import Run, recoded, spliced
+from tests.jpeg_pictures import MAX_PIXELS, saved, segment, segments_of
+from tests.test_jpeg_markers import PREVIEW, icc
+
+SIZE = (60, 44)  # a part of the last MCUs lies outside
+SMALL: dict[str, Callable[[], bytes]] = {
+    "4:2:0": lambda: saved(size=SIZE, quality=85),
+    "4:4:4": lambda: saved(size=(28, 20), quality=85, subsampling=0),
+    "restart every 1": lambda: saved(size=SIZE, quality=85, restart_marker_blocks=1),
+    "restart every 5": lambda: saved(size=SIZE, quality=85, restart_marker_blocks=5),
+    "restart every row": lambda: saved(size=SIZE, quality=85, restart_marker_rows=1),
+    "progressive": lambda: saved(size=SIZE, quality=85, progressive=True),
+}
+TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+REFUSED = "IMAGE_ENCODE|IMAGE_DECODE"
+
+
+@cache
+def small(kind: str) -> Picture:
+    return read(SMALL[kind](), max_pixels=MAX_PIXELS)
+
+
+def file_of(picture: Picture, coefficients: Coefficients, touched: Flags) -> bytes:
+    segments = spliced(picture, coefficients.copy(), touched)
+    return serialise(recoded(picture, coefficients) if segments is None else segments)
+
+
+def places(picture: Picture, *mcus: int) -> Flags:
+    """Return flags of the blocks of these MCUs; of a progressive file, of its blocks."""
+    touched = np.zeros(len(picture.coefficients), dtype=np.bool_)
+    touched[picture.order[list(mcus)]] = True
+    return touched
+
+
+def changed(picture: Picture, touched: Flags, *, by: int = 3) -> Coefficients:
+    coefficients = picture.coefficients.copy()
+    coefficients[touched, 5] += by
+    coefficients[touched, 0] += by
+    return coefficients
+
+
+def single_changes(picture: Picture) -> Iterator[tuple[int, Coefficients, bytes]]:
+    """Yield files that differ from their source in one coefficient, for every block."""
+    for block in range(len(picture.coefficients)):
+        coefficients = picture.coefficients.copy()
+        coefficients[block, 3 * (block % 2)] += 1
+        touched = np.zeros(len(coefficients), dtype=np.bool_)
+        touched[block] = True
+        yield block, coefficients, file_of(picture, coefficients, touched)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_one_coefficient_anywhere_is_seen(kind: str) -> None:
+    """As intended in a touched block it passes; unintended, or in another block, nowhere."""
+    picture = small(kind)
+    touched = places(picture, 2, 3, 7)
+    for block, coefficients, data in single_changes(picture):
+        with pytest.raises(SampleError, match=REFUSED):
+            check(data, picture, picture.coefficients, touched)
+        if touched[block]:
+            check(data, picture, coefficients, touched)
+        else:
+            with pytest.raises(SampleError, match=REFUSED):
+                check(data, picture, coefficients, touched)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("mcus", [(0,), (1, 4), (0, 1, 2, 5, 6), (9, 11), (10, 11), range(12)])
+def test_an_edit_of_any_mcus_passes_and_another_edit_of_them_does_not(
+    kind: str, mcus: tuple[int, ...]
+) -> None:
+    picture = small(kind)
+    touched = places(picture, *mcus)
+    intended = changed(picture, touched)
+    check(file_of(picture, intended, touched), picture, intended, touched)
+    with pytest.raises(SampleError, match=REFUSED):
+        check(file_of(picture, picture.coefficients, touched), picture, intended, touched)
+    wider = places(picture, *mcus, 3, 8)
+    if len(mcus) == 12:
+        return
+    too_much = changed(picture, wider)
+    for meant in (intended, too_much):  # also where the writer has meant to
+        with pytest.raises(SampleError, match=REFUSED):
+            check(file_of(picture, too_much, wider), picture, meant, touched)
+
+
+def test_a_large_edit_is_compared_to_its_last_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are compared some at a time: none is left out between two parts, or at the end."""
+    monkeypatch.setattr(proof, "_AT_ONCE", 4)
+    test_one_coefficient_anywhere_is_seen("restart every 5")
+
+
+@pytest.mark.parametrize("kind", ["4:2:0", "restart every 5"])
+def test_a_plan_that_forgets_the_next_difference_is_found_out(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The MCU behind the touched ones isn't coded anew, so all behind are shifted in brightness."""
+    picture = small(kind)
+    touched = places(picture, 1)
+
+    def only_touched(*_: object) -> list[Run]:
+        return [(1, 2)]
+
+    monkeypatch.setattr(writing, "runs_to_code", only_touched)
+    monkeypatch.setattr(proof, "runs_to_code", only_touched)
+    intended = changed(picture, touched)
+    with pytest.raises(SampleError, match="DC coefficients changed outside"):
+        check(file_of(picture, intended, touched), picture, intended, touched)
+
+
+def test_data_that_shift_between_two_runs_are_seen() -> None:
+    """Bits are left out, or come twice, before the last run, and the padding hides the number."""
+    picture = small("4:2:0")
+    touched = places(picture, 2, 8)
+    intended = changed(picture, touched)
+    good = file_of(picture, intended, touched)
+    _, scan = segments_of(good)
+    head = good[: good.index(scan)]
+    for at in range(0, len(scan) - 4, 3):
+        for other in (scan[:at] + scan[at + 1 :], scan[:at] + scan[at : at + 1] + scan[at:]):
+            with pytest.raises(SampleError, match=REFUSED):
+                check(head + other + b"\xff\xd9", picture, intended, touched)
+    for end in (b"\x00", b"\x00\x00\x00"):
+        with pytest.raises(SampleError, match="data changed outside"):
+            check(head + scan + end + b"\xff\xd9", picture, intended, touched)
+
+
+def patched(data: bytes, marker: int, at: int, value: int) -> bytes:
+    """Return the file with a byte of the payload of its first segment of this kind replaced."""
+    place = data.index(bytes((0xFF, marker))) + 4 + at
+    return data[:place] + bytes((value,)) + data[place + 1 :]
+
+
+def with_segment(data: bytes, payload: bytes) -> bytes:
+    return data[:2] + payload + data[2:]
+
+
+HEADERS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    # The padding of the last MCUs has room for them.
+    "a line less": (lambda d: patched(d, 0xC0, 2, 43), "size"),
+    "a column less": (lambda d: patched(d, 0xC0, 4, 59), "size"),
+    "a coarser table": (lambda d: patched(d, 0xDB, 3, 99), "quantisation"),
+    "taken for RGB": (
+        lambda d: d[:2] + segment(0xEE, b"Adobe\0\x64" + bytes(5)) + d[20:], "colour"),
+    "a restart interval": (lambda d: with_segment(d, segment(0xDD, b"\x7f\xff")), "restart"),
+    "turned": (lambda d: with_segment(d, segment(0xE1, TURNED)), "orientation"),
+    "a profile": (
+        lambda d: with_segment(d, segment(0xE2, b"ICC_PROFILE\0\1\1" + icc())), "profile"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_what_changes_how_the_same_coefficients_look_is_refused(name: str) -> None:
+    change, word = HEADERS[name]
+    picture = small("4:2:0")
+    touched = places(picture, 1)
+    intended = changed(picture, touched)
+    data = file_of(picture, intended, touched)
+    with pytest.raises(SampleError, match=rf"{word}.* changed"):
+        check(change(data), picture, intended, touched)
+
+
+def test_a_profile_that_is_lost_is_seen() -> None:
+    data = with_segment(SMALL["4:2:0"](), segment(0xE2, b"ICC_PROFILE\0\1\1" + icc()))
+    picture = read(data, max_pixels=MAX_PIXELS)
+    assert icc_profile(picture.segments) == icc()
+    nothing = np.zeros(len(picture.coefficients), dtype=np.bool_)
+    check(data, picture, picture.coefficients, nothing)
+    with pytest.raises(SampleError, match="profile changed"):
+        check(SMALL["4:2:0"](), picture, picture.coefficients, nothing)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        lambda d: d + PREVIEW,
+        lambda d: with_segment(d, segment(0xFE, PREVIEW)),
+        lambda d: with_segment(d, segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0/9j/4AAQ")),
+        lambda d: with_segment(d, segment(0xFE, b"\xff\xd8\xff\xe0\0\4..\xff")),
+    ],
+)
+def test_a_second_picture_is_refused(left: Callable[[bytes], bytes]) -> None:
+    for kind in ("4:2:0", "progressive"):
+        picture = small(kind)
+        touched = places(picture, 1)
+        intended = changed(picture, touched)
+        data = file_of(picture, intended, touched)
+        with pytest.raises(SampleError, match="second picture"):
+            check(left(data), picture, intended, touched)
