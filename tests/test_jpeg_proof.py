@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 
@@ -14,10 +15,18 @@ from sfumato.jpeg.markers import icc_profile, serialise
 from sfumato.jpeg.picture import Coefficients, Picture, read
 from sfumato.jpeg.proof import Flags, check
 from sfumato.jpeg.writing import Run, recoded, spliced
-from tests.jpeg_pictures import MAX_PIXELS, saved, segment, segments_of
+from tests.jpeg_pictures import MAX_PIXELS, saved, segment, segments_of, several_scans
 from tests.test_jpeg_markers import PREVIEW, icc
 
 SIZE = (60, 44)  # a part of the last MCUs lies outside
+
+
+def first_scan(data: bytes) -> bytes:
+    """Return a progressive file that ends when only the DC coefficients are there."""
+    second = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
+    return data[: data.rindex(b"\xff\xc4", 0, second)] + b"\xff\xd9"
+
+
 SMALL: dict[str, Callable[[], bytes]] = {
     "4:2:0": lambda: saved(size=SIZE, quality=85),
     "4:4:4": lambda: saved(size=(28, 20), quality=85, subsampling=0),
@@ -25,6 +34,8 @@ SMALL: dict[str, Callable[[], bytes]] = {
     "restart every 5": lambda: saved(size=SIZE, quality=85, restart_marker_blocks=5),
     "restart every row": lambda: saved(size=SIZE, quality=85, restart_marker_rows=1),
     "progressive": lambda: saved(size=SIZE, quality=85, progressive=True),
+    "several scans": several_scans,
+    "one progressive scan": lambda: first_scan(saved(size=SIZE, quality=85, progressive=True)),
 }
 TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
 REFUSED = "IMAGE_ENCODE|IMAGE_DECODE"
@@ -47,18 +58,20 @@ def places(picture: Picture, *mcus: int) -> Flags:
     return touched
 
 
-def changed(picture: Picture, touched: Flags, *, by: int = 3) -> Coefficients:
+def changed(picture: Picture, touched: Flags) -> Coefficients:
     coefficients = picture.coefficients.copy()
-    coefficients[touched, 5] += by
-    coefficients[touched, 0] += by
+    coefficients[touched, 0] += 4
+    if (picture.precision[:, 5] >= 0).all():
+        coefficients[touched, 5] += 3
     return coefficients
 
 
 def single_changes(picture: Picture) -> Iterator[tuple[int, Coefficients, bytes]]:
-    """Yield files that differ from their source in one coefficient, for every block."""
-    for block in range(len(picture.coefficients)):
+    """Yield files that differ from their source in one coefficient, for every block (of few)."""
+    given = (picture.precision >= 0).all(axis=0)  # only DC, where nothing else was read
+    for block in range(0, len(picture.coefficients), 1 + len(picture.coefficients) // 100):
         coefficients = picture.coefficients.copy()
-        coefficients[block, 3 * (block % 2)] += 1
+        coefficients[block, 3 * (block % 2) if given[3] else 0] += 1 << picture.precision.max()
         touched = np.zeros(len(coefficients), dtype=np.bool_)
         touched[block] = True
         yield block, coefficients, file_of(picture, coefficients, touched)
@@ -140,6 +153,50 @@ def test_data_that_shift_between_two_runs_are_seen() -> None:
             check(head + scan + end + b"\xff\xd9", picture, intended, touched)
 
 
+@pytest.mark.parametrize("kind", ["4:2:0", "restart every 5", "restart every 1"])
+def test_an_interval_more_is_seen(kind: str) -> None:
+    """What follows a further restart marker is shown by nobody and read by somebody."""
+    picture = small(kind)
+    nothing = places(picture)
+    _, scan = segments_of(SMALL[kind]())
+    head = SMALL[kind]()[: -len(scan) - 2]
+    marker = bytes((0xFF, 0xD0 + (len(picture.begins) - 1) % 8))
+    for more in (marker, marker + b"hidden"):
+        with pytest.raises(SampleError, match="restart markers changed"):
+            check(head + scan + more + b"\xff\xd9", picture, picture.coefficients, nothing)
+
+
+def test_a_byte_more_or_less_in_any_interval_is_seen() -> None:
+    """Also where it holds a single bit, or where the interval ends with a whole byte."""
+    data = saved(size=(200, 160), quality=85, restart_marker_blocks=1)
+    picture = read(data, max_pixels=MAX_PIXELS)
+    nothing = places(picture)
+    _, scan = segments_of(data)
+    head, intervals = data[: -len(scan) - 2], re.split(rb"(?<=\xff[\xd0-\xd7])", scan)
+    assert {end % 8 for end in picture.ends} == set(range(8))
+    for number, interval in enumerate(intervals[:-1]):
+        body, marker = interval[:-2], interval[-2:]
+        for other in (body[:-1], body + b"\0"):
+            wrong = [*intervals[:number], other, marker, *intervals[number + 1 :]]
+            with pytest.raises(SampleError, match=REFUSED):
+                check(head + b"".join(wrong) + b"\xff\xd9", picture, picture.coefficients, nothing)
+
+
+def test_of_two_kinds_of_tables_one_may_be_new() -> None:
+    """Coded anew, AC tables are others and DC tables the same: read from the start, it is right."""
+    picture = small("4:2:0")
+    base = serialise(recoded(picture, picture.coefficients))
+    again = read(base, max_pixels=MAX_PIXELS)
+    touched = places(again, 1, 2)
+    intended = again.coefficients.copy()
+    intended[touched, 40:] = 1
+    data = serialise(recoded(again, intended))
+    (old,), (new,) = again.header.scans, read(data, max_pixels=MAX_PIXELS).header.scans
+    assert old.dc_tables == new.dc_tables
+    assert old.ac_tables != new.ac_tables
+    check(data, again, intended, touched)
+
+
 def patched(data: bytes, marker: int, at: int, value: int) -> bytes:
     """Return the file with a byte of the payload of its first segment of this kind replaced."""
     place = data.index(bytes((0xFF, marker))) + 4 + at
@@ -192,6 +249,8 @@ def test_a_profile_that_is_lost_is_seen() -> None:
         lambda d: with_segment(d, segment(0xFE, PREVIEW)),
         lambda d: with_segment(d, segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0/9j/4AAQ")),
         lambda d: with_segment(d, segment(0xFE, b"\xff\xd8\xff\xe0\0\4..\xff")),
+        # In a table that a later one of the same name replaces.
+        lambda d: with_segment(d, segment(0xDB, b"\0\xff\xd8\xff\xe0\x7f\x7f" + b"\1" * 58)),
     ],
 )
 def test_a_second_picture_is_refused(left: Callable[[bytes], bytes]) -> None:

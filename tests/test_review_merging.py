@@ -172,8 +172,17 @@ def test_a_thousand_boxes_of_each_of_three_people_are_merged() -> None:
 
 def test_how_much_boxes_must_overlap_is_a_setting() -> None:
     answers = [said("ann", drawn(box(0))), said("ben", drawn((4.0, 0.0, 14.0, 10.0)))]  # IoU 0.43
+    apart = Merging(overlap=0.5, low=0.0)
     assert len(merge(answers).faces) == 1
-    assert len(merge(answers, settings=Merging(overlap=0.5, low=0.0)).faces) == 2
+    assert len(merge(answers, settings=apart).faces) == 2
+    (one,) = decide(answers, settings=apart)
+    assert isinstance(one, Dispute)
+    assert len(one.provisional.faces) == 2
+
+
+def test_the_limits_are_those_that_the_docs_state() -> None:
+    assert Merging() == Merging(overlap=0.2, low=0.2, high=0.8, spread=0.15, unsure=0.5, least=0.3)
+    assert MERGED == "human:merged"  # stored in records
 
 
 def test_what_lies_exactly_on_a_limit_is_not_in_dispute() -> None:
@@ -210,9 +219,13 @@ def test_a_proposal_that_nobody_kept_is_covered_while_it_is_in_doubt() -> None:
     removed = merge([said("ann", (), SHOWN[:1])], settings=Merging(low=0.0))
     assert places(removed.faces) == [box(0)]
     assert removed.doubtful == removed.faces
-    unsure = merge([said("ann", (), SHOWN[:1], verdict="unsure")])
+    sides_matter = Merging(spread=0.05)
+    unsure = merge([said("ann", (), SHOWN[:1], verdict="unsure")], settings=sides_matter)
     assert places(unsure.faces) == [box(0)]
     assert unsure.why == (UNSURE, TOO_LITTLE, EXISTENCE)  # nothing is said of its sides
+    moved = (Mark(box(2), "face", "p0"),)
+    unsure = merge([said("ann", moved, SHOWN[:1], verdict="unsure")])
+    assert places(unsure.faces) == [box(2)]
 
 
 def test_the_unsure_have_equal_shares_in_a_box() -> None:
@@ -240,6 +253,15 @@ def test_right_finds_count_whole_and_wrong_ones_less() -> None:
     answers = [said(who, drawn(place)) for who, place in marks.items()]
     (mark,) = merge(answers, Crowd({"ann": often, "ben": right}), Merging(low=0.0)).faces
     assert mark.box == marks["ben"]
+
+
+def test_whose_answers_say_nothing_decide_where_nobody_else_does() -> None:
+    nothing, little = Weight(0.5, 0.5, 0.5, 0.01, 0.9, 0.1), Weight(0.56, 0.5, 0.5, 0.01, 0.9, 0.1)
+    marks = {"ann": box(0), "ben": (1.0, 0.0, 11.0, 10.0), "eve": (1.0, 0.0, 11.0, 10.0)}
+    answers = [said(who, drawn(place), SHOWN[:1]) for who, place in marks.items()]
+    crowd = Crowd(dict.fromkeys(marks, nothing))
+    assert places(merge(answers, crowd).faces) == [marks["ben"]]
+    assert places(merge(answers, Crowd({**crowd.people, "ann": little})).faces) == [box(0)]
 
 
 def test_two_people_together_are_steadier_than_each() -> None:
