@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 _COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -83,23 +84,28 @@ def mutants(source: str) -> Iterator[Mutant]:
     seen, named = {ast.unparse(tree)}, Counter[str]()
     for place in list(_places(tree, Place(tree, "", None, tree, range(0), ""))):
         for new in _variants(place):
-            before = _shown(place.node)
-            if isinstance(new, tuple):  # put behind another
-                body = getattr(place.parent, place.field)
-                before_swap, at = list(body), body.index(new[1])
-                body.insert(at, body.pop(body.index(place.node)))
-                changed, after = ast.unparse(tree), f"done after {_shown(new[1])}"
-                body[:] = before_swap
-            else:
-                place.put(new)
-                changed, after = ast.unparse(ast.fix_missing_locations(tree)), _shown(new)
-                place.put(place.node)
+            changed, after = _put(tree, place, new)
             if changed not in seen:
                 seen.add(changed)
-                name = f"{place.function or '<module>'}: {before} -> {after}"
+                name = f"{place.function or '<module>'}: {_shown(place.node)} -> {after}"
                 named[name] += 1
                 name += f" #{named[name]}" if named[name] > 1 else ""
                 yield Mutant(changed, place.function, place.lines, name)
+
+
+def _put(tree: ast.AST, place: Place, new: ast.AST | tuple[ast.AST, ast.AST]) -> tuple[str, str]:
+    """Return the source with the change, which is undone then, and the change in words."""
+    if isinstance(new, tuple):  # put behind another
+        body = getattr(place.parent, place.field)
+        before, at = list(body), body.index(new[1])
+        body.insert(at, body.pop(body.index(place.node)))
+        changed, after = ast.unparse(tree), f"done after {_shown(new[1])}"
+        body[:] = before
+        return changed, after
+    place.put(new)
+    changed = ast.unparse(ast.fix_missing_locations(tree))
+    place.put(place.node)
+    return changed, _shown(new)
 
 
 def _shown(node: ast.AST) -> str:
@@ -108,13 +114,11 @@ def _shown(node: ast.AST) -> str:
 
 def _places(node: ast.AST, here: Place) -> Iterator[Place]:
     for field, value in ast.iter_fields(node):
-        if field in _SKIPPED and not (field == "op" and isinstance(node, ast.stmt)):
+        if field in _SKIPPED:
             continue
-        children = value if isinstance(value, list) else [value]
-        for index, child in enumerate(children):
+        for index, child in enumerate(value if isinstance(value, list) else [value]):
             if not isinstance(child, ast.AST) or _is_idle(child):
                 continue
-            statement = isinstance(child, ast.stmt)
             inside = replace(
                 here,
                 parent=node,
@@ -122,13 +126,12 @@ def _places(node: ast.AST, here: Place) -> Iterator[Place]:
                 index=index if isinstance(value, list) else None,
                 node=child,
                 lines=_lines(child) if isinstance(child, ast.stmt) else here.lines,
-                statements=statement,
+                statements=isinstance(child, ast.stmt),
                 worded=here.worded or isinstance(node, ast.JoinedStr),
             )
             yield inside
             if isinstance(child, ast.FunctionDef | ast.ClassDef):
-                name = f"{here.function}.{child.name}".lstrip(".")
-                inside = replace(inside, function=name)
+                inside = replace(inside, function=f"{here.function}.{child.name}".lstrip("."))
             yield from _places(child, inside)
 
 
@@ -156,52 +159,79 @@ def _variants(place: Place) -> Iterator[ast.AST | tuple[ast.AST, ast.AST]]:
         yield from _statements(place)
     elif isinstance(node, ast.Constant):
         yield from (ast.Constant(value) for value in _constants(node.value, place))
-    elif place.worded:
-        return
-    elif isinstance(node, ast.Compare):
-        for index, op in enumerate(node.ops):
-            for other in _COMPARED[type(op)]:
-                ops = [*node.ops[:index], other(), *node.ops[index + 1 :]]
-                yield ast.Compare(node.left, ops, node.comparators)
-    elif isinstance(node, ast.BoolOp):
-        yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
-        for index in range(len(node.values)):
-            left = node.values[:index] + node.values[index + 1 :]
-            yield ast.BoolOp(node.op, left) if len(left) > 1 else left[0]
-    elif isinstance(node, ast.BinOp) and type(node.op) in _COMPUTED:
+    elif not place.worded:
+        for kind, changed in _CHANGES.items():
+            if isinstance(node, kind):
+                yield from changed(node)
+
+
+def _compare(node: Any) -> Iterator[ast.AST]:
+    for index, op in enumerate(node.ops):
+        for other in _COMPARED[type(op)]:
+            ops = [*node.ops[:index], other(), *node.ops[index + 1 :]]
+            yield ast.Compare(node.left, ops, node.comparators)
+
+
+def _bool_op(node: Any) -> Iterator[ast.AST]:
+    yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+    for left in _shorter(node.values):
+        yield ast.BoolOp(node.op, left) if len(left) > 1 else left[0]
+
+
+def _bin_op(node: Any) -> Iterator[ast.AST]:
+    if type(node.op) in _COMPUTED:
         yield ast.BinOp(node.left, _COMPUTED[type(node.op)](), node.right)
-    else:
-        yield from _expressions(node)
 
 
-def _expressions(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.UnaryOp):
-        yield node.operand
-    elif isinstance(node, ast.IfExp):
-        yield from (node.body, node.orelse)
-    elif isinstance(node, ast.Call):
-        for index, keyword in enumerate(node.keywords):
-            if keyword.arg != "strict":
-                left = node.keywords[:index] + node.keywords[index + 1 :]
-                yield ast.Call(node.func, node.args, left)
-    elif isinstance(node, ast.Name) and node.id in _NAMES:
+def _call(node: Any) -> Iterator[ast.AST]:
+    for left in _shorter(node.keywords):
+        if {"strict"} != {word.arg for word in node.keywords} - {word.arg for word in left}:
+            yield ast.Call(node.func, node.args, left)
+
+
+def _name(node: Any) -> Iterator[ast.AST]:
+    if node.id in _NAMES:
         yield ast.Name(_NAMES[node.id], node.ctx)
-    elif isinstance(node, ast.Attribute) and node.attr in _NAMES:
+
+
+def _attribute(node: Any) -> Iterator[ast.AST]:
+    if node.attr in _NAMES:
         yield ast.Attribute(node.value, _NAMES[node.attr], node.ctx)
-    elif isinstance(node, ast.Slice):
-        for side in ("lower", "upper", "step"):
-            if getattr(node, side) is not None:
-                sides = {"lower": node.lower, "upper": node.upper, "step": node.step, side: None}
-                yield ast.Slice(**sides)
-    elif isinstance(node, ast.comprehension):
-        for index in range(len(node.ifs)):
-            left = node.ifs[:index] + node.ifs[index + 1 :]
-            yield ast.comprehension(node.target, node.iter, left, node.is_async)
-    elif isinstance(node, ast.Starred):
-        yield ast.Starred(ast.Tuple([], ast.Load()), node.ctx)
 
 
-def _constants(value: object, place: Place) -> Iterator[object]:
+def _slice(node: Any) -> Iterator[ast.AST]:
+    for side in ("lower", "upper", "step"):
+        if getattr(node, side) is not None:
+            sides = {"lower": node.lower, "upper": node.upper, "step": node.step, side: None}
+            yield ast.Slice(**sides)
+
+
+def _comprehension(node: Any) -> Iterator[ast.AST]:
+    for left in _shorter(node.ifs):
+        yield ast.comprehension(node.target, node.iter, left, node.is_async)
+
+
+def _shorter(values: list[Any]) -> Iterator[list[Any]]:
+    """Yield the list without each of its values."""
+    return (values[:index] + values[index + 1 :] for index in range(len(values)))
+
+
+_CHANGES: dict[type[ast.AST], Callable[[Any], Iterator[ast.AST]]] = {
+    ast.Compare: _compare,
+    ast.BoolOp: _bool_op,
+    ast.BinOp: _bin_op,
+    ast.UnaryOp: lambda node: iter([node.operand]),
+    ast.IfExp: lambda node: iter([node.body, node.orelse]),
+    ast.Call: _call,
+    ast.Name: _name,
+    ast.Attribute: _attribute,
+    ast.Slice: _slice,
+    ast.comprehension: _comprehension,
+    ast.Starred: lambda node: iter([ast.Starred(ast.Tuple([], ast.Load()), node.ctx)]),
+}
+
+
+def _constants(value: Any, place: Place) -> Iterator[Any]:
     if isinstance(value, str):
         for old, new in _SQL.items() if "SELECT" in value or " = ?" in value else ():
             for at in range(value.count(old)):
@@ -222,24 +252,28 @@ def _constants(value: object, place: Place) -> Iterator[object]:
 def _statements(place: Place) -> Iterator[ast.AST | tuple[ast.AST, ast.AST]]:
     node = place.node
     if isinstance(node, ast.If | ast.While):
-        kind = type(node)
-        yield kind(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
-        yield kind(ast.Constant(False), node.body, node.orelse)
+        yield from _turned(node)
     elif isinstance(node, ast.Return) and node.value is not None:
         if ast.unparse(node.value) != "None":
             yield ast.Return(None)
-    elif isinstance(node, ast.Raise | ast.Expr | ast.AugAssign | ast.Delete):
+    elif isinstance(node, ast.Raise | ast.Expr | ast.AugAssign | ast.Delete | ast.Continue):
         yield ast.Pass()
-    elif isinstance(node, ast.Break | ast.Continue):
-        yield ast.Continue() if isinstance(node, ast.Break) else ast.Break()
-        yield ast.Pass()
+    if isinstance(node, ast.Continue):
+        yield ast.Break()
+    elif isinstance(node, ast.Break):
+        yield from (ast.Continue(), ast.Pass())
     elif isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name):
         yield ast.Pass()
-    if isinstance(node, ast.AugAssign) and type(node.op) in _COMPUTED:
+    elif isinstance(node, ast.AugAssign) and type(node.op) in _COMPUTED:
         yield ast.AugAssign(node.target, _COMPUTED[type(node.op)](), node.value)
     if place.index is not None and _acts(node):
         body = getattr(place.parent, place.field)
         yield from ((node, other) for other in body[place.index + 1 :][:2] if _acts(other))
+
+
+def _turned(node: ast.If | ast.While) -> Iterator[ast.AST]:
+    for test in (ast.UnaryOp(ast.Not(), node.test), ast.Constant(False)):
+        yield type(node)(test, node.body, node.orelse)
 
 
 def _acts(statement: ast.AST) -> bool:

@@ -48,7 +48,7 @@ _QUIET: Final = ("-q", "-x", "-p", "no:cacheprovider", "-m", _MARKS)
 
 
 class Tracer:
-    """A plugin of pytest that notes which lines of one file each test passes, and how long it takes.
+    """A plugin of pytest that notes which lines of a file each test passes, and how long it takes.
 
     What fixtures of a whole file do is noted for every test of that file.
     """
@@ -58,10 +58,10 @@ class Tracer:
         self.tests: dict[str, tuple[float, set[int]]] = {}
         self.shared: defaultdict[str, set[int]] = defaultdict(set)
 
-    def _call(self, frame: FrameType, event: str, arg: object) -> Any:
+    def _call(self, frame: FrameType, *_: object) -> Any:
         return self._line if frame.f_code.co_filename == self.file else None
 
-    def _line(self, frame: FrameType, event: str, arg: object) -> Any:
+    def _line(self, frame: FrameType, *_: object) -> Any:
         self.now.add(frame.f_lineno)
         return self._line
 
@@ -254,7 +254,8 @@ def main() -> int:
         os.chdir(tree)
         sys.path[:0] = [str(tree / "src"), str(tree)]
         os.environ["PYTHONPATH"] = str(tree / "src")
-        return int(any([attempt(tree, m, options.only, known)["left"] for m in wanted]))
+        left = [attempt(tree, module, options.only, known)["left"] for module in wanted]
+        return int(any(left))
 
 
 if __name__ == "__main__":
