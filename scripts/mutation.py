@@ -245,6 +245,7 @@ def main() -> int:
     wanted = list(SUITES) if "all" in options.modules else options.modules
     lines = EQUIVALENT.read_text(encoding="utf-8").splitlines() if EQUIVALENT.exists() else []
     known = {line.partition("  # ")[0] for line in lines}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder).resolve() / "tree"
         tree.mkdir()

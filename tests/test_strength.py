@@ -196,7 +196,7 @@ def test_a_flat_face_has_nothing_to_leave() -> None:
 
 
 def octaves(plane: Planes, step: int, size: int) -> list[tuple[Planes, int]]:
-    """Split a plane of the face into its octaves, and say how many waves each has."""
+    """Split a plane of the face into the octaves that it holds, with the number of waves."""
     rows, columns = (side // step for side in plane.shape)
     cells = plane[: rows * step, : columns * step].reshape(rows, step, columns, step)
     flat = cells.sum(axis=(1, 3)) / step**2
@@ -206,7 +206,8 @@ def octaves(plane: Planes, step: int, size: int) -> list[tuple[Planes, int]]:
     waves = scipy.fft.dctn(flat - (slopes @ fit).reshape(flat.shape), norm="ortho")
     cycles = np.hypot(y / (2 * rows), x / (2 * columns)) * size / step
     chosen = [(low <= cycles) & (cycles < 2 * low) for low in (1.25, 2.5, 5.0)]
-    return [(scipy.fft.idctn(waves * one, norm="ortho"), int(one.sum())) for one in chosen]
+    held = [one for one in chosen if one.sum() >= 6]
+    return [(scipy.fft.idctn(waves * one, norm="ortho"), int(one.sum())) for one in held]
 
 
 def share(a: Planes, b: Planes, waves: float, floor: float, doubt: float, usual: float) -> float:
@@ -225,8 +226,6 @@ def independent(before: Pixels, after: Pixels, box: Box) -> tuple[float, float]:
     luma = [octaves(crop @ np.array([0.299, 0.587, 0.114]), step, size) for crop in crops]
     shares, strengths = [0.0], [0.0, 0.0]
     for number, ((a, waves), (b, _)) in enumerate(zip(*luma, strict=True)):
-        if waves < 6:
-            continue
         strengths[0] += (a * a).sum() + 4 * waves
         strengths[1] += (b * b).sum()
         shares.append(share(a, b, waves, 2.0, float(number > 0), 0.0))
@@ -273,6 +272,8 @@ def left_in(image: Pixels, box: Box, what: str) -> Pixels:
 
 KINDS = ("1.25", "2.5", "5.0", "window00", "window12", "window21", "colour")
 SHAPES = [(5, 5), (7, 9), (14, 15), (16, 12), (30, 22), (24, 48), (49, 40), (60, 97)]
+SHAPES += [(12, 4), (4, 16)]  # 6 waves in the lowest octave, and 5
+SHAPES += [(10, 6), (16, 10)]  # 39 waves in the middle one, and 40: windows need ten
 
 
 @pytest.mark.parametrize("what", KINDS)

@@ -73,8 +73,8 @@ def leftover(before: Pixels, after: Pixels, box: Box) -> float:
     shares = [0.0]
     for index, octave in enumerate(_octaves(before, after, box, _LUMA)):
         shares.append(octave.share(_LUMA_FLOOR, doubt=0.0 if index == 0 else 1.0))
-        if index > 0:
-            shares += (part.share(_LUMA_FLOOR, doubt=1.0) for part in octave.windows())
+        # The lowest never holds enough waves for windows.
+        shares += (part.share(_LUMA_FLOOR, doubt=1.0) for part in octave.windows())
     if before.shape[2] >= 3 and longer_side(box) >= _CHROMA_FROM:
         colour = _octaves(before, after, box, _CHROMA)[:1]
         shares += (octave.share(_CHROMA_FLOOR, doubt=2.0) for octave in colour)
