@@ -93,6 +93,19 @@ def test_a_cover_that_is_too_weak_is_put_on_again() -> None:
     assert set(output.ghosts) == {FOUND}
 
 
+def test_a_cover_that_leaves_exactly_what_is_allowed_is_not_put_on_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = sample()
+    _, look = release(one, codec.decode(one.data), Faces((FOUND,)), cover(Watcher([])), Memory())
+    assert look is not None
+    for limit, ghosts in ((look.left[0], ()), (look.left[0] - 1e-9, (FOUND,))):
+        monkeypatch.setattr("sfumato.strength.LIMITS", {"gaussian": limit})
+        chosen = cover(Watcher([]), looks=1)
+        output, _ = release(one, codec.decode(one.data), Faces((FOUND,)), chosen, Memory())
+        assert output.ghosts == ghosts
+
+
 def test_looking_ends_and_what_was_written_last_was_not_looked_at() -> None:
     one, sink, watcher = sample(), Memory(), Watcher([[ON_THE_COVER]] * 9)
     output, look = release(one, codec.decode(one.data), Faces((FOUND,)), cover(watcher), sink)
