@@ -211,9 +211,10 @@ def test_a_picture_is_edited_as_the_cover_says() -> None:
     assert b"Camera" not in sink.data
     release(jpeg, before, Faces((FOUND,)), replace(as_it_is, metadata="keep-safe"), sink)
     assert b"Camera" in sink.data
-    for small in (Faces((FOUND,)), Faces(())):
+    small = replace(as_it_is, max_pixels=99, metadata="all")
+    for faces, looks in ((Faces((FOUND,)), 0), (Faces((FOUND,)), 1), (Faces(()), 1)):
         with pytest.raises(SampleError, match="IMAGE_TOO_LARGE"):
-            release(jpeg, before, small, replace(as_it_is, max_pixels=99, metadata="all"), sink)
+            release(jpeg, before, faces, replace(small, looks=looks), sink)
 
 
 def test_what_cannot_be_edited_exactly_is_refused_or_encoded_again_as_was_asked() -> None:
