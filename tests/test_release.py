@@ -225,6 +225,24 @@ def test_what_cannot_be_edited_exactly_is_refused_or_encoded_again_as_was_asked(
     asked = replace(cover(Watcher([])), on_unsupported="reencode")
     output, _ = release(lossy, before, Faces((FOUND,)), asked, sink)
     assert output.encoding == "reencoded"
+    with pytest.raises(SampleError, match="IMAGE_UNSUPPORTED"):
+        release(lossy, before, Faces((FOUND,)), cover(Watcher([])), sink)
+
+
+def test_a_picture_that_is_larger_than_usual_is_looked_at_as_it_is_edited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, limits, decode = sample(), list[int](), codec.decode
+    before = decode(one.data)
+
+    def noting(data: bytes, *, max_pixels: int = MAX_PIXELS) -> codec.Picture:
+        limits.append(max_pixels)
+        return decode(data, max_pixels=max_pixels)
+
+    monkeypatch.setattr(codec, "decode", noting)
+    larger = replace(cover(Watcher([])), max_pixels=2 * MAX_PIXELS)
+    release(one, before, Faces((FOUND,)), larger, Memory())
+    assert limits == [2 * MAX_PIXELS]
 
 
 def test_a_picture_without_a_face_says_whether_its_bytes_are_the_same() -> None:
