@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ from typing import Any, Final
 
 import pytest
 from mutants import Mutant, mutants
+from planting import forget, planted
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 EQUIVALENT: Final = Path(__file__).with_name("equivalent_mutants.txt")
@@ -138,14 +140,6 @@ def forked(work: Callable[[], int], timeout: float, log: Path) -> int:
             os.killpg(child, signal.SIGKILL)
 
 
-def forget(tree: Path) -> None:
-    """Drop the modules of the tree, but compiled ones, and the errors that these have hold of."""
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "")
-        if str(file).startswith(str(tree)) and not str(file).endswith((".so", "/errors.py")):
-            del sys.modules[name]
-
-
 def run(files: Iterable[str], plugin: object) -> int:
     """Run the fast tests of these files in this process; return 0 if all pass."""
     return int(pytest.main([*_QUIET, *files], plugins=[plugin]))
@@ -161,17 +155,18 @@ class Trial:
 
     def __init__(self, tree: Path, module: str) -> None:
         self.tree, self.log = tree, tree / "log.txt"
+        self.name = f"sfumato.{module}"
         self.file = tree / "src" / "sfumato" / f"{module.replace('.', '/')}.py"
         self.source = self.file.read_text(encoding="utf-8")
-        self.cached = {
-            one.name
-            for one in ast.walk(ast.parse(self.source))
-            if isinstance(one, ast.FunctionDef)
-            and "cache" in str([*map(ast.dump, one.decorator_list)])
+        functions = [n for n in ast.walk(ast.parse(self.source)) if isinstance(n, ast.FunctionDef)]
+        self.inside = {  # lines of functions, but those that are cached: they run only once
+            line
+            for one in functions
+            if "cache" not in str([*map(ast.dump, one.decorator_list)])
+            for line in range(one.body[0].lineno, (one.end_lineno or 0) + 1)
         }
         self.suite = [f"tests/test_{name}.py" for name in SUITES[module]]
         pytest.main([*_QUIET, "--collect-only", "-qq", *self.suite])
-        forget(tree)
         told = tree / "lines.json"
         _keep_bytecode(wanted=True)
         if forked(lambda: self._measure(told), 1800, self.log) != 0:
@@ -180,6 +175,8 @@ class Trial:
         _keep_bytecode(wanted=False)  # or that of one mutant would be taken for the next
         for compiled in self.file.parent.glob(f"__pycache__/{self.file.stem}.*"):
             compiled.unlink()
+        gc.collect()
+        gc.freeze()
 
     def _measure(self, told: Path) -> int:
         tracer = Tracer(self.file)
@@ -190,7 +187,7 @@ class Trial:
 
     def survives(self, mutant: Mutant) -> bool:
         """Run the tests that pass the mutant's lines; all of them for what is done only once."""
-        once = not mutant.function or mutant.function in self.cached
+        once = mutant.lines.start not in self.inside
         names = [
             name
             for name, (_, lines) in sorted(self.tests.items(), key=lambda test: test[1][0])
@@ -199,9 +196,14 @@ class Trial:
         files = sorted({name.partition("::")[0] for name in names})
         timeout = 15 + 5 * sum(self.tests[name][0] for name in names)
         self.file.write_text(mutant.source, encoding="utf-8")
-        chosen = Chosen(names)
+
+        def attempt() -> int:
+            if not planted(sys.modules[self.name], self.source, mutant):
+                forget(self.tree)
+            return run(files, Chosen(names))
+
         try:
-            return not names or not forked(lambda: run(files, chosen), timeout, self.log)
+            return not names or not forked(attempt, timeout, self.log)
         finally:
             self.file.write_text(self.source, encoding="utf-8")
 

@@ -13,12 +13,13 @@ from PIL import Image
 
 from sfumato import codec
 from sfumato.codec import MAX_PIXELS
-from sfumato.errors import SampleError
+from sfumato.errors import Code, SampleError
 from sfumato.obfuscation import Gaussian
 from sfumato.release import Cover, Faces, rejected, release
 from sfumato.strength import LIMIT, leftover
 from sfumato.types import Box, Decision, Detection, Face, Obfuscator, Output, Pixels, Sample
 from tests.dataset import BOX, scene
+from tests.jpeg_pictures import mpo, saved
 
 FOUND = Face(BOX, 0.9, "file")
 ELSEWHERE = Face((90.0, 10.0, 110.0, 30.0), 0.4, "watcher-1")
@@ -168,6 +169,8 @@ def test_what_people_said_is_no_face_is_seen_and_left_uncovered() -> None:
     [
         ((70.0, 44.0, 104.0, 80.0), False),  # it touches the box, grown by a quarter: IoU 0.09
         ((60.0, 36.0, 92.0, 72.0), True),  # IoU 0.24
+        ((70.0, 40.0, 90.0, 70.0), True),  # just above a tenth
+        ((58.0, 40.0, 84.0, 52.0), False),  # exactly a tenth
         ((0.0, 40.0, 20.0, 60.0), False),
     ],
 )
@@ -217,16 +220,33 @@ def test_a_picture_is_edited_as_the_cover_says() -> None:
             release(jpeg, before, faces, replace(small, looks=looks), sink)
 
 
-def test_what_cannot_be_edited_exactly_is_refused_or_encoded_again_as_was_asked() -> None:
-    out = io.BytesIO()
-    Image.fromarray(scene(np.random.default_rng(3))).save(out, "WEBP", quality=90)
-    lossy = Sample("a.webp", "", out.getvalue(), hashlib.sha256(out.getvalue()).hexdigest())
-    sink, before = Memory(), codec.decode(lossy.data)
-    asked = replace(cover(Watcher([])), on_unsupported="reencode")
-    output, _ = release(lossy, before, Faces((FOUND,)), asked, sink)
-    assert output.encoding == "reencoded"
+def of_jpeg(data: bytes) -> Sample:
+    return Sample("a.jpg", "", data, hashlib.sha256(data).hexdigest())
+
+
+def test_a_jpeg_whose_blocks_cannot_be_edited_is_refused_or_encoded_again_as_was_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> bytes:
+        raise SampleError(Code.IMAGE_UNSUPPORTED, "arithmetic coding")
+
+    monkeypatch.setattr("sfumato.codec.writing.edit_blocks", refuse)
+    one, sink = of_jpeg(saved(size=(120, 96))), Memory()
+    before, refusing = codec.decode(one.data), cover(Watcher([]))
     with pytest.raises(SampleError, match="IMAGE_UNSUPPORTED"):
-        release(lossy, before, Faces((FOUND,)), cover(Watcher([])), sink)
+        release(one, before, Faces((FOUND,)), refusing, sink)
+    assert sink.data == b""
+    asked = replace(refusing, on_unsupported="reencode")
+    output, _ = release(one, before, Faces((FOUND,)), asked, sink)
+    assert output.encoding == "reencoded"
+
+
+def test_a_picture_with_a_second_one_in_its_file_leaves_with_one() -> None:
+    one, sink = of_jpeg(mpo(saved(size=(120, 96)))), Memory()
+    before = codec.decode(one.data)
+    assert len(before.frames) == 2
+    release(one, before, Faces((FOUND,)), cover(Watcher([])), sink)
+    assert len(codec.decode(sink.data).frames) == 1
 
 
 def test_a_picture_that_is_larger_than_usual_is_looked_at_as_it_is_edited(
