@@ -41,7 +41,7 @@ SUITES: Final = {
     "review.merging": ("review_merging",),
     "jpeg.proof": ("jpeg_proof",),
     "verification": ("verification",),
-    "codec.metadata": ("metadata", "stripping"),
+    "codec.metadata": ("metadata", "metadata_walks", "stripping", "avif"),
     "release": ("release", "work"),
     "ledger": ("ledger",),
     "pipeline": ("pipeline", "work"),
