@@ -43,7 +43,7 @@ SUITES: Final = {
     "verification": ("verification",),
     "codec.metadata": ("metadata", "metadata_walks", "stripping", "avif"),
     "release": ("release", "work"),
-    "ledger": ("ledger",),
+    "ledger": ("ledger", "ledger_questions"),
     "pipeline": ("pipeline", "work"),
 }
 _MARKS: Final = "not slow and not e2e and not postgres and not ray and not study and not fuzz"
