@@ -23,15 +23,14 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Generator, Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 import pytest
 from mutants import Mutant, mutants
-from planting import forget, planted
+from planting import forget, forked, planted
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 EQUIVALENT: Final = Path(__file__).with_name("equivalent_mutants.txt")
@@ -110,34 +109,6 @@ class Chosen:
             (item for item in items if item.nodeid in self.order),
             key=lambda item: self.order[item.nodeid],
         )
-
-
-def forked(work: Callable[[], int], timeout: float, log: Path) -> int:
-    """Return the exit code of `work` in a fork of its own, -1 if it took too long or crashed."""
-    child = os.fork()
-    if not child:
-        code = 99
-        try:
-            os.setsid()
-            with log.open("wb") as out:
-                os.dup2(out.fileno(), 1)
-                os.dup2(out.fileno(), 2)
-            code = work()
-        finally:
-            os._exit(code)
-    end = time.monotonic() + timeout
-    try:
-        while time.monotonic() < end:
-            pid, status = os.waitpid(child, os.WNOHANG)
-            if pid:
-                return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1
-            time.sleep(0.01)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return -1
-    finally:
-        with suppress(ProcessLookupError):  # what it started
-            os.killpg(child, signal.SIGKILL)
 
 
 def run(files: Iterable[str], plugin: object) -> int:

@@ -1,4 +1,4 @@
-"""Put the source of a mutant in the place of a module that is loaded already.
+"""Put the source of a mutant in the place of a module that is loaded, in a process of its own.
 
 A function gets its new code, a module its new constants, wherever they were imported to: this
 takes a millisecond. What can't be exchanged so (defaults, fields of classes) needs a new import.
@@ -7,8 +7,12 @@ takes a millisecond. What can't be exchanged so (defaults, fields of classes) ne
 from __future__ import annotations
 
 import ast
+import os
+import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -80,3 +84,31 @@ def forget(tree: Path) -> None:
         file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "")
         if str(file).startswith(str(tree)) and not str(file).endswith((".so", "/errors.py")):
             del sys.modules[name]
+
+
+def forked(work: Callable[[], int], timeout: float, log: Path) -> int:
+    """Return the exit code of `work` in a fork of its own, -1 if it took too long or crashed."""
+    child = os.fork()
+    if not child:
+        code = 99
+        try:
+            os.setsid()
+            with log.open("wb") as out:
+                os.dup2(out.fileno(), 1)
+                os.dup2(out.fileno(), 2)
+            code = work()
+        finally:
+            os._exit(code)
+    end = time.monotonic() + timeout
+    try:
+        while time.monotonic() < end:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1
+            time.sleep(0.01)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return -1
+    finally:
+        with suppress(ProcessLookupError):  # what it started
+            os.killpg(child, signal.SIGKILL)
