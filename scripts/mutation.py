@@ -39,11 +39,11 @@ SUITES: Final = {
     "strength": ("strength",),
     "review.merging": ("review_merging",),
     "jpeg.proof": ("jpeg_proof",),
-    "verification": ("verification_limits", "verification"),
+    "verification": ("verification_limits",),
     "codec.metadata": ("metadata", "metadata_walks", "stripping", "avif"),
     "release": ("release", "work"),
     "ledger": ("ledger", "ledger_questions"),
-    "pipeline": ("pipeline_steps", "pipeline"),
+    "pipeline": ("pipeline_steps",),
 }
 _MARKS: Final = "not slow and not e2e and not postgres and not ray and not study and not fuzz"
 _QUIET: Final = ("-q", "-x", "-p", "no:cacheprovider", "-m", _MARKS)

@@ -158,7 +158,9 @@ def test_another_size_is_another_picture() -> None:
         written = png(other)
         found = verify(sample_of(SOURCE), BEFORE, written, edited(SOURCE, written), checks())
         assert failed(found) == {Code.VERIFY_PIXELS_CHANGED}
-        assert the(found, Code.VERIFY_PIXELS_CHANGED).value == 255
+        changed = the(found, Code.VERIFY_PIXELS_CHANGED)
+        assert (changed.value, changed.limit) == (255, 0)
+        assert changed.detail == f"{other.shape[1]}×{other.shape[0]} instead of 120×96"
         assert Code.VERIFY_STRENGTH not in {one.code for one in found}
 
 
@@ -256,6 +258,30 @@ def test_a_copy_is_searched_unless_its_source_was() -> None:
     assert failed(found) == {Code.VERIFY_BYTES_CHANGED, Code.VERIFY_FACE_FOUND}
 
 
+def test_that_the_source_was_searched_proves_nothing_of_an_edited_file() -> None:
+    found = verify(
+        sample_of(SOURCE), BEFORE, SOURCE, edited(SOURCE, SOURCE), checks(FACE, searched=True)
+    )
+    assert failed(found) == {Code.VERIFY_STRENGTH, Code.VERIFY_FACE_FOUND}
+
+
+def test_a_copy_in_which_something_failed_is_searched_all_the_same() -> None:
+    source = png(BEFORE.frames[0], exif=TAGGED)
+    asked = checks(FACE, searched=True, metadata="all")
+    found = verify(sample_of(source), None, source, copied(source, source), asked)
+    assert failed(found) == {Code.VERIFY_METADATA, Code.VERIFY_FACE_FOUND}
+
+
+def test_what_cannot_be_read_is_said_beside_what_was_found_before() -> None:
+    found = verify(sample_of(SOURCE), BEFORE, b"gone", edited(SOURCE, RIGHT_ONE), checks())
+    assert [(one.code, one.value, one.limit) for one in found] == [
+        (Code.VERIFY_BYTES_CHANGED, 1, 0),
+        (Code.VERIFY_UNREADABLE, 1, 0),
+    ]
+    with pytest.raises(ValueError, match="source"):
+        verify(sample_of(SOURCE), None, RIGHT_ONE, edited(SOURCE, RIGHT_ONE), checks())
+
+
 TAGGED = Image.Exif()
 TAGGED[0x0110] = "Camera"
 
@@ -284,20 +310,31 @@ def test_a_copy_of_which_all_metadata_should_be_gone_is_clean_and_has_its_pixels
 
     assert failed(found_in(source)) == {Code.VERIFY_METADATA}
     pixels = BEFORE.frames[0].copy()
-    pixels[5, 5, 0] ^= 4
+    pixels[5, 5, 0] ^= 1
     moved = found_in(png(pixels))
     assert failed(moved) == {Code.VERIFY_PIXELS_CHANGED}
-    assert the(moved, Code.VERIFY_PIXELS_CHANGED).value == 4
+    change = the(moved, Code.VERIFY_PIXELS_CHANGED)
+    assert (change.value, change.limit, change.detail) == (1, 0, "")
     smaller = the(found_in(png(pixels[:-1])), Code.VERIFY_PIXELS_CHANGED)
     assert (smaller.passed, smaller.value) == (False, 255)
     assert "size" in smaller.detail
-    assert failed(found_in(source[:-20])) == {Code.VERIFY_UNREADABLE}
-    moving = io.BytesIO()
-    frames = [Image.fromarray(BEFORE.frames[0]), Image.fromarray(pixels)]
-    frames[0].save(moving, "PNG", save_all=True, append_images=frames[1:])
-    still = moving.getvalue()
-    output = copied(still, still)
-    assert failed(verify(sample_of(still), None, still, output, all_goes)) == set()
+    assert (smaller.limit, smaller.passed) == (0, False)
+    unread = the(found_in(source[:-20]), Code.VERIFY_UNREADABLE)
+    assert (unread.value, unread.limit, unread.passed) == (1, 0, False)
+    clean, small = png(BEFORE.frames[0]), replace(all_goes, max_pixels=99)
+    output = copied(source, clean, "exact")
+    found = verify(sample_of(source), None, clean, output, small)
+    assert failed(found) == {Code.VERIFY_UNREADABLE}
+    moving = several("PNG", BEFORE.frames[0], pixels)
+    output = copied(moving, moving)
+    assert failed(verify(sample_of(moving), None, moving, output, all_goes)) == set()
+
+
+def several(kind: str, first: Pixels, second: Pixels) -> bytes:
+    out = io.BytesIO()
+    others = [Image.fromarray(second)]
+    Image.fromarray(first).save(out, kind, save_all=True, append_images=others)
+    return out.getvalue()
 
 
 # --- edited files -------------------------------------------------------------------------------
@@ -319,6 +356,25 @@ def test_what_may_be_said_beside_the_pixels_follows_the_policy() -> None:
         assert failed(found) == expected
     named = the(found, Code.VERIFY_METADATA)
     assert (named.value, named.detail) == (1, "exif:tags")
+
+
+def test_an_edited_file_holds_one_picture() -> None:
+    right = codec.decode(RIGHT_ONE).frames[0]
+    for kind in ("PNG", "TIFF"):
+        written = several(kind, right, BEFORE.frames[0])
+        found = verify(sample_of(SOURCE), BEFORE, written, edited(SOURCE, written), checks())
+        assert Code.VERIFY_METADATA in failed(found)
+
+
+def test_of_a_source_with_several_pictures_the_first_is_compared() -> None:
+    source = several("MPO", BEFORE.frames[0], BEFORE.frames[0][::-1])
+    before = codec.decode(source)
+    assert len(before.frames) == 2
+    written = codec.edit(source, [BOX], Gaussian()).data
+    assert (
+        failed(verify(sample_of(source), before, written, edited(source, written), checks()))
+        == set()
+    )
 
 
 def test_a_second_reader_is_asked_about_exact_jpeg_files_and_tells_what_changed() -> None:
