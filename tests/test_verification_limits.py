@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,7 +123,8 @@ def test_an_exact_edit_changes_nothing_beyond_its_reach() -> None:
     for at in (LEFT - 1, RIGHT):
         found = after_changes([(rows, slice(at, at + 1), 1)], "exact")
         assert failed(found) == {Code.VERIFY_PIXELS_CHANGED}
-        assert the(found, Code.VERIFY_PIXELS_CHANGED).limit == 0
+        changed = the(found, Code.VERIFY_PIXELS_CHANGED)
+        assert (changed.value, changed.limit) == (1, 0)
     # Under a ghost it may.
     ghost = Face((2.0, 2.0, 12.0, 12.0), 1.0, "file")
     written = codec.edit(SOURCE, [BOX, ghost.box], Gaussian()).data
@@ -391,7 +393,15 @@ def test_a_second_reader_is_asked_about_exact_jpeg_files_and_tells_what_changed(
         return verify(sample_of(source), before, written, output, asked)
 
     assert failed(found_in(right)) == set()
-    assert the(found_in(right), Code.VERIFY_COEFFICIENTS).value == 0
+    told = the(found_in(right), Code.VERIFY_COEFFICIENTS)
+    assert (told.value, told.limit) == (0, 0)
+    # Other tables for the same coefficients, another sampling for the same picture.
+    last = right.index(b"\xff\xdb") + 5 + 63
+    coarser = right[:last] + bytes((right[last] + 1,)) + right[last + 1 :]
+    sampled = saved(size=(160, 96), quality=90, subsampling=0)
+    for wrong in (coarser, sampled):
+        told = the(found_in(wrong), Code.VERIFY_COEFFICIENTS)
+        assert (told.value, told.passed) == (1, False)
     changed = found_in(more)
     assert Code.VERIFY_COEFFICIENTS in failed(changed)
     assert the(changed, Code.VERIFY_COEFFICIENTS).value > 4
@@ -400,9 +410,41 @@ def test_a_second_reader_is_asked_about_exact_jpeg_files_and_tells_what_changed(
     assert Code.VERIFY_COEFFICIENTS not in again
     unasked = verify(sample_of(source), before, right, edited(source, right), checks())
     assert Code.VERIFY_COEFFICIENTS not in {one.code for one in unasked}
-    # PNG has no coefficients.
+
+
+def test_a_second_reader_reads_the_first_picture_of_an_mpo_and_no_png() -> None:
+    pytest.importorskip("jpeglib")
+    asked, before = checks(second_reader=True), codec.decode(saved(size=(160, 96), quality=90))
+    stereo = several("MPO", before.frames[0], before.frames[0][::-1])
+    written = codec.edit(stereo, [BOX], Gaussian()).data
+    output = edited(stereo, written)
+    found = verify(sample_of(stereo), codec.decode(stereo), written, output, asked)
+    assert the(found, Code.VERIFY_COEFFICIENTS).passed
     found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, edited(SOURCE, RIGHT_ONE), asked)
     assert Code.VERIFY_COEFFICIENTS not in {one.code for one in found}
+
+
+def test_what_is_larger_than_usual_is_checked_where_that_was_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits: list[int] = []
+    for name in ("decode", "inspect", "difference"):
+        real = getattr(codec, name)
+
+        def noting(*data: bytes, real: Any = real, max_pixels: int = 0) -> object:
+            limits.append(max_pixels)
+            return real(*data, max_pixels=max_pixels or 10**6)
+
+        monkeypatch.setattr(codec, name, noting)
+    source = saved(size=(160, 96), quality=90)
+    written = codec.edit(source, [BOX], Gaussian()).data
+    large = checks(max_pixels=10**9, second_reader=True)
+    limits.clear()
+    verify(sample_of(source), BEFORE, written, edited(source, written), large)
+    tagged = png(BEFORE.frames[0], exif=TAGGED)
+    output = copied(tagged, SOURCE, "exact")
+    verify(sample_of(tagged), None, SOURCE, output, replace(large, metadata="all"))
+    assert set(limits) == {10**9}
 
 
 def test_what_is_larger_than_was_allowed_is_not_decoded() -> None:
