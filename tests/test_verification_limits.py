@@ -17,7 +17,7 @@ from sfumato.boxes import grow
 from sfumato.errors import Code, SampleError
 from sfumato.obfuscation import Gaussian
 from sfumato.release import Look
-from sfumato.types import Encoding, Face, Finding, Output, Pixels, Sample
+from sfumato.types import Box, Encoding, Face, Finding, Output, Pixels, Sample
 from sfumato.verification import Checks, verify
 from tests.dataset import BOX, scene
 from tests.jpeg_pictures import saved
@@ -231,6 +231,22 @@ def test_what_is_seen_is_counted_at_faces_and_elsewhere() -> None:
     assert the(found, Code.VERIFY_FACE_FOUND).value == 1
     output = replace(output, rejected=(far, near))
     assert failed(verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, asked)) == set()
+
+
+def test_a_face_is_at_an_obfuscated_one_if_they_share_more_than_a_tenth() -> None:
+    """Of both together, the obfuscated one grown by a quarter to each side."""
+    places: list[Box] = [
+        (70.0, 40.0, 90.0, 70.0),  # just above
+        (58.0, 40.0, 84.0, 52.0),  # exactly a tenth
+        (70.0, 44.0, 104.0, 80.0),  # below
+        (100.0, 2.0, 118.0, 18.0),
+    ]
+    asked = checks(*(Face(place, 0.5, "seeing-1") for place in places))
+    found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, edited(SOURCE, RIGHT_ONE), asked)
+    seen = the(found, Code.VERIFY_FACE_FOUND)
+    assert seen.detail.startswith("1 at an obfuscated face, 3 elsewhere;")
+    none = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, edited(SOURCE, RIGHT_ONE), checks())
+    assert {one.detail for one in none} == {""}
 
 
 def test_a_face_at_a_ghost_is_at_an_obfuscated_one() -> None:
