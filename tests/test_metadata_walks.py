@@ -9,12 +9,14 @@ from collections.abc import Mapping
 import pytest
 
 from sfumato.codec import private_metadata
+from tests.avif_files import avif
 from tests.test_metadata import (
     BARE,
     SRGB,
     animated,
     encoded,
     gif_with,
+    picture,
     png_with,
     segment,
     webp_with,
@@ -220,6 +222,7 @@ def test_a_head_of_jfif_has_no_picture_and_nothing_behind(
         (0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>", ("xmp",)),
         (0xE1, b"http://ns.adobe.com/xmp/extension/\0<x/>", ("xmp",)),
         (0xE2, b"MPF\0MM", ("mpf",)),
+        (0xE3, b"ICC_PROFILE\0\1\1" + SRGB, ("app3",)),
         (0xE0, b"JFXX\0\x13", ("jfif:thumbnail",)),
     ],
 )
@@ -440,3 +443,71 @@ def test_a_jpeg_inside_a_tiff_holds_what_decoding_needs_and_nothing_more() -> No
     # Only where the picture says that it is one.
     plain = bytearray(tiff({}, strip=len(BARE)))
     assert private_metadata(bytes(plain)) == ()
+
+
+# --- AVIF ---------------------------------------------------------------------------------------
+
+AVIF = avif(picture().convert("RGB"))
+PROPERTIES = (
+    b"ispe pixi av1C colr irot imir clap pasp auxC a1op a1lx lsel clli mdcv cclv amve".split()
+)
+
+
+def box(name: bytes, payload: bytes = b"") -> bytes:
+    return struct.pack(">I4s", len(payload) + 8, name) + payload
+
+
+def with_coded(more: bytes) -> bytes:
+    """Return the file with further AV1 data behind those of its picture."""
+    coded = AVIF[AVIF.index(b"mdat") + 4 :]
+    old, new = (struct.pack(">I", len(one)) for one in (coded, coded + more))
+    front = AVIF[: AVIF.index(b"mdat") - 4]
+    assert front.count(old) == 1
+    return front.replace(old, new) + box(b"mdat", coded + more)
+
+
+def test_of_avif_properties_those_that_decoding_needs_may_stay() -> None:
+    for name in PROPERTIES:
+        assert private_metadata(AVIF.replace(b"pixi", name)) == ()
+        other = name[:3] + b"q"
+        assert private_metadata(AVIF.replace(b"pixi", other)) == (f"property {other.decode()}",)
+    assert private_metadata(AVIF.replace(b"pixi", b"a\0\xffb")) == ("property ?",)
+
+
+def test_of_avif_boxes_those_that_decoding_needs_may_stay() -> None:
+    for name in b"ftyp mdat hdlr pitm iloc iinf iprp iref idat".split():
+        assert private_metadata(AVIF + box(name)) == ()
+        other = name[:3] + b"q"
+        assert private_metadata(AVIF + box(other)) == (f"box {other.decode()}",)
+    assert private_metadata(AVIF + box(b"moov")) == ("sequence",)
+    assert private_metadata(AVIF + box(b"a\0\xffb")) == ("box ?",)
+    assert "box hdlr" not in private_metadata(AVIF + box(b"hdlr", bytes(64)))
+    assert "box hdlr" in private_metadata(AVIF + box(b"hdlr", bytes(65)))
+    assert private_metadata(AVIF + box(b"mdat", b"x")) == ("unreferenced bytes",)
+
+
+def test_items_of_avif_are_the_picture_and_its_orientation() -> None:
+    tagged = avif(picture().convert("RGB"), exif=exif({271: text(b"Maker")}))
+    assert private_metadata(tagged) == ("exif:tags",)
+    assert private_metadata(tagged, keep_safe=True) == ()
+    boxes, coded = tagged[: tagged.index(b"mdat")], tagged[tagged.index(b"mdat") :]
+    for kind, named in ((b"mime", "xmp"), (b"av01", "second picture"), (b"abcd", "item abcd")):
+        assert private_metadata(boxes.replace(b"Exif", kind) + coded) == (named,)
+    profiled = avif(picture().convert("RGB"), icc_profile=SRGB)
+    for kind in (b"prof", b"rICC"):
+        assert private_metadata(profiled.replace(b"prof", kind)) == ()
+        broken = profiled.replace(b"prof", kind).replace(b"acsp", b"xxxx")
+        assert private_metadata(broken) == ("profile:unreadable",)
+
+
+def test_av1_data_hold_pixels_and_what_screens_need_and_no_message() -> None:
+    for kind in (1, 2):  # light levels, the mastering display
+        assert private_metadata(with_coded(bytes((5 << 3 | 2, 2, kind, 0)))) == ()
+    for kind in (0, 3, 4):
+        names = private_metadata(with_coded(bytes((5 << 3 | 2, 2, kind, 0))))
+        assert names == ("message in coded data",)
+    assert private_metadata(with_coded(bytes((5 << 3 | 2, 0)))) == ("message in coded data",)
+    assert private_metadata(with_coded(bytes((15 << 3 | 2, 3, 1, 1, 1)))) == (
+        "message in coded data",
+    )
+    assert private_metadata(with_coded(bytes((2 << 3 | 2, 0)))) == ()
