@@ -41,7 +41,7 @@ SUITES: Final = {
     "jpeg.proof": ("jpeg_proof",),
     "verification": ("verification_limits",),
     "codec.metadata": ("metadata_walks", "metadata"),
-    "release": ("release", "work"),
+    "release": ("release",),
     "ledger": ("ledger", "ledger_questions"),
     "pipeline": ("pipeline_steps",),
 }

@@ -68,10 +68,10 @@ def changed(picture: Picture, touched: Flags) -> Coefficients:
 
 def single_changes(picture: Picture) -> Iterator[tuple[int, Coefficients, bytes]]:
     """Yield files that differ from their source in one coefficient, for every block (of few)."""
-    given = (picture.precision >= 0).all(axis=0)  # only DC, where nothing else was read
+    all_given = bool((picture.precision[:, 3] >= 0).all())  # else only DC
     for block in range(0, len(picture.coefficients), 1 + len(picture.coefficients) // 100):
         coefficients = picture.coefficients.copy()
-        coefficients[block, 3 * (block % 2) if given[3] else 0] += 1 << picture.precision.max()
+        coefficients[block, 3 * (block % 2) if all_given else 0] += 1 << picture.precision.max()
         touched = np.zeros(len(coefficients), dtype=np.bool_)
         touched[block] = True
         yield block, coefficients, file_of(picture, coefficients, touched)
@@ -195,6 +195,23 @@ def test_of_two_kinds_of_tables_one_may_be_new() -> None:
     assert old.dc_tables == new.dc_tables
     assert old.ac_tables != new.ac_tables
     check(data, again, intended, touched)
+
+
+def test_a_progressive_scan_is_never_taken_for_a_sequential_one() -> None:
+    """Where its only table stays what it was, too."""
+    picture = small("one progressive scan")
+    base = read(serialise(recoded(picture, picture.coefficients)), max_pixels=MAX_PIXELS)
+    seen = 0
+    for block in range(len(base.coefficients)):
+        touched = np.zeros(len(base.coefficients), dtype=np.bool_)
+        touched[block] = True
+        intended = base.coefficients.copy()
+        intended[block, 0] += 1 << base.precision.max()
+        data = serialise(recoded(base, intended))
+        (scan,) = read(data, max_pixels=MAX_PIXELS).header.scans
+        seen += scan.dc_tables == base.header.scans[0].dc_tables
+        check(data, base, intended, touched)
+    assert seen > 3
 
 
 def patched(data: bytes, marker: int, at: int, value: int) -> bytes:
