@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
+import struct
 from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sfumato.errors import SampleError
 from sfumato.jpeg import proof, writing
@@ -16,6 +19,7 @@ from sfumato.jpeg.picture import Coefficients, Picture, read
 from sfumato.jpeg.proof import Flags, check
 from sfumato.jpeg.writing import Run, recoded, spliced
 from tests.jpeg_pictures import MAX_PIXELS, saved, segment, segments_of, several_scans
+from tests.jpeg_pictures import picture as pixels_of
 from tests.test_jpeg_markers import PREVIEW, icc
 
 SIZE = (60, 44)  # a part of the last MCUs lies outside
@@ -27,6 +31,19 @@ def first_scan(data: bytes) -> bytes:
     return data[: data.rindex(b"\xff\xc4", 0, second)] + b"\xff\xd9"
 
 
+def two_scans() -> bytes:
+    """Return a file of two components, each in a scan of its own."""
+    scans = b""
+    for number, plane in enumerate(Image.fromarray(pixels_of(*SIZE)).split()[:2], start=1):
+        stream = io.BytesIO()
+        plane.save(stream, "JPEG", quality=85)
+        segments, scan = segments_of(stream.getvalue())
+        scans += segment(0xDA, bytes((1, number, 0, 0, 63, 0))) + scan
+    tables = b"".join(segment(m, payload) for m, payload in segments if m in (0xE0, 0xDB, 0xC4))
+    frame = struct.pack(">BHHB", 8, SIZE[1], SIZE[0], 2) + bytes((1, 0x11, 0, 2, 0x11, 0))
+    return b"\xff\xd8" + tables + segment(0xC0, frame) + scans + b"\xff\xd9"
+
+
 SMALL: dict[str, Callable[[], bytes]] = {
     "4:2:0": lambda: saved(size=SIZE, quality=85),
     "4:4:4": lambda: saved(size=(28, 20), quality=85, subsampling=0),
@@ -35,6 +52,7 @@ SMALL: dict[str, Callable[[], bytes]] = {
     "restart every row": lambda: saved(size=SIZE, quality=85, restart_marker_rows=1),
     "progressive": lambda: saved(size=SIZE, quality=85, progressive=True),
     "several scans": several_scans,
+    "two scans": two_scans,
     "one progressive scan": lambda: first_scan(saved(size=SIZE, quality=85, progressive=True)),
 }
 TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
