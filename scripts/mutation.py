@@ -1,8 +1,8 @@
 """Plant small faults in a module, one at a time, and see whether its tests notice (docs below).
 
-    python scripts/mutation.py strength review.merging       # these modules
-    python scripts/mutation.py pipeline --only _commit run    # only these functions
-    python scripts/mutation.py all                            # every module that has a suite
+    python -m scripts.mutation strength review.merging       # these modules
+    python -m scripts.mutation pipeline --only _commit run    # only these functions
+    python -m scripts.mutation all                            # every module that has a suite
 
 Everything happens in a copy of the tree. One process imports what tests need once; each mutant gets
 a fork of it, which runs the fast tests that pass through the changed lines, the quick ones first,
@@ -29,8 +29,9 @@ from types import FrameType
 from typing import Any, Final
 
 import pytest
-from mutants import Mutant, mutants
-from planting import forget, forked, planted
+
+from scripts.mutants import Mutant, mutants
+from scripts.planting import forget, forked, planted
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 EQUIVALENT: Final = Path(__file__).with_name("equivalent_mutants.txt")

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from mutants import Mutant
+from scripts.mutants import Mutant
 
 
 def planted(module: ModuleType, original: str, mutant: Mutant) -> bool:

@@ -182,6 +182,23 @@ def test_while_pictures_change_there_is_no_manifest_and_no_leftover(data: Datase
     assert looking.seen == [sorted(data.keys)]
 
 
+def test_what_changes_no_picture_leaves_the_manifest_where_it_is(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    looking = Looking(data.out)
+    run(data.job(), STAGES, looking)  # nothing is left to do
+    run(data.job(), ("verify",), looking)
+    assert all("manifest.parquet" in seen for seen in looking.seen)
+    assert len(looking.seen) == 2
+
+
+def test_what_was_found_for_another_release_is_found_for_this_one(data: Dataset) -> None:
+    first = data.job()
+    search(replace(first, out=None), Here())
+    second = replace(data.job(data.root / "other"), detections=(first.ledger,))
+    assert run(second, ("obfuscate",), Here()).account.pictures_out == len(data.keys)
+    assert run(data.job(data.root / "third"), ("obfuscate",), Here()).account.pictures_out == 0
+
+
 def test_a_picture_that_was_taken_from_the_source_goes_from_the_release(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     gone = data.without[0]
