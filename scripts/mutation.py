@@ -40,11 +40,11 @@ SUITES: Final = {
     "strength": ("strength",),
     "review.merging": ("review_merging",),
     "jpeg.proof": ("jpeg_proof",),
-    "verification": ("verification_limits",),
-    "codec.metadata": ("metadata_walks", "metadata"),
-    "release": ("release",),
+    "verification": ("verification_limits", "verification"),
+    "codec.metadata": ("metadata_walks", "metadata", "avif", "stripping"),
+    "release": ("release", "work"),
     "ledger": ("ledger", "ledger_questions"),
-    "pipeline": ("pipeline_steps",),
+    "pipeline": ("pipeline_steps", "pipeline"),
 }
 _MARKS: Final = "not slow and not e2e and not postgres and not ray and not study and not fuzz"
 _QUIET: Final = ("-q", "-x", "-p", "no:cacheprovider", "-m", _MARKS)
