@@ -13,6 +13,7 @@ from sfumato.formats.imagefolder import PART_SUFFIX, FolderSink
 from sfumato.ledger import Ledger
 from sfumato.pipeline import STAGES, Job, private_folder, private_of, run, search, write_report
 from sfumato.types import Detection, Failure, Output, Result, Shard, Task
+from sfumato.work import Work
 from tests import dataset
 from tests.command import Here
 from tests.dataset import BOX, Dataset, files_of
@@ -180,6 +181,21 @@ def test_while_pictures_change_there_is_no_manifest_and_no_leftover(data: Datase
     looking = Looking(data.out)
     run(data.job(method="fill", overwrite=True), STAGES, looking)
     assert looking.seen == [sorted(data.keys)]
+
+
+class Littering(Here):
+    """An executor whose worker dies behind the staging of a picture, which another then refuses."""
+
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+        assert isinstance(task, Work)
+        assert task.sink is not None
+        task.sink.staged("left.png").write_bytes(b"staged and never published")
+        yield from super().map(task, shards)
+
+
+def test_what_was_staged_and_never_published_is_gone_at_the_end(data: Dataset) -> None:
+    run(data.job(), STAGES, Littering())
+    assert not any(name.endswith(PART_SUFFIX) for name in files_of(data.out))
 
 
 def test_what_changes_no_picture_leaves_the_manifest_where_it_is(data: Dataset) -> None:
