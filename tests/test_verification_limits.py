@@ -235,16 +235,22 @@ def test_what_is_seen_is_counted_at_faces_and_elsewhere() -> None:
 
 def test_a_face_is_at_an_obfuscated_one_if_they_share_more_than_a_tenth() -> None:
     """Of both together, the obfuscated one grown by a quarter to each side."""
-    places: list[Box] = [
-        (70.0, 40.0, 90.0, 70.0),  # just above
-        (58.0, 40.0, 84.0, 52.0),  # exactly a tenth
-        (70.0, 44.0, 104.0, 80.0),  # below
-        (100.0, 2.0, 118.0, 18.0),
+    above, exactly, below = (
+        (70.0, 40.0, 90.0, 70.0),
+        (58.0, 40.0, 84.0, 52.0),
+        (70.0, 44.0, 104.0, 80.0),
+    )
+    whole, far = grow(BOX, 0.25), (100.0, 2.0, 118.0, 18.0)
+    cases: list[tuple[list[Box], str]] = [
+        ([above], "1 at an obfuscated face, 0 elsewhere;"),
+        ([exactly], "0 at an obfuscated face, 1 elsewhere;"),
+        ([below], "0 at an obfuscated face, 1 elsewhere;"),
+        ([whole, above, far], "2 at an obfuscated face, 1 elsewhere;"),
     ]
-    asked = checks(*(Face(place, 0.5, "seeing-1") for place in places))
-    found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, edited(SOURCE, RIGHT_ONE), asked)
-    seen = the(found, Code.VERIFY_FACE_FOUND)
-    assert seen.detail.startswith("1 at an obfuscated face, 3 elsewhere;")
+    for places, words in cases:
+        asked = checks(*(Face(place, 0.5, "seeing-1") for place in places))
+        found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, edited(SOURCE, RIGHT_ONE), asked)
+        assert the(found, Code.VERIFY_FACE_FOUND).detail.startswith(words)
     none = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, edited(SOURCE, RIGHT_ONE), checks())
     assert {one.detail for one in none} == {""}
 
