@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.errors import Code, LedgerError, UsageError
+from sfumato.errors import Code, LedgerError, OutputError, UsageError
 from sfumato.formats.imagefolder import PART_SUFFIX, FolderSink
 from sfumato.ledger import Ledger
 from sfumato.pipeline import STAGES, Job, private_folder, private_of, run, search, write_report
@@ -65,6 +65,24 @@ def test_a_key_that_never_came_back_is_no_finished_release(data: Dataset) -> Non
     with Ledger(data.job().ledger, read_only=True) as ledger:
         assert list(ledger.latest(data.job().recipe.fingerprint("obfuscate"), ["output"])) == []
     assert run(data.job(), STAGES, Here()).account.pictures_out == len(data.keys)
+
+
+def test_nothing_is_recorded_as_done_that_was_not_published(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("no space left")
+
+    job = data.job()
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderSink, "publish", full)
+        with pytest.raises(OutputError):
+            run(job, STAGES, Here())
+    with Ledger(job.ledger, read_only=True) as ledger:
+        for stage in STAGES:
+            assert ledger.done(stage, job.recipe.fingerprint(stage)) == set()
+        assert list(ledger.latest(job.recipe.fingerprint("obfuscate"), ["output"])) == []
+    assert run(job, STAGES, Here()).account.pictures_out == len(data.keys)
 
 
 def test_progress_starts_with_what_was_done_and_ends_with_all(data: Dataset) -> None:
