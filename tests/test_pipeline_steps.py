@@ -166,6 +166,32 @@ def test_what_was_refused_unsearched_is_tried_again_once_it_was_searched(data: D
     assert report.account.pictures_out == len(data.keys)
 
 
+class Dying(Here):
+    """An executor whose worker dies at a picture."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+        for result in super().map(task, shards):
+            lost = Failure(result.key, "verify", Code.WORKER_DIED, "the process is gone")
+            yield replace(result, records=(lost,)) if result.key == self.key else result
+
+
+def test_a_picture_at_which_verification_dies_has_not_passed_and_stays_released(
+    data: Dataset,
+) -> None:
+    job, key = data.job(), data.keys[0]
+    run(job, STAGES, Here())
+    report = run(job, ("verify",), Dying(key))
+    assert [(one.key, one.code) for one in report.failed] == [(key, Code.VERIFY_UNREADABLE)]
+    assert report.account.pictures_out == len(data.keys)
+    with Ledger(job.ledger, read_only=True) as ledger:
+        fate = ledger.latest_of(job.recipe.fingerprint("obfuscate"), ("output", "failure"), key)
+    assert isinstance(fate, Output)
+    assert run(job, ("verify",), Here()).failed == ()
+
+
 # --- what lies about ----------------------------------------------------------------------------
 
 
