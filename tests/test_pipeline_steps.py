@@ -184,7 +184,9 @@ def test_a_picture_at_which_verification_dies_has_not_passed_and_stays_released(
     job, key = data.job(), data.keys[0]
     run(job, STAGES, Here())
     report = run(job, ("verify",), Dying(key))
-    assert [(one.key, one.code) for one in report.failed] == [(key, Code.VERIFY_UNREADABLE)]
+    (found,) = report.failed
+    assert (found.key, found.code) == (key, Code.VERIFY_UNREADABLE)
+    assert (found.value, found.limit) == (1, 0)
     assert report.account.pictures_out == len(data.keys)
     with Ledger(job.ledger, read_only=True) as ledger:
         fate = ledger.latest_of(job.recipe.fingerprint("obfuscate"), ("output", "failure"), key)
