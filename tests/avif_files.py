@@ -74,6 +74,50 @@ def grid(left: Image.Image, right: Image.Image, *, more: bytes = b"") -> bytes:
     return front + meta(at) + _box(b"mdat", whole + b"".join(coded)) + more
 
 
+def with_gain_map(image: Image.Image, gain: Image.Image) -> bytes:
+    """A picture and how much brighter each of its parts is on an HDR screen (ISO 21496-1)."""
+    tiles = [avif(one, quality=60, subsampling="4:4:4") for one in (image, gain)]
+    coded = [data[data.index(b"mdat") + 4 :] for data in tiles]
+    boxes = [
+        tiles[0][tiles[0].index(name) - 4 :][:size]
+        for name, size in ((b"av1C", 12), (b"pixi", 16), (b"colr", 19))
+    ]
+    one = struct.pack(">II", 1, 1)
+    told = struct.pack(">BHHB", 0, 0, 0, 0x40) + one + struct.pack(">II", 2, 1)
+    told += struct.pack(">iI", 0, 1) + one + one + struct.pack(">iIiI", 0, 1, 0, 1)
+    kinds = ((b"av01", b""), (b"av01", b""), (b"tmap", told))
+    entries = [
+        _box(b"infe", struct.pack(">IHH4sB", 2 << 24, number, 0, kind, 0))
+        for number, (kind, _) in enumerate(kinds, start=1)
+    ]
+    sizes = [_size(*one.size) for one in (image, gain)]
+    table = struct.pack(">II", 0, 3)
+    table += bytes((0, 1, 4, 1, 0x83, 4, 5, 0, 2, 4, 2, 0x83, 4, 5, 0, 3, 3, 1, 4, 5))
+    properties = _box(b"ipco", b"".join((*sizes, *boxes)))
+    properties = _box(b"iprp", properties + _box(b"ipma", table))
+    held = (*coded, told)
+
+    def meta(at: int) -> bytes:
+        places = b""
+        for number, part in enumerate(held, start=1):
+            places += struct.pack(">HHHII", number, 0, 1, at, len(part))
+            at += len(part)
+        parts = (
+            _box(b"hdlr", bytes(8) + b"pict" + bytes(13)),
+            _box(b"pitm", struct.pack(">IH", 0, 1)),
+            _box(b"iloc", struct.pack(">IHH", 0, 0x4400, 3) + places),
+            _box(b"iinf", struct.pack(">IH", 0, 3) + b"".join(entries)),
+            properties,
+            _box(b"iref", bytes(4) + _box(b"dimg", struct.pack(">HHHH", 3, 2, 1, 2))),
+            _box(b"grpl", _box(b"altr", struct.pack(">IIIII", 0, 9, 2, 3, 1))),
+        )
+        return _box(b"meta", bytes(4) + b"".join(parts))
+
+    front = _box(b"ftyp", b"avif" + bytes(4) + b"avifmif1miaftmap")
+    at = len(front) + len(meta(0)) + 8
+    return front + meta(at) + _box(b"mdat", b"".join(held))
+
+
 def _size(width: int, height: int) -> bytes:
     return _box(b"ispe", struct.pack(">III", 0, width, height))
 

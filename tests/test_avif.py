@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
 from sfumato import codec
-from sfumato.codec import av1, isobmff
+from sfumato.codec import av1, isobmff, private_metadata
 from sfumato.codec.avif import coarsest, facts_of
 from sfumato.errors import Code, SampleError
-from tests.avif_files import avif, colours_of, grid, resized, with_colours
+from tests.avif_files import avif, colours_of, grid, resized, with_colours, with_gain_map
 from tests.test_codec import (
     FACE,
     HEIGHT,
@@ -357,3 +358,39 @@ def test_tiles_in_a_grid_are_one_picture() -> None:
     assert codec.inspect(written).width == 128
     assert (coarsest(written) or 0) <= 100
     assert refusal(codec.inspect, data, max_pixels=128 * 64 - 1) == Code.IMAGE_TOO_LARGE
+
+
+@pytest.mark.parametrize("brand", [b"tmap", b"Jane"])
+def test_a_brand_that_promises_what_is_not_there_goes(brand: bytes) -> None:
+    data = avif(picture())
+    size = struct.unpack_from(">I", data)[0]
+    at = data.index(b"iloc") + 4 + 8
+    moved = bytearray(data[:4] + data[4:size] + brand + data[size:])
+    struct.pack_into(">I", moved, 0, size + 4)
+    assert struct.unpack_from(">H", data, at - 2)[0] == 1
+    extent = at + 4 + 6  # of the one item: behind its number, its reference and its count
+    offset = struct.unpack_from(">I", data, extent - 4)[0]
+    struct.pack_into(">I", moved, extent, offset + 4)
+    avif_before = isobmff.parse_avif(bytes(moved))
+    assert brand in isobmff.brands(bytes(moved), avif_before.top[0])
+    assert private_metadata(bytes(moved)) == ("box ftyp",)
+    clean = codec.strip(bytes(moved))
+    assert brand not in clean
+    assert private_metadata(clean) == ()
+    assert np.array_equal(codec.decode(clean).frames[0], codec.decode(data).frames[0])
+    edited = codec.edit(bytes(moved), [FACE], Negative()).data
+    assert brand not in edited[: struct.unpack_from(">I", edited)[0]]
+
+
+def test_a_gain_map_goes_with_its_brand() -> None:
+    gain = Image.fromarray(scene()).convert("L").convert("RGB")
+    data = with_gain_map(picture(), gain)
+    assert b"tmap" in isobmff.brands(data, isobmff.parse_avif(data).top[0])
+    assert "second picture" in private_metadata(data)
+    clean = codec.strip(data)
+    edited = codec.edit(data, [FACE], Negative()).data
+    for written in (clean, edited):
+        assert private_metadata(written) == ()
+        assert b"tmap" not in isobmff.brands(written, isobmff.parse_avif(written).top[0])
+        assert len(isobmff.parse_avif(written).items) == 1
+    assert np.array_equal(np.asarray(opened(clean)), np.asarray(opened(data)))

@@ -192,7 +192,7 @@ def test_a_name_cannot_steer_the_terminal(data: Dataset) -> None:
     done = run(data)
     assert done.code == 3
     assert "\x1b" not in done.err
-    assert "n03/\\x1b[2Jred\\nnew line\\u202egpj.jpg: " in done.err
+    assert "n03/\\u001b[2Jred\\u000anew line\\u202egpj.jpg: " in done.err
 
 
 def test_the_private_report_is_where_the_last_line_says(data: Dataset) -> None:

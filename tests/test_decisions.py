@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sfumato import codec
+from sfumato.adoption import adopt
 from sfumato.errors import Code
 from sfumato.ledger import Ledger
 from sfumato.obfuscation import Gaussian
@@ -129,8 +130,8 @@ def test_decisions_beside_the_source_come_along_even_when_changed_back(data: Dat
 def test_an_assessment_comes_along_and_the_newest_counts(tmp_path: Path) -> None:
     with Ledger(tmp_path / "a") as one, Ledger(tmp_path / "b") as other:
         one.commit([("f", Assessment("", "{}")), ("f", Assessment("", '{"x":1}'))])
-        other.adopt(tmp_path / "a", "f")
-        other.adopt(tmp_path / "a", "f")
+        adopt(other, tmp_path / "a", "f")
+        adopt(other, tmp_path / "a", "f")
         assert list(other.latest("f", ["assessment"])) == [Assessment("", '{"x":1}')]
         assert other.latest_of("f", ["assessment"], "") == Assessment("", '{"x":1}')
 

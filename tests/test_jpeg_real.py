@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sfumato import codec, jpeg
+from sfumato.embedded.profile import clean_profile
 from sfumato.jpeg.picture import read
 from sfumato.obfuscation import Gaussian
 from tests.jpeg_pictures import coefficients
@@ -34,11 +35,16 @@ def second_starts(data: bytes) -> int:
     return data.count(b"\xff\xd8\xff", 2)
 
 
-def about(data: bytes) -> tuple[object, object, object]:
-    """Return mode, colour profile and orientation as Pillow reads them; 0, say, means 1."""
+def about(data: bytes, *, cleaned: bool = False) -> tuple[object, object, object]:
+    """Return mode, colour profile and orientation as Pillow reads them; 0, say, means 1.
+
+    A profile may be cleaned: `tests/test_profile.py` says which are, and what of them stays.
+    """
     image = Image.open(io.BytesIO(data))
     turned = image.getexif().get(0x0112, 1)
-    return image.mode, image.info.get("icc_profile"), turned if turned in range(1, 9) else 1
+    profile = image.info.get("icc_profile")
+    profile = clean_profile(profile) if cleaned and profile else profile
+    return image.mode, profile, turned if turned in range(1, 9) else 1
 
 
 @pytest.mark.parametrize("share", range(4))
@@ -54,7 +60,7 @@ def test_without_boxes_the_bytes_stay_and_strip_keeps_the_coefficients(
         old, new = read(data, max_pixels=limit), read(stripped, max_pixels=limit)
         assert np.array_equal(old.coefficients, new.coefficients), path
         assert second_starts(stripped) == 0, path
-        assert about(stripped) == about(data), path
+        assert about(stripped) == about(data, cleaned=True), path
         if number % 8 == 0:
             (a, tables), (b, others) = coefficients(data), coefficients(stripped)
             assert np.array_equal(tables, others)
@@ -63,17 +69,19 @@ def test_without_boxes_the_bytes_stay_and_strip_keeps_the_coefficients(
 
 def test_all_pictures_with_faces(shared_data: Path) -> None:
     """No preview is left, profile and orientation stay, sizes stay near."""
-    ratios, profiles, sources = [], 0, 0
+    ratios, profiles, same, sources = [], 0, 0, 0
     for path, boxes in faces_of(shared_data).items():
         data = path.read_bytes()
         result = jpeg.edit(data, boxes, Gaussian(), max_pixels=codec.MAX_PIXELS).data
         sources += second_starts(data) > 0
         assert second_starts(result) == 0, path
-        assert about(result) == about(data), path
+        assert about(result) == about(data, cleaned=True), path
         profiles += about(data)[1] is not None
+        same += about(data)[1] is not None and about(result) == about(data)
         ratios.append(len(result) / len(data))
     assert len(ratios) > 50
     assert sources > 0  # or the count above would show nothing
-    assert profiles > 0
+    assert profiles - 1 <= same  # all but that of one screen
+    assert same > 0
     assert abs(float(np.median(ratios)) - 1) <= 0.03, np.median(ratios)
     assert max(ratios) <= 1.1, max(ratios)

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from sfumato.adoption import adopt
 from sfumato.database import PostgreSQL
 from sfumato.errors import LedgerError, OutputError, UsageError
 from sfumato.ledger import Ledger
@@ -50,9 +51,10 @@ class TestPostgreSQL(LedgerContract):
     def test_records_of_a_file_are_adopted(self, ledger: Ledger, tmp_path: Path) -> None:
         with Ledger(tmp_path / "faces.sqlite") as theirs:
             theirs.commit([("f", record) for record in RECORDS.values()])
-        ledger.adopt(tmp_path / "faces.sqlite", "f")
+        adopt(ledger, tmp_path / "faces.sqlite", "f")
+        adopted = ("detection", "failure", "decision", "redetection", "assessment")
         for kind, record in RECORDS.items():
-            mine = record if kind in ("detection", "failure", "decision", "assessment") else None
+            mine = record if kind in adopted else None
             assert ledger.latest_of("f", [kind], record.key) == mine
 
     def test_one_run_at_a_time_from_any_machine(self, ledger: Ledger, where: str) -> None:

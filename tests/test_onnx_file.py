@@ -325,7 +325,7 @@ def with_weights_elsewhere(path: Path) -> None:
         (of_text, "holds no floating-point numbers|can't load the model"),
         (of_bytes_in, r"takes tensor\(uint8\) of .*, where four axes of tensor\(float\)"),
         (of_two_inputs, "must have one input, .* it has picture, more"),
-        (with_weights_elsewhere, "can't load the model .*weights inside"),
+        (with_weights_elsewhere, "weights in another file .*weights inside"),
     ],
 )
 def test_a_model_that_cannot_be_right_is_refused_when_the_detector_is_made(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -13,10 +13,13 @@ from PIL import Image
 
 from sfumato import codec
 from sfumato.codec import MAX_PIXELS
+from sfumato.errors import Code, SampleError
 from sfumato.obfuscation import Gaussian
-from sfumato.release import Cover, Faces, release
-from sfumato.types import Face, Obfuscator, Pixels, Sample
+from sfumato.release import Cover, Faces, rejected, release
+from sfumato.strength import LIMIT, leftover
+from sfumato.types import Box, Decision, Detection, Face, Obfuscator, Output, Pixels, Sample
 from tests.dataset import BOX, scene
+from tests.jpeg_pictures import mpo, saved
 
 FOUND = Face(BOX, 0.9, "file")
 ELSEWHERE = Face((90.0, 10.0, 110.0, 30.0), 0.4, "watcher-1")
@@ -91,6 +94,19 @@ def test_a_cover_that_is_too_weak_is_put_on_again() -> None:
     assert set(output.ghosts) == {FOUND}
 
 
+def test_a_cover_that_leaves_exactly_what_is_allowed_is_not_put_on_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = sample()
+    _, look = release(one, codec.decode(one.data), Faces((FOUND,)), cover(Watcher([])), Memory())
+    assert look is not None
+    for limit, ghosts in ((look.left[0], ()), (look.left[0] - 1e-9, (FOUND,))):
+        monkeypatch.setattr("sfumato.strength.LIMITS", {"gaussian": limit})
+        chosen = cover(Watcher([]), looks=1)
+        output, _ = release(one, codec.decode(one.data), Faces((FOUND,)), chosen, Memory())
+        assert output.ghosts == ghosts
+
+
 def test_looking_ends_and_what_was_written_last_was_not_looked_at() -> None:
     one, sink, watcher = sample(), Memory(), Watcher([[ON_THE_COVER]] * 9)
     output, look = release(one, codec.decode(one.data), Faces((FOUND,)), cover(watcher), sink)
@@ -104,6 +120,207 @@ def test_nobody_looks_where_nobody_shall() -> None:
         one, codec.decode(one.data), Faces((FOUND,)), cover(watcher, looks=0), sink
     )
     assert (output.faces, look, watcher.seen) == ((FOUND,), None, [])
+
+
+@dataclass
+class Nearby(Watcher):
+    """One that can search a part of a picture, and notes which."""
+
+    regions: list[list[Box]] = field(default_factory=list)
+
+    def detect_near(self, image: Pixels, regions: Sequence[Box]) -> list[Face]:
+        self.regions.append(list(regions))
+        return self.detect([image])[0]
+
+
+def test_a_look_is_at_every_place_that_was_edited() -> None:
+    """Also at what was covered as a ghost: its cover may be seen again."""
+    one, watcher = sample(), Nearby([[ON_THE_COVER], [ELSEWHERE]])
+    release(one, codec.decode(one.data), Faces((FOUND,)), cover(watcher), Memory())
+    expected = [[FOUND.box], [FOUND.box, ON_THE_COVER.box]]
+    expected.append([FOUND.box, ELSEWHERE.box, ON_THE_COVER.box])
+    assert watcher.regions == [Gaussian().reaches(boxes) for boxes in expected]
+
+
+def test_what_is_measured_is_each_face_before_and_after() -> None:
+    one, watcher = sample(), Watcher([[ELSEWHERE]])
+    before = codec.decode(one.data)
+    output, look = release(one, before, Faces((FOUND,)), cover(watcher), Memory())
+    assert look is not None
+    after = look.picture.frames[0]
+    assert look.left == tuple(leftover(before.frames[0], after, f.box) for f in output.faces)
+    assert 0 < max(look.left) < LIMIT
+
+
+def test_what_people_said_is_no_face_is_seen_and_left_uncovered() -> None:
+    one, sink, watcher = sample(), Memory(), Watcher([[ELSEWHERE]] * 9)
+    faces = Faces((FOUND,), (ELSEWHERE,))
+    output, look = release(one, codec.decode(one.data), faces, cover(watcher), sink)
+    assert (output.faces, output.ghosts, output.rejected) == ((FOUND,), (), (ELSEWHERE,))
+    assert look is not None
+    assert look.seen == (ELSEWHERE,)
+    assert len(watcher.seen) == 1
+    copied, _ = release(one, None, Faces((), (ELSEWHERE,)), cover(watcher), sink)
+    assert copied.rejected == (ELSEWHERE,)
+
+
+@pytest.mark.parametrize(
+    ("box", "is_ghost"),
+    [
+        ((70.0, 44.0, 104.0, 80.0), False),  # it touches the box, grown by a quarter: IoU 0.09
+        ((60.0, 36.0, 92.0, 72.0), True),  # IoU 0.24
+        ((70.0, 40.0, 90.0, 70.0), True),  # just above a tenth
+        ((58.0, 40.0, 84.0, 52.0), False),  # exactly a tenth
+        ((0.0, 40.0, 20.0, 60.0), False),
+    ],
+)
+def test_what_overlaps_a_cover_a_little_is_another_face(box: Box, is_ghost: bool) -> None:
+    one, seen = sample(), Face(box, 0.4, "watcher-1")
+    output, _ = release(
+        one, codec.decode(one.data), Faces((FOUND,)), cover(Watcher([[seen]])), Memory()
+    )
+    assert (seen in output.ghosts, seen in output.faces) == (is_ghost, not is_ghost)
+
+
+def test_a_face_in_the_cover_of_a_ghost_is_a_ghost_too() -> None:
+    beside = Face((60.0, 36.0, 92.0, 72.0), 0.4, "watcher-1")
+    third = Face((82.0, 50.0, 108.0, 80.0), 0.4, "watcher-1")
+    one, watcher = sample(), Watcher([[beside], [third]])
+    output, _ = release(one, codec.decode(one.data), Faces((FOUND,)), cover(watcher), Memory())
+    assert output.ghosts == (beside, third)
+
+
+def test_two_faces_that_are_seen_at_once_are_judged_one_after_the_other() -> None:
+    twin = Face((98.0, 14.0, 118.0, 34.0), 0.3, "watcher-1")
+    one, watcher = sample(), Watcher([[ELSEWHERE, twin]])
+    output, _ = release(one, codec.decode(one.data), Faces((FOUND,)), cover(watcher), Memory())
+    assert (output.faces, output.ghosts) == ((FOUND, ELSEWHERE), (twin,))
+
+
+def test_a_picture_is_edited_as_the_cover_says() -> None:
+    """Its limit of pixels, its policy, and whether it may be encoded again."""
+    out = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0110] = "Camera"
+    picture = Image.fromarray(scene(np.random.default_rng(3)))
+    picture.save(out, "JPEG", exif=exif, quality=95)
+    jpeg = Sample("a.jpg", "", out.getvalue(), hashlib.sha256(out.getvalue()).hexdigest())
+    sink, before = Memory(), codec.decode(jpeg.data)
+    as_it_is = cover(Watcher([]))
+    output, _ = release(jpeg, before, Faces((FOUND,)), as_it_is, sink)
+    assert (output.key, output.digest) == (jpeg.key, jpeg.digest)
+    assert output.written == hashlib.sha256(sink.data).hexdigest()
+    assert (output.action, output.encoding, output.method) == ("obfuscated", "exact", "gaussian")
+    assert b"Camera" not in sink.data
+    release(jpeg, before, Faces((FOUND,)), replace(as_it_is, metadata="keep-safe"), sink)
+    assert b"Camera" in sink.data
+    small = replace(as_it_is, max_pixels=99, metadata="all")
+    for faces, looks in ((Faces((FOUND,)), 0), (Faces((FOUND,)), 1), (Faces(()), 1)):
+        with pytest.raises(SampleError, match="IMAGE_TOO_LARGE"):
+            release(jpeg, before, faces, replace(small, looks=looks), sink)
+
+
+def of_jpeg(data: bytes) -> Sample:
+    return Sample("a.jpg", "", data, hashlib.sha256(data).hexdigest())
+
+
+def test_a_jpeg_whose_blocks_cannot_be_edited_is_refused_or_encoded_again_as_was_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> bytes:
+        raise SampleError(Code.IMAGE_UNSUPPORTED, "arithmetic coding")
+
+    monkeypatch.setattr("sfumato.codec.writing.edit_blocks", refuse)
+    one, sink = of_jpeg(saved(size=(120, 96))), Memory()
+    before, refusing = codec.decode(one.data), cover(Watcher([]))
+    with pytest.raises(SampleError, match="IMAGE_UNSUPPORTED"):
+        release(one, before, Faces((FOUND,)), refusing, sink)
+    assert sink.data == b""
+    asked = replace(refusing, on_unsupported="reencode")
+    output, _ = release(one, before, Faces((FOUND,)), asked, sink)
+    assert output.encoding == "reencoded"
+
+
+def test_a_picture_with_a_second_one_in_its_file_leaves_with_one() -> None:
+    one, sink = of_jpeg(mpo(saved(size=(120, 96)))), Memory()
+    before = codec.decode(one.data)
+    assert len(before.frames) == 2
+    release(one, before, Faces((FOUND,)), cover(Watcher([])), sink)
+    assert len(codec.decode(sink.data).frames) == 1
+
+
+def test_a_picture_that_is_larger_than_usual_is_looked_at_as_it_is_edited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, limits, decode = sample(), list[int](), codec.decode
+    before = decode(one.data)
+
+    def noting(data: bytes, *, max_pixels: int = MAX_PIXELS) -> codec.Picture:
+        limits.append(max_pixels)
+        return decode(data, max_pixels=max_pixels)
+
+    monkeypatch.setattr(codec, "decode", noting)
+    larger = replace(cover(Watcher([])), max_pixels=2 * MAX_PIXELS)
+    release(one, before, Faces((FOUND,)), larger, Memory())
+    assert limits == [2 * MAX_PIXELS]
+
+
+def test_a_picture_without_a_face_says_whether_its_bytes_are_the_same() -> None:
+    out = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0110] = "Camera"
+    Image.fromarray(scene(np.random.default_rng(3))).save(out, "PNG", exif=exif)
+    one = Sample("a.png", "", out.getvalue(), hashlib.sha256(out.getvalue()).hexdigest())
+    sink, plain = Memory(), cover(Watcher([]))
+    output, look = release(one, None, Faces(()), plain, sink)
+    assert look is None
+    assert output == Output("a.png", one.digest, one.digest, "copied", "identical", "", ())
+    output, _ = release(one, None, Faces(()), replace(plain, metadata="all"), sink)
+    assert b"Camera" not in sink.data
+    written = hashlib.sha256(sink.data).hexdigest()
+    assert output == Output("a.png", one.digest, written, "copied", "exact", "", ())
+    clean = sample()
+    output, _ = release(clean, None, Faces(()), replace(plain, metadata="all"), sink)
+    assert (output.encoding, sink.data) == ("identical", clean.data)
+
+
+# --- what people rejected -----------------------------------------------------------------------
+
+
+def detected(*boxes: Box, doubtful: tuple[Box, ...] = ()) -> Detection:
+    sure = tuple(Face(box, 0.9, "watcher-1") for box in boxes)
+    return Detection(
+        "a", "0", 120, 96, sure, tuple(Face(box, 0.1, "watcher-1") for box in doubtful)
+    )
+
+
+def decided(*boxes: Box) -> Decision:
+    return Decision("a", "0", tuple(Face(box, 1.0, "human:merged") for box in boxes), "merged")
+
+
+def test_a_proposal_is_rejected_if_nothing_that_was_decided_is_in_it() -> None:
+    far, doubtful = (0.0, 0.0, 20.0, 20.0), (60.0, 60.0, 80.0, 80.0)
+    found = detected(BOX, far, doubtful=(doubtful,))
+    assert [face.box for face in rejected(found, decided(BOX))] == [far, doubtful]
+    assert [face.box for face in rejected(found, decided())] == [BOX, far, doubtful]
+    assert rejected(found, decided(BOX, far, doubtful)) == ()
+
+
+@pytest.mark.parametrize(
+    ("proposed", "is_rejected"),
+    [
+        ((30.0, 24.0, 90.0, 84.0), False),  # all of a small face, in a box far larger
+        ((40.0, 40.0, 50.0, 80.0), False),  # just its half
+        ((40.0, 40.0, 49.9, 80.0), True),  # a bit less
+        ((43.0, 30.0, 63.0, 53.0), False),  # mostly the same box
+    ],
+)
+def test_a_box_that_holds_most_of_a_decided_face_is_not_rejected(
+    proposed: Box, is_rejected: bool
+) -> None:
+    face = (40.0, 30.0, 60.0, 50.0) if proposed[3] != 80 else (40.0, 40.0, 60.0, 60.0)
+    far = (100.0, 80.0, 110.0, 90.0)
+    assert bool(rejected(detected(proposed), decided(face, far))) is is_rejected
 
 
 def test_a_picture_without_a_face_is_its_own_bytes_and_one_with_a_face_needs_pixels() -> None:

@@ -19,8 +19,9 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import Code
+from sfumato.names import shown
 from sfumato.report.data import Report
-from sfumato.report.page import number, percent, render, shown
+from sfumato.report.page import number, percent, render
 from sfumato.report.pairs import Pair
 from sfumato.report.plots import (
     PLOT_BOTTOM,

@@ -170,6 +170,107 @@ def test_a_thousand_boxes_of_each_of_three_people_are_merged() -> None:
     assert len(merge([said(who, drawn(*[box(0)] * 1000)) for who in "abc"]).faces) == 1
 
 
+def test_how_much_boxes_must_overlap_is_a_setting() -> None:
+    answers = [said("ann", drawn(box(0))), said("ben", drawn((4.0, 0.0, 14.0, 10.0)))]  # IoU 0.43
+    apart = Merging(overlap=0.5, low=0.0)
+    assert len(merge(answers).faces) == 1
+    assert len(merge(answers, settings=apart).faces) == 2
+    (one,) = decide(answers, settings=apart)
+    assert isinstance(one, Dispute)
+    assert len(one.provisional.faces) == 2
+
+
+def test_the_limits_are_those_that_the_docs_state() -> None:
+    assert Merging() == Merging(overlap=0.2, low=0.2, high=0.8, spread=0.15, unsure=0.5, least=0.3)
+    assert MERGED == "human:merged"  # stored in records
+
+
+def test_what_lies_exactly_on_a_limit_is_not_in_dispute() -> None:
+    answers = [said("ann", SHOWN[:1], SHOWN[:1])]
+    (mark,) = merge(answers, settings=Merging(low=0.0)).faces
+    chance, worth = mark.score or 0.0, Crowd().weight("ann").value
+    on_it = Merging(low=0.0, high=chance, least=worth, spread=Crowd().weight("ann").spread)
+    assert merge(answers, settings=on_it).why == ()
+    above = Merging(
+        low=0.0, high=chance + 1e-6, least=worth + 1e-6, spread=Crowd().weight("ann").spread - 1e-6
+    )
+    assert set(merge(answers, settings=above).why) == {EXISTENCE, SIDES, TOO_LITTLE}
+    # And what is exactly as unlikely as the lower limit shows nothing.
+    assert merge(answers, settings=Merging(low=chance)).faces == ()
+
+
+def test_a_box_that_goes_takes_none_of_those_behind_it_along() -> None:
+    answers = [said(who, SHOWN[1:], SHOWN) for who in ("ann", "ben", "eve")]
+    assert places(merge(answers).faces) == [box(40)]
+
+
+def test_only_the_boxes_in_doubt_are_called_doubtful() -> None:
+    result = merge([said("ann", SHOWN, SHOWN), said("ben", SHOWN[:1], SHOWN)])
+    assert places(result.faces) == [box(0), box(40)]
+    assert places(result.doubtful) == [box(40)]
+
+
+def test_a_true_face_that_nobody_marked_is_no_box_of_theirs() -> None:
+    answers = [said("ann", SHOWN[:1], SHOWN[:1], gold=drawn(box(0), box(80)))]
+    assert places(merge(answers).faces) == [box(0)]
+
+
+def test_a_proposal_that_nobody_kept_is_covered_while_it_is_in_doubt() -> None:
+    removed = merge([said("ann", (), SHOWN[:1])], settings=Merging(low=0.0))
+    assert places(removed.faces) == [box(0)]
+    assert removed.doubtful == removed.faces
+    sides_matter = Merging(spread=0.05)
+    unsure = merge([said("ann", (), SHOWN[:1], verdict="unsure")], settings=sides_matter)
+    assert places(unsure.faces) == [box(0)]
+    assert unsure.why == (UNSURE, TOO_LITTLE, EXISTENCE)  # nothing is said of its sides
+    moved = (Mark(box(2), "face", "p0"),)
+    unsure = merge([said("ann", moved, SHOWN[:1], verdict="unsure")])
+    assert places(unsure.faces) == [box(2)]
+
+
+def test_the_unsure_have_equal_shares_in_a_box() -> None:
+    crowd = Crowd({"ann": CAREFUL, "ben": SPAM, "eve": SPAM})
+    marks = {"ann": box(0), "ben": (1.0, 0.0, 11.0, 10.0), "eve": (1.0, 0.0, 11.0, 10.0)}
+    answers = [said(who, drawn(place), verdict="unsure") for who, place in marks.items()]
+    assert places(merge(answers, crowd).faces) == [(1.0, 0.0, 11.0, 10.0)]
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_of_equally_steady_people_the_more_reliable_ones_box_holds(seen: bool) -> None:
+    """Reliable in what is asked: proposals, or faces that they find themselves."""
+    judge, finder = Weight(0.9, 0.1, 0.3, 0.01, 0.6, 0.1), Weight(0.6, 0.5, 0.9, 0.01, 0.9, 0.1)
+    crowd = Crowd({"ann": judge, "ben": finder})
+    shown = SHOWN[:1] if seen else ()
+    marks = {"ann": (0.0, 0.0, 10.5, 10.0), "ben": (0.4, 0.0, 11.0, 10.0)}
+    answers = [said(who, drawn(place), shown) for who, place in marks.items()]
+    (mark,) = merge(answers, crowd, Merging(low=0.0)).faces
+    assert mark.box == (marks["ann"] if seen else marks["ben"])
+
+
+def test_right_finds_count_whole_and_wrong_ones_less() -> None:
+    often, right = Weight(0.5, 0.4, 0.9, 0.2, 0.3, 0.1), Weight(0.5, 0.4, 0.7, 0.2, 0.9, 0.1)
+    marks = {"ann": (0.0, 0.0, 10.5, 10.0), "ben": (0.4, 0.0, 11.0, 10.0)}
+    answers = [said(who, drawn(place)) for who, place in marks.items()]
+    (mark,) = merge(answers, Crowd({"ann": often, "ben": right}), Merging(low=0.0)).faces
+    assert mark.box == marks["ben"]
+
+
+def test_whose_answers_say_nothing_decide_where_nobody_else_does() -> None:
+    nothing, little = Weight(0.5, 0.5, 0.5, 0.01, 0.9, 0.1), Weight(0.56, 0.5, 0.5, 0.01, 0.9, 0.1)
+    marks = {"ann": box(0), "ben": (1.0, 0.0, 11.0, 10.0), "eve": (1.0, 0.0, 11.0, 10.0)}
+    answers = [said(who, drawn(place), SHOWN[:1]) for who, place in marks.items()]
+    crowd = Crowd(dict.fromkeys(marks, nothing))
+    assert places(merge(answers, crowd).faces) == [marks["ben"]]
+    assert places(merge(answers, Crowd({**crowd.people, "ann": little})).faces) == [box(0)]
+
+
+def test_two_people_together_are_steadier_than_each() -> None:
+    crowd = Crowd({who: Weight(0.95, 0.1, 0.8, 0.02, 0.9, 0.1) for who in ("ann", "ben")})
+    answers = [said(who, SHOWN[:1], SHOWN[:1]) for who in ("ann", "ben")]
+    assert SIDES in merge(answers, crowd, Merging(spread=0.0707)).why  # 0.1 / √2 = 0.07071
+    assert SIDES not in merge(answers, crowd, Merging(spread=0.0708)).why
+
+
 # --- the median of boxes ------------------------------------------------------------------------
 
 boxes_ = st.tuples(
@@ -189,6 +290,15 @@ def test_half_of_the_weight_lies_on_either_side(found: list[tuple[Box, float]]) 
         assert at in places_[:, side]
         assert weights[places_[:, side] <= at].sum() >= weights.sum() / 2 - 1e-6
         assert weights[places_[:, side] >= at].sum() >= weights.sum() / 2 - 1e-6
+
+
+def test_how_far_boxes_lie_from_their_median_is_a_part_of_its_sides() -> None:
+    found = np.array([[10.0, 40.0, 30.0, 50.0], [10.0, 40.0, 30.0, 50.0], [14.0, 41.0, 30.0, 50.0]])
+    middle, away = weighted_median(found, np.array([1.0, 2.0, 1.0]))
+    assert middle == (10.0, 40.0, 30.0, 50.0)
+    assert away == pytest.approx(4 * (1 / 4) / 20)  # a quarter of the weight is 4 off, of 20
+    found[2, 1] = 43.0
+    assert weighted_median(found, np.array([1.0, 2.0, 1.0]))[1] == pytest.approx(3 * (1 / 4) / 10)
 
 
 # --- a campaign ---------------------------------------------------------------------------------
@@ -212,6 +322,16 @@ def test_decisions_and_disputes_of_a_campaign() -> None:
     assert split.why == (EXISTENCE,)
     assert places(split.doubtful) == [face.box for face in split.provisional.faces]
     assert [face.box for face in split.provisional.faces] == [box(0), box(40)]
+
+
+def test_a_decision_rests_on_the_sure_and_says_how_likely_each_face_is() -> None:
+    answers = [said(who, SHOWN[:1], SHOWN[:1]) for who in ("ann", "ben")]
+    answers.append(said("eve", SHOWN[:1], SHOWN[:1], verdict="unsure"))
+    (one,) = decide(answers, crowd=Crowd())
+    assert isinstance(one, Decision)
+    assert one.reviewers == ("ann", "ben")
+    assert one.faces[0].score == merge(answers).faces[0].score
+    assert 0.8 < one.faces[0].score < 1
 
 
 def test_the_adjudicators_word_holds_whatever_others_said() -> None:

@@ -31,6 +31,36 @@ class TestOnSQLite(QueueContract):
     def where(self, memory: Path) -> str:
         return str(memory / "ledger.sqlite")
 
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            (
+                "INSERT OR REPLACE INTO review_answers SELECT assignment, item, person, 'accept', "
+                "marks, scope, seconds, score, passed, answered FROM review_answers"
+            ),
+            (
+                "REPLACE INTO review_answers SELECT assignment + 1, item, person, 'accept', marks, "
+                "scope, seconds, score, passed, answered FROM review_answers"
+            ),
+            (
+                "REPLACE INTO review_answers (rowid, assignment, item, person, verdict, marks, "
+                "scope, seconds, answered) SELECT rowid, 99, 99, '', 'accept', '[]', '', 0, 0 "
+                "FROM review_answers"
+            ),
+            (
+                "INSERT INTO review_answers SELECT * FROM review_answers WHERE true "
+                "ON CONFLICT DO UPDATE SET verdict = 'accept'"
+            ),
+            "UPDATE OR REPLACE review_answers SET verdict = 'accept'",
+            "REPLACE INTO review_views SELECT id, seen, 'nobody', key, what FROM review_views",
+            "INSERT INTO review_views VALUES (-5, 0, 'nobody', '', '')",
+        ],
+    )
+    def test_answers_and_views_are_not_replaced(
+        self, queue: Queue, database: Database, statement: str
+    ) -> None:
+        self.test_answers_and_views_stay(queue, database, statement)
+
     @pytest.mark.slow
     def test_a_killed_server_loses_and_doubles_nothing(
         self, where: str, database: Database
@@ -67,9 +97,11 @@ class TestOnSQLite(QueueContract):
 
 
 # Of an index in its order: disputes and what is back in the queue (few), people, and, once at a
-# person's end of the queue, whether anything is left.
+# person's end of the queue, whether anything is left.  Since: at most 32 rows.
 _INDEXES = ("returned", "adjudication", "open", "gallery")
-_SHORT = {"SCAN p"} | {f"SCAN i USING INDEX review_items_{which}" for which in _INDEXES}
+_SHORT = {"SCAN p", "SCAN since"} | {
+    f"SCAN i USING INDEX review_items_{which}" for which in _INDEXES
+}
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from sfumato.detection import PROFILES
 from sfumato.detectors.finder import Finder
 from sfumato.errors import UsageError
 from sfumato.ledger import Ledger
-from sfumato.settings import Settings, give_boxes, last_recipe, verify_step
+from sfumato.settings import Settings, last_recipe, read_boxes, verify_step
 from sfumato.weights import WEIGHTS
 
 CSV = "path,x0,y0,x1,y1\na.jpg,10,10,40,40\n"
@@ -141,7 +141,9 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def test_boxes_are_given_to_the_pictures_that_they_name(coco: Path, ledger: Ledger) -> None:
     recipe = Settings(boxes=coco).recipe()
-    assert give_boxes(coco, ["a.jpg", "b.jpg"], recipe, ledger) == ()
+    boxes, unused = read_boxes(coco, ["a.jpg", "b.jpg"], recipe)
+    assert unused == ()
+    ledger.give(recipe.detect.boxes, boxes)
     given = ledger.given(recipe.detect.boxes, "a.jpg")
     assert given is not None
     assert [face.box for face in given.faces] == [(10, 10, 40, 40)]
@@ -149,13 +151,11 @@ def test_boxes_are_given_to_the_pictures_that_they_name(coco: Path, ledger: Ledg
     assert ledger.given(recipe.detect.boxes, "b.jpg") is None
 
 
-def test_a_name_that_fits_no_picture_is_wrong_where_it_would_expose_a_face(
-    boxes: Path, ledger: Ledger
-) -> None:
+def test_a_name_that_fits_no_picture_is_wrong_where_it_would_expose_a_face(boxes: Path) -> None:
     with pytest.raises(UsageError, match=r"'a\.jpg'.*--unlisted refuse"):
-        give_boxes(boxes, ["b.jpg"], Settings(boxes=boxes).recipe(), ledger)
+        read_boxes(boxes, ["b.jpg"], Settings(boxes=boxes).recipe())
     refuse = Settings(boxes=boxes, unlisted="refuse").recipe()
-    assert give_boxes(boxes, ["b.jpg"], refuse, ledger) == ("a.jpg",)
+    assert read_boxes(boxes, ["b.jpg"], refuse) == ({}, ("a.jpg",))
 
 
 # --- covering -----------------------------------------------------------------------------------
@@ -238,7 +238,10 @@ def test_every_setting_reaches_the_recipe(boxes: Path) -> None:
         "max_pixels": 5,
         "require_review": True,
     }
-    assert other.keys() == {field.name for field in fields(Settings)} - {"unlisted", "device"}
+    assert other.keys() == {field.name for field in fields(Settings)} - {
+        *("unlisted", "device"),
+        *("include", "exclude"),  # which files there are, not what is done to one
+    }
     for name, value in other.items():
         assert Settings(**{"method": "fill", name: value}).recipe() != base, name
 

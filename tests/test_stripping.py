@@ -218,11 +218,12 @@ def test_strips_on_top_of_each_other_are_refused() -> None:
     """Copied for each mention, they would make a large file out of a small one."""
     data = bytearray(encoded("TIFF", tiffinfo={278: 1, 315: "A. Person"}))
     tiff = chunks.parse_tiff(bytes(data))
-    sizes = tiff.pages[0].tags[279]
-    assert sizes.count == 40
-    letter = {3: "H", 4: "I"}[sizes.type]
-    struct.pack_into(f"<40{letter}", data, sizes.at, *[4000] * 40)
-    assert "ValueError" in refusal(bytes(data))
+    places = tiff.pages[0].tags[273]
+    assert (places.count, places.type) == (40, 4)
+    first, size = chunks.tiff_parts(tiff, 0)[0]
+    assert 40 * size > first + size
+    struct.pack_into("<40I", data, places.at, *[first] * 40)
+    assert "ValueError" in refusal(bytes(data[: first + size]))
 
 
 def test_a_stripped_file_that_shows_another_picture_is_not_returned(

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import Code
-from sfumato.formats.imagefolder import PART_SUFFIX, FolderSink
+from sfumato.formats.disk import PART_SUFFIX
+from sfumato.formats.imagefolder import FolderSink
 from sfumato.ledger import Ledger
 from sfumato.pipeline import STAGES, Job, private_folder, run, search
 from sfumato.report.data import Report

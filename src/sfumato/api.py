@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from sfumato import codec, obfuscation
-from sfumato.boxes import union
+from sfumato.boxes import misplaced, union
 from sfumato.detection import SAME_FACE_IOU, specifications
 from sfumato.errors import UsageError
 from sfumato.executors.local import Local
@@ -53,9 +53,9 @@ def detect(
         >>> sfumato.detect(np.zeros((48, 64, 3), np.uint8))
         []
     """
-    pixels = _pixels(image)
+    images = _renderings(image)
     specs = specifications(profile, detectors=tuple(detectors), threshold=threshold)
-    groups = [detector.detect([pixels])[0] for detector in make_detectors(specs)]
+    groups = [one for detector in make_detectors(specs) for one in detector.detect(images)]
     return union(groups, SAME_FACE_IOU)
 
 
@@ -76,10 +76,15 @@ def obfuscate(
 
     Raises:
         SampleError: the picture can't be read.
-        UsageError: unknown method, a value out of range, or a box that can't be right.
+        UsageError: unknown method, a value out of range, or a box that can't be right: not finite,
+            empty, inverted, or less than half inside the picture.
     """
     boxes = [face.box if isinstance(face, Face) else _box(face) for face in faces]
-    covered = obfuscation.make(method, expand=expand, colour=colour)(_pixels(image), boxes)
+    pixels = _pixels(image)
+    for box in boxes:
+        if reason := misplaced(box, pixels.shape[1], pixels.shape[0]):
+            raise UsageError(f"{reason[0].upper()}{reason[1:]}: is it one of another image?")
+    covered = obfuscation.make(method, expand=expand, colour=colour)(pixels, boxes)
     return np.require(covered, requirements="W")  # what Pillow returns can't be written to
 
 
@@ -113,8 +118,19 @@ def run(
         out=target,
         overwrite=overwrite,
         boxes=chosen.boxes,
+        selection=chosen.selection(),
     )
     return run_job(job, STAGES, Local(workers), progress=progress)
+
+
+def _renderings(image: Image) -> list[Pixels]:
+    """Return the first frame, and of a file also what other viewers show of it (16 bits, alpha)."""
+    if isinstance(image, str | os.PathLike):
+        image = read_steadily(Path(image))
+    if not isinstance(image, bytes):
+        return [_pixels(image)]
+    picture = codec.decode(image)
+    return [picture.frames[0], *picture.views]
 
 
 def _pixels(image: Image) -> Pixels:

@@ -7,11 +7,18 @@ Everything here is a pure function; arrays are ``(n, 4)``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.types import Box, Boxes, Face
+
+LEAST_INSIDE: Final = 0.5  # share of a box inside its picture from which it is believed
+
+# Boxes of one picture that are believed. The fullest picture of WIDER FACE has 1,968 faces; each
+# takes 2 ms to cover and to measure.
+MOST_BOXES: Final = 2_000
 
 
 def as_boxes(boxes: Sequence[Box]) -> Boxes:
@@ -55,6 +62,35 @@ def clip(box: Box, width: int, height: int) -> Box | None:
     x0, y0 = max(box[0], 0.0), max(box[1], 0.0)
     x1, y1 = min(box[2], float(width)), min(box[3], float(height))
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def inside_share(box: Box, width: int, height: int) -> float:
+    """Return the share of a box's area that lies inside the picture, in [0, 1]."""
+    cut = clip(box, width, height)
+    if cut is None:
+        return 0.0
+    # Side by side: areas of boxes may lie beyond what a float holds, or below.
+    across = (cut[2] - cut[0]) / (box[2] - box[0])
+    return across * ((cut[3] - cut[1]) / (box[3] - box[1]))
+
+
+def misplaced(box: Box, width: int, height: int) -> str:
+    """Say why a box can't be one of a picture of this size; "" if at least half of it lies inside.
+
+    A face at the border may be drawn beyond it. What lies mostly outside was drawn for another
+    picture, or for this one in another size.
+    """
+    share = inside_share(box, width, height)
+    if share >= LEAST_INSIDE:
+        return ""
+    place = ", ".join(f"{side:g}" for side in box)
+    where = f"lies only to {100 * share:.2g} % inside" if share else "lies outside"
+    return f"the box ({place}) {where} the image of {width}×{height} pixels"
+
+
+def too_many(count: int) -> str:
+    """Say why so many boxes can't be those of one picture; "" if they may be."""
+    return "" if count <= MOST_BOXES else f"{count} boxes, at most {MOST_BOXES} are covered"
 
 
 def longer_side(box: Box) -> float:

@@ -8,13 +8,14 @@ exposes a person and a false box costs a few pixels.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
 from sfumato import boxes
 from sfumato.codec import Picture
 from sfumato.detectors import registry
-from sfumato.errors import UsageError
+from sfumato.errors import Code, SampleError, UsageError
 from sfumato.types import Box, Detection, Detector, Face, Pixels, Sample
 
 # finder@plan:probability from which a face is covered without a person's eye
@@ -26,12 +27,19 @@ PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # Boxes of different detectors that overlap more are taken for the same face, which counts once.
 SAME_FACE_IOU: Final = 0.45
+# Frames of one picture that are searched: each takes 40 to 60 ms, however small it is. A film of
+# more is refused by name: some kilobytes would keep a worker busy for minutes.
+FRAMES: Final = 80
 
 
 def detect(sample: Sample, picture: Picture, detectors: Sequence[Detector]) -> Detection:
-    """Find the faces of a picture, and what may be one; of several frames, those of all frames."""
+    """Find the faces of a picture, and what may be one: those of all its frames and renderings.
+
+    Raises:
+        SampleError: IMAGE_TOO_LARGE for more than `FRAMES` frames that differ.
+    """
     width, height = picture.header.upright_size
-    frames = list(picture.frames)
+    frames = [*distinct(picture), *picture.views]
     sure, doubtful = list[list[Face]](), list[list[Face]]()
     for detector in detectors:
         if isinstance(detector, _Doubts):
@@ -46,9 +54,34 @@ def detect(sample: Sample, picture: Picture, detectors: Sequence[Detector]) -> D
 
 
 def find(picture: Picture, detectors: Sequence[Detector]) -> list[Face]:
-    """Return the union of what the detectors find in any frame, best score first."""
-    groups = [found for detector in detectors for found in detector.detect(list(picture.frames))]
+    """Return the union of what the detectors find in any frame or rendering, best score first.
+
+    Raises:
+        SampleError: as `detect`.
+    """
+    frames = [*distinct(picture), *picture.views]
+    groups = [found for detector in detectors for found in detector.detect(frames)]
     return boxes.union(groups, SAME_FACE_IOU)
+
+
+def distinct(picture: Picture) -> list[Pixels]:
+    """Return the frames of a picture without those that repeat another, in their order.
+
+    Nothing else is found in a frame that is searched twice.
+
+    Raises:
+        SampleError: IMAGE_TOO_LARGE for more than `FRAMES` of them.
+    """
+    if len(picture.frames) == 1:
+        return list(picture.frames)
+    frames: dict[tuple[tuple[int, ...], bytes], Pixels] = {}
+    for frame in picture.frames:
+        digest = hashlib.sha256(frame.tobytes()).digest()
+        frames.setdefault((frame.shape, digest), frame)
+        if len(frames) > FRAMES:
+            words = f"{len(picture.frames)} frames, of which more than {FRAMES} differ"
+            raise SampleError(Code.IMAGE_TOO_LARGE, f"{words}: so many aren't searched")
+    return list(frames.values())
 
 
 @runtime_checkable
@@ -73,12 +106,12 @@ def find_near(
     For a picture of which the rest was searched before and has stayed the same. A detector that
     can't search parts searches the whole.
     """
-    image = picture.frames[0]
     groups = [
         detector.detect_near(image, regions)
         if isinstance(detector, _LooksNear)
         else detector.detect([image])[0]
         for detector in detectors
+        for image in (picture.frames[0], *picture.views)
     ]
     return boxes.union(groups, SAME_FACE_IOU)
 

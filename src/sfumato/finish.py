@@ -16,30 +16,33 @@ from typing import Final
 
 from sfumato import __version__, codec
 from sfumato.errors import Code, OutputError, SampleError
-from sfumato.formats.imagefolder import (
-    PART_SUFFIX,
-    FolderSink,
-    label_of,
-    read_steadily,
-    write_atomically,
-)
+from sfumato.failing import standing
+from sfumato.formats.disk import PART_SUFFIX, fsync, write_atomically
+from sfumato.formats.imagefolder import FolderSink, label_of, read_steadily
 from sfumato.formats.manifest import FACES, MANIFEST, Table, face_rows, manifest_row
 from sfumato.formats.others import RESERVED
+from sfumato.formats.released_names import released_name
+from sfumato.in_step import InStep
 from sfumato.ledger import Ledger
+from sfumato.published import Note, is_as_noted, read_note
 from sfumato.recipe import Recipe
 from sfumato.report.data import About, Report
 from sfumato.report.page import render
 from sfumato.report.pairs import Choice, Pair
 from sfumato.report.tally import Tally
-from sfumato.types import Assessment, Failure, Finding, Output, Record
+from sfumato.types import Assessment, Content, Failure, Finding, Output, Record
 
 _THUMBNAIL_PX: Final = 480
 
 
 def forget_release(root: Path) -> None:
-    """Remove the manifest and the reports: from now on the folder is no finished release."""
+    """Remove the manifest and the reports: from now on the folder is no finished release.
+
+    That is on the disk when this returns: no power cut can leave an old manifest over new files.
+    """
     for name in ("manifest.parquet", *sorted(RESERVED - {"manifest.parquet"})):
         (root / name).unlink(missing_ok=True)
+    fsync(root)
 
 
 def finish(
@@ -56,7 +59,8 @@ def finish(
     The report with originals goes to the folder `private`.
 
     With `tidy`, pictures that an earlier run wrote and that no longer belong to the release are
-    removed first; a file that no run wrote is never removed, but found.
+    removed first; a file that no run wrote is never removed, but found. Where a file isn't what
+    its record says, or a picture has no record yet, there is no manifest: it would be untrue.
 
     Raises:
         OutputError: the disk refuses.
@@ -69,7 +73,9 @@ def finish(
             Table(sink.root / "faces.parquet", FACES) as faces,
         ):
             there = _names_in(sink.root)
-            expected = _account(recipe, ledger, tally, manifest, faces, there)
+            files = _Files(sink.root, there, ledger)
+            expected = _account(recipe, ledger, tally, manifest, faces, files)
+            ledger.commit((), notes=files.read)
             for assessment in ledger.latest(recipe.fingerprint("detect"), ("assessment",)):
                 if isinstance(assessment, Assessment):
                     tally.assessed(assessment)
@@ -78,6 +84,7 @@ def finish(
             for finding in _names_and_counts(there, expected):
                 tally.finding(finding)
             report = tally.report()
+            manifest.withheld = bool(files.wrong or expected - there or report.account.unfinished)
             _write_pages(report, _pairs(tally.choose(), sink), sink.root, private)
     except OSError as error:
         raise OutputError(
@@ -98,67 +105,137 @@ def _names_in(root: Path) -> set[str]:
     return {name.replace(os.sep, "/") for name in names}
 
 
+class _Files:
+    """The files of the release: whether they are what the ledger says.
+
+    `wrong` counts those that aren't; `read` are notes of those that had to be read to know.
+    """
+
+    def __init__(self, root: Path, there: set[str], ledger: Ledger) -> None:
+        self._root = root
+        self.there = there
+        self._notes = InStep(ledger.notes())
+        self.wrong = 0
+        self.read: list[Note] = []
+
+    def check(self, key: str, written: str | None) -> list[Finding]:
+        """Return what is wrong with a file; `written` is the SHA-256 that it should have.
+
+        None: that of its note, of a file that has no record.
+        """
+        note = self._notes.last(key)
+        if written is None:
+            if note is None:
+                return []  # copied by a version that noted nothing
+            written = note.digest
+        if key not in self.there or is_as_noted(self._root / key, note, written):
+            return []  # what isn't there is found by its name
+        now = read_note(key, self._root / key)
+        if now is not None and now.digest == written:
+            self.read += [now] if now.state else []
+            return []
+        self.wrong += 1
+        if now is None:
+            words = "what lies there is no file that can be read"
+            return [Finding(key, Code.VERIFY_UNREADABLE, False, 1, 0, words, written)]
+        words = "not the file that was written"
+        return [Finding(key, Code.VERIFY_BYTES_CHANGED, False, 1, 0, words, written)]
+
+
 def _account(
-    recipe: Recipe, ledger: Ledger, tally: Tally, manifest: Table, faces: Table, there: set[str]
+    recipe: Recipe, ledger: Ledger, tally: Tally, manifest: Table, faces: Table, files: _Files
 ) -> set[str]:
     """Count every picture that the source holds; return the paths that the release should hold."""
     fate_print = recipe.fingerprint("obfuscate")
-    fates = _InStep(ledger.latest(fate_print, ("output", "failure")))
-    seen = _InStep(ledger.latest(recipe.fingerprint("detect"), ("detection",)))
-    found = _InStep(ledger.findings(recipe.fingerprint("verify")))
-    decided = _InStep(ledger.latest(recipe.fingerprint("detect"), ("decision",)))
+    fates = InStep(ledger.latest(fate_print, ("output", "failure")))
+    seen = InStep(ledger.latest(recipe.fingerprint("detect"), ("detection",)))
+    found = InStep(ledger.findings(recipe.fingerprint("verify")))
+    decided = InStep(ledger.latest(recipe.fingerprint("detect"), ("decision",)))
+    still = standing(ledger)
     expected: set[str] = set()
-    ignored: list[str] = []
     for key, kind in ledger.listing():
-        if kind in ("ignored", "copied"):
-            ignored.append(key)
-            expected |= {key} if kind == "copied" else set()
+        if kind in ("ignored", "excluded"):
+            tally.passed_over(key, kind)
             continue
-        records, findings = seen.at(key) + decided.at(key), found.at(key)
+        if kind in ("copied", "withheld"):
+            other = fates.last(key)
+            manifest.add(_rows(other, fate_print, content="other"))
+            lying = files if kind == "copied" else None
+            expected |= _account_other(key, other, found.at(key), tally, lying)
+            continue
+        records, findings = [*seen.at(key), *decided.at(key)], found.at(key)
         for fate in fates.at(key):
             if isinstance(fate, Output):
-                if key in there:  # what was found in a file that is gone says nothing now
-                    records += [finding for finding in findings if _speaks_of(finding, fate)]
-                expected.add(key)
+                name = released_name(key)
+                wrong = files.check(key, fate.written)
+                if name in files.there:  # what was found in a file that is gone says nothing now
+                    findings = [one for one in findings if _speaks_of(one, fate)]
+                    known = [one.of(fate, fate_print) for one in still.get(key, ())]
+                    records += _merged(findings, [*(one for one in known if one), *wrong])
+                expected.add(name)
                 faces.add(face_rows(fate))
-            if isinstance(fate, Output | Failure):
-                manifest.add([manifest_row(fate, fate_print)])
+            manifest.add(_rows(fate, fate_print))
             records.append(fate)
         tally.add(key, label_of(key), records)
-    tally.ignored(len(ignored), ignored)
     return expected
 
 
-class _InStep:
-    """A stream of records in the order of their keys, read in step with a list of keys."""
+def _rows(
+    fate: Record | None, fingerprint: str, *, content: Content = "image"
+) -> list[dict[str, object]]:
+    if not isinstance(fate, Output | Failure):
+        return []
+    return [manifest_row(fate, fingerprint, content=content)]
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        self._records = iter(records)
-        self._head = next(self._records, None)
 
-    def at(self, key: str) -> list[Record]:
-        """Return the records of this key; those of smaller keys are passed over."""
-        found: list[Record] = []
-        while self._head is not None and self._head.key <= key:
-            if self._head.key == key:
-                found.append(self._head)
-            self._head = next(self._records, None)
-        return found
+def _account_other(
+    key: str, fate: Record | None, findings: Iterable[Record], tally: Tally, files: _Files | None
+) -> set[str]:
+    """Count a file that is no picture; an older version's has no record. No `files`: it stays out.
+
+    Returns the paths that the release should hold.
+    """
+    tally.other(fate if isinstance(fate, Output | Failure) else None)
+    if files is None:
+        return set()
+    wrong = files.check(key, fate.written if isinstance(fate, Output) else None)
+    for finding in _merged(findings, wrong):
+        if isinstance(finding, Finding) and (
+            not isinstance(fate, Output) or _speaks_of(finding, fate)
+        ):
+            tally.finding(finding)
+    return {key}
 
 
 def _speaks_of(record: Record, output: Output) -> bool:
     return isinstance(record, Finding) and record.digest in (output.written, "")
 
 
+def _merged(findings: Iterable[Record], failed: Iterable[Finding]) -> list[Record]:
+    """Put what is known to be wrong in the place of what a quicker or earlier look said."""
+    by_code = {one.code: one for one in findings if isinstance(one, Finding)}
+    for one in failed:
+        if one.code not in by_code or by_code[one.code].passed:
+            by_code[one.code] = one
+    return [by_code[code] for code in sorted(by_code)]
+
+
 def _remove_stale(root: Path, expected: set[str], ledger: Ledger) -> set[str]:
     """Remove what earlier runs wrote and nothing accounts for any more; return the keys."""
-    removed: set[str] = set()
-    for key in ledger.written():
-        if key not in expected and (root / key).is_file():
-            (root / key).unlink()
-            _remove_empty((root / key).parent, root)
-            removed.add(key)
-    return removed
+    written = map(released_name, ledger.written())
+    stale = [key for key in written if key not in expected and (root / key).is_file()]
+    if stale:
+        forget_release(root)  # an old manifest must not name what is gone
+    for key in stale:
+        (root / key).unlink()
+        _remove_empty((root / key).parent, root)
+    for folder in {_that_is_there((root / key).parent) for key in stale}:
+        fsync(folder)
+    return set(stale)
+
+
+def _that_is_there(folder: Path) -> Path:
+    return folder if folder.is_dir() else _that_is_there(folder.parent)
 
 
 def _remove_empty(folder: Path, root: Path) -> None:
@@ -203,4 +280,4 @@ def _write_pages(report: Report, pairs: Sequence[Pair], root: Path, private: Pat
         root / "summary.json": json.dumps(report.summary(), indent=2, ensure_ascii=False) + "\n",
     }
     for path, text in pages.items():
-        write_atomically(path, text.encode())
+        write_atomically(path, text.encode(), owner_only=path.parent != root)

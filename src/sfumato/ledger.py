@@ -11,85 +11,20 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from types import TracebackType
-from typing import Final
 
 from sfumato import schema
 from sfumato.database import Connection, Row, Where, connect, in_words, is_url, unusable
-from sfumato.errors import Code, LedgerError, OutputError
+from sfumato.errors import LedgerError, OutputError
+from sfumato.published import Note, write
+from sfumato.records import Given, decode, encode, given_from, name_from
 from sfumato.schema import batches, marks
-from sfumato.types import (
-    JSON,
-    Assessment,
-    Decision,
-    Detection,
-    Face,
-    Failure,
-    Finding,
-    Output,
-    Record,
-    Review,
-)
+from sfumato.types import Finding, Record
 
-_KINDS: Final[dict[str, type[Record]]] = {
-    "detection": Detection,
-    "review": Review,
-    "decision": Decision,
-    "assessment": Assessment,
-    "output": Output,
-    "finding": Finding,
-    "failure": Failure,
-}
-_NAMES: Final = {record_type: kind for kind, record_type in _KINDS.items()}
-
-
-def encode(record: Record) -> tuple[str, str]:
-    """Return a record's kind and its body as JSON."""
-    return _NAMES[type(record)], json.dumps(asdict(record), separators=(",", ":"))
-
-
-def decode(kind: str, body: str) -> Record:
-    """Return the record that `encode` wrote."""
-    fields = json.loads(body)
-    for name in fields.keys() & {"faces", "ghosts", "candidates", "rejected"}:
-        fields[name] = faces_from(fields[name])
-    if "reviewers" in fields:
-        fields["reviewers"] = tuple(fields["reviewers"])
-    if "code" in fields:
-        fields["code"] = Code(fields["code"])
-    return _KINDS[kind](**fields)
-
-
-def faces_from(rows: Iterable[JSON]) -> tuple[Face, ...]:
-    """Return faces from their JSON form."""
-    return tuple(
-        Face(tuple(row["box"]), row["score"], row["origin"], row.get("kind", "face"))
-        for row in rows
-    )
-
-
-def _newer(theirs: Iterable[Record], ours: Iterable[Record]) -> Iterator[Record]:
-    """Yield their records, in the order of the keys, to which ours have no equal."""
-    mine = iter(ours)
-    head = next(mine, None)
-    for record in theirs:
-        while head is not None and head.key < record.key:
-            head = next(mine, None)
-        if head != record:
-            yield record
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What a file of boxes says of a picture: its faces, or the problem with them, and its size."""
-
-    faces: tuple[Face, ...]
-    problem: str = ""
-    size: tuple[int, int] | None = None
+__all__ = ["Given", "Ledger", "append", "decode", "encode", "is_there", "latest_query"]
 
 
 def append(connection: Connection, records: Iterable[tuple[str, Record]], *, run: int = 0) -> None:
@@ -109,12 +44,6 @@ def _checked(key: str) -> str:
     return key
 
 
-def _same(one: Where, other: Where) -> bool:
-    if is_url(one) or is_url(other):
-        return str(one) == str(other)
-    return os.path.realpath(one) == os.path.realpath(other)
-
-
 def is_there(where: Where) -> bool:
     """Say whether there is a ledger at this place.
 
@@ -122,7 +51,7 @@ def is_there(where: Where) -> bool:
         LedgerError: there is a server's URL, and it can't be asked.
     """
     if not is_url(where):
-        return Path(where).is_file()
+        return os.path.isfile(where)  # False, too, where nobody may look
     database = connect(where, read_only=True)
     try:
         return schema.version(database) > 0
@@ -251,15 +180,38 @@ class Ledger:
         done: Sequence[tuple[str, str]] = (),
         *,
         shard: str = "",
+        span: tuple[str, str] = ("", ""),
+        notes: Iterable[Note] = (),
     ) -> None:
-        """Append (fingerprint, record) pairs and mark (stage, fingerprint) done for the shard."""
+        """Append (fingerprint, record) pairs and mark (stage, fingerprint) done for the shard.
+
+        `span` is its first and last key: marks of other shards with keys in there are of what the
+        source once held, and go. `notes` say what lies in the release now.
+        """
+        marked = [(stage, fingerprint, shard, *span) for stage, fingerprint in done]
         with self._transaction() as db:
             append(db, records, run=self._run)
             db.executemany(
-                "INSERT INTO shards (stage, fingerprint, id) VALUES (?, ?, ?) "
-                "ON CONFLICT DO NOTHING",
-                [(stage, fingerprint, shard) for stage, fingerprint in done],
+                "DELETE FROM shards WHERE stage = ? AND fingerprint = ? AND id <> ? "
+                "AND to_key >= ? AND from_key <= ? AND to_key <> ''",
+                marked,
             )
+            db.executemany(
+                "INSERT INTO shards (stage, fingerprint, id, from_key, to_key) "
+                "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                marked,
+            )
+            write(db, notes)
+
+    def notes(self) -> Iterator[Note]:
+        """Yield what was last seen of each file of the release, in the order of the keys."""
+        if schema.knows_published(self.database):
+            for row in self._read("SELECT key, digest, state FROM published ORDER BY key"):
+                yield Note(*row)
+
+    def read(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
+        """Yield the rows of a question that is asked elsewhere."""
+        yield from self._read(sql, parameters)
 
     def done(self, stage: str, fingerprint: str) -> set[str]:
         """Return the ids of the shards that this stage has finished with these settings."""
@@ -268,10 +220,13 @@ class Ledger:
         )
         return {row[0] for row in rows}
 
-    def forget(self, shards: Iterable[str]) -> None:
-        """Unmark shards as done, so that they are done again; their records stay."""
+    def forget(self, shards: Iterable[str], checks: Sequence[str] = ()) -> None:
+        """Unmark shards as done (with `checks`, as verified with these); their records stay."""
+        sql, rows = "DELETE FROM shards WHERE id = ?", [(shard,) for shard in shards]
+        if checks:
+            sql += f" AND stage = 'verify' AND fingerprint IN ({marks(checks)})"
         with self._transaction() as db:
-            db.executemany("DELETE FROM shards WHERE id = ?", [(shard,) for shard in shards])
+            db.executemany(sql, [(*row, *checks) for row in rows])
 
     def latest(self, fingerprint: str, kinds: Sequence[str]) -> Iterator[Record]:
         """Yield the latest record of these kinds for each key, in the order of the keys."""
@@ -340,30 +295,18 @@ class Ledger:
 
     def listing(self) -> Iterator[tuple[str, str]]:
         """Yield (key, kind) of what the source held at the last run, in the order of the keys."""
-        yield from self._read("SELECT key, kind FROM listing ORDER BY key")
-
-    def adopt(self, other: Where, fingerprint: str) -> None:
-        """Take over what another ledger says last with this fingerprint, where ours says otherwise.
-
-        Reviews stay where they were made; what follows from them, the decisions, comes along. A
-        ledger that isn't there, or is this one, says nothing new.
-        """
-        if _same(other, self.where) or not is_there(other):
-            return
-        with Ledger(other, read_only=True) as theirs:
-            for kinds in (("detection", "failure"), ("decision",), ("assessment",)):
-                ours = self.latest(fingerprint, kinds)
-                fresh = list(_newer(theirs.latest(fingerprint, kinds), ours))
-                self.commit((fingerprint, record) for record in fresh)
+        for key, kind in self._read("SELECT key, kind FROM listing ORDER BY key"):
+            yield name_from(key), kind
 
     def redecided(self, decided: str, released: str) -> set[str]:
-        """Return the keys on which people decided after they were released or refused.
+        """Return the keys on which people or checks decided after they were released or refused.
 
         `decided` and `released` are the fingerprints of detection and of obfuscation.
         """
         rows = self._read(
             "SELECT decided.key FROM (SELECT key, MAX(seq) AS last FROM records "
-            "WHERE fingerprint = ? AND kind = 'decision' GROUP BY key) AS decided "
+            "WHERE fingerprint = ? AND kind IN ('decision', 'redetection') "
+            "GROUP BY key) AS decided "
             "JOIN (SELECT key, MAX(seq) AS last FROM records WHERE fingerprint = ? "
             "AND kind IN ('output', 'failure') GROUP BY key) AS fate "
             "ON decided.key = fate.key WHERE decided.last > fate.last",
@@ -372,9 +315,11 @@ class Ledger:
         return {row[0] for row in rows}
 
     def written(self) -> Iterator[str]:
-        """Yield every key that any run has ever written to the release."""
-        rows = self._read("SELECT DISTINCT key FROM records WHERE kind = 'output'")
-        yield from (row[0] for row in rows)
+        """Yield every key that any run has ever written, or meant to write, to the release."""
+        rows = self._read(
+            "SELECT key FROM records WHERE kind = 'output' UNION SELECT key FROM published"
+        )
+        yield from (name_from(row[0]) for row in rows)
 
     def give(self, boxes: str, given: Mapping[str, Given]) -> None:
         """Store boxes that came from a file (`boxes`: its SHA-256), for workers to read."""
@@ -394,6 +339,4 @@ class Ledger:
         rows = self._rows("SELECT body FROM given WHERE boxes = ? AND key = ?", (boxes, key))
         if not rows:
             return None
-        what = json.loads(rows[0][0])
-        size = None if what["size"] is None else (what["size"][0], what["size"][1])
-        return Given(faces_from(what["faces"]), what["problem"], size)
+        return given_from(rows[0][0])

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from sfumato.types import JSON
@@ -76,11 +77,7 @@ class Recipe:
 
         Stages are "detect", "obfuscate" and "verify"; each depends on those before it.
         """
-        steps = ("detect", "obfuscate", "verify")
-        published = self.published()
-        used = {name: published[name] for name in steps[: steps.index(stage) + 1]}
-        canonical = json.dumps({"layout": LAYOUT, **used}, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+        return _fingerprint(self, stage)
 
     def as_json(self) -> JSON:
         """Return the settings as plain JSON data, for the ledger."""
@@ -109,6 +106,15 @@ class Recipe:
             verify=VerifyStep(**_frozen(plain["verify"])),
             obfuscate=ObfuscateStep(**_frozen(plain["obfuscate"])),
         )
+
+
+@lru_cache(maxsize=64)  # asked for several times of each picture
+def _fingerprint(recipe: Recipe, stage: str) -> str:
+    steps = ("detect", "obfuscate", "verify")
+    published = recipe.published()
+    used = {name: published[name] for name in steps[: steps.index(stage) + 1]}
+    canonical = json.dumps({"layout": LAYOUT, **used}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def _frozen(fields: JSON) -> JSON:

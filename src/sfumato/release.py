@@ -1,10 +1,11 @@
 """The stage that covers faces: a sample and its final faces in, a staged picture out.
 
-A picture without a face leaves byte for byte as it came, or, where all metadata shall go, with
-the same coded pixels in a clean file. A picture with faces is edited by
-`sfumato.codec`, then searched and measured again; what the detectors still see and what is
-covered too weakly is covered once more. A picture that can't be edited without harm is refused,
-never passed through.
+A picture without a face leaves byte for byte as it came; or, where all metadata shall go, where a
+further image in its file shows a face or can't be searched, or where something lies outside its
+visible frame, with the same pixels in a clean file; a HEIC leaves as a JPEG. A picture with faces
+is edited by `sfumato.codec`, then searched and measured again; what the detectors still see and
+what is covered too weakly is covered once more. A picture that can't be edited without harm is
+refused, never passed through.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sfumato import codec, strength
-from sfumato.boxes import apart, as_boxes, covered, grow, iou
+from sfumato.boxes import apart, as_boxes, covered, grow, iou, misplaced, too_many
 from sfumato.codec import Picture
 from sfumato.codec.blocks import OnUnsupported
 from sfumato.detection import SAME_FACE_IOU, find_near
+from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
+from sfumato.second import unwanted
 from sfumato.types import (
+    Box,
     Decision,
     Detection,
     Detector,
@@ -37,7 +41,10 @@ _HOLDS = 0.5  # share of a decided face in a proposed box
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """How faces are covered: with what, which detectors look again, how often at most."""
+    """How faces are covered: with what, which detectors look again, how often at most.
+
+    `searchers` look through the further images of a file (none: they are `detectors`).
+    """
 
     method: str
     obfuscator: Obfuscator
@@ -46,14 +53,20 @@ class Cover:
     max_pixels: int
     on_unsupported: OnUnsupported
     metadata: Policy = "faces"
+    searchers: Sequence[Detector] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """What is to be covered (`final`), and what people said is no face though it was proposed."""
+    """What is to be covered (`final`), and what people said is no face though it was proposed.
+
+    `again` was seen uncovered in an earlier release of the picture: faces, or covers that a
+    detector takes for one.
+    """
 
     final: tuple[Face, ...]
     rejected: tuple[Face, ...] = ()
+    again: tuple[Face, ...] = ()
 
 
 def rejected(found: Detection, decided: Decision) -> tuple[Face, ...]:
@@ -75,7 +88,7 @@ class Look:
     """What was seen in a covered picture.
 
     The picture itself, decoded; the faces that detectors still see in and around what was edited
-    (None: not searched); how much is left of each covered face (`strength.leftover`).
+    (None: not searched); how much is left of each covered face (`strength.still_shown`).
     """
 
     picture: Picture
@@ -92,15 +105,20 @@ def release(
     looked at them).
 
     Raises:
-        SampleError: the picture can't be edited (several frames, 16 bits a channel, …), or its
-            metadata can't be removed with proof that nothing else changed.
+        SampleError: the picture can't be edited (several frames, 12 bits a channel, …), or its
+            metadata or a further image can't be removed with proof that nothing else changed.
+            BOXES_MISSING: a box lies less than half inside it. IMAGE_ENCODE: covering its faces
+            changed nothing.
         OutputError: the release can't be written.
     """
-    if not faces.final:
-        return replace(_copy(sample, cover, sink), rejected=faces.rejected), None
+    if not (faces.final or faces.again):
+        return replace(_copy(sample, before, cover, sink), rejected=faces.rejected), None
     if before is None:
         raise ValueError("a picture with faces must come decoded")
     found, ghosts = list(faces.final), list[Face]()
+    for face in faces.again:
+        (ghosts if _is_ghost(face, [*faces.final, *ghosts]) else found).append(face)
+    believe(found, before.header.upright_size)
     edited, last = _edit(sample, found, cover), None
     for _ in range(cover.looks):
         last = _look(edited, before, found, ghosts, cover)
@@ -113,7 +131,15 @@ def release(
             (ghosts if _is_ghost(face, [*found, *ghosts]) else found).append(face)
         ghosts += weak
         edited, last = _edit(sample, [*found, *ghosts], cover), None
+    if left := codec.embedded_images(edited.data):
+        words = f"a further image would stay in the edited file: {left[0].kind}"
+        raise SampleError(Code.IMAGE_UNSUPPORTED, words)
+    if edited.data == sample.data:
+        return replace(
+            _unchanged(sample, before, found, cover, sink), rejected=faces.rejected
+        ), None
     written = sink.stage(sample, edited.data)
+    inside = len(codec.embedded_images(sample.data))
     output = Output(
         sample.key,
         sample.digest,
@@ -124,18 +150,83 @@ def release(
         tuple(found),
         tuple(ghosts),
         faces.rejected,
+        second_images=inside,
+        second_images_removed=inside,  # none stays in an edited file
     )
     return output, last
 
 
-def _copy(sample: Sample, cover: Cover, sink: Sink) -> Output:
-    """Stage a picture without a face: its bytes, or under "all" its pixels without metadata."""
-    data = sample.data
-    if cover.metadata == "all":
-        data = codec.strip(data, max_pixels=cover.max_pixels)
+def believe(faces: Sequence[Face], size: tuple[int, int]) -> None:
+    """Make sure that each box may be one of a picture of this (width, height).
+
+    Raises:
+        SampleError: BOXES_MISSING, with the box, or if there are more than `MOST_BOXES`.
+    """
+    if reason := too_many(len(faces)):
+        raise SampleError(Code.BOXES_MISSING, reason)
+    for face in faces:
+        if reason := misplaced(face.box, *size):
+            raise SampleError(Code.BOXES_MISSING, reason)
+
+
+def _unchanged(
+    sample: Sample, before: Picture, faces: Sequence[Face], cover: Cover, sink: Sink
+) -> Output:
+    """Stage a picture whose bytes stayed as they were though faces were to be covered.
+
+    Where every box holds one flat colour there is nothing to cover: the picture is copied.
+    """
+    if not all(strength.holds_nothing(before.frames[0], face.box) for face in faces):
+        raise SampleError(Code.IMAGE_ENCODE, "covering its faces changed nothing in the file")
+    return replace(_copy(sample, before, cover, sink), faces=tuple(faces))
+
+
+def _copy(sample: Sample, before: Picture | None, cover: Cover, sink: Sink) -> Output:
+    """Stage a picture without a face: its bytes, or what of them may stay; of a HEIC a JPEG."""
+    images = codec.embedded_images(sample.data)
+    if codec.is_heic(sample.data):
+        encoding: Encoding = "reencoded"
+        data = _edit(sample, (), cover).data
+    else:
+        data = _cleaned(sample.data, images, cover, searched=before is not None and before.whole)
+        encoding = "identical" if data is sample.data else "exact"
+    removed = 0 if data is sample.data else _removed(images, data)
     written = sink.stage(sample, data)
-    encoding: Encoding = "identical" if data is sample.data else "exact"
-    return Output(sample.key, sample.digest, written, "copied", encoding, "", ())
+    return Output(
+        sample.key,
+        sample.digest,
+        written,
+        "copied",
+        encoding,
+        "",
+        (),
+        second_images=len(images),
+        second_images_removed=removed,
+    )
+
+
+def _cleaned(
+    data: bytes, images: Sequence[codec.Embedded], cover: Cover, *, searched: bool
+) -> bytes:
+    """Return a picture without what mustn't leave with it, and the same bytes if nothing must go.
+
+    What lies outside its visible frame, where nobody searched (`searched`: nothing lies there),
+    goes under every policy; so do further images with a face; under "all" all metadata.
+    """
+    if not searched and (whole := codec.trimmed(data, max_pixels=cover.max_pixels)) is not data:
+        data, images = whole, codec.embedded_images(whole)  # whose places moved
+    if cover.metadata == "all":
+        return codec.strip(data, max_pixels=cover.max_pixels)
+    if images:
+        searchers = cover.searchers or cover.detectors
+        if gone := unwanted(images, searchers, max_pixels=cover.max_pixels):
+            return codec.take_out(data, gone, max_pixels=cover.max_pixels)
+    return data
+
+
+def _removed(images: Sequence[codec.Embedded], after: bytes) -> int:
+    """Return how many of the further images of a file aren't in what is written."""
+    return max(len(images) - len(codec.embedded_images(after)), 0) if images else 0
 
 
 def _edit(sample: Sample, faces: Sequence[Face], cover: Cover) -> codec.Edited:
@@ -161,8 +252,13 @@ def _look(
     after = codec.decode(edited.data, max_pixels=cover.max_pixels)
     reaches = cover.obfuscator.reaches([face.box for face in (*found, *ghosts)])
     seen = tuple(find_near(after, reaches, cover.detectors))
-    (old, *_), (new, *_) = before.frames, after.frames
-    return Look(after, seen, tuple(strength.leftover(old, new, face.box) for face in found))
+    return Look(after, seen, left_of(before, after, [face.box for face in found]))
+
+
+def left_of(before: Picture, after: Picture, boxes: Sequence[Box]) -> tuple[float, ...]:
+    """Return how much of each face is left where most of it shows: in any rendering."""
+    shown = codec.pairs(before, after)
+    return tuple(max(strength.still_shown(*pair, box) for pair in shown) for box in boxes)
 
 
 def _is_ghost(face: Face, covered: Sequence[Face]) -> bool:

@@ -44,6 +44,24 @@ STEPS: Final[dict[Dialect, tuple[str, ...]]] = {
         """,
         # The run that a record comes from: a verification replaces all findings of the one before.
         "ALTER TABLE records ADD COLUMN run INTEGER NOT NULL DEFAULT 0;",
+        # What lies in the release (`published`), and the first and last key of what is done.
+        """
+        CREATE TABLE published (
+            key TEXT PRIMARY KEY, digest TEXT NOT NULL, state TEXT NOT NULL
+        ) WITHOUT ROWID;
+        ALTER TABLE shards ADD COLUMN from_key TEXT NOT NULL DEFAULT '';
+        ALTER TABLE shards ADD COLUMN to_key TEXT NOT NULL DEFAULT '';
+        """,
+        # INSERT OR REPLACE removes what it replaces without asking the triggers above. Of a row
+        # whose number isn't given yet, NEW.seq is -1 before, and the number after.
+        """
+        CREATE TRIGGER records_new BEFORE INSERT ON records
+            WHEN EXISTS (SELECT 1 FROM records WHERE seq = NEW.seq)
+            BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
+        CREATE TRIGGER records_numbered AFTER INSERT ON records
+            WHEN NEW.seq NOT BETWEEN 1 AND 9007199254740991
+            BEGIN SELECT RAISE(ABORT, 'records are append-only: no such number'); END;
+        """,
     ),
     "postgresql": (
         """
@@ -75,8 +93,16 @@ STEPS: Final[dict[Dialect, tuple[str, ...]]] = {
         CREATE TRIGGER records_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON records
             FOR EACH STATEMENT EXECUTE FUNCTION records_stay();
         """,
+        """
+        CREATE TABLE published (
+            key {key} PRIMARY KEY, digest TEXT NOT NULL, state TEXT NOT NULL
+        );
+        ALTER TABLE shards ADD COLUMN from_key {key} NOT NULL DEFAULT '';
+        ALTER TABLE shards ADD COLUMN to_key {key} NOT NULL DEFAULT '';
+        """,
     ),
 }
+_BEFORE_PUBLISHED: Final[dict[Dialect, int]] = {"sqlite": 2, "postgresql": 1}
 _MARK: Final[dict[Dialect, str]] = {
     "sqlite": "PRAGMA user_version = {version};",
     "postgresql": "UPDATE sfumato_layout SET version = {version};",
@@ -102,9 +128,11 @@ def migrate(database: Database) -> None:
     """Bring a database to the newest layout; several may do so at once.
 
     Raises:
-        LedgerError: it is of a newer version, or text in it isn't Unicode.
+        LedgerError: it is of a newer version or another program, or text in it isn't Unicode.
     """
     steps = STEPS[database.dialect]
+    if database.dialect == "sqlite" and version(database) == 0:
+        _must_be_empty(database)
     while (known := version(database)) < len(steps):
         mark = _MARK[database.dialect].format(version=known + 1)
         try:
@@ -112,6 +140,21 @@ def migrate(database: Database) -> None:
         except database.errors:
             if version(database) == known:  # else another has just made this step
                 raise
+
+
+def knows_published(database: Database) -> bool:
+    """Say whether it has the table `published`: one that was only opened to be read may not."""
+    return version(database) > _BEFORE_PUBLISHED[database.dialect]
+
+
+def _must_be_empty(database: Database) -> None:
+    """Refuse the file of another program, before our tables are put into it."""
+    found = database.rows("SELECT name FROM sqlite_master LIMIT 1")
+    if found and version(database) == 0:  # another may have made the tables just now
+        raise LedgerError(
+            f"{database.name} is a database of another program, or a ledger that lost its layout: "
+            "choose another file with --ledger, or restore it from a backup."
+        )
 
 
 def version(database: Database) -> int:

@@ -7,23 +7,31 @@ import json
 import logging
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
 from sfumato import __version__, codec, obfuscation
+from sfumato.boxes import too_many
 from sfumato.codec.blocks import OnUnsupported
 from sfumato.database import Where
 from sfumato.detection import specifications
 from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.formats import box_files
+from sfumato.formats.box_scale import scale_note
+from sfumato.formats.selection import Selection
 from sfumato.jpeg import Policy
 from sfumato.ledger import Given, Ledger, is_there
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
+from sfumato.records import recipe_from, understood
 
 _LOG: Final = logging.getLogger(__name__)
+
+# Extras that read pictures: what was refused without one is tried again with it.
+_OPTIONAL: Final = ("pi-heif", "pillow-heif")
 
 Unlisted: TypeAlias = Literal["refuse", "faceless"]
 
@@ -40,7 +48,8 @@ class Settings:
     `verify_detectors` search the release (empty: as in detection, or the default profile if boxes
     came from a file). `device` is where networks run: "cpu", "cuda", or "cuda,cpu" for the first
     that is there; a specification that names one keeps it. With `require_review`, a picture that
-    nobody has decided on is refused.
+    nobody has decided on is refused. `include` and `exclude` are patterns of the files that are
+    part of the set (`sfumato.formats.selection`).
     """
 
     profile: str = "default"
@@ -57,6 +66,12 @@ class Settings:
     verify_detectors: tuple[str, ...] = ()
     device: str = "cpu"
     max_pixels: int = codec.MAX_PIXELS
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def selection(self) -> Selection:
+        """Return which files of the source are part of the set; raises `UsageError`."""
+        return Selection(tuple(self.include), tuple(self.exclude))
 
     def recipe(self) -> Recipe:
         """Return the recipe.
@@ -120,8 +135,29 @@ def last_recipe(ledgers: Sequence[Where], stage: str, missing: str) -> Recipe:
             with Ledger(where, read_only=True) as ledger:
                 last = ledger.last_run(f"%{stage}%")
             if last is not None:
-                return Recipe.from_json(json.loads(last[2]))
+                return recipe_from(last[2])
     raise UsageError(missing)
+
+
+def last_selection(ledgers: Sequence[Where], stage: str) -> Selection:
+    """Return which files were part of the set in the last run that did this stage; all if none."""
+    for where in ledgers:
+        if is_there(where):
+            with Ledger(where, read_only=True) as ledger:
+                last = ledger.last_run(f"%{stage}%")
+            if last is not None:
+                return selection_of(last[2])
+    return Selection()
+
+
+def selection_of(text: str) -> Selection:
+    """Return the selection that a run has noted in the ledger, beside its recipe.
+
+    Raises:
+        LedgerError: it can't be understood.
+    """
+    with understood("the selection of a run"):
+        return Selection.from_json(json.loads(text).get("selection", {}))
 
 
 def _device(wanted: str) -> str:
@@ -149,27 +185,47 @@ def _digest(path: Path) -> str:
         raise UsageError(f"{path} can't be read: {error.strerror}.") from error
 
 
-def give_boxes(path: Path, keys: Sequence[str], recipe: Recipe, ledger: Ledger) -> tuple[str, ...]:
-    """Put the boxes of a file where workers find them; return the names that fit no picture.
+def read_boxes(
+    path: Path, keys: Sequence[str], recipe: Recipe, source: Path | None = None
+) -> tuple[dict[str, Given], tuple[str, ...]]:
+    """Return what a file says of the pictures of the source, and the names that fit no picture.
+
+    These are also said, and so is, with `source`, if most boxes lie outside their pictures.
 
     Raises:
         UsageError: the file can't be read, or it names pictures that aren't there while pictures
             that it doesn't name count as faceless: a misspelt name would expose a face.
     """
     matched = box_files.load(path).match(keys)
+    if _digest(path) != recipe.detect.boxes:
+        raise UsageError(f"{path} was changed just now: run the same command again.")
     if matched.unused and recipe.detect.unlisted == "faceless":
         raise UsageError(
             f"{path} names {len(matched.unused)} pictures that aren't in the source, such as "
             f"{matched.unused[0]!r}. Mend the names, or say --unlisted refuse."
         )
-    given = {key: Given(faces, "", matched.sizes.get(key)) for key, faces in matched.faces.items()}
+    if matched.unused:
+        words = "%s names %d pictures that aren't in the source, such as %r."
+        _LOG.warning(words, path, len(matched.unused), matched.unused[0])
+    note = scale_note(source, matched.faces, recipe.detect.max_pixels) if source else ""
+    if note:
+        _LOG.warning("%s: %s", path, note)
+    given = {
+        key: Given((), reason)
+        if (reason := too_many(len(faces)))
+        else Given(faces, "", matched.sizes.get(key))
+        for key, faces in matched.faces.items()
+    }
     given.update({key: Given((), problem) for key, problem in matched.problems.items()})
-    ledger.give(recipe.detect.boxes, given)
-    return matched.unused
+    return given, matched.unused
 
 
 def software() -> dict[str, str]:
     """Return the versions of what the results may depend on."""
-    names = ("onnxruntime", "numpy", "pillow", "pyarrow")
+    names = ["onnxruntime", "numpy", "pillow", "pyarrow", *["pi-heif"] * codec.reads_heic()]
     found = {"sfumato": __version__, "python": platform.python_version()}
-    return {**found, **{name: version(name) for name in names}}
+    found.update({name: version(name) for name in names})
+    for name in _OPTIONAL:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from sfumato import codec
+from sfumato.boxes import misplaced
 from sfumato.detection import find
 from sfumato.detectors import registry
 from sfumato.errors import SampleError, UsageError
@@ -51,7 +52,8 @@ def read_labels(
 ) -> Labels:
     """Read the labelled faces of the pictures below a source.
 
-    `ignore` is a second file of boxes: art, what is unclear, whatever shall not count.
+    Boxes that the file itself calls art, unclear or a crowd are regions that don't count, and so
+    are those of `ignore`, a second file of boxes: whatever shall not count.
 
     Raises:
         UsageError: a file can't be read, has a box that can't be right, or names no picture of
@@ -59,15 +61,19 @@ def read_labels(
     """
     keys = ImageFolder(source).scan().pictures
     matched = _sound(file, keys)
-    faces = {key: tuple(face.box for face in found) for key, found in matched.faces.items()}
+    faces = {
+        key: tuple(face.box for face in found if face not in matched.uncounted.get(key, ()))
+        for key, found in matched.faces.items()
+    }
     if not faces:
         raise UsageError(f"{file} names no picture below {source}: give the folder it speaks of.")
     if unlisted == "faceless":
         faces.update(dict.fromkeys(matched.missing, ()))
-    ignored: dict[str, tuple[Box, ...]] = {}
+    regions = dict(matched.uncounted)
     if ignore is not None:
-        regions = _sound(ignore, keys).faces
-        ignored = {key: tuple(face.box for face in found) for key, found in regions.items()}
+        for key, found in _sound(ignore, keys).faces.items():
+            regions[key] = (*regions.get(key, ()), *found)
+    ignored = {key: tuple(face.box for face in found) for key, found in regions.items()}
     return Labels(dict(sorted(faces.items())), ignored, matched.sizes, matched.unused)
 
 
@@ -145,8 +151,7 @@ def look(
 
 
 def fits_labels(labels: Labels, key: str, detection: Detection) -> bool:
-    """Say whether a picture has the size that the labels speak of (or they don't say)."""
-    return labels.sizes.get(key, (detection.width, detection.height)) == (
-        detection.width,
-        detection.height,
-    )
+    """Say whether labels may be those of a picture: of its size (or they don't say), inside it."""
+    size = (detection.width, detection.height)
+    places = (*labels.faces.get(key, ()), *labels.ignored.get(key, ()))
+    return labels.sizes.get(key, size) == size and not any(misplaced(box, *size) for box in places)

@@ -1,17 +1,18 @@
 """The vocabulary: what flows between the parts of sfumato, and the protocols they meet at.
 
 Coordinates, stated once: boxes are float pixels ``(x0, y0, x1, y1)`` of the *upright* image
-(EXIF orientation applied), origin top left, x1 and y1 exclusive. Other conventions exist only
+(orientation applied), origin top left, x1 and y1 exclusive. Other conventions exist only
 inside `sfumato.formats`.
 
 All data types are frozen, slotted and picklable. Records (`Detection`, `Review`, `Decision`,
-`Output`, `Finding`, `Failure`) are append-only: a correction is a new record.
+`Redetection`, `Output`, `Finding`, `Failure`) are append-only: a correction is a new record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -33,6 +34,8 @@ Kind: TypeAlias = Literal["face", "private"]
 Scope: TypeAlias = Literal["whole", "crops"]
 # provisional: in dispute, every box in doubt covered, until an adjudicator has decided.
 Basis: TypeAlias = Literal["merged", "adjudicated", "provisional"]
+# What a file of the release is: an image, another file, or one that nobody looked through.
+Content: TypeAlias = Literal["image", "other", "unchecked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Face:
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.box
-        if not (np.isfinite(self.box).all() and x1 > x0 and y1 > y0):
+        if not (all(map(isfinite, self.box)) and x1 > x0 and y1 > y0):
             raise ValueError(f"box must be finite with x1 > x0 and y1 > y0, got {self.box}")
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f"score must lie in [0, 1], got {self.score}")
@@ -125,6 +128,20 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Redetection:
+    """Faces that a check saw uncovered in the release, and that are to be covered besides.
+
+    `digest` is that of the source; all of them are in the latest record of a key. `detectors` are
+    the specifications of those that saw them, and look at the covered picture again.
+    """
+
+    key: str
+    digest: str
+    faces: tuple[Face, ...]
+    detectors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Assessment:
     """What the review of a whole set came to, as JSON text (`sfumato.review.assessment`).
 
@@ -137,11 +154,14 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One picture of the release: what was read (`digest`), what was `written`, what was done.
+    """One file of the release: what was read (`digest`), what was `written`, what was done.
 
     `ghosts` are boxes covered besides `faces`: a detector still saw a face in the covered one.
     `rejected` are boxes that a detector proposed and people said hold no face: not covered, and
-    no finding if a detector sees a face there again.
+    no finding if a detector sees a face there again. `state` is, of a file that isn't an image,
+    in which state the source's was when it was looked through. `second_images` are the further
+    images that the file held (`codec.embedded_images`), `second_images_removed` those that aren't
+    in what was written; the others were searched and show no face.
     """
 
     key: str
@@ -153,6 +173,10 @@ class Output:
     faces: tuple[Face, ...]
     ghosts: tuple[Face, ...] = ()
     rejected: tuple[Face, ...] = ()
+    content: Content = "image"
+    state: str = ""
+    second_images: int = 0
+    second_images_removed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +185,7 @@ class Finding:
 
     `value` is what was measured and `limit` what was allowed, in the unit that the check
     documents; `detail` says it in words, without image content. `digest` is the SHA-256 of the
-    output it speaks of.
+    output it speaks of, `faces` are those that were seen in it.
     """
 
     key: str
@@ -171,6 +195,7 @@ class Finding:
     limit: float
     detail: str
     digest: str = ""
+    faces: tuple[Face, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +208,9 @@ class Failure:
     reason: str
 
 
-Record: TypeAlias = Detection | Review | Decision | Assessment | Output | Finding | Failure
+Record: TypeAlias = (
+    Detection | Review | Decision | Redetection | Assessment | Output | Finding | Failure
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,30 +9,34 @@ digests and boxes are taken from there.
 | VERIFY_BYTES_CHANGED | the written file is not the one that it should be: 0 or 1 | 0 |
 | VERIFY_UNREADABLE | the written file can't be decoded: 0 or 1 | 0 |
 | VERIFY_METADATA | private parts left in an edited file, under "all" in any file | 0 |
+| VERIFY_SECOND_IMAGE | further images in the file that show a face or can't be searched | 0 |
 | VERIFY_PIXELS_CHANGED | change away from every face, in grey levels | 0; `REENCODED_LIMIT` |
 | VERIFY_COEFFICIENTS | JPEG blocks that changed away from every face, by libjpeg | 0 |
 | VERIFY_STRENGTH | how much is left of the worst face, see `strength` | `strength.LIMITS` |
 | VERIFY_FACE_FOUND | faces that the detectors still find | 0 |
+
+VERIFY_METADATA also names what any file, copied ones too, holds outside its visible frame.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfumato import codec, jpeg, strength
-from sfumato.boxes import apart, as_boxes, grow, iou, to_stored
+from sfumato.boxes import apart, as_boxes, grow, iou, misplaced, to_stored
 from sfumato.codec import Picture
 from sfumato.detection import SAME_FACE_IOU, find
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.jpeg.independent import compare
-from sfumato.release import Look
+from sfumato.release import Look, left_of
+from sfumato.second import unwanted
 from sfumato.types import Box, Detector, Face, Finding, Obfuscator, Output, Pixels, Sample
 
 # A JPEG that is written again with its own tables moves pixels everywhere by rounding and
@@ -73,22 +77,25 @@ def verify(
 ) -> list[Finding]:
     """Check one picture of the release against its source.
 
-    `before` is the sample decoded, needed if it was obfuscated; `after` is what was written.
+    `before` is the sample decoded, needed if it was obfuscated or written anew; `after` is what
+    was written.
     `look` is what was seen and measured, with the same detectors and settings, in exactly the
     bytes of `output.written`; all of that is deterministic, so those bytes need not be looked at
     again. Any other bytes are.
     """
     same = hashlib.sha256(after).hexdigest() == output.written
     copied = output.action == "copied"
-    untouched = output.written == sample.digest
-    stripped = copied and output.encoding == "exact" and checks.metadata == "all"
-    kept = same and (untouched or stripped or not copied)
-    found = [_finding(output, Code.VERIFY_BYTES_CHANGED, float(not kept), 0)]
-    if copied and checks.metadata == "all":
-        found += _cleaned(sample.data, after, output, checks)
-    if copied and all(finding.passed for finding in found) and checks.searched:
-        return found
+    found = _bytes(sample, before, after, output, checks, same=same)
+    if copied and output.faces:
+        found.append(_holds_nothing(sample.data, output, checks))
+    searched = checks.searched and (before is not None or not _deep(after, checks.max_pixels))
     look = look if same else None
+    # `release` has looked through exactly these bytes for further images, and found none.
+    none = look is not None or (same and before is not None and output.written == sample.digest)
+    if not (none and output.second_images == output.second_images_removed):
+        found += _second_images(after, output, checks, same=same)
+    if copied and all(finding.passed for finding in found) and searched:
+        return found
     try:
         picture = look.picture if look else codec.decode(after, max_pixels=checks.max_pixels)
     except SampleError as error:
@@ -96,26 +103,125 @@ def verify(
     if output.action == "obfuscated":
         if before is None:
             raise ValueError("an obfuscated picture is compared with its source, decoded")
-        found.append(_metadata(after, output, keep_safe=checks.metadata == "keep-safe"))
-        found += _edited(before.frames[0], picture.frames[0], after, output, checks, look)
+        keep_safe = checks.metadata == "keep-safe"
+        found.append(_metadata(after, output, keep_safe=keep_safe, whole=picture.whole))
+        found += _edited(before, picture, after, output, checks, look)
         if checks.second_reader and output.encoding == "exact":
             found += _second_reading(sample.data, after, output, checks)
     seen = find(picture, checks.detectors) if look is None or look.seen is None else look.seen
-    seen = apart(seen, output.rejected, SAME_FACE_IOU)
-    return [*found, _finding(output, Code.VERIFY_FACE_FOUND, len(seen), 0, _where(seen, output))]
+    return [*found, _still_seen(apart(seen, output.rejected, SAME_FACE_IOU), output)]
+
+
+def _bytes(
+    sample: Sample,
+    before: Picture | None,
+    after: bytes,
+    output: Output,
+    checks: Checks,
+    *,
+    same: bool,
+) -> list[Finding]:
+    """Check that a file is the one that it should be, and of a copied one what had to go."""
+    copied = output.action == "copied"
+    untouched = output.written == sample.digest
+    cleaned = copied and output.encoding == "exact" and _had_to_go(sample, output, checks)
+    rewritten = copied and output.encoding == "reencoded" and codec.is_heic(sample.data)
+    kept = same and (untouched or cleaned or rewritten or not copied)
+    found = [_finding(output, Code.VERIFY_BYTES_CHANGED, float(not kept), 0)]
+    if rewritten:
+        found += _rewritten(before, after, output, checks)
+    elif cleaned or (copied and checks.metadata == "all"):
+        found += _cleaned(sample.data, after, output, checks)
+    elif copied and not (untouched and same and before is not None and before.whole):
+        found += _concealed(after, output)
+    return found
+
+
+def _still_seen(seen: Sequence[Face], output: Output) -> Finding:
+    finding = _finding(output, Code.VERIFY_FACE_FOUND, len(seen), 0, _where(seen, output))
+    return replace(finding, faces=tuple(seen))
+
+
+def _holds_nothing(before: bytes, output: Output, checks: Checks) -> Finding:
+    """Check a copied picture with boxes: it may only be one because they hold nothing to cover."""
+    try:
+        image = codec.decode(before, max_pixels=checks.max_pixels).frames[0]
+    except SampleError as error:
+        return _finding(output, Code.VERIFY_UNREADABLE, 1, 0, error.reason)
+    shown = sum(not strength.holds_nothing(image, face.box) for face in output.faces)
+    words = "" if shown == 0 else "copied although its boxes hold something"
+    return _finding(output, Code.VERIFY_STRENGTH, float(shown > 0), strength.LIMIT, words)
 
 
 def _metadata(
-    after: bytes, output: Output, *, keep_safe: bool = False, frames: bool = False
+    after: bytes,
+    output: Output,
+    *,
+    keep_safe: bool = False,
+    frames: bool = False,
+    whole: bool = False,
 ) -> Finding:
-    private = codec.private_metadata(after, keep_safe=keep_safe, frames=frames)
+    private = codec.private_metadata(after, keep_safe=keep_safe, frames=frames, whole=whole)
+    return _named(private, output)
+
+
+def _named(private: Sequence[str], output: Output) -> Finding:
     return _finding(output, Code.VERIFY_METADATA, len(private), 0, ", ".join(private))
 
 
-def _cleaned(before: bytes, after: bytes, output: Output, checks: Checks) -> list[Finding]:
-    """Check a picture without a face whose metadata had to go: it is clean, its pixels the same."""
+def _second_images(after: bytes, output: Output, checks: Checks, *, same: bool) -> list[Finding]:
+    """Check the further images in a file, if it holds any: what wasn't searched before, is now."""
+    images = codec.embedded_images(after)
+    if not images:
+        return []
+    searched = output.second_images - output.second_images_removed
+    if not (same and checks.searched and len(images) <= searched):
+        images = unwanted(images, checks.detectors, max_pixels=checks.max_pixels)
+    else:
+        images = tuple(one for one in images if one.data is None)
+    kinds = ", ".join(dict.fromkeys(one.kind for one in images))
+    return [_finding(output, Code.VERIFY_SECOND_IMAGE, len(images), 0, kinds)]
+
+
+def _deep(after: bytes, max_pixels: int) -> bool:
+    """Tell whether a file has 16 bits a channel: once only its high bytes were searched."""
+    if codec.sniff(after[: codec.HEAD]) not in ("PNG", "TIFF"):
+        return False
     try:
-        found = [_metadata(after, output, frames=True)]
+        return codec.inspect(after, max_pixels=max_pixels).bits > 8
+    except SampleError:
+        return True
+
+
+def _had_to_go(sample: Sample, output: Output, checks: Checks) -> bool:
+    """Tell whether a source without a face held something that had to go."""
+    if checks.metadata == "all" or output.second_images_removed > 0:
+        return True
+    try:
+        return bool(codec.concealed(sample.data))
+    except SampleError:
+        return False
+
+
+def _concealed(after: bytes, output: Output) -> list[Finding]:
+    """Name what a copy holds outside its visible frame, where nobody searched; nothing if clean."""
+    try:
+        found = codec.concealed(after)
+    except SampleError as error:
+        return [_finding(output, Code.VERIFY_UNREADABLE, 1, 0, error.reason)]
+    return [_named(found, output)] if found else []
+
+
+def _cleaned(before: bytes, after: bytes, output: Output, checks: Checks) -> list[Finding]:
+    """Check a picture without a face of which a part had to go: the rest is the same.
+
+    Under "all" nothing private is left.
+    """
+    try:
+        if checks.metadata == "all":
+            found = [_metadata(after, output, frames=True)]
+        else:
+            found = [_named(codec.concealed(after), output)]
         if before != after:
             moved = codec.difference(before, after, max_pixels=checks.max_pixels)
             words = (
@@ -128,30 +234,65 @@ def _cleaned(before: bytes, after: bytes, output: Output, checks: Checks) -> lis
     return found
 
 
+def _rewritten(
+    before: Picture | None, after: bytes, output: Output, checks: Checks
+) -> list[Finding]:
+    """Check a HEIC without a face that became a JPEG: it is clean, and shows the same."""
+    if before is None:
+        raise ValueError("a rewritten picture is compared with its source, decoded")
+    try:
+        found = [_metadata(after, output)]
+        shown = codec.decode(after, max_pixels=checks.max_pixels).frames[0]
+    except SampleError as error:
+        return [_finding(output, Code.VERIFY_UNREADABLE, 1, 0, error.reason)]
+    same_size = shown.shape == before.frames[0].shape
+    moved = 255.0
+    if same_size:
+        moved = changed_outside(before.frames[0], shown, (), fringe=0, cell=_CELL)
+    words = "" if same_size else "its size changed"
+    return [*found, _finding(output, Code.VERIFY_PIXELS_CHANGED, moved, REENCODED_LIMIT, words)]
+
+
 def _edited(
-    before: Pixels,
-    after: Pixels,
+    before: Picture,
+    after: Picture,
     data: bytes,
     output: Output,
     checks: Checks,
     look: Look | None,
 ) -> list[Finding]:
-    if before.shape != after.shape:
-        words = f"{after.shape[1]}×{after.shape[0]} instead of {before.shape[1]}×{before.shape[0]}"
+    old, new = before.frames[0], after.frames[0]
+    if old.shape != new.shape or (before.deep is None) != (after.deep is None):
+        words = f"{new.shape[1]}×{new.shape[0]} instead of {old.shape[1]}×{old.shape[0]}"
+        words = words if old.shape != new.shape else "another number of bits"
         return [_finding(output, Code.VERIFY_PIXELS_CHANGED, 255, 0, words)]
     boxes = [face.box for face in output.faces]
     reaches = checks.obfuscator.reaches([*boxes, *(ghost.box for ghost in output.ghosts)])
     if output.encoding == "exact":
         fringe = _exact_fringe(data, checks.max_pixels)
-        change, limit = changed_outside(before, after, reaches, fringe=fringe, cell=1), 0.0
+        change, limit = changed_outside(old, new, reaches, fringe=fringe, cell=1), 0.0
+        if before.deep is not None and after.deep is not None:
+            samples = before.deep.samples, after.deep.samples
+            moved = changed_outside(*samples, reaches, fringe=fringe, cell=1)
+            change = max(change, moved / 257)  # of 65535, in grey levels
     else:
-        change = changed_outside(before, after, reaches, fringe=_FRINGE_PX, cell=_CELL)
+        change = changed_outside(old, new, reaches, fringe=_FRINGE_PX, cell=_CELL)
         limit = REENCODED_LIMIT
-    left = look.left if look else [strength.leftover(before, after, box) for box in boxes]
+    left = look.left if look else left_of(before, after, boxes)
+    most, words = _most_left(left, boxes, old.shape[1], old.shape[0], output)
     return [
         _finding(output, Code.VERIFY_PIXELS_CHANGED, change, limit),
-        _finding(output, Code.VERIFY_STRENGTH, max(left), strength.LIMITS[output.method]),
+        _finding(output, Code.VERIFY_STRENGTH, most, strength.LIMITS[output.method], words),
     ]
+
+
+def _most_left(
+    left: Sequence[float], boxes: Sequence[Box], width: int, height: int, output: Output
+) -> tuple[float, str]:
+    """Return how much is left of the worst face, and in words why, if that needs some."""
+    if output.written == output.digest:
+        return max(1.0, *left), "obfuscated, with the bytes of the source"
+    return max(left), next(filter(None, (misplaced(box, width, height) for box in boxes)), "")
 
 
 def _second_reading(before: bytes, after: bytes, output: Output, checks: Checks) -> list[Finding]:
@@ -181,7 +322,7 @@ def _exact_fringe(data: bytes, max_pixels: int) -> int:
 
 
 def changed_outside(
-    before: Pixels, after: Pixels, reaches: Sequence[Box], *, fringe: int, cell: int
+    before: NDArray[Any], after: NDArray[Any], reaches: Sequence[Box], *, fringe: int, cell: int
 ) -> float:
     """Return the largest change away from every reach, in grey levels (0 to 255).
 

@@ -16,11 +16,11 @@ from sfumato.codec import Picture
 from sfumato.database import Where
 from sfumato.detection import detect
 from sfumato.detectors import registry
-from sfumato.errors import Code, SampleError
+from sfumato.errors import Code, SampleError, SfumatoError
 from sfumato.formats.imagefolder import FolderSink, ImageFolder, read_steadily
 from sfumato.ledger import Ledger
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
-from sfumato.release import Cover, Faces, Look, rejected, release
+from sfumato.release import Cover, Faces, Look, believe, rejected, release
 from sfumato.types import (
     Decision,
     Detection,
@@ -30,6 +30,7 @@ from sfumato.types import (
     Finding,
     Output,
     Record,
+    Redetection,
     Sample,
     Shard,
 )
@@ -89,10 +90,12 @@ class Work:
             if "obfuscate" not in self.stages:
                 return
             stage = "obfuscate"
-            faces = self._final(found, ledger)
-            if picture is None and faces.final:
+            faces, seen_by = self._final(found, ledger)
+            if picture is None and (faces.final or faces.again):
                 picture = self._decode(sample)
-            output, look = release(sample, picture, faces, self._cover(), self._sink())
+            output, look = release(sample, picture, faces, self._cover(seen_by), self._sink())
+            if look is not None and seen_by:
+                look = replace(look, seen=None)  # what one look missed: search it whole
             if "verify" in self.stages:
                 # Before it is renamed into place, and from the disk, not from memory.
                 path = self._sink().staged(sample.key)
@@ -122,8 +125,19 @@ class Work:
         faces = self._given(sample.key, size, ledger)
         return Detection(sample.key, sample.digest, *size, faces), picture
 
-    def _final(self, found: Detection, ledger: Ledger) -> Faces:
-        """Return the boxes that people decided on, else those that were found."""
+    def _final(self, found: Detection, ledger: Ledger) -> tuple[Faces, tuple[str, ...]]:
+        """Return the boxes that people decided on, else those that were found.
+
+        With them come those that a check saw in an earlier release, and the detectors that did.
+        """
+        faces = self._decided(found, ledger)
+        fingerprint = self.recipe.fingerprint("detect")
+        seen = ledger.latest_of(fingerprint, ("redetection",), found.key)
+        if isinstance(seen, Redetection) and seen.digest == found.digest:
+            return replace(faces, again=seen.faces), seen.detectors
+        return faces, ()
+
+    def _decided(self, found: Detection, ledger: Ledger) -> Faces:
         decided = ledger.latest_of(self.recipe.fingerprint("detect"), ("decision",), found.key)
         required = self.recipe.obfuscate.require_review
         if isinstance(decided, Decision) and decided.digest == found.digest:
@@ -152,19 +166,23 @@ class Work:
         if given.size is not None and given.size != size:
             words = f"boxes for {given.size[0]}×{given.size[1]}, but it has {size[0]}×{size[1]}"
             raise SampleError(Code.BOXES_MISSING, f"{words} pixels upright")
+        believe(given.faces, size)
         return given.faces
 
-    def _cover(self) -> Cover:
+    def _cover(self, seen_by: tuple[str, ...] = ()) -> Cover:
         detect, step = self.recipe.detect, self.recipe.obfuscate
+        again = [spec for spec in seen_by if spec not in detect.detectors and _works_here(spec)]
         method = obfuscation.make(step.method, expand=step.expand, colour=step.colour)
         return Cover(
             method=step.method,
             obfuscator=method,
-            detectors=self._detectors(detect),
+            detectors=(*self._detectors(detect), *detectors(tuple(again))),
             looks=step.looks,
             max_pixels=detect.max_pixels,
             on_unsupported=step.on_unsupported,
             metadata=step.metadata,
+            # Boxes from a file say nothing of the further images in it.
+            searchers=self._detectors(self.recipe.verify) if detect.boxes else (),
         )
 
     def _verify_published(self, sample: Sample, ledger: Ledger) -> Iterator[Finding]:
@@ -200,7 +218,7 @@ class Work:
             second_reader=self.second_reader,
             metadata=self.recipe.obfuscate.metadata,
         )
-        if picture is None and output.action == "obfuscated":
+        if picture is None and (output.action == "obfuscated" or output.encoding == "reencoded"):
             picture = self._decode(sample)
         yield from verify(sample, picture, after, output, checks, look=look)
 
@@ -220,6 +238,18 @@ def _no_detection(known: Record | None) -> SampleError:
     if isinstance(known, Detection):
         return SampleError(Code.FILE_CHANGED, "the file changed since faces were searched in it")
     return SampleError(Code.BOXES_MISSING, "no faces were searched in it: run `sfumato detect`")
+
+
+@cache
+def _works_here(spec: str) -> bool:
+    """Say whether a detector is there still and keeps pictures on this machine.
+
+    Consent to send any away is asked for the detectors of the recipe only.
+    """
+    try:
+        return not registry.uploading([spec])
+    except SfumatoError:
+        return False
 
 
 @cache

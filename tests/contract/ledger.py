@@ -13,10 +13,22 @@ from itertools import islice
 
 import pytest
 
+from sfumato.adoption import adopt
 from sfumato.database import Where
 from sfumato.errors import Code, LedgerError, OutputError
 from sfumato.ledger import Given, Ledger, append, is_there, latest_query
-from sfumato.types import Decision, Detection, Face, Failure, Finding, Output, Record, Review
+from sfumato.published import Note
+from sfumato.types import (
+    Decision,
+    Detection,
+    Face,
+    Failure,
+    Finding,
+    Output,
+    Record,
+    Redetection,
+    Review,
+)
 
 FACE = Face((1.5, 2.0, 30.25, 40.0), 0.75, "yunet-2023mar")
 PLATE = Face((3.0, 4.0, 9.5, 7.25), 1.0, "human:p1", "private")
@@ -26,8 +38,11 @@ RECORDS: dict[str, Record] = {
     ),
     "review": Review("a/1.jpg", "00", "p1", "correct", (FACE, PLATE), 4.5, "crops"),
     "decision": Decision("a/1.jpg", "00", (FACE, PLATE), "merged", ("p1", "p2")),
+    "redetection": Redetection("a/1.jpg", "00", (FACE,), ("yunet@640:0.5", "onnx:x")),
     "output": Output("a/1.jpg", "00", "11", "obfuscated", "reencoded", "gaussian", (FACE,)),
-    "finding": Finding("a/1.jpg", Code.VERIFY_STRENGTH, False, 0.5, 0.2, "strong?'%s", "11"),
+    "finding": Finding(
+        "a/1.jpg", Code.VERIFY_STRENGTH, False, 0.5, 0.2, "strong?'%s", "11", (FACE,)
+    ),
     # What a server's JSON type and its text refuse: a NUL, half a surrogate pair.
     "failure": Failure("ä b/ü\n.png", "detect", Code.IMAGE_DECODE, "cut\0 \udc80 off"),
 }
@@ -98,6 +113,48 @@ class LedgerContract:
         ledger.forget(["s"])
         assert ledger.done("run", "f") == set()
 
+    def test_a_mark_goes_when_another_shard_takes_its_keys(self, ledger: Ledger) -> None:
+        """What the records say last of these keys is of what the source holds by then."""
+        both = [("detect", "f"), ("verify", "f")]
+        for shard, span in {"1": ("a", "c"), "2": ("d/é", "日"), "3": ("𝄞", "𝄞")}.items():
+            ledger.commit((), both, shard=shard, span=span)
+        ledger.commit((), [("detect", "g")], shard="4", span=("a", "𝄞"))
+        assert ledger.done("detect", "f") == ledger.done("verify", "f") == {"1", "2", "3"}
+        ledger.commit((), [("detect", "f")], shard="1", span=("b", "b"))  # a part of the same
+        assert ledger.done("detect", "f") == {"1", "2", "3"}
+        ledger.commit((), [("detect", "f")], shard="5", span=("c", "d/é"))
+        assert ledger.done("detect", "f") == {"3", "5"}
+        assert ledger.done("verify", "f") == {"1", "2", "3"}
+        ledger.commit((), [("verify", "f")], shard="6", span=("ca", "cb"))
+        assert ledger.done("verify", "f") == {"1", "2", "3", "6"}
+
+    def test_checks_are_forgotten_by_themselves(self, ledger: Ledger) -> None:
+        for shard in ("1", "2"):
+            marks = [("detect", "f"), ("verify", "f"), ("verify", "g"), ("verify", "h")]
+            ledger.commit((), marks, shard=shard, span=(shard, shard))
+        ledger.forget(["1"], ["f", "g"])
+        assert ledger.done("verify", "f") == ledger.done("verify", "g") == {"2"}
+        assert ledger.done("verify", "h") == ledger.done("detect", "f") == {"1", "2"}
+
+    def test_what_lies_in_the_release_is_noted_anew_in_the_order_of_keys(
+        self, ledger: Ledger
+    ) -> None:
+        assert list(ledger.notes()) == []
+        notes = [Note(key, "11", "7 1 2 3") for key in KEYS]
+        ledger.commit((), notes=notes)
+        assert list(ledger.notes()) == sorted(notes, key=lambda note: note.key)
+        ledger.commit((), notes=[Note("z", "", "")])
+        assert Note("z", "", "") in list(ledger.notes())
+        assert len(list(ledger.notes())) == len(KEYS)
+        assert set(ledger.written()) == set(KEYS)
+
+        def fail() -> None:
+            ledger.commit([("f", Failure("a\0b", "x", Code.IMAGE_EMPTY, ""))], notes=notes)
+
+        with pytest.raises(LedgerError):
+            fail()
+        assert Note("z", "", "") in list(ledger.notes())  # all of a commit or nothing
+
     def test_a_name_with_a_nul_is_refused_and_nothing_is_stored(self, ledger: Ledger) -> None:
         with pytest.raises(LedgerError, match="without the NUL"):
             ledger.commit(detections("k", "a\0b"))
@@ -105,13 +162,24 @@ class LedgerContract:
 
     def test_records_cannot_be_changed_or_removed(self, ledger: Ledger) -> None:
         ledger.commit([("f", RECORDS["detection"])])
-        for sql in ("DELETE FROM records", "UPDATE records SET body = '{}'"):
+        row = "(1, 'detection', 'f', 'k', '{}', 0)"
+        into = "INTO records (seq, kind, fingerprint, key, body, run) VALUES"
+        for sql in (
+            "DELETE FROM records",
+            "UPDATE records SET body = '{}'",
+            f"INSERT {into} {row} ON CONFLICT (seq) DO UPDATE SET body = excluded.body",
+            *self.replacing(into, row),
+        ):
             with (
                 pytest.raises(ledger.database.errors, match="append-only"),
                 ledger.database.transaction() as db,
             ):
                 db.execute(sql)
         assert list(ledger.latest("f", ["detection"])) == [RECORDS["detection"]]
+
+    def replacing(self, into: str, row: str) -> Sequence[str]:
+        """Return other ways of this database to put a row in the place of another."""
+        return ()
 
     def test_a_finding_is_replaced_by_the_next_of_the_same_check(self, ledger: Ledger) -> None:
         bad = Finding("k", Code.VERIFY_STRENGTH, False, 0.9, 0.2, "", "1")
@@ -162,7 +230,7 @@ class LedgerContract:
             theirs.commit([("f", RECORDS["detection"]), ("g", RECORDS["detection"])])
             theirs.commit([("f", RECORDS["failure"])])
         for _ in range(2):
-            ledger.adopt(other, "f")
+            adopt(ledger, other, "f")
         assert list(ledger.latest("f", list(RECORDS))) == [
             RECORDS["detection"],
             RECORDS["failure"],

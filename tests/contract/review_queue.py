@@ -464,6 +464,10 @@ class QueueContract:
             "DELETE FROM review_answers",
             "UPDATE review_views SET person = ''",
             "DELETE FROM review_views",
+            (
+                "INSERT INTO review_views SELECT * FROM review_views WHERE true "
+                "ON CONFLICT (id) DO UPDATE SET person = ''"
+            ),
         ],
     )
     def test_answers_and_views_stay(self, queue: Queue, database: Database, statement: str) -> None:

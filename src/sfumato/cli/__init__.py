@@ -13,8 +13,11 @@ import sys
 import click
 
 from sfumato import __version__
+from sfumato.cli.extras import missing
 from sfumato.cli.verbs import Verbs
+from sfumato.database import failures, in_words
 from sfumato.errors import SfumatoError
+from sfumato.names import on_terminal, shown
 
 # Verb to module and what it does in a line; a verb's module is imported when it is used.
 VERBS = {
@@ -54,6 +57,12 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    with on_terminal():
+        code = _ended()
+    sys.exit(code)
+
+
+def _ended() -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         code = cli.main(prog_name="sfumato", standalone_mode=False)
@@ -64,9 +73,23 @@ def main() -> None:
         error.show()
         code = 2
     except SfumatoError as error:
-        print(f"sfumato: {error}", file=sys.stderr)
+        print(shown(f"sfumato: {error}"), file=sys.stderr)
+        code = 2
+    except ImportError as error:
+        needed = missing(error, sys.argv[1:])
+        if needed is None:
+            raise
+        print(shown(f"sfumato: {needed}"), file=sys.stderr)
+        code = 2
+    except failures() as error:
+        print(
+            f"sfumato: The ledger can't be read or written ({in_words(error)}): make room or mend "
+            "that, or restore it from a backup (docs/ledger.md), else choose another with "
+            "--ledger. The same command goes on where it stopped.",
+            file=sys.stderr,
+        )
         code = 2
     except (KeyboardInterrupt, click.Abort):
         print("sfumato: interrupted; the same command goes on where it stopped.", file=sys.stderr)
         code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0

@@ -216,7 +216,7 @@ def _missed(
 
 def _say_left_out(labels: Labels, found: Mapping[str, tuple[Face, ...]]) -> None:
     lost = [
-        f"{key}: labelled, but not searched, or of another size"
+        f"{key}: labelled, but not searched, or of another size, or with a box outside it"
         for key in labels.faces
         if key not in found
     ]

@@ -118,7 +118,7 @@ def _judged(labels: Labels, surveyed: Surveyed) -> list[Searched]:
             truth = labels.truth(key, detections[0].width, detections[0].height)
             pictures.append(Searched(truth, tuple(one.faces for one in detections)))
         else:
-            problems.append(f"{key}: labelled in another size")
+            problems.append(f"{key}: labelled in another size, or with a box outside it")
     for problem in problems[:_NAMED]:
         print(f"left out: {problem}", file=sys.stderr)
     if len(problems) > _NAMED:

@@ -9,18 +9,19 @@ from typing import Any
 import click
 
 from sfumato.cli import options
-from sfumato.cli.outcome import preview
+from sfumato.cli.preview import preview
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
 from sfumato.cli.uploads import uploads
 from sfumato.ledger import Ledger
-from sfumato.pipeline import Job, check_folders, search
+from sfumato.pipeline import Job, search
 from sfumato.recipe import Recipe
 from sfumato.types import Detection, Failure
 
 
 @click.command()
 @options.source
+@options.selecting
 @options.detection
 @options.sending
 @options.running
@@ -40,10 +41,10 @@ def detect(src: Path, **values: Any) -> int:
         ledger=options.ledger_of(values, absolute(src)),
         resume=values["resume"],
         boxes=settings.boxes,
+        selection=settings.selection(),
     )
     if values["dry_run"]:
-        check_folders(job)
-        return preview(job, ("detect",), as_json=values["as_json"])
+        return preview(job, ("detect",), values)
     with (
         uploads(job, ("detect",), values),
         progress("detect", quiet=values["quiet"]) as shown,

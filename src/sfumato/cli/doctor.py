@@ -26,6 +26,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "cloud": ("boto3", "the detector rekognition, which sends pictures to a service"),
     "verify": ("jpeglib", "a second, independent reader of JPEG coefficients"),
     "dev": ("pytest", "what tests, checks and benchmarks of sfumato itself need"),
+    "heif": ("pi_heif", "HEIC pictures are read"),
 }
 
 

@@ -10,18 +10,21 @@ from typing import Any
 import click
 
 from sfumato.cli import options
-from sfumato.cli.outcome import conclude, preview
+from sfumato.cli.outcome import conclude
+from sfumato.cli.preview import preview
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
 from sfumato.cli.uploads import uploads
 from sfumato.database import Where
-from sfumato.pipeline import Job, check_folders, private_folder, run
-from sfumato.settings import cover_step, last_recipe
+from sfumato.formats.selection import Globs, Selection
+from sfumato.pipeline import Job, private_folder, run
+from sfumato.settings import cover_step, last_recipe, last_selection
 
 
 @click.command()
 @options.source
 @options.release
+@options.selecting
 @options.obfuscation
 @options.review
 @options.sending
@@ -52,20 +55,24 @@ def obfuscate(src: Path, out: Path, detections: Where | None, **values: Any) -> 
     settings = ("method", "expand", "colour", "on_unsupported", "metadata")
     step = cover_step(*(values[name] for name in settings))
     step = replace(step, require_review=values["require_review"])
+    said = Selection(values["include"], values["exclude"])
     job = Job(
         source=src,
         recipe=replace(found, obfuscate=step),
         ledger=ledger,
         out=out,
         link=values["link"],
-        copy_other=values["copy_other"],
+        copy_other=values["copy_other"] is not None,
+        unchecked=Globs(values["copy_other"] or ()),
+        # As faces were searched, unless it is said anew.
+        selection=said if said != Selection() else last_selection(origins, "detect"),
         overwrite=values["overwrite"],
         resume=values["resume"],
+        cover_findings=values["cover_findings"],
         detections=tuple(origins),
     )
     if values["dry_run"]:
-        check_folders(job)
-        return preview(job, ("obfuscate",), as_json=values["as_json"])
+        return preview(job, ("obfuscate",), values)
     with (
         uploads(job, ("obfuscate",), values),
         progress("obfuscate", quiet=values["quiet"]) as shown,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import click
 
 from sfumato.database import Where, is_url
 from sfumato.detection import PROFILES
+from sfumato.documents import read_toml
 from sfumato.executors.local import Local
 from sfumato.obfuscation import METHODS
 from sfumato.pipeline import private_folder
@@ -63,18 +63,20 @@ def _config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path |
     if path is None:
         return None
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = read_toml(path)
+    except (OSError, ValueError) as error:
         raise click.BadParameter(f"{path}: {error}") from error
     names = _names_of_flags(ctx.command)
     values = {key.replace("_", "-"): value for key, value in values.items()}
     unknown = sorted(values.keys() - names.keys())
     if unknown:
         raise click.BadParameter(
-            f"{path} has keys that `{ctx.info_name}` doesn't know: {', '.join(unknown)}. "
+            f"{path} has keys that `{ctx.info_name}` doesn't know: {', '.join(unknown[:10])}. "
             f"Known are {', '.join(sorted(names))}."
         )
     values = {names[key]: value for key, value in values.items()}
+    if isinstance(values.get("copy_other"), str | bool):
+        values["copy_other"] = [str(values["copy_other"])]
     ctx.default_map = {**(ctx.default_map or {}), **values}
     return path
 
@@ -144,6 +146,43 @@ detection = _several(
 )
 
 
+selecting = _several(
+    click.option(
+        "--include",
+        multiple=True,
+        metavar="GLOB",
+        help="Take only files of SRC that this fits, such as 'train/**' or '*.jpg' "
+        "(docs/other-files.md); may be repeated.  [default: all]",
+    ),
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        help="Leave out files of SRC that this fits, such as 'raw' or '**/thumbs/*.jpg'; may be "
+        "repeated. They are no part of the release, and counted.",
+    ),
+)
+
+
+def _globs_or_nothing(
+    _: click.Context, __: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """Return the patterns of `--copy-other`, none for the bare flag; None where it isn't said."""
+    for glob in value:
+        if glob and Path(glob).is_dir():
+            raise click.BadParameter(
+                f"{glob!r} is a folder, and was taken for a pattern: put --copy-other behind SRC "
+                "and OUT, or before another option."
+            )
+    words = [glob for glob in value if glob.lower() not in _NO]
+    return tuple(glob for glob in words if glob.lower() not in _YES) if words else None
+
+
+# What a settings file and the environment say for a flag.
+_YES = frozenset({"", "true", "1", "yes", "on"})
+_NO = frozenset({"false", "0", "no", "off"})
+
+
 def _colour(_: click.Context, __: click.Parameter, value: str | None) -> object:
     if value is None:
         return None
@@ -185,7 +224,8 @@ obfuscation = _several(
         default="faces",
         show_default=True,
         help="Whose metadata (place, previews, comments …) go. faces: those of edited files; "
-        "others keep their bytes. all: of every file, its pixels as they are, or it is refused. "
+        "others keep their bytes, but no second image with a face. all: of every file, its "
+        "pixels as they are, or it is refused. "
         "keep-safe: as faces, but edited files keep date, camera and copyright.",
     ),
     click.option(
@@ -256,8 +296,24 @@ writing = _several(
         help="How pictures without a face come into the release. auto: share blocks where the "
         "file system can, else copy. hard: a later edit of the release reaches the original.",
     ),
-    click.option("--copy-other", is_flag=True, help="Also copy files that are no pictures."),
+    click.option(
+        "--copy-other",
+        is_flag=False,
+        flag_value="",
+        multiple=True,
+        metavar="[GLOB]",
+        callback=_globs_or_nothing,
+        help="Also copy files that are no pictures, if they are text that can't hold one "
+        "(docs/other-files.md); say it behind SRC and OUT. With a GLOB such as '*.json', also "
+        "what it fits, whatever that holds; may be repeated.",
+    ),
     click.option("--overwrite", is_flag=True, help="Make anew what another recipe has made."),
+    click.option(
+        "--cover-findings",
+        is_flag=True,
+        help="Cover the faces that checks saw uncovered in OUT (VERIFY_FACE_FOUND), besides those "
+        "that were found, decided on or listed.",
+    ),
 )
 
 workers = _several(
@@ -289,12 +345,8 @@ running = _several(
 
 
 def where(value: str | Path) -> Where:
-    """Take a URL as it is, anything else as the path of a file."""
-    if is_url(value):
-        return str(value)
-    if "://" in str(value):  # not quoted: it may hold a password
-        raise click.BadParameter("a ledger is a file, or a URL that begins with postgresql://.")
-    return Path(value)
+    """Take a URL as it is, anything else as the path of a file; raises `UsageError` as `is_url`."""
+    return str(value) if is_url(value) else Path(str(value))
 
 
 ledger = click.option(

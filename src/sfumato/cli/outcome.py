@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from sfumato.ledger import Ledger, is_there
-from sfumato.pipeline import Job, make_plan
+from sfumato.errors import Code
+from sfumato.names import shown
 from sfumato.report.data import Report, account_line
 from sfumato.report.tally import ROWS_SHOWN
 
 EXIT_CODES = {"passed": 0, "unverified": 0, "failed": 1, "refused": 3, "unfinished": 1}
 _SHOWN = 10
+_MADE_AGAIN = {Code.VERIFY_BYTES_CHANGED, Code.VERIFY_UNREADABLE, Code.VERIFY_FILE_MISSING}
 
 
 def conclude(
@@ -52,37 +54,38 @@ def _explain(report: Report, out: Path, private: Path, *, rows: int) -> None:
         )
     for failure in report.refused[:rows]:
         _say(f"refused, {failure.code} {failure.key}: {failure.reason}")
-    if failed > rows or report.account.refused > rows:
+    if failed > rows or report.account.refused + report.others.refused > rows:
         _say("… the reports have the rest.")
+    if report.others.unchecked:
+        _say(
+            f"{report.others.unchecked} other files were copied that nobody looked "
+            "through, because --copy-other named them."
+        )
     if failed:
         _say(f"{failed} checks failed: look at the private report before you publish.")
+    for sentence in _ways_out(report):
+        _say(sentence)
     _say(f"Report to publish: {out / 'report.html'}")
     _say(f"Report to keep, with originals: {private / 'report.html'}")
 
 
+def _ways_out(report: Report) -> Iterator[str]:
+    """Yield what can be done about checks that failed."""
+    failed = {check.code: check.failed for check in report.checks if check.failed}
+    if Code.VERIFY_FACE_FOUND in failed:
+        yield (
+            "Faces were seen in OUT: `sfumato run` with the same options and --cover-findings "
+            f"covers them ({failed[Code.VERIFY_FACE_FOUND]} pictures). If nothing changes, run "
+            "`sfumato verify` before it."
+        )
+    if failed.keys() & _MADE_AGAIN:
+        yield "What isn't in OUT as it was written, the same `sfumato run` makes again."
+    if Code.VERIFY_FILE_UNEXPECTED in failed:
+        yield "What sfumato didn't put into OUT it doesn't remove: do so, then go on."
+    if report.account.unfinished:
+        yield "OUT is not finished: the same `sfumato run` goes on."
+
+
 def _say(text: str) -> None:
-    """Print a line; what a name holds besides printable characters could steer a terminal."""
-    safe = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    print("".join(safe), file=sys.stderr)
-
-
-def preview(job: Job, stages: tuple[str, ...], *, as_json: bool) -> int:
-    """Print what a job would do; nothing is written."""
-    if is_there(job.ledger):
-        with Ledger(job.ledger, read_only=True) as ledger:
-            plan = make_plan(job, stages, ledger)
-    else:
-        plan = make_plan(job, stages, None)
-    total = sum(len(shard.keys) for shard in plan.shards)
-    numbers = {
-        "pictures": total,
-        "done": total - plan.pictures_left,
-        "left": plan.pictures_left,
-        "refused": len(plan.listing.failures),
-        "other_files": len(plan.listing.others),
-    }
-    if as_json:
-        print(json.dumps(numbers))
-    else:
-        print(", ".join(f"{number} {name.replace('_', ' ')}" for name, number in numbers.items()))
-    return 0
+    """Print a line; a name in it can't end it."""
+    print(shown(text), file=sys.stderr)

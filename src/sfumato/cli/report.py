@@ -22,7 +22,8 @@ from sfumato.pipeline import private_of, write_report
 def report(out: Path, **values: Any) -> int:
     """Write manifest, tables and both reports of the release OUT again, from its ledger.
 
-    Names and numbers of files are compared once more; pictures are not (`sfumato verify` does).
+    Names, numbers and bytes of files are compared once more; pictures aren't searched (`sfumato
+    verify` does that). Where a file isn't the one that was written, there is no manifest.
     """
     began = time.monotonic()
     out = absolute(out)

@@ -10,11 +10,13 @@ from typing import Any
 import click
 
 from sfumato.cli import options
-from sfumato.cli.outcome import conclude, preview
+from sfumato.cli.outcome import conclude
+from sfumato.cli.preview import preview
 from sfumato.cli.progress import progress
 from sfumato.cli.uploads import uploads
 from sfumato.executors.local import Local
-from sfumato.pipeline import STAGES, Job, check_folders, private_folder
+from sfumato.formats.selection import Globs
+from sfumato.pipeline import STAGES, Job, private_folder
 from sfumato.pipeline import run as run_job
 from sfumato.settings import Settings
 
@@ -22,6 +24,7 @@ from sfumato.settings import Settings
 @click.command()
 @options.source
 @options.release
+@options.selecting
 @options.detection
 @options.obfuscation
 @options.review
@@ -58,16 +61,18 @@ def release(
         ledger=options.ledger_of(values, absolute(out)),
         out=absolute(out),
         link=values.get("link", "auto"),
-        copy_other=values.get("copy_other", False),
+        copy_other=values.get("copy_other") is not None,
+        unchecked=Globs(values.get("copy_other") or ()),
+        selection=settings.selection(),
         overwrite=values.get("overwrite", False),
         resume=values.get("resume", True),
+        cover_findings=values.get("cover_findings", False),
         boxes=settings.boxes,
         # What `sfumato detect SRC` has found and people have decided since.
         detections=(private_folder(absolute(src)) / "ledger.sqlite",),
     )
     if values.get("dry_run"):
-        check_folders(job)
-        return preview(job, stages, as_json=values["as_json"])
+        return preview(job, stages, values)
     with (
         uploads(job, stages, values),
         progress(stages[-1], quiet=values["quiet"]) as shown,

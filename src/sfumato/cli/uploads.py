@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from sfumato.cli.planning import planned
 from sfumato.detectors import meter, registry
 from sfumato.errors import UsageError
-from sfumato.ledger import Ledger, is_there
-from sfumato.pipeline import Job, make_plan
+from sfumato.pipeline import Job
 
 
 @contextmanager
@@ -22,20 +22,14 @@ def uploads(job: Job, stages: Sequence[str], values: dict[str, Any]) -> Iterator
     Raises:
         UsageError: nobody allowed it, or it would cost more than --max-cost before the first call.
     """
-    searching = job.recipe.detect.detectors if {"detect", "obfuscate"} & {*stages} else ()
-    checking = job.recipe.verify.detectors if "verify" in stages else ()
-    sending = registry.uploading(tuple(dict.fromkeys((*searching, *checking))))
+    sending = permitted(job, stages, values)
     if not sending:
         yield
         return
-    if not values.get("allow_upload"):
-        raise UsageError(
-            f"{', '.join(sending)} would send pictures out of this machine, to a paid service. Say "
-            "--allow-upload if they may go there."
-        )
     tariff = meter.Tariff(values["upload_price"], values["max_cost"])
-    left = _pictures_left(job, stages)
-    least = left * len(registry.uploading(searching)) if "detect" in stages else 0
+    left = planned(job, stages).pictures_left
+    searching = registry.uploading(_searching(job, stages))
+    least = left * len(searching) if "detect" in stages else 0
     _say(
         f"Pictures leave this machine: {', '.join(sending)}. {left:,} pictures are left: at least "
         f"{least:,} calls, about ${tariff.cost(least):,.2f} at ${tariff.price:g} for 1,000. "
@@ -52,11 +46,20 @@ def uploads(job: Job, stages: Sequence[str], values: dict[str, Any]) -> Iterator
             _say(f"{calls:,} calls were made, about ${tariff.cost(calls):,.2f}.")
 
 
-def _pictures_left(job: Job, stages: Sequence[str]) -> int:
-    if not is_there(job.ledger):
-        return make_plan(job, stages, None).pictures_left
-    with Ledger(job.ledger, read_only=True) as ledger:
-        return make_plan(job, stages, ledger).pictures_left
+def permitted(job: Job, stages: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """Return the detectors of a job that send pictures away; raises `UsageError` as `uploads`."""
+    checking = job.recipe.verify.detectors if "verify" in stages else ()
+    sending = registry.uploading(tuple(dict.fromkeys((*_searching(job, stages), *checking))))
+    if sending and not values.get("allow_upload"):
+        raise UsageError(
+            f"{', '.join(sending)} would send pictures out of this machine, to a paid service. Say "
+            "--allow-upload if they may go there."
+        )
+    return sending
+
+
+def _searching(job: Job, stages: Sequence[str]) -> tuple[str, ...]:
+    return job.recipe.detect.detectors if {"detect", "obfuscate"} & {*stages} else ()
 
 
 def _say(text: str) -> None:

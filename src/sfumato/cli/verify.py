@@ -18,7 +18,7 @@ from sfumato.cli.uploads import uploads
 from sfumato.database import named
 from sfumato.errors import MissingExtra
 from sfumato.pipeline import Job, run
-from sfumato.settings import last_recipe, verify_step
+from sfumato.settings import last_recipe, last_selection, verify_step
 
 
 @click.command()
@@ -53,7 +53,14 @@ def verify(src: Path, out: Path, **values: Any) -> int:
         recipe = replace(recipe, verify=verify_step(values["verify_detectors"]))
     if values["second_reader"] and find_spec("jpeglib") is None:
         raise MissingExtra("--second-reader needs jpeglib: pip install 'sfumato[verify]'")
-    job = Job(src, recipe, ledger, out, second_reader=values["second_reader"])
+    job = Job(
+        src,
+        recipe,
+        ledger,
+        out,
+        second_reader=values["second_reader"],
+        selection=last_selection([ledger], "obfuscate"),
+    )
     with (
         uploads(job, ("verify",), values),
         progress("verify", quiet=values["quiet"]) as shown,

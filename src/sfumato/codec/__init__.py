@@ -11,28 +11,42 @@ Everything raises `SampleError` for bytes that can't be used, and nothing else.
 
 from __future__ import annotations
 
+from sfumato.codec.concealed import concealed
 from sfumato.codec.encoding import Edited
+from sfumato.codec.heif import is_heic, reads_heic
+from sfumato.codec.inside import Embedded, embedded_images
+from sfumato.codec.inside.removal import take_out
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.reading import MAX_PIXELS, Format, Header, Picture, decode, inspect
+from sfumato.codec.renderings import pairs
 from sfumato.codec.signatures import HEAD, may_hold_pictures, sniff
 from sfumato.codec.stripping import difference, strip
 from sfumato.codec.thumbnail import thumbnail
+from sfumato.codec.trimming import trimmed
 from sfumato.codec.writing import edit
 
 __all__ = [
     "HEAD",
     "MAX_PIXELS",
     "Edited",
+    "Embedded",
     "Format",
     "Header",
     "Picture",
+    "concealed",
     "decode",
     "difference",
     "edit",
+    "embedded_images",
     "inspect",
+    "is_heic",
     "may_hold_pictures",
+    "pairs",
     "private_metadata",
+    "reads_heic",
     "sniff",
     "strip",
+    "take_out",
     "thumbnail",
+    "trimmed",
 ]

@@ -9,6 +9,7 @@ from sfumato.codec import av1, chunks
 from sfumato.codec.isobmff import Avif, Item, parse_avif
 
 _NCLX = b"nclx"
+_GAIN_MAP = b"tmap"
 _NOT_TOLD = 2
 
 
@@ -80,6 +81,26 @@ def with_colours(data: bytes, colours: tuple[int, int]) -> bytes:
     for part in avif.items[avif.primary].properties:
         if part.name == b"colr" and data[part.start : part.start + 4] == _NCLX:
             struct.pack_into(">HH", patched, part.start + 4, *colours)
+    return bytes(patched)
+
+
+def without_false_brand(data: bytes) -> bytes:
+    """Return a file that doesn't call itself "tmap" (with a gain map) if it holds none.
+
+    libavif refuses those; another brand of the file takes the place of the false one, so that
+    nothing moves.
+    """
+    front = data[: int.from_bytes(data[:4], "big")]
+    if _GAIN_MAP not in front:
+        return data
+    avif = parse_avif(data)
+    head = next(part for part in avif.top if part.name == b"ftyp")
+    if any(item.kind == _GAIN_MAP for item in avif.items.values()):
+        return data
+    patched = bytearray(data)
+    for at in range(head.start + 8, head.end, 4):
+        if patched[at : at + 4] == _GAIN_MAP:
+            patched[at : at + 4] = b"mif1"
     return bytes(patched)
 
 

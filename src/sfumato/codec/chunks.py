@@ -20,9 +20,14 @@ STRAY = 0  # bytes between two segments that belong to none
 
 # In coded data FF 00 is a stuffed FF, FF D0..D7 restart and FF FF fill: all else is a marker.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_behind = re.compile(rb"\xff*+")
 _ALONE = frozenset((STRAY, 0x01, SOI, *range(0xD0, 0xD8)))  # markers without a length
 
-MAX_PAGES = 10_000  # of one TIFF; more is an attack on whoever walks them
+MOST_SEGMENTS = 20_000  # of a JPEG, with what comes between them
+MAX_PAGES = 2_000  # of one TIFF; more is an attack on whoever walks them
+
+# The head of an iTXt chunk of PNG that holds XMP: neither packed nor in a language
+PNG_XMP = b"XML:com.adobe.xmp\x00\x00\x00\x00\x00"
 
 ORIENTATION = 274  # TIFF and EXIF tag 0x0112
 _TYPE_SIZES = {
@@ -40,13 +45,14 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     belong to no segment come as `STRAY`.
     """
     at = 2
-    while True:
+    for _ in range(MOST_SEGMENTS):
         start = data.index(b"\xff", at)
         if start > at:
             yield STRAY, at, start
         at = start
-        while data[at] == 0xFF:  # any number of fill bytes may come before a marker
-            at += 1
+        at += 1
+        if data[at] == 0xFF:  # any number of fill bytes may come before a marker
+            at = _behind_fill(data, at)
         marker, at = data[at], at + 1
         if marker == EOI:
             yield EOI, at, at
@@ -64,6 +70,12 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             if found is None:
                 raise ValueError("no end of image")
             at = found.start()
+    raise ValueError("too many segments")
+
+
+def _behind_fill(data: bytes, at: int) -> int:
+    found = _behind.match(data, at)
+    return at if found is None else found.end()
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -130,6 +142,15 @@ def gif_blocks(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         yield kind, label, start, at
 
 
+def gif_payload(blocks: bytes) -> bytes:
+    """Return what the sub-blocks of a GIF hold, up to the empty one."""
+    parts, at = [], 0
+    while size := blocks[at]:
+        parts.append(blocks[at + 1 : at + 1 + size])
+        at += 1 + size
+    return b"".join(parts)
+
+
 def bmp_parts(data: bytes) -> tuple[int, int, int]:
     """Return where a BMP's headers and palette end, where its pixels begin, and where they end."""
     number = int.from_bytes
@@ -194,11 +215,6 @@ class Tiff:
             return default
         return self.numbers(entry)[0]
 
-    def orientation(self, page: int) -> int:
-        """Return tag 274 of a page; 1 where it is missing or not 1 to 8."""
-        value = self.number(page, ORIENTATION, 1)
-        return value if 1 <= value <= 8 else 1
-
     def directory(self, at: int) -> tuple[Page, int]:
         """Return the directory at an offset and the offset of the next one (0: none)."""
         return _directory(self.data, self.order, at, big=self.big)
@@ -209,6 +225,18 @@ def tiff_parts(tiff: Tiff, index: int) -> list[tuple[int, int]]:
     tags = tiff.pages[index].tags
     at, size = (324, 325) if 324 in tags else (273, 279)
     return list(zip(tiff.numbers(tags[at]), tiff.numbers(tags[size]), strict=True))
+
+
+def check_apart(tiff: Tiff, number: int, most: int = MAX_PAGES) -> None:
+    """Make sure that reading a tag of every page costs no more than reading the file.
+
+    Raises:
+        ValueError: its values lie on top of each other, or there are more than `most` of them.
+    """
+    tags = [page.tags[number] for page in tiff.pages if number in page.tags]
+    places = {(tag.at, tag.size) for tag in tags}
+    if len(places) > most or sum(size for _, size in places) > len(tiff.data):
+        raise ValueError(f"too many values of tag {number}")
 
 
 def parse_tiff(data: bytes, *, first_only: bool = False) -> Tiff:
@@ -250,12 +278,3 @@ def _directory(data: bytes, order: str, at: int, *, big: bool) -> tuple[Page, in
         struct.unpack_from(order + link, data, behind) if (behind + inline <= len(data)) else (0,)
     )
     return Page(tags, behind + inline - first + struct.calcsize(order + head)), following
-
-
-def exif_orientation(exif: bytes) -> int:
-    """Return the orientation, 1 to 8, of an EXIF block; 1 where it is missing or unreadable."""
-    try:
-        # Later directories (the preview's) are often broken where the first one is sound.
-        return parse_tiff(exif.removeprefix(b"Exif\x00\x00"), first_only=True).orientation(0)
-    except MALFORMED:
-        return 1

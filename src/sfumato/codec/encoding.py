@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from sfumato.codec import chunks, vp8
 from sfumato.codec.avif import coarsest, with_colours
-from sfumato.codec.exif import inflated_profile, kept_exif, valid_profile
+from sfumato.codec.exif import kept_exif
+from sfumato.codec.profile import inflated_profile, published_profile
 from sfumato.codec.reading import Opened
+from sfumato.embedded.panorama import panorama_packet
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.types import Encoding
@@ -34,6 +37,7 @@ _FINE = 4  # the index of 98, for sources whose blocks may be finer than their h
 _TIFF_LOSSLESS = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
 _PNG_KEPT = {b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"cICP": 4, b"pHYs": 9}  # and their lengths
 _TIFF_TEXTS = (271, 272, 306, 33432)  # make, model, date changed, copyright
+_TIFF_XMP = 700
 _PNG_WORDS = (b"Copyright", b"Creation Time")
 _LONGEST_TEXT = 256
 
@@ -70,13 +74,21 @@ def _write_jpeg(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
         progressive="progressive" in image.info,
         optimize=True,
         keep_rgb=_rgb_inside(image),
-        icc_profile=valid_profile(image.info.get("icc_profile")),
+        icc_profile=published_profile(image.info.get("icc_profile")),
         exif=_exif(opened, policy),
+        xmp=panorama_packet(opened.xmp),
     )
     if data[6:11] == b"JFIF\x00" and "jfif_density" in image.info:
         density = struct.pack(">BHH", image.info["jfif_unit"], *image.info["jfif_density"])
         data = data[:13] + density + data[18:]  # Pillow can only write dots per inch
     return Edited(data, "reencoded")
+
+
+def _write_heic(opened: Opened, picture: Image.Image, _: Policy) -> Edited:
+    """Write a JPEG: nobody writes HEIC without patents, and every viewer shows a JPEG."""
+    profile = published_profile(opened.image.info.get("icc_profile"))
+    settings: dict[str, Any] = {"quality": LOSSY_QUALITY, "subsampling": 0, "optimize": True}
+    return Edited(_save(picture, "JPEG", icc_profile=profile, **settings), "reencoded")
 
 
 def _rgb_inside(image: JpegImagePlugin.JpegImageFile) -> bool:
@@ -89,25 +101,40 @@ def _rgb_inside(image: JpegImagePlugin.JpegImageFile) -> bool:
 
 
 def _write_png(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
-    kept, profile, block = [], None, b""
+    kept, profile = _png_kept(opened, policy)
+    written = _save(
+        picture,
+        "PNG",
+        icc_profile=profile,
+        exif=_exif(opened, policy),
+        transparency=_colour_key(opened.image, picture, opened.header.bits),
+    )
+    return Edited(written[:33] + b"".join(kept) + written[33:], "exact")  # behind IHDR
+
+
+def _png_kept(opened: Opened, policy: Policy) -> tuple[list[bytes], bytes | None]:
+    """Return the chunks of a PNG that stay as they are or as we write them, and its profile."""
+    kept, profile = [], None
     with suppress(*chunks.MALFORMED):  # without an end chunk Pillow could still decode it
         for name, start, end in chunks.png_chunks(opened.data):
             if _PNG_KEPT.get(name) == end - start:
                 kept.append(opened.data[start - 8 : end + 4])
             elif name == b"iCCP":
                 profile = inflated_profile(opened.data[start:end])
-            elif name == b"eXIf":
-                block = opened.data[start:end]
             elif name == b"tEXt" and policy == "keep-safe":
                 kept += _safe_words(opened.data[start:end])
-    written = _save(
-        picture,
-        "PNG",
-        icc_profile=profile,
-        exif=kept_exif(block, opened.header.orientation, policy),
-        transparency=_colour_key(opened.image, picture, opened.header.bits),
-    )
-    return Edited(written[:33] + b"".join(kept) + written[33:], "exact")  # behind IHDR
+    if packet := panorama_packet(opened.xmp):
+        kept.append(chunks.png_chunk(b"iTXt", chunks.PNG_XMP + packet))
+    return kept, profile
+
+
+def png_extras(opened: Opened, policy: Policy) -> list[bytes]:
+    """Return the chunks of a PNG that go before its pixels, for who writes these himself."""
+    kept, profile = _png_kept(opened, policy)
+    if profile:
+        kept.append(chunks.png_chunk(b"iCCP", b"ICC Profile\x00\x00" + zlib.compress(profile)))
+    exif = _exif(opened, policy).removeprefix(b"Exif\x00\x00")
+    return kept + ([chunks.png_chunk(b"eXIf", exif)] if exif else [])
 
 
 def _safe_words(payload: bytes) -> list[bytes]:
@@ -131,8 +158,9 @@ def _colour_key(image: Image.Image, picture: Image.Image, bits: int) -> Any:
 
 def _write_webp(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     settings: dict[str, Any] = {
-        "icc_profile": valid_profile(opened.image.info.get("icc_profile")),
+        "icc_profile": published_profile(opened.image.info.get("icc_profile")),
         "exif": _exif(opened, policy),
+        "xmp": panorama_packet(opened.xmp),
     }
     frame = _vp8_frame(opened.data)
     settings["exact"] = True  # colours under full transparency too
@@ -164,7 +192,7 @@ def _write_avif(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     limit = 0 if facts.finest is None else facts.finest
     if facts.varies:
         limit = min(limit, _FINE)
-    profile = valid_profile(opened.image.info.get("icc_profile"))
+    profile = published_profile(opened.image.info.get("icc_profile"))
     data = b""
     for quality in _AVIF_QUALITIES:
         data = _save(
@@ -175,6 +203,7 @@ def _write_avif(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
             range="full" if facts.full_range else "limited",
             icc_profile=profile,
             exif=_exif(opened, policy),
+            xmp=panorama_packet(opened.xmp),
             codec="aom",
             speed=8,
             max_threads=1,  # with more the bytes may differ
@@ -222,11 +251,24 @@ def _write_tiff(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     if image.tag_v2.get(TiffImagePlugin.PREDICTOR) == 2 and "lzw" in compression + "deflate":
         tags[TiffImagePlugin.PREDICTOR] = 2
     if policy == "keep-safe":
-        texts = {number: _safe_text(image.tag_v2.get(number)) for number in _TIFF_TEXTS}
-        tags.update({number: text for number, text in texts.items() if text})
-    profile = valid_profile(image.info.get("icc_profile"))
+        tags.update(_tiff_texts(image))
+    if packet := panorama_packet(opened.xmp):
+        tags[_TIFF_XMP] = packet
+    profile = published_profile(image.info.get("icc_profile"))
     data = _save(picture, "TIFF", compression=compression, tiffinfo=tags, icc_profile=profile)
     return Edited(data, "exact")
+
+
+def _tiff_texts(image: Image.Image) -> dict[int, str]:
+    told = getattr(image, "tag_v2", {})
+    texts = {number: _safe_text(told.get(number)) for number in _TIFF_TEXTS}
+    return {number: text for number, text in texts.items() if text}
+
+
+def tiff_texts(opened: Opened, policy: Policy) -> list[tuple[int, int, int, bytes]]:
+    """Return the entries (tag, type, count, value) of a TIFF's safe texts, under "keep-safe"."""
+    texts = _tiff_texts(opened.image) if policy == "keep-safe" else {}
+    return [(tag, 2, len(text) + 1, text.encode() + b"\x00") for tag, text in texts.items()]
 
 
 def _write_gif(opened: Opened, picture: Image.Image, _: Policy) -> Edited:
@@ -240,8 +282,7 @@ def _write_gif(opened: Opened, picture: Image.Image, _: Policy) -> Edited:
 
 
 def _exif(opened: Opened, policy: Policy) -> bytes:
-    block = opened.image.info.get("exif") or b""
-    return kept_exif(block, opened.header.orientation, policy)
+    return kept_exif(opened.exif, opened.header.orientation, policy)
 
 
 def _safe_text(value: object) -> str:
@@ -261,4 +302,5 @@ WRITERS: dict[str, Callable[[Opened, Image.Image, Policy], Edited]] = {
     "TIFF": _write_tiff,
     "GIF": _write_gif,
     "AVIF": _write_avif,
+    "HEIC": _write_heic,
 }

@@ -1,4 +1,4 @@
-"""What may stay of a colour profile and of EXIF, written for any format.
+"""What may stay of EXIF, written for any format.
 
 `sfumato.jpeg.exif` reads and writes the blocks themselves; nothing is ever copied from one.
 """
@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import struct
-import zlib
 
 from sfumato.codec import chunks
 from sfumato.jpeg import Policy
-from sfumato.jpeg.exif import rebuilt_exif
+from sfumato.jpeg.exif import orientation_of, rebuilt_exif
 
 _HEAD = b"Exif\x00\x00"
-_MOST_PROFILE = 1 << 24  # bytes of a colour profile; a larger one is something else
 
 
 def orientation_exif(orientation: int) -> bytes:
@@ -31,24 +29,8 @@ def kept_exif(block: bytes, orientation: int, policy: Policy) -> bytes:
     ASCII; never the place, notes of the maker, or a preview.
     """
     if policy == "keep-safe" and block:
-        rebuilt = rebuilt_exif(_HEAD + block.removeprefix(_HEAD), keep_safe=True)
-        if chunks.exif_orientation(rebuilt) == orientation:
-            return rebuilt
+        block = _HEAD + block.removeprefix(_HEAD)
+        told = orientation_of(block)
+        turned = told if told == orientation else orientation if orientation > 1 else None
+        return rebuilt_exif(block, turned, keep_safe=True)
     return orientation_exif(orientation)
-
-
-def valid_profile(profile: object) -> bytes | None:
-    """Return a colour profile that is one: "acsp" at byte 36 (ICC.1, 7.2.12), cut to its length."""
-    if not isinstance(profile, bytes) or len(profile) < 132 or profile[36:40] != b"acsp":
-        return None
-    length = int.from_bytes(profile[:4], "big")
-    return profile[:length] if 132 <= length <= len(profile) else None
-
-
-def inflated_profile(chunk: bytes) -> bytes | None:
-    """Return the profile in the payload of PNG's iCCP; None where there is none."""
-    _, _, rest = chunk.partition(b"\x00")
-    try:
-        return valid_profile(zlib.decompressobj().decompress(rest[1:], _MOST_PROFILE))
-    except zlib.error:
-        return None

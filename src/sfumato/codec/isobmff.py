@@ -11,6 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+# What an AVIF of one still picture may call itself, besides what its major brand says. "tmap" is
+# none: it promises a gain map.
+KNOWN_BRANDS = frozenset(
+    (
+        *(b"avif", b"avis", b"avio", b"mif1", b"mif2", b"msf1", b"miaf", b"MA1A", b"MA1B"),
+        *(b"1pic", b"iso4", b"iso8", b"isom"),
+    )
+)
+
 _MOST_ITEMS = 10_000
 _MOST_EXTENTS = 100_000
 
@@ -128,6 +137,12 @@ def boxes(data: bytes, at: int, stop: int) -> Iterator[Part]:
             raise ValueError("a box reaches past the end")
         yield Part(name, start, at + size)
         at += size
+
+
+def brands(data: bytes, part: Part) -> set[bytes]:
+    """Return the brands that a box ftyp names: the major one and those that it is like."""
+    named = data[part.start : part.start + 4] + data[part.start + 8 : part.end]
+    return {named[at : at + 4] for at in range(0, len(named), 4)}
 
 
 def _primary(data: bytes, part: Part) -> int:

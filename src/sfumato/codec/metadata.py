@@ -7,12 +7,13 @@ the writers, and it works by allow-lists, so what it doesn't know is named.
 from __future__ import annotations
 
 import re
-import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sfumato.codec import av1, chunks, isobmff
+from sfumato.codec.concealed import concealed
+from sfumato.codec.profile import joined, said_of, said_of_pages, said_of_png, said_of_xmp
 from sfumato.codec.signatures import HEAD, sniff
 from sfumato.errors import Code, SampleError
 
@@ -37,9 +38,8 @@ _TIFF_KNOWN = frozenset(
     (254, *range(256, 260), 262, 266, 273, 274, *range(277, 280), 282, 283, 284)
 )
 _TIFF_KNOWN |= frozenset((292, 293, 296, 297, 317, 320, *range(322, 326), 338, 339, 347))
-_TIFF_KNOWN |= frozenset((529, 530, 531, 532, 34675))
+_TIFF_KNOWN |= frozenset((529, 530, 531, 532, 700, 34675))  # the last two: `said_of_pages`
 _TIFF_NAMES = {
-    700: "xmp",
     33723: "iptc",
     34377: "photoshop resources",
     37724: "photoshop layers",
@@ -66,26 +66,29 @@ class _Allowed:
 
 
 def private_metadata(
-    data: bytes, *, keep_safe: bool = False, frames: bool = False
+    data: bytes, *, keep_safe: bool = False, frames: bool = False, whole: bool = False
 ) -> tuple[str, ...]:
     """Name everything in a picture that an obfuscated one must not hold; empty if clean.
 
-    Allowed are pixels and what decoding needs, a colour profile, resolution, and the
-    orientation; with `keep_safe` also the maker and model of the camera, dates and copyright, as
-    short printable ASCII; with `frames` also the frames of animations and the pages of a TIFF
-    (never the second picture of an MPO). Everything else has a name here, in order of appearance
-    and each once:
+    Allowed are pixels and what decoding needs, a colour profile of nothing but what a transform
+    needs, resolution, the orientation, and the fields of a panorama as `embedded` writes them;
+    with `keep_safe` also the maker and model of the camera, dates and copyright, as short printable
+    ASCII; with `frames` also the frames of animations and the pages of a TIFF
+    (never the second picture of an MPO). `whole`: decoding took its coded data to their end
+    (`Picture.whole`), so that they needn't be followed again. Everything else has a name here, in
+    order of appearance and each once:
 
     - "exif:thumbnail", "exif:gps", "exif:makernote", "exif:tags", "exif:unused bytes",
       "exif:unreadable"
     - "jfif:thumbnail", "jfif:unused bytes", "app0" to "app15", "mpf", "xmp", "comment",
-      "profile:unreadable", "stray bytes", "second start of image"
+      "profile:unreadable", "profile:private tags", "stray bytes", "second start of image"
     - "text chunk tEXt" (zTXt, iTXt), "time", "chunk NAME", "animation frames"
     - "iptc", "photoshop resources", "photoshop layers", "tag NUMBER", "second picture",
       "unreferenced bytes"
     - "application extension", "plain text"
     - "sequence", "box NAME", "item NAME", "property NAME", "message in coded data"
     - "trailing data"
+    - what `concealed` names: bytes, pixels and frames outside the visible frame
 
     Raises:
         SampleError: IMAGE_EMPTY, IMAGE_UNRECOGNISED, or IMAGE_DECODE where the bytes can't be
@@ -98,7 +101,8 @@ def private_metadata(
         raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of a picture")
     allowed = _Allowed(keep_safe, frames)
     try:
-        return tuple(dict.fromkeys(_WALKS[kind](data, allowed)))
+        outside = () if whole else concealed(data)
+        return tuple(dict.fromkeys((*_WALKS[kind](data, allowed), *outside)))
     except chunks.MALFORMED as error:
         reason = f"its parts can't be walked to the end ({type(error).__name__})"
         raise SampleError(Code.IMAGE_DECODE, reason) from error
@@ -118,7 +122,7 @@ def _jpeg(data: bytes, allowed: _Allowed) -> Iterator[str]:
         elif marker not in _JPEG_DECODING:
             yield _JPEG_NAMES.get(marker, f"marker {marker:02X}")
     if profile:
-        yield from _profile(b"".join(part[2:] for part in sorted(profile)))
+        yield from said_of(joined(profile))
     if end < len(data):
         yield "trailing data"
     for found in _PICTURE_START.finditer(data, 2):
@@ -140,7 +144,7 @@ def _jpeg_application(marker: int, payload: bytes, allowed: _Allowed) -> Iterato
     elif payload.startswith(b"Exif\x00"):
         yield from _exif(payload, allowed)
     elif payload.startswith((b"http://ns.adobe.com/xap/", b"http://ns.adobe.com/xmp/")):
-        yield "xmp"
+        yield from said_of_xmp(payload.partition(b"\x00")[2])
     elif payload.startswith(b"MPF\x00"):
         yield "mpf"
     elif not (marker == 0xEE and payload.startswith(b"Adobe") and len(payload) == 12):
@@ -205,27 +209,27 @@ def _printable(text: bytes) -> bool:
     return len(text) <= _LONGEST_TEXT and all(32 <= byte < 127 for byte in text)
 
 
-def _profile(profile: bytes) -> Iterator[str]:
-    if profile[36:40] != b"acsp" or int.from_bytes(profile[:4], "big") != len(profile):
-        yield "profile:unreadable"
-
-
 def _png(data: bytes, allowed: _Allowed) -> Iterator[str]:
     end = 0
     for name, start, end in chunks.png_chunks(data):
         if name == b"eXIf":
             yield from _exif(data[start:end], allowed)
         elif name == b"iCCP":
-            yield from _png_profile(data[start:end])
+            yield from said_of_png(data[start:end])
         elif name in (b"tEXt", b"zTXt", b"iTXt"):
-            if not (allowed.safe_texts and _safe_words(name, data[start:end])):
-                xmp = data.startswith(b"XML:com.adobe.xmp", start)
-                yield "xmp" if xmp else f"text chunk {name.decode()}"
+            yield from _png_text(name, data[start:end], allowed)
         elif name not in _PNG_KNOWN and not (name == b"fdAT" and allowed.frames):
             unknown = f"chunk {name.decode() if name.isalpha() else '?'}"
             yield {b"tIME": "time", b"fdAT": "animation frames"}.get(name, unknown)
     if end + 4 < len(data):
         yield "trailing data"
+
+
+def _png_text(name: bytes, payload: bytes, allowed: _Allowed) -> Iterator[str]:
+    if payload.startswith(b"XML:com.adobe.xmp"):
+        yield from said_of_xmp(payload.removeprefix(chunks.PNG_XMP) if name == b"iTXt" else b"")
+    elif not (allowed.safe_texts and _safe_words(name, payload)):
+        yield f"text chunk {name.decode()}"
 
 
 def _safe_words(name: bytes, payload: bytes) -> bool:
@@ -234,26 +238,14 @@ def _safe_words(name: bytes, payload: bytes) -> bool:
     return name == b"tEXt" and keyword in _SAFE_WORDS and _printable(text)
 
 
-def _png_profile(chunk: bytes) -> Iterator[str]:
-    inflate = zlib.decompressobj()
-    try:
-        profile = inflate.decompress(chunk.partition(b"\x00")[2][1:], 1 << 24)
-    except zlib.error:
-        yield "profile:unreadable"
-        return
-    yield from _profile(profile)
-    if inflate.unused_data or inflate.unconsumed_tail:
-        yield "profile:unreadable"
-
-
 def _webp(data: bytes, allowed: _Allowed) -> Iterator[str]:
     for name, start, end in chunks.riff_chunks(data):
         if name == b"EXIF":
             yield from _exif(data[start:end], allowed)
         elif name == b"ICCP":
-            yield from _profile(data[start:end])
+            yield from said_of(data[start:end])
         elif name == b"XMP ":
-            yield "xmp"
+            yield from said_of_xmp(data[start:end])
         elif name == b"ANMF":
             inside = {part for part, _, _ in chunks.riff_chunks(data, start + 16, end)}
             if not allowed.frames:
@@ -279,14 +271,13 @@ def _bmp(data: bytes, _: _Allowed) -> Iterator[str]:
 def _tiff(data: bytes, allowed: _Allowed) -> Iterator[str]:
     tiff = chunks.parse_tiff(data)
     referenced = 16 if tiff.big else 8
+    yield from said_of_pages(tiff)
     for index, page in enumerate(tiff.pages):
         referenced += page.size + sum(tag.size for tag in page.tags.values() if tag.size > 4)
         if index and not allowed.frames:
             yield "second picture"
         for number, tag in page.tags.items():
-            if number == 34675:
-                yield from _profile(data[tag.at : tag.at + tag.size])
-            elif number in (279, 325):  # bytes of strips, of tiles
+            if number in (279, 325):  # bytes of strips, of tiles
                 referenced += sum(tiff.numbers(tag))
             elif number in _SAFE_TEXTS and allowed.safe_texts and _plain_text(data, tag):
                 continue
@@ -323,7 +314,7 @@ def _gif(data: bytes, allowed: _Allowed) -> Iterator[str]:
         if kind == 0x2C:
             pictures += 1
         elif kind == 0x21 and label == 0xFF:
-            yield from _gif_application(data[start + 3 : start + 14])
+            yield from _gif_application(data[start + 3 : start + 14], data[start + 14 : end])
         elif kind == 0x21 and label != 0xF9:
             yield {0xFE: "comment", 0x01: "plain text"}.get(label, "application extension")
     if pictures > 1 and not allowed.frames:
@@ -332,20 +323,19 @@ def _gif(data: bytes, allowed: _Allowed) -> Iterator[str]:
         yield "trailing data"
 
 
-def _gif_application(name: bytes) -> Iterator[str]:
-    if name == b"XMP DataXMP":
+def _gif_application(name: bytes, blocks: bytes) -> Iterator[str]:
+    if name == b"ICCRGBG1012":
+        yield from said_of(chunks.gif_payload(blocks))
+    elif name == b"XMP DataXMP":
         yield "xmp"
-    elif name not in (b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012"):
+    elif name not in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
         yield "application extension"
 
 
 def _avif(data: bytes, allowed: _Allowed) -> Iterator[str]:
     avif = isobmff.parse_avif(data)
     for part in (*avif.top, *avif.meta):
-        if part.name not in _AVIF_BOXES:
-            yield "sequence" if part.name == b"moov" else _named("box", part.name)
-        elif part.name == b"hdlr" and part.end - part.start > _LONGEST_HANDLER:
-            yield "box hdlr"
+        yield from _avif_box(data, part)
     shown = avif.shown()
     for item in avif.items.values():
         if item in shown:
@@ -354,20 +344,30 @@ def _avif(data: bytes, allowed: _Allowed) -> Iterator[str]:
             yield from _avif_item(avif, item, allowed)
         for part in item.properties:
             if part.name == b"colr" and data[part.start : part.start + 4] in (b"prof", b"rICC"):
-                yield from _profile(data[part.start + 4 : part.end])
+                yield from said_of(data[part.start + 4 : part.end])
             elif part.name not in _AVIF_PROPERTIES:
                 yield _named("property", part.name)
     if isobmff.unreferenced(avif) > 0:
         yield "unreferenced bytes"
 
 
+def _avif_box(data: bytes, part: isobmff.Part) -> Iterator[str]:
+    if part.name not in _AVIF_BOXES:
+        yield "sequence" if part.name == b"moov" else _named("box", part.name)
+    elif part.name == b"ftyp" and not isobmff.brands(data, part) <= isobmff.KNOWN_BRANDS:
+        yield "box ftyp"
+    elif part.name == b"hdlr" and part.end - part.start > _LONGEST_HANDLER:
+        yield "box hdlr"
+
+
 def _avif_item(avif: isobmff.Avif, item: isobmff.Item, allowed: _Allowed) -> Iterator[str]:
     if item.kind == b"Exif":
         block = avif.bytes_of(item)
         yield from _exif(block[4 + int.from_bytes(block[:4], "big") :], allowed)
+    elif item.kind == b"mime":
+        yield from said_of_xmp(avif.bytes_of(item))
     elif item.kind != b"grid":
-        names = {b"mime": "xmp", b"av01": "second picture"}
-        yield names.get(item.kind, _named("item", item.kind))
+        yield "second picture" if item.kind == b"av01" else _named("item", item.kind)
 
 
 def _av1_extras(data: bytes) -> Iterator[str]:

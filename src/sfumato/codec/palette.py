@@ -30,6 +30,8 @@ class Palette:
 def palette_of(image: Image.Image) -> Palette:
     """Return the palette of a picture of mode P; RGBA if any entry is transparent.
 
+    Entries that look the same become one: which of them a pixel has could draw a picture.
+
     Raises:
         ValueError: a pixel points outside the palette.
     """
@@ -39,14 +41,27 @@ def palette_of(image: Image.Image) -> Palette:
         raise ValueError("a pixel points outside the palette")
     transparency = image.info.get("transparency")
     if transparency is None:
-        return Palette(indices, colours)
+        return Palette(_merged(indices, colours), colours)
     alpha = np.full(len(colours), 255, np.uint8)
     if isinstance(transparency, bytes):
         given = np.frombuffer(transparency, np.uint8)[: len(alpha)]
         alpha[: len(given)] = given
     elif transparency < len(alpha):
         alpha[transparency] = 0
-    return Palette(indices, np.column_stack((colours, alpha)))
+    colours = np.column_stack((colours, alpha))
+    return Palette(_merged(indices, colours), colours)
+
+
+def _merged(indices: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return indices that all point to the first of the used entries of their colour."""
+    used = np.flatnonzero(np.bincount(indices.reshape(-1), minlength=256))
+    _, first, which = np.unique(colours[used], axis=0, return_index=True, return_inverse=True)
+    if len(first) == len(used):
+        return indices
+    place = np.zeros(256, np.uint8)
+    place[used] = used[first[which.reshape(-1)]]
+    merged: NDArray[np.uint8] = place[indices]
+    return merged
 
 
 def indices_of(before: Palette, shown: Pixels, changed: Pixels, *, binary_alpha: bool) -> Palette:

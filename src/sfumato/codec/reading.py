@@ -10,45 +10,38 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 
 from sfumato.boxes import upright_size
-from sfumato.codec import chunks
-from sfumato.codec.avif import Facts, facts_of
+from sfumato.codec import chunks, costs
+from sfumato.codec.avif import Facts, facts_of, without_false_brand
+from sfumato.codec.colours import rgb, shape_in_alpha
+from sfumato.codec.heif import INSTALL, open_heic, reads_heic
+from sfumato.codec.hostile import HOSTILE
+from sfumato.codec.jpeg_opening import open_jpeg, refuse_coding, with_end
+from sfumato.codec.orientation import (
+    Told,
+    page_orientations,
+    page_xmp,
+    told_by_pillow,
+    told_by_png,
+)
+from sfumato.codec.renderings import BRIGHT, Deep, further, stored_view
 from sfumato.codec.signatures import HEAD, Stored, may_hold_pictures, sniff
+from sfumato.codec.watching import watch
 from sfumato.errors import Code, SampleError
 from sfumato.types import Pixels
 
-Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "AVIF"]
+Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "AVIF", "HEIC"]
+_Kind: TypeAlias = Stored | Literal["HEIC"]
 
 MAX_PIXELS: Final = 178_956_970  # where Pillow itself refuses: 2**30 / 3 bytes, half of it, twice
-
-# What Pillow was seen to raise, or may raise by its source, on bytes that are no sound picture.
-# Not a plain `Exception`: a mistake of ours in a caller's code shall not look like a bad file.
-HOSTILE = (
-    OSError,  # truncated, unidentified, "decoder error -2"
-    SyntaxError,  # broken headers, by Pillow's convention
-    EOFError,  # fewer frames than announced
-    ValueError,  # sizes, tags, Unicode
-    TypeError,  # tags of another type than expected
-    AttributeError,  # a header that left something unset
-    LookupError,  # IndexError, KeyError: offsets, unknown modes and compressions
-    ArithmeticError,  # ZeroDivisionError, OverflowError: rationals, offsets
-    RuntimeError,  # and NotImplementedError, RecursionError
-    AssertionError,  # Pillow asserts that a header set what it needs
-    BufferError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
 
 _MODES = frozenset("1 L LA La P PA RGB RGBA RGBa RGBX CMYK YCbCr I;16 I;16B I;16L".split())
 _STRIP = 1 << 22  # pixels converted at a time: no second full copy of a large picture
@@ -58,7 +51,6 @@ _STRIP = 1 << 22  # pixels converted at a time: no second full copy of a large p
 _PNG_PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"))
 
 _SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SUBIFDS, _XMP, _DNG = 254, 258, 262, 330, 700, 50706
-_LOSSLESS, _HIERARCHICAL = (0xC3, 0xCB), (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF)  # frame headers
 _SENSOR = (32803, 34892)  # photometric: colour filter array, linear raw
 
 
@@ -87,10 +79,19 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture: each frame upright, RGB, and its own array."""
+    """A decoded picture: each frame upright, RGB, and its own array.
+
+    `views` are frames as other viewers show them (stretched, alpha alone), to be searched too;
+    `deep` has all bits of the first frame of 16 bits, `alpha` its alpha where it draws something.
+    `whole` says that decoding took its coded data to their end (else nothing is known of that).
+    """
 
     header: Header
     frames: tuple[Pixels, ...]
+    whole: bool = False
+    views: tuple[Pixels, ...] = ()
+    deep: Deep | None = None
+    alpha: Pixels | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ class Opened:
     header: Header
     orientations: tuple[int, ...]  # one for each page of a TIFF, else one for all
     avif: Facts | None = None
+    exif: bytes = b""
+    xmp: bytes = b""  # of the first page
 
 
 @contextmanager
@@ -157,48 +160,56 @@ def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode every frame to upright RGB, (height, width, 3) uint8, 0..255.
 
-    Frames are the pictures of GIF, WebP, PNG and AVIF animations as a viewer composes them, the
-    pages of a TIFF and the pictures of an MPO; the last two may differ in size from the first.
+    Frames are the pictures of GIF, WebP, PNG and AVIF animations as a viewer composes them, and
+    the pages of a TIFF, which may differ in size from the first. Of an MPO it is the first picture
+    alone: the others lie in frames of their own (`embedded_images`).
 
     Alpha is dropped, so colours are seen as they are stored, also where a viewer shows none:
     anybody can drop alpha from a published file. Where the colours are one and the same and
-    only alpha varies, alpha is the picture. 16 bits become 8 by their high byte, CMYK becomes
-    RGB without a profile.
+    only alpha varies, alpha is the picture. 16 bits become 8 by their high byte (stretched, they
+    are among the `views`), CMYK becomes RGB without a profile.
 
     Raises:
         SampleError: as `inspect`; IMAGE_DECODE for truncated or damaged pictures.
     """
     with guarded(max_pixels):
         opened = open_picture(data, max_pixels)
-        return Picture(opened.header, tuple(_frames(opened, max_pixels)))
+        watched = watch(opened.image, data) if opened.header.format == "JPEG" else None
+        frames, others = [], []
+        for index, frame in enumerate(_frames(opened, max_pixels)):
+            frames.append(frame)
+            others.append(further(opened, index))
+        views = tuple(view for other in others for view in other.views)
+        whole = watched is not None and watched.whole
+        first = others[0]
+        return Picture(opened.header, tuple(frames), whole, views, first.deep, first.alpha)
 
 
 def first_frame(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """Decode the first frame alone, as `decode` does."""
+    """Decode the first frame alone, as `decode` does; stretched where its high bytes are dark."""
     with guarded(max_pixels):
-        return next(_frames(open_picture(data, max_pixels), max_pixels))
+        opened = open_picture(data, max_pixels)
+        frame = next(_frames(opened, max_pixels))
+        deep = further(opened, 0).deep if opened.header.bits > 8 else None
+        dark = deep is not None and int(deep.samples.max()) < BRIGHT
+        return deep.views()[0] if deep is not None and dark and deep.tables else frame
 
 
 def open_picture(data: bytes, max_pixels: int) -> Opened:
     """Open a picture that passes every guard. Call inside `guarded`."""
     kind = _kind(data)
-    orientations: tuple[int, ...] = (1,)
-    readable = data
-    if kind == "PNG":
-        orientations, readable = _open_png(data)
-    elif kind == "TIFF":
-        orientations, readable = _open_tiff(data)
-    elif kind == "JPEG":
-        _refuse_coding(data)
-    facts = facts_of(data) if kind == "AVIF" else None
-    if facts is not None:  # its decoder takes memory for what the coded data say
-        _refuse_large(facts.pixels, max_pixels)
-    image = Image.open(io.BytesIO(readable), formats=[kind])
-    if kind in ("JPEG", "WEBP", "AVIF"):  # an AVIF's irot and imir come as EXIF from Pillow
-        orientations = (chunks.exif_orientation(image.info.get("exif") or b""),)
+    orientations, told, readable = _prepared(kind, data, max_pixels)
+    facts = _facts(kind, data, max_pixels)
+    image = _open(kind, readable)
+    if kind in ("JPEG", "WEBP", "AVIF"):
+        told = told_by_pillow(image)
+        orientations = (told.orientation,)
     _refuse_large(image.width * image.height, max_pixels)
+    costs.refuse_costly(image, kind, data)
     _refuse_mode(image.mode)
-    frames = getattr(image, "n_frames", 1)
+    # The further pictures of an MPO lie in frames of their own: `embedded_images` has them.
+    alone = image.format == "MPO" or kind == "HEIC"
+    frames = 1 if alone else getattr(image, "n_frames", 1)
     if frames > chunks.MAX_PAGES:
         raise SampleError(Code.IMAGE_TOO_LARGE, f"{frames} frames")
     _refuse_large(_pixels(image, frames, readable), max_pixels)
@@ -213,16 +224,48 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
     )
     if facts is not None and facts.moving and frames == 1:
         raise SampleError(Code.IMAGE_UNSUPPORTED, "AVIF with a sequence beside its picture")
-    return Opened(data, image, header, orientations, facts)
+    return Opened(data, image, header, orientations, facts, told.exif, told.xmp)
 
 
-def _kind(data: bytes) -> Stored:
+def _prepared(kind: _Kind, data: bytes, max_pixels: int) -> tuple[tuple[int, ...], Told, bytes]:
+    """Return the orientation of each page, what is told beside the pixels, and bytes for Pillow."""
+    if kind == "PNG":
+        told, readable = _open_png(data)
+        return (told.orientation,), told, readable
+    if kind == "TIFF":
+        return _open_tiff(data)
+    if kind == "JPEG":
+        costs.refuse_segments(data)
+        refuse_coding(data)
+        return (1,), Told(), with_end(data, max_pixels)
+    return (1,), Told(), without_false_brand(data) if kind == "AVIF" else data
+
+
+def _facts(kind: _Kind, data: bytes, max_pixels: int) -> Facts | None:
+    facts = facts_of(data) if kind == "AVIF" else None
+    if facts is not None:  # its decoder takes memory for what the coded data say
+        _refuse_large(facts.pixels, max_pixels)
+    return facts
+
+
+def _open(kind: _Kind, data: bytes) -> ImageFile.ImageFile:
+    if kind in ("JPEG", "HEIC"):
+        return open_jpeg(data) if kind == "JPEG" else open_heic(data)
+    return Image.open(io.BytesIO(data), formats=[kind])
+
+
+def _kind(data: bytes) -> _Kind:
     if not data:
         raise SampleError(Code.IMAGE_EMPTY, "the file is empty")
     head = data[:HEAD]
     if kind := sniff(head):
         return kind
-    if other := may_hold_pictures(head):
+    other = may_hold_pictures(head)
+    if other == "HEIC":
+        if reads_heic():
+            return "HEIC"
+        raise SampleError(Code.IMAGE_UNSUPPORTED, f"reading HEIC needs: {INSTALL}")
+    if other:
         raise SampleError(Code.IMAGE_UNSUPPORTED, f"sfumato doesn't read this kind: {other}")
     raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of a picture")
 
@@ -239,21 +282,22 @@ def _refuse_mode(mode: str) -> None:
 
 
 def _pixels(image: ImageFile.ImageFile, frames: int, data: bytes) -> int:
-    """Return the pixels of all frames; pages and MPO pictures have their own sizes each."""
+    """Return the pixels of all frames that are decoded; pages have their own sizes each."""
     if image.format == "WEBP":
         frames += 1  # its decoder holds a canvas of its own
-    if frames == 1 or image.format not in ("TIFF", "MPO"):
+    if frames == 1 or image.format != "TIFF":
         return frames * image.width * image.height
     total = 0
     # Another object: what Pillow notes of one picture would stay with the next.
-    with Image.open(io.BytesIO(data), formats=["TIFF", "JPEG"]) as pages:
+    with Image.open(io.BytesIO(data), formats=["TIFF"]) as pages:
         for index in range(frames):
             pages.seek(index)
+            costs.refuse_hollow(pages.width * pages.height, len(data))
             total += pages.width * pages.height
     return total
 
 
-def _bits(kind: Stored, data: bytes, image: ImageFile.ImageFile) -> int:
+def _bits(kind: _Kind, data: bytes, image: ImageFile.ImageFile) -> int:
     if kind == "PNG":
         return data[24]
     if kind == "TIFF":
@@ -263,22 +307,9 @@ def _bits(kind: Stored, data: bytes, image: ImageFile.ImageFile) -> int:
     return 1 if image.mode == "1" else 8
 
 
-def _refuse_coding(data: bytes) -> None:
-    """Raise for a JPEG that no reader here can decode, by the name of its coding (T.81, B.1)."""
-    with suppress(*chunks.MALFORMED):  # Pillow shall say what is wrong with it
-        for marker, start, _ in chunks.jpeg_segments(data):
-            if marker in _LOSSLESS or marker in _HIERARCHICAL:
-                name = "lossless" if marker in _LOSSLESS else "hierarchical"
-                raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG: {name}")
-            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-                if data[start] in (12, 16):
-                    raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG of {data[start]} bits")
-                return
-
-
-def _open_png(data: bytes) -> tuple[tuple[int, ...], bytes]:
-    """Return the orientation of a PNG and its bytes without the chunks that hold no pixels."""
-    orientation, parts, done = 1, [data[:8]], 8
+def _open_png(data: bytes) -> tuple[Told, bytes]:
+    """Return EXIF and XMP of a PNG, and its bytes without the chunks that hold no pixels."""
+    told, parts, done = Told(), [data[:8]], 8
     foreign = False
     try:
         for name, start, end in chunks.png_chunks(data):
@@ -286,16 +317,15 @@ def _open_png(data: bytes) -> tuple[tuple[int, ...], bytes]:
                 parts.append(data[start - 8 : end + 4])
             else:
                 foreign = True
-            if name == b"eXIf":
-                orientation = chunks.exif_orientation(data[start:end])
             done = end + 4
+        told = told_by_png(data) if foreign else told
     except chunks.MALFORMED:
         parts.append(data[done:])  # Pillow shall say what is wrong with it
-    return (orientation,), b"".join(parts) if foreign else data
+    return told, b"".join(parts) if foreign else data
 
 
-def _open_tiff(data: bytes) -> tuple[tuple[int, ...], bytes]:
-    """Return the orientation of each page of a TIFF, and bytes from which Pillow doesn't turn it.
+def _open_tiff(data: bytes) -> tuple[tuple[int, ...], Told, bytes]:
+    """Return the orientation of each page of a TIFF, its XMP, and bytes that Pillow doesn't turn.
 
     Pillow turns pages while it loads them, by tag 274 or else by what XMP says. To get the
     stored grid, as from every other format, both entries are blanked in a copy.
@@ -314,7 +344,7 @@ def _open_tiff(data: bytes) -> tuple[tuple[int, ...], bytes]:
     ):
         # Pillow gives the negative, in which no face would be found.
         raise SampleError(Code.IMAGE_UNSUPPORTED, "16-bit TIFF in which 0 is white")
-    orientations = tuple(tiff.orientation(index) for index in range(len(tiff.pages)))
+    orientations = page_orientations(tiff)
     blanked: bytearray | None = None
     for page in tiff.pages:
         for number in page.tags.keys() & {chunks.ORIENTATION, _XMP}:
@@ -323,7 +353,8 @@ def _open_tiff(data: bytes) -> tuple[tuple[int, ...], bytes]:
             # 699 is no tag and keeps the order; orientation 1 leaves the page as stored.
             new = (699, 1, 0, 0) if number == _XMP else (number, 3, 1, 1)
             struct.pack_into(layout, blanked, page.tags[number].entry, *new)
-    return orientations, data if blanked is None else bytes(blanked)
+    told = Told(xmp=page_xmp(tiff, 0))
+    return orientations, told, data if blanked is None else bytes(blanked)
 
 
 def _frames(opened: Opened, max_pixels: int) -> Iterator[Pixels]:
@@ -337,7 +368,7 @@ def _frames(opened: Opened, max_pixels: int) -> Iterator[Pixels]:
         _refuse_mode(image.mode)  # pages may have other pixels than the first
         image.load()
         if opened.header.format == "MPO":
-            turned = chunks.exif_orientation(image.info.get("exif") or b"")
+            turned = told_by_pillow(image).orientation
         else:
             turned = opened.orientations[min(index, len(opened.orientations) - 1)]
         bits = opened.header.bits
@@ -351,45 +382,10 @@ def _upright_rgb(image: Image.Image, orientation: int, bits: int) -> Pixels:
     shown_width, shown_height = upright_size(width, height, orientation)
     upright: Pixels = np.empty((shown_height, shown_width, 3), np.uint8)
     stored = stored_view(upright, orientation)
-    shape_in_alpha = _shape_in_alpha(image)
+    alone = shape_in_alpha(image)
     rows = max(1, _STRIP // max(1, width))
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         strip = image if rows >= height else image.crop((0, top, width, bottom))
-        stored[top:bottom] = _rgb(strip, bits, shape_in_alpha=shape_in_alpha)
+        stored[top:bottom] = rgb(strip, bits, alpha_alone=alone)
     return upright
-
-
-def stored_view(upright: Pixels, orientation: int) -> Pixels:
-    """Return a view of an upright array whose rows and columns are those of the stored grid."""
-    turned = upright.swapaxes(0, 1) if orientation >= 5 else upright
-    if orientation in (3, 4, 6, 7):
-        turned = turned[::-1]
-    return turned[:, ::-1] if orientation in (2, 3, 7, 8) else turned
-
-
-def _rgb(strip: Image.Image, bits: int, *, shape_in_alpha: bool) -> NDArray[np.uint8]:
-    """Return the strip as an array that broadcasts to (rows, width, 3)."""
-    if strip.mode == "RGB":
-        return np.asarray(strip)
-    if strip.mode.startswith("I;16"):
-        grey = np.asarray(strip) >> (bits - 8)  # `convert` would clip all above 255 to white
-        return grey.astype(np.uint8)[..., None]
-    if shape_in_alpha:
-        return np.asarray(_with_alpha(strip).getchannel("A"))[..., None]
-    if strip.mode in ("La", "RGBa"):  # premultiplied
-        strip = _with_alpha(strip)
-    return np.asarray(strip.convert("RGB"))
-
-
-def _with_alpha(image: Image.Image) -> Image.Image:
-    return image.convert({"La": "LA", "LA": "LA"}.get(image.mode, "RGBA"))
-
-
-def _shape_in_alpha(image: Image.Image) -> bool:
-    """Tell whether all colours are the same, so that alpha alone draws something."""
-    transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
-    if not transparent and not (image.mode == "P" and "transparency" in image.info):
-        return False
-    low, high = np.asarray(_with_alpha(image).getextrema()).T
-    return bool((low[:-1] == high[:-1]).all() and low[-1] < high[-1])

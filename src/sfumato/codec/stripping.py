@@ -19,11 +19,16 @@ from numpy.typing import NDArray
 from sfumato import jpeg
 from sfumato.codec import chunks
 from sfumato.codec.avif_rebuilding import rebuilt_avif
-from sfumato.codec.exif import inflated_profile, orientation_exif, valid_profile
+from sfumato.codec.concealed import concealed, cut
+from sfumato.codec.exif import orientation_exif
+from sfumato.codec.inside import embedded_images
 from sfumato.codec.metadata import private_metadata
+from sfumato.codec.orientation import Told, told_by_png
+from sfumato.codec.profile import inflated_profile, png_profile_chunk, published_profile, said_of
 from sfumato.codec.reading import MAX_PIXELS, Opened, guarded, open_picture
 from sfumato.codec.rebuilding import rebuilt_tiff
 from sfumato.codec.signatures import HEAD, sniff
+from sfumato.embedded.panorama import panorama_packet
 from sfumato.errors import Code, SampleError
 
 _PNG_KEPT = frozenset(
@@ -31,7 +36,7 @@ _PNG_KEPT = frozenset(
 )
 _WEBP_PIXELS = frozenset((b"VP8 ", b"VP8L", b"ALPH"))
 _EXIF_FLAG, _XMP_FLAG, _ICC_FLAG, _KNOWN_FLAGS = 0x08, 0x04, 0x20, 0x3E  # of VP8X
-_GIF_KEPT = (b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012")
+_GIF_KEPT = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 
 
 def strip(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
@@ -46,12 +51,13 @@ def strip(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
             for what is no sound picture.
     """
     with suppress(SampleError):  # what can't be walked is perhaps mended below
-        if not private_metadata(data, frames=True):
+        if not private_metadata(data, frames=True) and not embedded_images(data):
             return data
     kind = sniff(data[:HEAD])
     try:
-        clean = _STRIPPERS[kind](data)
+        clean = _STRIPPERS[kind](cut(data) if concealed(data) else data)
         left = private_metadata(clean, frames=True)
+        left += tuple(one.kind for one in embedded_images(clean))
     except chunks.MALFORMED as error:
         raise _kept_in(f"its parts can't be told apart ({type(error).__name__})") from error
     except SampleError as error:
@@ -103,7 +109,8 @@ def _stored(opened: Opened, index: int) -> tuple[object, NDArray[Any]]:
         image.seek(index)
     image.load()
     palette = image.palette.tobytes() if image.palette is not None else b""
-    shown = {name: image.info.get(name) for name in ("transparency", "duration", "loop")}
+    told = ("transparency", "duration", "loop") if opened.header.frames > 1 else ("transparency",)
+    shown = {name: image.info.get(name) for name in told}
     return (image.mode, palette, shown), np.array(image)
 
 
@@ -113,7 +120,7 @@ def _profile_of(opened: Opened) -> bytes | None:
             if name == b"iCCP":
                 return inflated_profile(opened.data[start:end])
         return None
-    return valid_profile(opened.image.info.get("icc_profile"))
+    return published_profile(opened.image.info.get("icc_profile"))
 
 
 # One function for each format: the file -> the file without its metadata.
@@ -124,41 +131,53 @@ def _strip_jpeg(data: bytes) -> bytes:
 
 
 def _strip_png(data: bytes) -> bytes:
-    parts = [data[:8]]
+    told = told_by_png(data)
+    parts = []
     for name, start, end in chunks.png_chunks(data):
-        if name == b"eXIf":
-            block = orientation_exif(chunks.exif_orientation(data[start:end]))
-            parts += [chunks.png_chunk(name, block.removeprefix(b"Exif\x00\x00"))] if block else []
-        elif name in _PNG_KEPT or (
-            name == b"iCCP" and inflated_profile(data[start:end]) is not None
-        ):
+        if name in _PNG_KEPT:
             parts.append(data[start - 8 : end + 4])
-    return b"".join(parts)
+        elif name == b"iCCP":
+            parts.append(png_profile_chunk(data[start:end]))
+    if block := orientation_exif(told.orientation):
+        parts.insert(1, chunks.png_chunk(b"eXIf", block.removeprefix(b"Exif\x00\x00")))
+    if packet := panorama_packet(told.xmp):
+        parts.insert(1, chunks.png_chunk(b"iTXt", chunks.PNG_XMP + packet))
+    return data[:8] + b"".join(parts)
 
 
 def _strip_webp(data: bytes) -> bytes:
-    flags = 0
+    told = _told_by_webp(data)
+    block, packet = orientation_exif(told.orientation), panorama_packet(told.xmp)
+    flags = (_EXIF_FLAG if block else 0) | (_XMP_FLAG if packet else 0)
     parts: list[tuple[bytes, bytes]] = []
     for name, start, end in chunks.riff_chunks(data):
         payload = data[start:end]
-        if name == b"ICCP" and valid_profile(payload) == payload:
-            flags |= _ICC_FLAG
-        elif name == b"EXIF":
-            payload = orientation_exif(chunks.exif_orientation(payload))
-            flags |= _EXIF_FLAG if payload else 0
-            if not payload:
+        if name == b"ICCP":
+            profile = None if flags & _ICC_FLAG else published_profile(payload)
+            if profile is None:
                 continue
+            flags, payload = flags | _ICC_FLAG, profile
         elif name == b"ANMF":
             payload = payload[:16] + _chunks(_frame_parts(data, start, end))
         elif name not in _WEBP_PIXELS | {b"VP8X", b"ANIM"}:
             continue
         parts.append((name, payload))
+    parts += [(name, part) for name, part in ((b"EXIF", block), (b"XMP ", packet)) if part]
     if parts and parts[0][0] == b"VP8X":
         head = parts[0][1]
         kept = head[0] & _KNOWN_FLAGS & ~(_EXIF_FLAG | _XMP_FLAG | _ICC_FLAG)
         parts[0] = (b"VP8X", bytes([kept | flags, 0, 0, 0]) + head[4:10])
     body = b"WEBP" + _chunks(parts)
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _told_by_webp(data: bytes) -> Told:
+    """Return the first EXIF and XMP chunk of a WebP, as libwebp does."""
+    found: dict[bytes, bytes] = {}
+    for name, start, end in chunks.riff_chunks(data):
+        if name in (b"EXIF", b"XMP "):
+            found.setdefault(name, data[start:end])
+    return Told(found.get(b"EXIF", b""), found.get(b"XMP ", b""))
 
 
 def _frame_parts(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
@@ -178,7 +197,10 @@ def _strip_gif(data: bytes) -> bytes:
     blocks = list(chunks.gif_blocks(data))
     parts = [data[: blocks[0][2]]]
     for kind, label, start, end in blocks:
-        named = label == 0xFF and data[start + 3 : start + 14] in _GIF_KEPT
+        name = data[start + 3 : start + 14] if label == 0xFF else b""
+        named = name in _GIF_KEPT or (
+            name == b"ICCRGBG1012" and not said_of(chunks.gif_payload(data[start + 14 : end]))
+        )
         if kind != 0x21 or label == 0xF9 or named:
             parts.append(data[start:end])
     return b"".join(parts)

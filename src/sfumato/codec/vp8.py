@@ -34,16 +34,7 @@ def quantisers(frame: bytes) -> tuple[Indices, ...]:
     Raises:
         ValueError: no key frame, or one that ends in its header.
     """
-    if len(frame) < _HEADER + 2 or frame[0] & 1 or frame[3:6] != _START:
-        raise ValueError("no VP8 key frame")
-    bits = _Booleans(frame[_HEADER : _HEADER + 256])  # the header takes at most 50 bytes
-    bits.number(2)  # colour space, clamping
-    segments = _segments(bits)
-    bits.number(1 + 6 + 3)  # the loop filter: kind, level, sharpness
-    if bits.number(1) and bits.number(1):  # its adjustments are on, and told
-        for _ in range(8):
-            bits.signed(6)
-    bits.number(2)  # partitions
+    bits, segments, _ = _head(frame)
     base = bits.number(7)
     deltas = [bits.signed(4) for _ in range(5)]
     if bits.exhausted:
@@ -54,6 +45,30 @@ def quantisers(frame: bytes) -> tuple[Indices, ...]:
         y_dc, y2_dc, y2_ac, uv_dc, uv_ac = (_clamped(index + delta) for delta in deltas)
         found.append(Indices(y_dc, index, y2_dc, y2_ac, uv_dc, uv_ac))
     return tuple(found)
+
+
+def partitions(frame: bytes) -> tuple[int, int]:
+    """Return the bytes of the first partition of a key frame, and how many there are behind it.
+
+    Raises:
+        ValueError: as `quantisers`.
+    """
+    _, _, count = _head(frame)
+    return int.from_bytes(frame[:3], "little") >> 5, count
+
+
+def _head(frame: bytes) -> tuple[_Booleans, list[tuple[bool, int]], int]:
+    """Read the header up to the quantiser: its segments, and the number of partitions."""
+    if len(frame) < _HEADER + 2 or frame[0] & 1 or frame[3:6] != _START:
+        raise ValueError("no VP8 key frame")
+    bits = _Booleans(frame[_HEADER : _HEADER + 256])  # the header takes at most 50 bytes
+    bits.number(2)  # colour space, clamping
+    segments = _segments(bits)
+    bits.number(1 + 6 + 3)  # the loop filter: kind, level, sharpness
+    if bits.number(1) and bits.number(1):  # its adjustments are on, and told
+        for _ in range(8):
+            bits.signed(6)
+    return bits, segments, 1 << bits.number(2)
 
 
 def _segments(bits: _Booleans) -> list[tuple[bool, int]]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,12 @@ from PIL import Image
 
 from sfumato.boxes import to_stored
 from sfumato.codec.blocks import OnUnsupported, edit_blocks
+from sfumato.codec.deep_editing import obfuscated, samples_of, write_deep
 from sfumato.codec.encoding import WRITERS, Edited
 from sfumato.codec.metadata import private_metadata
 from sfumato.codec.palette import Palette, indices_of, palette_of
 from sfumato.codec.reading import MAX_PIXELS, Header, Opened, guarded, open_picture
+from sfumato.codec.trimming import trimmed
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.types import Box, Obfuscator, Pixels
@@ -56,12 +60,15 @@ def edit(
       tables, subsampling (4:4:4 where Pillow can't write it) and coding; "reencoded".
     - PNG, BMP, TIFF, GIF and lossless WebP: "exact". 1-bit pictures, and grey ones of 2 or 4,
       become grey of 8 bits, since blur needs it. JPEG or fax coding inside a TIFF becomes deflate.
+    - PNG and TIFF of 16 bits a channel: "exact" in all 16 bits; the obfuscator gets 8 of them, and
+      within its reach no others are written.
     - Palette pictures keep the entries that untouched pixels use, with their transparency;
       free entries take the new colours, and where these are more, each obfuscated pixel gets
       the nearest.
     - Lossy WebP and AVIF are written anew, at quality 95 or more: no quantiser that the headers of
       the result tell is coarser than the finest of the source's; "reencoded". AVIF keeps its
       sampling and colours.
+    - HEIC becomes a JPEG of quality 95 without subsampling, alpha or metadata; "reencoded".
 
     Of the metadata only the colour profile, the orientation, the resolution and what decoding
     needs stay; with `policy` "keep-safe" also the camera's maker and model, dates and the
@@ -77,7 +84,7 @@ def edit(
         policy: which metadata stay.
 
     Raises:
-        SampleError: as `decode`; IMAGE_UNSUPPORTED for 16-bit and for several frames;
+        SampleError: as `decode`; IMAGE_UNSUPPORTED for 10 and 12 bits and for several frames;
             IMAGE_ENCODE where the result is not what it should be.
     """
     with guarded(max_pixels):
@@ -87,14 +94,17 @@ def edit(
     stored = [to_stored(box, header.orientation, header.width, header.height) for box in boxes]
     if header.format in ("JPEG", "MPO") and boxes:
         try:
-            edited = edit_blocks(data, stored, obfuscator, max_pixels=max_pixels, policy=policy)
+            edited = _edit_blocks(data, stored, obfuscator, max_pixels, policy)
             return Edited(edited, "exact")
         except SampleError as error:
             if error.code is not Code.IMAGE_UNSUPPORTED or on_unsupported == "refuse":
                 raise
+    if header.bits > 8:
+        return _edit_deep(opened, stored, obfuscator, max_pixels, policy)
     with guarded(max_pixels):
         opened.image.load()
-        canvas = _canvas(opened.image)
+        heic = header.format == "HEIC"  # written as JPEG, which knows no alpha
+        canvas = _canvas(opened.image.convert("RGB") if heic else opened.image)
     obfuscator = _in_mode(obfuscator, canvas.mode)
     changed = obfuscator(canvas.pixels, stored)
     with guarded(max_pixels, Code.IMAGE_ENCODE):
@@ -108,8 +118,41 @@ def edit(
     return written
 
 
+def _edit_blocks(
+    data: bytes, boxes: Sequence[Box], obfuscator: Obfuscator, max_pixels: int, policy: Policy
+) -> bytes:
+    """Edit a JPEG block by block, if need be without what lies behind its last block."""
+    try:
+        return edit_blocks(data, boxes, obfuscator, max_pixels=max_pixels, policy=policy)
+    except SampleError as error:
+        if error.code is not Code.IMAGE_DECODE:
+            raise
+        with suppress(SampleError):
+            data, before = trimmed(data, max_pixels=max_pixels, exactly=True), data
+            if data != before:
+                return edit_blocks(data, boxes, obfuscator, max_pixels=max_pixels, policy=policy)
+        raise
+
+
+def _edit_deep(
+    opened: Opened, boxes: Sequence[Box], obfuscator: Obfuscator, max_pixels: int, policy: Policy
+) -> Edited:
+    """Edit a picture of 16 bits a channel; what was written is read again and compared."""
+    with guarded(max_pixels):
+        opened.image.load()
+        before = samples_of(opened)
+    changed = obfuscated(before, boxes, _in_mode(obfuscator, opened.image.mode))
+    with guarded(max_pixels, Code.IMAGE_ENCODE):
+        written = write_deep(opened, changed, policy)
+        again = _read_again(written, opened, max_pixels, keep_safe=policy == "keep-safe")
+        if not np.array_equal(samples_of(again), changed):
+            raise _not_written("its pixels are not the ones written")
+        _check_outside(before, changed, obfuscator.reaches(boxes))
+    return written
+
+
 def _refuse_uneditable(header: Header) -> None:
-    if header.bits > 8:
+    if header.bits > 8 and not (header.bits == 16 and header.format in ("PNG", "TIFF")):
         reason = f"faces can't be obfuscated in {header.bits}-bit pictures yet"
         raise SampleError(Code.IMAGE_UNSUPPORTED, reason)
     if header.frames > 1 and header.format != "MPO":
@@ -154,10 +197,8 @@ def _picture(canvas: _Canvas, changed: Pixels, header: Header) -> Image.Image:
     return picture
 
 
-def _check(
-    edited: Edited, opened: Opened, picture: Image.Image, max_pixels: int, *, keep_safe: bool
-) -> None:
-    """Decode what was written and compare; raise IMAGE_ENCODE for any difference."""
+def _read_again(edited: Edited, opened: Opened, max_pixels: int, *, keep_safe: bool) -> Opened:
+    """Open what was written; raise IMAGE_ENCODE where it isn't what it should be, or not clean."""
     try:
         again = open_picture(edited.data, max_pixels)
         again.image.load()
@@ -170,6 +211,14 @@ def _check(
         raise _not_written("its size, orientation or number of frames changed")
     if private:
         raise _not_written(f"it holds {', '.join(private)}")
+    return again
+
+
+def _check(
+    edited: Edited, opened: Opened, picture: Image.Image, max_pixels: int, *, keep_safe: bool
+) -> None:
+    """Decode what was written and compare; raise IMAGE_ENCODE for any difference."""
+    again = _read_again(edited, opened, max_pixels, keep_safe=keep_safe)
     before, after = _colours(picture), _colours(again.image, picture.mode)
     if edited.encoding == "exact":
         if not np.array_equal(before, after):
@@ -185,9 +234,7 @@ def _colours(image: Image.Image, mode: str | None = None) -> NDArray[np.uint8]:
     return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
-def _check_outside(
-    before: NDArray[np.uint8], after: NDArray[np.uint8], reaches: Sequence[Box]
-) -> None:
+def _check_outside(before: NDArray[Any], after: NDArray[Any], reaches: Sequence[Box]) -> None:
     differs = before != after
     differs = differs.any(axis=-1) if differs.ndim == 3 else differs
     for x0, y0, x1, y1 in reaches:

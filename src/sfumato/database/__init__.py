@@ -14,6 +14,8 @@ statements only read.
 
 from __future__ import annotations
 
+import sqlite3
+import sys
 from pathlib import Path
 
 from sfumato.database.postgresql import PostgreSQL
@@ -42,12 +44,19 @@ __all__ = [
     "SQLite",
     "Where",
     "connect",
+    "failures",
     "in_words",
     "is_url",
     "named",
     "spelt",
     "unusable",
 ]
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return the exceptions that a database's statements may raise, of those that are loaded."""
+    psycopg = sys.modules.get("psycopg")
+    return (sqlite3.Error,) if psycopg is None else (sqlite3.Error, psycopg.Error)
 
 
 def connect(where: Where, *, read_only: bool = False) -> Database:

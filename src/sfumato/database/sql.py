@@ -10,13 +10,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from sfumato.errors import LedgerError
+from sfumato.errors import LedgerError, UsageError
 
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 Row: TypeAlias = tuple[Any, ...]
 Where: TypeAlias = str | Path  # a URL as text, else the path of a file
 
 _URL: Final = ("postgresql://", "postgres://")
+# What was meant as a URL or as libpq's words, and is neither as we read it: as the path of a file,
+# it would make a folder that is called like the password.
+_MISSPELT: Final = re.compile(
+    r"""(?!/[^/]|\.) \s* (      # the whole path of a file is one; else:
+        [^/]*:/                 # any scheme, "://" that a path has made ":/"
+        | .*:.*@ | postgres.*[:@]  # user:password@host
+        | .*\b(password|passfile|dbname|sslpassword)\s*= )""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
 _SPELT: Final[dict[Dialect, dict[str, str]]] = {
     "sqlite": {
         "{serial}": "INTEGER PRIMARY KEY",
@@ -129,14 +138,27 @@ def _token(found: re.Match[str]) -> str:
 
 
 def is_url(where: Where) -> bool:
-    """Say whether this names a database server and not a file."""
-    return str(where).startswith(_URL)
+    """Say whether this names a database server and not a file.
+
+    Raises:
+        UsageError: it looks like a URL and isn't one that is understood; it isn't quoted, since it
+            may hold a password.
+    """
+    if str(where).startswith(_URL):
+        return True
+    if _MISSPELT.match(str(where)):
+        raise UsageError(
+            "The ledger that was given looks like the URL of a server, but can't be read as one: "
+            "write postgresql://HOST/NAME, in small letters and with two slashes. A file of such a "
+            "name is given with its whole path."
+        )
+    return False
 
 
 def named(where: Where) -> str:
     """Return what a message may say of a place: of a URL, neither user nor password nor options."""
-    if not is_url(where):
-        return str(where)
+    if not str(where).startswith(_URL):
+        return "(a URL that can't be read)" if _MISSPELT.match(str(where)) else str(where)
     rest = str(where).partition("://")[2]
     # A password may hold anything, if it is written wrongly: all up to the last @ goes.
     return "postgresql://" + rest.rpartition("@")[2].partition("?")[0]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from sfumato import private
 from sfumato.database.sql import (
     Connection,
     Cursor,
@@ -44,10 +45,14 @@ class SQLite:
         # Waiting here wakes at once; SQLite's own waiting polls, and starves.
         self._writing = threading.Lock()
         try:
+            if not read_only:
+                # SQLite gives what it puts beside a file (-wal, -shm, -journal) that file's mode.
+                private.file(path)
+                private.say_if_open(path)
             self._writer = self._open()
             if not read_only:
                 self._writer.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self.close()
             raise unusable(path, error) from error
 
@@ -79,7 +84,7 @@ class SQLite:
             yield from self._mine.connection.execute(sql, parameters).fetchall()
             return
         with self._reader() as db:
-            cursor = db.execute(spelt(sql, "sqlite"), parameters)
+            cursor = _executed(db, sql, parameters)
             try:
                 # Not from the cursor itself: `yield from` would close it where nothing catches.
                 yield from iter(cursor.fetchone, None)
@@ -130,6 +135,13 @@ class SQLite:
             self._idle.clear()
 
 
+def _executed(db: sqlite3.Connection, sql: str, parameters: Sequence[object]) -> sqlite3.Cursor:
+    try:
+        return db.execute(spelt(sql, "sqlite"), parameters)
+    except UnicodeDecodeError as error:  # the message itself quotes what is damaged
+        raise sqlite3.DatabaseError("its tables are damaged") from error
+
+
 def _statements(sql: str) -> Iterator[str]:
     """Cut a script into statements; a trigger holds semicolons of its own."""
     statement = ""
@@ -146,7 +158,7 @@ class _SQLiteConnection:
         self._db = db
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> Cursor:
-        return self._db.execute(spelt(sql, "sqlite"), parameters)
+        return _executed(self._db, sql, parameters)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         self._db.executemany(spelt(sql, "sqlite"), rows)

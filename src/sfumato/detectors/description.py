@@ -35,13 +35,13 @@ import hashlib
 import json
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from sfumato.detectors.families import FAMILIES, Family
+from sfumato.documents import read_toml
 from sfumato.errors import UsageError
 
 Three = tuple[float, float, float]
@@ -121,13 +121,13 @@ class Description:
 def read(path: Path) -> Description:
     """Read a description; raises `UsageError` with what is wrong in it."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = read_toml(path)
     except OSError as error:
         raise UsageError(
             f"{path} can't be read ({error.strerror}): an ONNX detector needs a description, "
             "a TOML file beside it or instead of it (docs/detection.md, Other detectors)."
         ) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is no TOML: {error}.") from error
     try:
         return _described(data)

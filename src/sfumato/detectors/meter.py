@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from sfumato import private
 from sfumato.errors import UsageError
 
 VARIABLE: Final = "SFUMATO_UPLOAD_METER"  # how workers find the file
@@ -54,8 +55,8 @@ class Tariff:
 @contextmanager
 def allowed(path: Path, tariff: Tariff) -> Iterator[None]:
     """Let pictures leave this machine, from this process and those it starts, and count them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**asdict(tariff), "calls": 0}), encoding="utf-8")
+    private.folder(path.parent)
+    private.write(path, json.dumps({**asdict(tariff), "calls": 0}).encode())
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = str(path)
     try:

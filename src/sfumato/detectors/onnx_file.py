@@ -20,6 +20,7 @@ from sfumato.detectors import devices
 from sfumato.detectors.canvas import fill, lay
 from sfumato.detectors.description import Description, read
 from sfumato.detectors.network import REFUSALS, Model, decoded, first_line, search
+from sfumato.detectors.onnx_contents import outside
 from sfumato.detectors.session import check
 from sfumato.errors import UsageError
 from sfumato.types import Face, Pixels
@@ -124,12 +125,19 @@ def _model(path: Path, device: str, sha256: str) -> Model:
     if described.sha256(data) != sha256:
         raise UsageError(f"{path} has changed since the run began: start it again.")
     try:
-        session = devices.open_session(data, device)
+        elsewhere = outside(data)
+        session = None if elsewhere else devices.open_session(data, device)
     except REFUSALS as error:
         raise UsageError(
             f"{path}: ONNX Runtime can't load the model ({first_line(error)}). Is it an ONNX file "
             "with its weights inside?"
         ) from error
+    if session is None:
+        raise UsageError(
+            f"{path}: the model keeps weights in another file ({elsewhere}), which nothing would "
+            "check: save it with its weights inside (onnx.save_model without "
+            "save_as_external_data)."
+        )
     name, dtype = _entrance(path, described, session)
     there = [output.name for output in session.get_outputs()]
     missing = [wanted for wanted in described.outputs if wanted not in there]

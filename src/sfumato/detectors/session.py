@@ -24,7 +24,7 @@ from sfumato.detectors._enlarge import enlarge, neighbours
 from sfumato.detectors.devices import CPU, open_session
 from sfumato.detectors.pictures import as_rgb
 from sfumato.types import Box, Boxes, Face, Pixels
-from sfumato.weights import verified
+from sfumato.weights import read
 
 if TYPE_CHECKING:
     from sfumato.detectors._enlarge import Neighbours
@@ -84,7 +84,7 @@ def session(file: str, device: str = CPU) -> ort.InferenceSession:
     Raises `WeightsError` if the file is missing or not the expected bytes, `UsageError` if the
     device can't be used.
     """
-    return open_session(str(verified(file)), device)
+    return open_session(read(file), device)
 
 
 def check(long_side: int, threshold: float) -> None:

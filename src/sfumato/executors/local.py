@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Final, cast
 
 from sfumato.errors import Code, ExecutorError, SampleError, SfumatoError
+from sfumato.names import on_terminal
 from sfumato.types import Failure, Result, Shard, Task
 
 SLICE: Final = 8  # keys given to a worker at once: small enough to share the last ones fairly
@@ -186,6 +187,11 @@ def _failed(worker: _Worker, code: Code, reason: str) -> Result:
 def serve() -> None:
     """Be a worker: take shards from the socket named in `sys.argv` until it closes."""
     link: Connection[object, object] = Connection(int(sys.argv[1]))
+    with on_terminal():
+        _serve(link)
+
+
+def _serve(link: Connection[object, object]) -> None:
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         task = cast("Task", link.recv())

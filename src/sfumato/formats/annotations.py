@@ -78,7 +78,8 @@ def load(
             left out by mistake would expose a face.
     """
     for sheet in _READERS[tool](path):
-        if not sheet.drawn and not sheet.worked_on and empty == "skip":
+        blank = not sheet.drawn and not sheet.problem
+        if blank and not sheet.worked_on and empty == "skip":
             continue
         yield _annotated(sheet, path, labels or {})
 

@@ -17,7 +17,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -54,7 +54,7 @@ class Matched:
     `problems` (key to reason) and `missing` are to be refused as `BOXES_MISSING`. `sizes` are
     the (width, height) that the file gives for a key: a picture that is of another size upright
     has its boxes in another frame, and must be refused too. `unused` are names of the file that
-    no key took.
+    no key took. `uncounted` are those of `faces` that are no faces which must be found.
     """
 
     faces: Mapping[str, tuple[Face, ...]]
@@ -62,6 +62,7 @@ class Matched:
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     sizes: Mapping[str, tuple[int, int]]
+    uncounted: Mapping[str, tuple[Face, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class BoxFile:
     """The boxes of a file by the file's own names of the pictures, in the order of the file.
 
     A name is either in `faces` (empty: no face) or, with the reason, in `problems`. `sizes` are
-    the widths and heights of pictures, where the layout has them (COCO).
+    the widths and heights of pictures, where the layout has them (COCO). `uncounted` are those of
+    `faces` that a run covers too but that nobody must find: crowds, art, what is unclear.
     """
 
     path: Path
@@ -77,6 +79,7 @@ class BoxFile:
     faces: Mapping[str, tuple[Face, ...]]
     problems: Mapping[str, str]
     sizes: Mapping[str, tuple[int, int]]
+    uncounted: Mapping[str, tuple[Face, ...]] = field(default_factory=dict)
 
     def match(self, keys: Sequence[str]) -> Matched:
         """Pair the names of the file with the keys of a source.
@@ -96,6 +99,7 @@ class BoxFile:
             tuple(key for key in keys if key not in found and key not in problems),
             tuple(name for name in (*self.faces, *self.problems) if name not in used),
             {k: self.sizes[name] for k, name in found.items() if name in self.sizes},
+            {k: self.uncounted[name] for k, name in found.items() if name in self.uncounted},
         )
 
 
@@ -114,9 +118,11 @@ def load(path: Path) -> BoxFile:
     layout = layout_of(path)
     faces: dict[str, tuple[Face, ...]] = {}
     found: dict[str, list[Face]] = {}
+    uncounted: dict[str, list[Face]] = {}
     problems: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
-    for name, box, score, origin, size, kind in _READERS[layout](path):
+    for entry in _READERS[layout](path):
+        name, box, score, origin, size, kind, _ = entry
         faces.setdefault(name, ())
         if size is not None and sizes.setdefault(name, size) != size:
             problems.setdefault(name, f"two sizes, {sizes[name]} and {size}")
@@ -124,15 +130,30 @@ def load(path: Path) -> BoxFile:
             continue
         reason = fault(box, score)
         if reason is None:
-            found.setdefault(name, []).append(Face(box, score, public_origin(origin), kind))
+            face = Face(box, score, public_origin(origin), kind)
+            found.setdefault(name, []).append(face)
+            if entry.uncounted:
+                uncounted.setdefault(name, []).append(face)
         else:
             problems.setdefault(name, f"a box that can't be right: {reason}")
-    if found and all(max(map(abs, f.box)) <= _FRACTIONS for group in found.values() for f in group):
-        raise UsageError(f"{path}: all boxes end by pixel 2, so they seem fractions; give pixels")
+    _refuse_fractions(path, found, problems)
     faces.update((name, tuple(group)) for name, group in found.items())
     for name in problems:
         del faces[name]
-    return BoxFile(path, layout, faces, problems, sizes)
+    left_out = {name: tuple(group) for name, group in uncounted.items() if name in faces}
+    return BoxFile(path, layout, faces, problems, sizes, left_out)
+
+
+def _refuse_fractions(
+    path: Path, found: Mapping[str, Sequence[Face]], problems: dict[str, str]
+) -> None:
+    """Refuse a file of fractions, and in a file of pixels each picture with boxes in fractions."""
+    ends = {name: [max(map(abs, face.box)) for face in group] for name, group in found.items()}
+    if ends and all(end <= _FRACTIONS for group in ends.values() for end in group):
+        raise UsageError(f"{path}: all boxes end by pixel 2, so they seem fractions; give pixels")
+    for name, group in ends.items():
+        if min(group) <= 1:
+            problems.setdefault(name, "a box within the first pixel: it seems given in fractions")
 
 
 def layout_of(path: Path) -> Layout:

@@ -1,7 +1,8 @@
 """Boxes as a table: ``path,x0,y0,x1,y1`` and, if there, ``score``, ``origin`` and ``kind``.
 
 UTF-8, comma, a header, RFC 4180 quoting; pixels, right and bottom exclusive. One row for each
-face; a row with empty coordinates says that the picture was looked at and has no face.
+face; a row with empty coordinates says that the picture was looked at and has no face. Names that a
+spreadsheet or a terminal would obey are written as `sfumato.formats.cells` says.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ from pathlib import Path
 from typing import TextIO
 
 from sfumato.errors import UsageError
+from sfumato.formats import cells
 from sfumato.formats.entries import Entry, picture_name, shown, wrong
 from sfumato.types import Box, Detection, Kind
 
 REQUIRED = ("path", "x0", "y0", "x1", "y1")
-OPTIONAL = ("score", "origin", "kind")  # what is read; kind is "face" (or empty) or "private"
+OPTIONAL = ("score", "origin", "kind")
+# What `kind` may say of a box that is no face which must be found.
+UNCOUNTED = frozenset({"art", "unclear", "crowd", "ignore"})
 
 
 def read(path: Path) -> Iterator[Entry]:
     """Yield the entries of a table row by row; columns of other names are ignored.
+
+    `kind` is "private", or one of `UNCOUNTED`; anything else, also nothing, is a face.
 
     Raises `UsageError` for a missing column, a row of another length, a quote that doesn't
     close, a cell that is no number, or a row with only some of the four coordinates.
@@ -44,10 +50,11 @@ def write(stream: TextIO, detections: Iterable[Detection]) -> None:
     columns = (*REQUIRED, *OPTIONAL) if kinds else (*REQUIRED, *OPTIONAL[:-1])
     stream.write(",".join(columns) + "\n")
     for detection in detections:
-        name = _quoted(detection.key)
+        name = _quoted(cells.cell(detection.key))
         for face in detection.faces:
-            cells = [name, *map(repr, face.box), repr(face.score), _quoted(face.origin)]
-            stream.write(",".join([*cells, face.kind] if kinds else cells) + "\n")
+            origin = _quoted(cells.cell(face.origin))
+            row = [name, *map(repr, face.box), repr(face.score), origin]
+            stream.write(",".join([*row, face.kind] if kinds else row) + "\n")
         if not detection.faces:
             stream.write(name + "," * (len(columns) - 1) + "\n")
 
@@ -92,18 +99,19 @@ def _places(header: Sequence[str], path: Path, where: str) -> dict[str, int]:
     return {c: columns.index(c) for c in (*REQUIRED, *OPTIONAL) if c in columns}
 
 
-def _entry(cells: dict[str, str], path: Path, where: str) -> Entry:
-    name = picture_name(cells["path"], path, f"{where}, path")
-    corners = [cells[corner] for corner in REQUIRED[1:]]
+def _entry(row: dict[str, str], path: Path, where: str) -> Entry:
+    name = picture_name(cells.name_from(row["path"]), path, f"{where}, path")
+    corners = [row[corner] for corner in REQUIRED[1:]]
     if not any(corner.strip() for corner in corners):
         return Entry(name, None)
     x0, y0, x1, y1 = (_number(corner, path, where) for corner in corners)
     box: Box = (x0, y0, x1, y1)
-    score = cells.get("score", "").strip()
-    origin = cells.get("origin", "").strip()
-    kind: Kind = "private" if cells.get("kind", "").strip() == "private" else "face"
+    score = row.get("score", "").strip()
+    origin = cells.name_from(row.get("origin", "").strip())
+    said = row.get("kind", "").strip().lower()
+    kind: Kind = "private" if said == "private" else "face"
     confidence = _number(score, path, where) if score else 1.0
-    return Entry(name, box, confidence, origin or "file", kind=kind)
+    return Entry(name, box, confidence, origin or "file", None, kind, said in UNCOUNTED)
 
 
 def _number(cell: str, path: Path, where: str) -> float:

@@ -2,7 +2,15 @@
 
 Boxes in the file are ``[x, y, width, height]`` with the corner at the top left; here, and
 nowhere else, they are turned from and to ``(x0, y0, x1, y1)``. An image without annotation was
-looked at and has no face. Segmentation and `iscrowd` are ignored: a crowd's box is covered too.
+looked at and has no face. Segmentation is ignored. CVAT's export writes the box of a turned
+rectangle as it was before it was turned, and how far in ``attributes.rotation`` (degrees, about its
+centre): what is taken is the smallest upright box around the turned one.
+
+A box with `iscrowd` holds several faces, or none that can be told apart: it is covered too, but
+isn't counted among faces that must be found.
+
+Ids may be numbers or text, and 1, 1.0 and "1" are the same id: what joins images and annotations
+must not depend on the tool that wrote them.
 """
 
 from __future__ import annotations
@@ -14,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from sfumato.documents import parse_json
 from sfumato.errors import UsageError
 from sfumato.formats.entries import (
     Drawn,
@@ -22,7 +31,9 @@ from sfumato.formats.entries import (
     number,
     picture_name,
     read_text,
+    say_repeated,
     shown,
+    turned,
     wrong,
 )
 from sfumato.types import Box, Detection, Kind
@@ -31,6 +42,9 @@ CATEGORIES: Final[dict[Kind, int]] = {"face": 1, "private": 2}
 _ALL: Final = 12  # digits behind the point: of sides that single precision knows to 4
 LAYOUT = '{"images": [...], "annotations": [...], "categories": [...]}'
 
+_EXACT: Final = 2**53  # from here on floats are no exact ids
+# Numbers as text: "007" is a name, and so is anything of more digits than a file has images.
+_number = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.0+)?")
 _words = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -53,7 +67,9 @@ def read(path: Path) -> Iterator[Entry]:
             raise wrong(path, where, f"a category_id of the file, got {shown(category)}")
         kind = wanted[category]
         if kind is not None:
-            yield _face(annotation, names, path, where)._replace(kind=kind)
+            face = _face(annotation, names, path, where)
+            yield face._replace(kind=kind, uncounted=_flag(annotation, "iscrowd", path, where))
+    _say_repeated_ids(document, path)
 
 
 def write(stream: TextIO, detections: Iterable[Detection], *, digits: int = 2) -> None:
@@ -115,10 +131,12 @@ def sheets(path: Path) -> Iterator[Sheet]:
     labels = _categories(document, path)
     drawn: dict[str, list[Drawn]] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
+    torn: set[str] = set()
     names: dict[Hashable, str] = {}
     for entry in _images(document, names, path):
         drawn.setdefault(entry.name, [])
-        sizes.setdefault(entry.name, entry.size)
+        if sizes.setdefault(entry.name, entry.size) != entry.size:
+            torn.add(entry.name)
     for where, annotation in _annotations(document, path):
         category = _id(annotation, "category_id", path, where)
         if labels and category not in labels:
@@ -126,21 +144,28 @@ def sheets(path: Path) -> Iterator[Sheet]:
         entry = _face(annotation, names, path, where)
         if entry.box is not None:
             label = labels.get(category, "face")
-            crowd = bool(annotation.get("iscrowd") or annotation.get("ignore"))
+            flags = (_flag(annotation, name, path, where) for name in ("iscrowd", "ignore"))
+            crowd = any(list(flags))
             drawn[entry.name].append(Drawn(entry.box, label, entry.score, entry.origin, crowd))
+    _say_repeated_ids(document, path)
     for name, boxes in drawn.items():
-        yield Sheet(name, "", tuple(boxes), sizes[name])
+        problem = "two images of this name, of different sizes" if name in torn else ""
+        yield Sheet(name, "", tuple(boxes), sizes[name], problem=problem)
 
 
 def _images(document: dict[str, Any], names: dict[Hashable, str], path: Path) -> Iterator[Entry]:
-    """Yield an entry without a box for each image; `names` gets the name of each id."""
+    """Yield an entry without a box for each image; `names` gets the name of each id.
+
+    Images that share a file name are one image with the boxes of all.
+    """
     for index, image in enumerate(document["images"], start=1):
         where = f"image {index}"
         number_of = _id(_fields(image, path, where), "id", path, where)
         if number_of in names:
             raise wrong(path, where, f"an id of its own, got {shown(number_of)} again")
         names[number_of] = picture_name(image.get("file_name"), path, f"{where}, file_name")
-        yield Entry(names[number_of], None, size=_size(image))
+        yield Entry(names[number_of], None, size=_size(image, path, where))
+    say_repeated(path, "images have a file_name that another has", names.values())
 
 
 def _annotations(document: dict[str, Any], path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -150,10 +175,17 @@ def _annotations(document: dict[str, Any], path: Path) -> Iterator[tuple[str, di
         yield where, _fields(annotation, path, where)
 
 
+def _say_repeated_ids(document: dict[str, Any], path: Path) -> None:
+    """Say if annotations share an id: each counts all the same, but the file may be two in one."""
+    ids = (annotation.get("id") for annotation in document["annotations"])
+    known = [one for one in ids if isinstance(one, int | float | str)]
+    say_repeated(path, "annotations have an id that another has", known)
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
+        document = parse_json(read_text(path))
+    except ValueError as error:
         raise wrong(path, "start", f"JSON ({error})") from error
     document = _fields(document, path, "start")
     for part in ("images", "annotations"):
@@ -166,10 +198,9 @@ def _face_categories(document: dict[str, Any], path: Path) -> dict[Hashable, Kin
     """Return for each category id of the file what its boxes hold; None: nothing to cover."""
     categories = _categories(document, path)
     if not categories:  # nothing says what the boxes are: one kind can only be the faces
-        ids = {a.get("category_id") for a in document["annotations"] if isinstance(a, dict)}
-        for key in ids:
-            where = f"category {shown(key)}"
-            categories[_id({"category_id": key}, "category_id", path, where)] = str(key)
+        for where, annotation in _annotations(document, path):
+            key = _id(annotation, "category_id", path, where)
+            categories[key] = str(key)
     if len(categories) <= 1:
         only = (kind_of(name) or "face" for name in categories.values())
         return dict(zip(categories, only, strict=True))
@@ -192,7 +223,9 @@ def _categories(document: dict[str, Any], path: Path) -> dict[Hashable, str]:
     for index, category in enumerate(listed, start=1):
         where = f"category {index}"
         key = _id(_fields(category, path, where), "id", path, where)
-        categories[key] = str(category.get("name"))
+        name = str(category.get("name"))
+        if categories.setdefault(key, name) != name:
+            raise wrong(path, where, f"an id of its own, got {shown(key)} again")
     return categories
 
 
@@ -210,17 +243,39 @@ def _face(annotation: dict[str, Any], names: dict[Hashable, str], path: Path, wh
     score = annotation.get("score")
     return Entry(
         names[image],
-        _box(annotation.get("bbox"), path, f"{where}, bbox"),
+        _box(annotation, path, where),
         1.0 if score is None else number(score, path, f"{where}, score"),
         str(annotation.get("origin") or "file"),
     )
 
 
-def _box(bbox: object, path: Path, where: str) -> Box:
+def _box(annotation: dict[str, Any], path: Path, where: str) -> Box:
+    bbox = annotation.get("bbox")
     if not isinstance(bbox, list) or len(bbox) != 4:
-        raise wrong(path, where, f"[x, y, width, height], got {shown(bbox)}")
-    x, y, width, height = (number(value, path, where) for value in bbox)
-    return (x, y, x + width, y + height)
+        raise wrong(path, f"{where}, bbox", f"[x, y, width, height], got {shown(bbox)}")
+    x, y, width, height = (number(value, path, f"{where}, bbox") for value in bbox)
+    return turned((x, y, x + width, y + height), _rotation(annotation, path, where))
+
+
+def _rotation(annotation: dict[str, Any], path: Path, where: str) -> float:
+    """Return by how many degrees a box is turned about its centre, as CVAT writes it."""
+    attributes = annotation.get("attributes")
+    turn = attributes.get("rotation") if isinstance(attributes, dict) else None
+    if turn is None:
+        return 0.0
+    try:
+        return float(turn) if isinstance(turn, str) else number(turn, path, where)
+    except ValueError:
+        raise wrong(path, f"{where}, rotation", f"degrees, got {shown(turn)}") from None
+
+
+def _flag(annotation: dict[str, Any], field: str, path: Path, where: str) -> bool:
+    value = annotation.get(field)
+    if value in (None, 0, "0", ""):
+        return False
+    if value in (1, "1"):
+        return True
+    raise wrong(path, f"{where}, {field}", f"0 or 1, got {shown(value)}")
 
 
 def _fields(value: object, path: Path, where: str) -> dict[str, Any]:
@@ -233,13 +288,33 @@ def _id(item: dict[str, Any], field: str, path: Path, where: str) -> Hashable:
     value = item.get(field)
     if value is None and field == "category_id":
         return None  # files with one kind of box may leave it out
+    if isinstance(value, str) and _number.fullmatch(value):
+        value = float(value) if "." in value else int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise wrong(path, f"{where}, {field}", f"a number or a string, got {shown(value)}")
+        words = f"a number or a string (whole numbers), got {shown(value)}"
+        raise wrong(path, f"{where}, {field}", words)
     return value
 
 
-def _size(image: dict[str, Any]) -> tuple[int, int] | None:
-    width, height = image.get("width"), image.get("height")
-    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
-        return (width, height)
-    return None
+def _size(image: dict[str, Any], path: Path, where: str) -> tuple[int, int] | None:
+    """Return what an image says of its size; None if it says nothing (some tools write 0)."""
+    width, height = (_side(image, side, path, where) for side in ("width", "height"))
+    return (width, height) if width and height else None
+
+
+def _side(image: dict[str, Any], side: str, path: Path, where: str) -> int:
+    value = image.get(side)
+    if isinstance(value, str) and _number.fullmatch(value):
+        value = float(value)
+    if value is None or value == "":
+        return 0
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or value != value // 1
+        or value < 0
+    ):
+        raise wrong(path, f"{where}, {side}", f"whole pixels, got {shown(value)}")
+    return int(value)

@@ -9,7 +9,6 @@ The file is read as a stream, without a document type: entities of one could swe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -17,7 +16,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 from sfumato.errors import UsageError
-from sfumato.formats.entries import Drawn, Sheet, picture_name, shown, wrong
+from sfumato.formats.entries import Drawn, Sheet, picture_name, shown, turned, wrong
 from sfumato.types import Box, Detection
 
 _SHAPES = frozenset({"box", "polygon", "ellipse"})
@@ -116,7 +115,8 @@ class _Reader:
 
     def _whole(self, attributes: dict[str, str], name: str) -> int:
         value = attributes.get(name, "")
-        if not value.isdecimal() or not 0 < int(value) < 1 << 31:
+        # By length first: Python reads no number of thousands of digits.
+        if not value.isdecimal() or len(value) > 10 or not 0 < int(value) < 1 << 31:
             raise wrong(self._path, self._where(), f"{name} of the image, got {shown(value)}")
         return int(value)
 
@@ -139,7 +139,7 @@ class _Reader:
             x0, y0, x1, y1 = (
                 self._number(attributes, side) for side in ("xtl", "ytl", "xbr", "ybr")
             )
-        return _turned((x0, y0, x1, y1), self._number(attributes, "rotation", "0"))
+        return turned((x0, y0, x1, y1), self._number(attributes, "rotation", "0"))
 
     def _around(self, points: str) -> Box:
         try:
@@ -150,15 +150,3 @@ class _Reader:
                 self._path, self._where(), f"points as x,y;x,y, got {shown(points)}"
             ) from None
         return (min(xs), min(ys), max(xs), max(ys))
-
-
-def _turned(box: Box, turn: float) -> Box:
-    """Return the smallest upright box around one that is turned clockwise about its centre."""
-    if not turn:
-        return box
-    x0, y0, x1, y1 = box
-    cos, sin = abs(math.cos(math.radians(turn))), abs(math.sin(math.radians(turn)))
-    half = ((x1 - x0) / 2, (y1 - y0) / 2)
-    wide, high = half[0] * cos + half[1] * sin, half[0] * sin + half[1] * cos
-    cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
-    return (cx - wide, cy - high, cx + wide, cy + high)

@@ -6,18 +6,26 @@ A layout (`coco`, `princeton`, `boxes_csv`) is syntax only: `read(path)` yields 
 
 from __future__ import annotations
 
+import logging
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sfumato.errors import UsageError
 from sfumato.types import Box, Kind
+
+_LONGEST_NAME: Final = 4096  # of a path on Linux
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
     """One line of a box file, unchecked; a tuple, because files hold millions of them.
 
     `box` is x0 y0 x1 y1 in pixels and may be nonsense; None says: looked at, nothing here.
-    `size` is the picture's (width, height) where the layout knows it.
+    `size` is the picture's (width, height) where the layout knows it. `uncounted` says that the
+    box is no face that must be found: a crowd, art, what is unclear. In a run it is covered too.
     """
 
     name: str
@@ -26,6 +34,7 @@ class Entry(NamedTuple):
     origin: str = "file"
     size: tuple[int, int] | None = None
     kind: Kind = "face"
+    uncounted: bool = False
 
 
 class Drawn(NamedTuple):
@@ -62,6 +71,15 @@ def wrong(path: Path, where: str, expected: str) -> UsageError:
     return UsageError(f"{path}: {where}: expected {expected}")
 
 
+def say_repeated(path: Path, what: str, values: Iterable[Hashable]) -> None:
+    """Warn if values that should be different aren't: how many, and one of them."""
+    counts = Counter(values)
+    again = counts.total() - len(counts)
+    if again:
+        first = next(value for value, count in counts.items() if count > 1)
+        _LOG.warning("%s: %d %s, such as %s.", path, again, what, shown(first))
+
+
 def read_text(path: Path) -> str:
     """Return the whole file as text (UTF-8, with or without a byte order mark).
 
@@ -88,8 +106,30 @@ def number(value: object, path: Path, where: str) -> float:
         return float("inf")
 
 
+def turned(box: Box, degrees: float) -> Box:
+    """Return the smallest upright box around one that is turned about its centre.
+
+    Turned clockwise or not, it is the same box.
+    """
+    if not degrees:
+        return box
+    if not math.isfinite(degrees):
+        return (math.nan, math.nan, math.nan, math.nan)  # nobody knows where it lies
+    x0, y0, x1, y1 = box
+    if not degrees % 90:  # exactly, so that a quarter turn stays inside the picture
+        cos, sin = (1.0, 0.0) if not degrees % 180 else (0.0, 1.0)
+    else:
+        cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    half = ((x1 - x0) / 2, (y1 - y0) / 2)
+    wide, high = half[0] * cos + half[1] * sin, half[0] * sin + half[1] * cos
+    cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
+    return (cx - wide, cy - high, cx + wide, cy + high)
+
+
 def picture_name(value: object, path: Path, where: str) -> str:
-    """Return the name of a picture; raise `UsageError` unless it is a non-empty string."""
+    """Return the name of a picture; raise `UsageError` unless it is text, and not endless."""
+    if isinstance(value, str) and len(value) > _LONGEST_NAME:
+        raise wrong(path, where, f"a name of at most {_LONGEST_NAME} characters")
     if not isinstance(value, str) or not value:
         raise wrong(path, where, f"the name of a picture, got {shown(value)}")
     return value

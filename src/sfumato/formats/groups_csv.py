@@ -11,6 +11,7 @@ amazon-science/widerface-demographics: an unnamed row number, `file`, `perceived
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sfumato.errors import UsageError
+from sfumato.formats.cells import name_from
 from sfumato.formats.entries import picture_name, shown, wrong
 from sfumato.types import Box
 
@@ -88,9 +90,10 @@ def read(path: Path) -> GroupFile:
 
 def _places(header: Sequence[str], path: Path) -> _Places:
     named = [column for column in header if column]  # pandas writes its row numbers without a name
-    twice = sorted({column for column in named if named.count(column) > 1})
+    counts = Counter(named)
+    twice = sorted(column for column, count in counts.items() if count > 1)
     if twice:
-        raise wrong(path, "line 1", f"one column {twice[0]}, got {named.count(twice[0])}")
+        raise wrong(path, "line 1", f"one column {twice[0][:40]}, got {counts[twice[0]]}")
     paths = [column for column in _PATHS if column in named]
     if not paths:
         raise wrong(path, "line 1", f"a column {' or '.join(_PATHS)} in {shown(','.join(header))}")
@@ -116,7 +119,7 @@ def _rows(
         where = f"row {line}"
         if len(cells) != length:
             raise wrong(path, where, f"{length} cells as in the header, got {len(cells)}")
-        name = picture_name(cells[places.path].strip(), path, where)
+        name = picture_name(name_from(cells[places.path].strip()), path, where)
         box, faulty = _box([cells[i].strip() for i in places.box], places, path, where)
         values = {column: cells[i].strip() for column, i in places.groups.items()}
         yield GroupRow(line, name, _index(cells, places, path, where), box, faulty, values)

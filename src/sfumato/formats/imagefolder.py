@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import Final
 
 from sfumato.errors import Code, OutputError, SampleError, UsageError
+from sfumato.formats.disk import PART_SUFFIX, cannot_write, fsync
+from sfumato.formats.released_names import check_free, check_named, check_readable, released_name
+from sfumato.formats.walking import Apart, walk, without_junk
 from sfumato.types import Failure, Sample, Shard
 
 PICTURES: Final = frozenset(
@@ -32,7 +35,6 @@ FOREIGN: Final = frozenset(
     "raw dng cr2 cr3 nef arw orf rw2 raf pef srw exr hdr dcm".split()
 )
 MAX_BYTES: Final = 768 * 2**20
-PART_SUFFIX: Final = ".sfumato-part"
 _SHARD_MIN, _SHARD_MEAN_EXTRA, _SHARD_MAX = 256, 256, 1024
 _CLOCK_TICK_S: Final = 0.02  # twice the slowest tick of Linux (100 Hz)
 _FICLONE: Final = 0x40049409  # linux/fs.h: share the blocks of another file
@@ -40,11 +42,16 @@ _FICLONE: Final = 0x40049409  # linux/fs.h: share the blocks of another file
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a source holds: pictures by name, other files, and what can't be reached at all."""
+    """What a source holds: pictures by name, other files, and what can't be reached at all.
+
+    `junk` is what file systems leave behind; `excluded` what isn't part of the set by choice.
+    """
 
     pictures: tuple[str, ...]
     others: tuple[str, ...]
     failures: tuple[Failure, ...]
+    junk: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 def label_of(key: str) -> str:
@@ -57,34 +64,45 @@ def is_picture_name(key: str) -> bool:
     return key.rpartition(".")[2].lower() in PICTURES | FOREIGN and "." in key
 
 
+def _is_no_matter(problem: Failure) -> bool:
+    """Say whether it is a link that leads nowhere and whose name says that it is no picture."""
+    named = "." in problem.key.rpartition("/")[2] and not is_picture_name(problem.key)
+    return problem.code is Code.LINK_BROKEN and named
+
+
 class ImageFolder:
     """The pictures below a folder, as a `sfumato.types.Source`.
 
-    Links are followed; a folder that leads back into itself is a failure, not an endless walk.
+    Links are followed; a folder that leads back into itself is a failure, not an endless walk, and
+    so is a link to where `apart` says that none may lead.
 
     Raises:
         UsageError: the folder doesn't exist or can't be listed.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, apart: Apart = Apart()) -> None:  # noqa: B008 (it is frozen)
         self.root = root
+        self.apart = apart
         if not root.is_dir():
             raise UsageError(f"{root} is not a folder: give the folder that holds the pictures.")
 
     def scan(self) -> Listing:
         """List the tree, in the order of the keys."""
-        pictures: list[str] = []
-        others: list[str] = []
+        keys: list[str] = []
         failures: list[Failure] = []
-        for key, problem in _walk(self.root):
-            if problem is not None:
-                failures.append(problem)
-            elif is_picture_name(key):
-                pictures.append(key)
+        for key, problem in walk(self.root, self.apart):
+            if problem is None or (_is_no_matter(problem) and os.path.islink(self.root / key)):
+                keys.append(key)
             else:
-                others.append(key)
+                failures.append(problem)
+        kept, junk = without_junk(self.root, sorted(keys))
         failures.sort(key=lambda failure: failure.key)
-        return Listing(tuple(sorted(pictures)), tuple(sorted(others)), tuple(failures))
+        return Listing(
+            tuple(key for key in kept if is_picture_name(key)),
+            tuple(key for key in kept if not is_picture_name(key)),
+            tuple(failures),
+            tuple(junk),
+        )
 
     def shards(self) -> Sequence[Shard]:
         """Cut the pictures into shards; see `cut`."""
@@ -131,72 +149,10 @@ class ImageFolder:
         Raises:
             SampleError: it can't be read, isn't a regular file, or changed while it was read.
         """
-        if key.rpartition(".")[2].lower() in FOREIGN:
-            raise SampleError(
-                Code.IMAGE_UNSUPPORTED, f"files named .{key.rpartition('.')[2]} can't be read yet"
-            )
+        check_readable(key, FOREIGN)
         data = read_steadily(self.root / key)
+        check_named(key, data)
         return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest())
-
-
-def _walk(root: Path) -> Iterator[tuple[str, Failure | None]]:
-    """Yield (key, None) for every file and (key, failure) for what can't be reached."""
-    top = os.stat(root)
-    todo: list[tuple[str, frozenset[tuple[int, int]]]] = [
-        ("", frozenset({(top.st_dev, top.st_ino)}))
-    ]
-    while todo:
-        folder, above = todo.pop()
-        try:
-            with os.scandir(root / folder) as entries:
-                names = sorted(entry.name for entry in entries)
-        except OSError as error:
-            if not folder:
-                raise UsageError(f"{root} can't be listed: {error.strerror}.") from error
-            yield _unreachable(folder, Code.FILE_UNREADABLE, "the folder can't be listed")
-            continue
-        for name in names:
-            key = f"{folder}/{name}" if folder else name
-            try:
-                state = os.stat(root / key)
-            except OSError as error:
-                yield _link_problem(key, error)
-                continue
-            if stat.S_ISDIR(state.st_mode):
-                here = (state.st_dev, state.st_ino)
-                if here in above:
-                    yield _unreachable(key, Code.LINK_LOOP, "the folder leads back into itself")
-                else:
-                    todo.append((key, above | {here}))
-            elif not _is_utf8(key):
-                reason = "the name isn't UTF-8, which manifests and archives can't hold: rename it"
-                yield _unreachable(key, Code.NAME_NOT_UTF8, reason)
-            else:
-                yield key, None
-
-
-def _is_utf8(key: str) -> bool:
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _unreachable(key: str, code: Code, reason: str) -> tuple[str, Failure]:
-    shown = os.fsencode(key).decode("utf-8", "backslashreplace")
-    return shown, Failure(shown, "read", code, reason)
-
-
-def _link_problem(key: str, error: OSError) -> tuple[str, Failure | None]:
-    """Refuse a link that leads nowhere, unless its name says that it is no picture."""
-    if error.errno == errno.ELOOP:
-        return _unreachable(key, Code.LINK_LOOP, "the link leads to itself")
-    if error.errno == errno.ENOENT:
-        if "." in key.rpartition("/")[2] and not is_picture_name(key) and _is_utf8(key):
-            return key, None
-        return _unreachable(key, Code.LINK_BROKEN, "the link leads to nothing")
-    return _unreachable(key, Code.FILE_UNREADABLE, error.strerror or "unreadable")
 
 
 def read_steadily(path: Path, *, settle_s: float = _CLOCK_TICK_S) -> bytes:
@@ -272,10 +228,11 @@ class FolderSink:
         self.token = token
         self.source = source
         self.link = link
+        self._durable: set[Path] = set()  # folders whose own names are on the disk
 
     def final(self, key: str) -> Path:
-        """Return where a picture lies once it is published."""
-        return self.root / key
+        """Return where a picture lies once it is published; see `released_name`."""
+        return self.root / released_name(key)
 
     def staged(self, key: str) -> Path:
         """Return the temporary name of a picture, in the folder of the final one."""
@@ -289,17 +246,40 @@ class FolderSink:
 
         Raises:
             OutputError: the disk is full, read-only or not permitted.
-            SampleError: FILE_CHANGED, when what was linked isn't what was read.
+            SampleError: FILE_CHANGED, when what was linked isn't what was read; NAME_TAKEN, when
+                the source has a file of the name that the release needs.
         """
         path = self.staged(sample.key)
+        check_free(sample.key, self.source)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if data is sample.data and self.link != "copy" and self._linked(sample, path):
                 return sample.digest
             path.write_bytes(data)
         except OSError as error:
-            raise OutputError(_cannot_write(path.parent, error)) from error
+            raise OutputError(cannot_write(path.parent, error)) from error
         return sample.digest if data is sample.data else hashlib.sha256(data).hexdigest()
+
+    def stage_parts(self, key: str, parts: Iterable[bytes]) -> str:
+        """Write a file that comes in parts under its temporary name; return its SHA-256.
+
+        Raises:
+            OutputError: as `stage`; and whatever `parts` raises. Nothing is left behind then.
+        """
+        path = self.staged(key)
+        digest = hashlib.sha256()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                for part in parts:
+                    digest.update(part)
+                    file.write(part)
+        except OSError as error:
+            raise OutputError(cannot_write(path.parent, error)) from error
+        except SampleError:
+            path.unlink()
+            raise
+        return digest.hexdigest()
 
     def _linked(self, sample: Sample, path: Path) -> bool:
         origin = self.source / sample.key
@@ -326,14 +306,22 @@ class FolderSink:
         """
         pairs = [(self.staged(key), self.final(key)) for key in keys]
         folders = sorted({final.parent for _, final in pairs})
+        above = {up for folder in folders for up in self._new_above(folder)}
         try:
             with ThreadPoolExecutor(16) as pool:  # waits overlap: a third of the time of one by one
                 list(pool.map(fsync, [staged for staged, _ in pairs]))
                 for staged, final in pairs:
                     os.replace(staged, final)
-                list(pool.map(fsync, folders))
+                list(pool.map(fsync, sorted({*folders, *above})))
         except OSError as error:
-            raise OutputError(_cannot_write(self.root, error)) from error
+            raise OutputError(cannot_write(self.root, error)) from error
+        self._durable.update(folders)
+
+    def _new_above(self, folder: Path) -> list[Path]:
+        """Return the folders that hold the names of this one and of those above, up to the root."""
+        if folder in self._durable or folder == self.root:
+            return []
+        return [up for up in folder.parents if up == self.root or self.root in up.parents]
 
     def discard(self, key: str) -> None:
         """Remove the staged file of a picture that is refused after all."""
@@ -350,43 +338,6 @@ class FolderSink:
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
-def _cannot_write(path: Path, error: OSError) -> str:
-    words = {
-        errno.ENOSPC: "the disk is full: make room",
-        errno.EDQUOT: "the quota is used up: make room",
-        errno.EROFS: "the disk is read-only: choose another folder",
-        errno.EACCES: "permission is denied: change it or choose another folder",
-        errno.ENOTDIR: "a file stands where a folder is needed: remove it",
-        errno.ENAMETOOLONG: "a name is too long for this file system: shorten it",
-    }
-    why = words.get(error.errno or 0, f"{error.strerror}: mend it")
-    return f"Can't write to {path}: {why}, then run the same command again to go on."
-
-
 def _reflink(origin: Path, path: Path) -> None:
     with open(origin, "rb") as source, open(path, "wb") as target:
         fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
-
-
-def fsync(path: Path) -> None:
-    """Make a file or a folder durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file beside its final name, make it durable, and rename it into place.
-
-    Raises:
-        OutputError: the disk refuses.
-    """
-    part = path.with_name(f".{path.name}{PART_SUFFIX}")
-    try:
-        part.write_bytes(data)
-        fsync(part)
-        os.replace(part, path)
-    except OSError as error:
-        raise OutputError(_cannot_write(path.parent, error)) from error

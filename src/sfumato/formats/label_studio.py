@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
+from sfumato.documents import parse_json
 from sfumato.errors import UsageError
 from sfumato.formats.entries import Drawn, Sheet, number, picture_name, read_text, shown, wrong
 from sfumato.types import Box, Detection, Face
@@ -81,8 +82,8 @@ def read(path: Path) -> Iterator[Sheet]:
     Skipped (cancelled) annotations are left out. Raises `UsageError` for another layout.
     """
     try:
-        tasks = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
+        tasks = parse_json(read_text(path))
+    except ValueError as error:
         raise wrong(path, "start", f"JSON ({error})") from error
     if not isinstance(tasks, list):
         raise wrong(path, "start", "a list of Label Studio's tasks (its export as JSON)")
@@ -177,6 +178,8 @@ def _upright(corner: tuple[float, float], sides: tuple[float, float], turn: floa
     (x, y), (width, height) = corner, sides
     if not turn:
         return (x, y, x + width, y + height)
+    if not math.isfinite(turn):
+        return (math.nan, math.nan, math.nan, math.nan)  # nobody knows where it lies
     cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
     xs = [x + dx * cos - dy * sin for dx in (0.0, width) for dy in (0.0, height)]
     ys = [y + dx * sin + dy * cos for dx in (0.0, width) for dy in (0.0, height)]

@@ -14,7 +14,9 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sfumato.types import Failure, Output
+from sfumato.formats.disk import fsync, rename_durably
+from sfumato.formats.released_names import released_name
+from sfumato.types import Content, Failure, Output
 
 _BATCH: Final = 50_000
 
@@ -29,6 +31,11 @@ MANIFEST: Final = pa.schema(
         pa.field("faces", pa.int32(), nullable=False),
         pa.field("method", pa.string()),
         pa.field("fingerprint", pa.string(), nullable=False),
+        pa.field("content", pa.string(), nullable=False),  # image, other or unchecked (an other)
+        # further images that the file held, and those of them that are gone
+        pa.field("second_images", pa.int32(), nullable=False),
+        pa.field("second_images_removed", pa.int32(), nullable=False),
+        pa.field("path_out", pa.string()),  # where the release has another name for it
     ]
 )
 FACES: Final = pa.schema(
@@ -42,7 +49,10 @@ FACES: Final = pa.schema(
 
 
 class Table:
-    """A Parquet file that is written in batches, beside its final name, and renamed when whole."""
+    """A Parquet file that is written in batches, beside its final name, and renamed when whole.
+
+    If it was `withheld`, it isn't, and an earlier one goes.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path
@@ -50,6 +60,7 @@ class Table:
         self._schema = schema
         self._rows: list[dict[str, object]] = []
         self._writer = pq.ParquetWriter(self._part, schema, compression="zstd")
+        self.withheld = False
 
     def __enter__(self) -> Table:
         return self
@@ -63,10 +74,14 @@ class Table:
         if error is None:
             self._flush()
         self._writer.close()
-        if error is None:
-            self._part.replace(self.path)
-        else:
+        if error is not None:
             self._part.unlink()
+        elif self.withheld:
+            self._part.unlink()
+            self.path.unlink(missing_ok=True)
+            fsync(self.path.parent)
+        else:
+            rename_durably(self._part, self.path)
 
     def add(self, rows: Iterable[dict[str, object]]) -> None:
         """Append rows."""
@@ -79,11 +94,14 @@ class Table:
         self._rows.clear()
 
 
-def manifest_row(outcome: Output | Failure, fingerprint: str) -> dict[str, object]:
-    """Return the manifest's row for what became of one picture."""
+def manifest_row(
+    outcome: Output | Failure, fingerprint: str, *, content: Content = "image"
+) -> dict[str, object]:
+    """Return the manifest's row for what became of one file; `content` is what a refused one is."""
     if isinstance(outcome, Failure):
         refused = {"path": outcome.key, "action": "refused", "code": str(outcome.code), "faces": 0}
-        return {**refused, "fingerprint": fingerprint}
+        counts = {"second_images": 0, "second_images_removed": 0}
+        return {**refused, "fingerprint": fingerprint, "content": content, **counts}
     return {
         "path": outcome.key,
         "sha256_in": outcome.digest,
@@ -93,6 +111,10 @@ def manifest_row(outcome: Output | Failure, fingerprint: str) -> dict[str, objec
         "faces": len(outcome.faces),
         "method": outcome.method or None,
         "fingerprint": fingerprint,
+        "content": outcome.content,
+        "second_images": outcome.second_images,
+        "second_images_removed": outcome.second_images_removed,
+        "path_out": name if (name := released_name(outcome.key)) != outcome.key else None,
     }
 
 

@@ -1,46 +1,145 @@
-"""Files that are no pictures by name: copied on request, if they can't hold a face."""
+"""Files that are no pictures by name: copied on request, if they are harmless text.
+
+What may be a picture, or can't be told, isn't copied and is named. A pattern copies files
+unchecked, on the word of whoever gave it; the manifest and the report say so.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from sfumato import codec
 from sfumato.errors import Code, SampleError
-from sfumato.formats.imagefolder import FolderSink, read_steadily
-from sfumato.types import Failure, Sample
+from sfumato.formats.imagefolder import FolderSink
+from sfumato.formats.selection import Globs
+from sfumato.formats.text import PART, TextScan
+from sfumato.types import Failure, Finding, Output, Record
 
 # What the release itself puts at its top.
 RESERVED: Final = frozenset({"manifest.parquet", "faces.parquet", "summary.json", "report.html"})
-_HEAD: Final = 4096
 
 
-def copy_others(
-    keys: Iterable[str], source: Path, sink: FolderSink
-) -> tuple[list[str], list[Failure]]:
-    """Copy labels, texts and the like into the release; return what was copied and refused.
+def stage_others(
+    keys: Iterable[str],
+    source: Path,
+    sink: FolderSink,
+    unchecked: Globs,
+    states: Mapping[str, str],
+) -> Iterator[Output | Failure]:
+    """Stage labels, texts and the like for the release; yield what is to be published, or refused.
 
-    Whatever its name, a file whose first bytes are those of a picture, a film, a document or an
-    archive is refused: nobody has looked for faces in it.
+    A file is read once, in parts: what was looked through is what is written. What bears the name
+    of one of the release's own files at the top is passed over. `states` go into the records.
+
+    Raises:
+        OutputError: the release can't be written.
     """
-    copied: list[str] = []
-    refused: list[Failure] = []
     for key in keys:
         if key in RESERVED:
             continue  # stays listed as ignored
+        scan = None if unchecked.match(key) else TextScan(key)
         try:
-            data = read_steadily(source / key)
-            kind = codec.may_hold_pictures(data[:_HEAD])
-            if kind is not None:
-                raise SampleError(
-                    Code.OTHER_MAY_HOLD_FACES, f"not named like a picture, but {kind}"
-                )
+            digest = sink.stage_parts(key, _looked_through(source / key, scan))
         except SampleError as error:
-            refused.append(Failure(key, "copy", error.code, error.reason))
+            yield Failure(key, "copy", error.code, error.reason)
+        else:
+            yield Output(
+                *(key, digest, digest, "copied", "identical", "", ()),
+                content="unchecked" if scan is None else "other",
+                state=states.get(key, ""),
+            )
+
+
+def check_others(
+    records: Iterable[tuple[str, Record | None]], source: Path, sink: FolderSink
+) -> Iterator[Finding]:
+    """Look at the copied files of a release as they lie there now, each with its last record.
+
+    A release of an older version has no records of them: its files are compared with the source.
+    """
+    for key, record in records:
+        known = record if isinstance(record, Output) else None
+        scan = TextScan(key) if known is None or known.content != "unchecked" else None
+        try:
+            before = _digest(source / key, None)
+            after = _digest(sink.final(key), scan, refuse=False)
+        except SampleError as error:
+            if os.path.lexists(sink.final(key)):  # else `finish` says so
+                yield _finding(key, Code.VERIFY_UNREADABLE, known, error.reason)
             continue
-        sink.stage(Sample(key, "", data, hashlib.sha256(data).hexdigest()), data)
-        copied.append(key)
-    sink.publish(copied)
-    return copied, refused
+        written = before if known is None else known.written
+        if after != written or before != written:
+            words = "not the file that was copied" if after != written else "its source changed"
+            yield _finding(key, Code.VERIFY_BYTES_CHANGED, known, words)
+        objection = None if scan is None else scan.finish()
+        yield _finding(key, Code.VERIFY_OTHER, known, _in_words(objection) if objection else "")
+
+
+def passed(output: Output) -> Finding:
+    """Return the finding of a file that was copied by this run."""
+    return _finding(output.key, Code.VERIFY_OTHER, output, "")
+
+
+def _finding(key: str, code: Code, output: Output | None, words: str) -> Finding:
+    digest = "" if output is None else output.written
+    return Finding(key, code, not words, float(bool(words)), 0.0, words, digest)
+
+
+def _in_words(objection: str) -> str:
+    return f"could hold a picture or what is private: {objection}"
+
+
+def _digest(path: Path, scan: TextScan | None, *, refuse: bool = True) -> str:
+    digest = hashlib.sha256()
+    for part in _looked_through(path, scan, refuse=refuse):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _looked_through(path: Path, scan: TextScan | None, *, refuse: bool = True) -> Iterator[bytes]:
+    """Yield a regular file in parts; with `refuse`, raise `SampleError` for what `scan` objects to.
+
+    Raises:
+        SampleError: also if it can't be read, isn't a regular file, or changes meanwhile.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        code = Code.LINK_BROKEN if not os.path.exists(path) else Code.FILE_UNREADABLE
+        raise SampleError(code, error.strerror or "unreadable") from error
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        before = os.fstat(handle)
+        if not stat.S_ISREG(before.st_mode):
+            raise SampleError(Code.FILE_NOT_REGULAR, "not a regular file")
+        size = 0
+        while part := _read(file):
+            size += len(part)
+            if scan is not None:
+                scan.feed(part)
+                _object(scan.objection, refuse=refuse)
+            yield part
+        if scan is not None:
+            _object(scan.finish(), refuse=refuse)
+        if _state(before) != _state(os.fstat(handle)) or size != before.st_size:
+            raise SampleError(Code.FILE_CHANGED, "the file changed while it was read")
+
+
+def _object(objection: str | None, *, refuse: bool) -> None:
+    if objection and refuse:
+        raise SampleError(Code.OTHER_MAY_HOLD_FACES, f"not copied, {_in_words(objection)}")
+
+
+def _read(file: FileIO) -> bytes:
+    try:
+        return file.read(PART) or b""
+    except OSError as error:
+        raise SampleError(Code.FILE_UNREADABLE, error.strerror or "unreadable") from error
+
+
+def _state(state: os.stat_result) -> tuple[int, int, int]:
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns

@@ -17,6 +17,7 @@ from xml.parsers import expat
 from sfumato.errors import UsageError
 from sfumato.formats.entries import Drawn, Sheet, picture_name, read_text, shown, wrong
 
+_DEEPEST: Final = 32  # elements in one another; the layout has 4
 _SIDES: Final = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -61,6 +62,7 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self.parser = expat.ParserCreate()
+        self.parser.buffer_text = True  # one piece of text for each element, not one a line
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._hear
@@ -92,6 +94,8 @@ class _Reader:
         if not self._open and tag != "annotation":
             raise wrong(self._path, "start", f"<annotation>, got <{shown(tag)}>")
         self._open.append(tag)
+        if len(self._open) > _DEEPEST:
+            raise wrong(self._path, self._where(), "annotations that nest less deeply")
         self._text = ""
 
     def _hear(self, text: str) -> None:

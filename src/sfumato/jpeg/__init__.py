@@ -49,6 +49,7 @@ __all__ = [
     "JpegInfo",
     "Policy",
     "Preview",
+    "check_whole",
     "component_values",
     "edit",
     "inspect",
@@ -119,6 +120,11 @@ def inspect(data: bytes, *, max_pixels: int) -> JpegInfo:
         previews=previews(data, segments, end),
         icc=icc_profile(segments),
     )
+
+
+def check_whole(data: bytes, *, max_pixels: int) -> None:
+    """Decode a JPEG file; raises as `edit` does where coded data are missing or corrupt."""
+    read(data, max_pixels=max_pixels)
 
 
 def _name(marker: int) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from sfumato.embedded.orientation import told_by_exif
+
 _HEAD: Final = b"Exif\0\0"
 _ORIENTATION, _EXIF_DIRECTORY, _DATE_TAKEN = 0x0112, 0x8769, 0x9003
 _SAFE: Final = (0x010F, 0x0110, 0x0132, 0x8298)  # make, model, date changed, copyright
@@ -21,28 +23,22 @@ _Entry = tuple[int, int, bytes]  # type, count, the 4 bytes of the value field
 
 def orientation_of(payload: bytes) -> int | None:
     """Return tag 0x0112 of an EXIF segment if it is there and lies in 1 to 8."""
-    tiff = payload[len(_HEAD) :]
-    order = _byte_order(tiff)
-    if order is None:
-        return None
-    value = _number(_directory(tiff, order, _long(tiff, order, 4)).get(_ORIENTATION), order)
+    value = told_by_exif(payload)
     return value if value is not None and 1 <= value <= 8 else None
 
 
-def rebuilt_exif(payload: bytes, *, keep_safe: bool) -> bytes:
-    """Write an EXIF segment that holds the orientation of another one; b"" if that has none.
+def rebuilt_exif(payload: bytes, turned: int | None, *, keep_safe: bool) -> bytes:
+    """Write an EXIF segment that holds an orientation, if there is one; b"" for nothing at all.
 
-    With `keep_safe` also the maker and model of the camera, the dates and the copyright line,
-    as printable ASCII. Never the place, notes of the maker, or a preview.
+    With `keep_safe` also what another segment, `payload`, says of the maker and model of the
+    camera, the dates and the copyright line, as printable ASCII. Never the place, notes of the
+    maker, or a preview.
     """
     tiff = payload[len(_HEAD) :]
     order = _byte_order(tiff)
-    if order is None:
-        return b""
-    turned = orientation_of(payload)
-    main = _directory(tiff, order, _long(tiff, order, 4))
     texts, taken = {}, b""
-    if keep_safe:
+    if keep_safe and order is not None:
+        main = _directory(tiff, order, _long(tiff, order, 4))
         texts = {tag: text for tag in _SAFE if (text := _text(tiff, order, main.get(tag)))}
         inner = _number(main.get(_EXIF_DIRECTORY), order)
         if inner is not None:

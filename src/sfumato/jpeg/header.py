@@ -30,6 +30,7 @@ from sfumato.jpeg.markers import (
     Segment,
     broken,
 )
+from sfumato.jpeg.standard_tables import STANDARD
 
 Process: TypeAlias = Literal["baseline", "extended", "progressive"]
 Colour: TypeAlias = Literal["grey", "YCbCr", "RGB", "CMYK", "YCCK", "other"]
@@ -195,7 +196,8 @@ def read_header(segments: Sequence[Segment], *, max_pixels: int) -> Header:
     frame = _read_frame(frames[0], max_pixels)
     quantisers: dict[int, tuple[int, ...]] = {}
     latched: dict[int, tuple[int, ...]] = {}
-    huffman: dict[int, bytes] = {}
+    # Frames of Motion JPEG leave tables out (`standard_tables`).
+    huffman = {} if frame.process == "progressive" else dict(STANDARD)
     scans: list[Scan] = []
     interval = 0
     for segment in segments:

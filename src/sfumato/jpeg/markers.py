@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final, Literal, TypeAlias, get_args
 
+from sfumato.embedded import orientation as turns
+from sfumato.embedded.panorama import panorama_packet
+from sfumato.embedded.profile import clean_profile
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg._scan import end_of_scan
-from sfumato.jpeg.exif import orientation_of, rebuilt_exif
+from sfumato.jpeg.exif import rebuilt_exif
 
 # faces: strip edited files only. all: strip every file. keep-safe: as faces, and keep the date,
 # the camera and the copyright line.
@@ -31,8 +35,12 @@ APP0, APP1, APP2, APP13, APP14 = 0xE0, 0xE1, 0xE2, 0xED, 0xEE
 SOF_CODES: Final = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, DAC}
 STRUCTURE: Final = SOF_CODES | {SOS, DQT, DHT, DRI}  # what a decoder needs
 JFIF, JFXX, EXIF = b"JFIF\0", b"JFXX\0", b"Exif\0\0"
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
 ICC, ADOBE, MPF, PHOTOSHOP = b"ICC_PROFILE\0", b"Adobe", b"MPF\0", b"Photoshop 3.0\0"
 
+MOST_SEGMENTS: Final = 20_000  # whatever has more was made to keep its readers busy
+
+_FILL: Final = re.compile(rb"\xff*+")
 # A start of image and, looked at but not consumed, the head of the segment after it.
 _PREVIEW: Final = re.compile(rb"\xff\xd8(?=\xff++[\xc0-\xc4\xdb\xdd\xe0-\xef\xfe](..))", re.DOTALL)
 
@@ -88,6 +96,8 @@ def walk(data: bytes) -> tuple[list[Segment], int]:
         end = _end_of_scan(data, stop) if marker == SOS else stop
         # Scans are as large as the file: looked at, not copied.
         segments.append(Segment(marker, offset, data[at + 3 : stop], memoryview(data)[stop:end]))
+        if len(segments) > MOST_SEGMENTS:
+            raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG: more than {MOST_SEGMENTS} segments")
         at = end
     if not segments or segments[-1].marker != SOS:
         raise broken("ends before the end of the image")
@@ -102,9 +112,8 @@ def _skip_fill(data: bytes, at: int) -> int:
     start, at = at, data.find(b"\xff", at)
     if at < 0:
         raise broken(f"no marker from byte {start} on")
-    while at < len(data) and data[at] == 0xFF:
-        at += 1
-    return at
+    found = _FILL.match(data, at)
+    return at if found is None else found.end()
 
 
 def _refuse_marker(marker: int, offset: int) -> None:
@@ -127,25 +136,58 @@ def _end_of_scan(data: bytes, start: int) -> int:
 def kept(segments: Sequence[Segment], policy: Policy) -> list[Segment]:
     """Return the segments that may be published, rebuilt where only a part of them may.
 
-    Kept are: what a decoder needs, JFIF without its thumbnail, the ICC profile, Adobe's colour
-    transform, and an EXIF segment written anew that holds the orientation alone (with
-    "keep-safe" also date, camera and copyright). All else goes: an allow-list.
+    Kept are: what a decoder needs, JFIF without its thumbnail, the ICC profile without its
+    private tags, Adobe's colour transform, an EXIF segment written anew that holds the
+    orientation alone (with "keep-safe" also date, camera and copyright), and a packet of XMP
+    written anew that holds the fields of a panorama. All else goes: an allow-list.
     """
     result: list[Segment] = []
     seen: set[bytes] = set()
-    profile = icc_profile(segments)
-    whole = profile == _icc_chunks(segments)
+    icc = _published_icc(segments)
+    exif, xmp = _payload(segments, EXIF), _payload(segments, XMP)[len(XMP) :]
+    published = {
+        EXIF: rebuilt_exif(exif, _told(segments), keep_safe=policy == "keep-safe"),
+        XMP: _headed(XMP, panorama_packet(xmp)),
+    }
     for segment in segments:
         if segment.marker in STRUCTURE:
             result.append(segment)
             continue
-        name, payload = _published(segment, policy)
-        if name == ICC and not whole:
-            result += [] if ICC in seen else _icc_segments(profile, segment.offset)
-        elif payload and (name == ICC or name not in seen):
+        name, payload = _published(segment)
+        if name in published and name not in seen:
+            # The turn that XMP tells goes to an EXIF segment.
+            names = [EXIF] if name == EXIF else [XMP] if EXIF in seen or exif else [EXIF, XMP]
+            texts = [published[one] for one in names]
+            result += [Segment(APP1, segment.offset, text) for text in texts if text]
+        elif name == ICC:
+            result += icc.get(segment.offset, [])
+        elif payload and name not in seen:
             result.append(Segment(segment.marker, segment.offset, payload))
         seen.add(name)
     return result
+
+
+def _headed(head: bytes, packet: bytes) -> bytes:
+    return head + packet if packet else b""
+
+
+def _published_icc(segments: Sequence[Segment]) -> dict[int, list[Segment]]:
+    """Return the segments of the profile by the offsets at which they go.
+
+    They are the file's own, in its order, if nothing of the profile has to go.
+    """
+    own = [s for s in _front(segments) if s.marker == APP2 and s.payload.startswith(ICC)]
+    profile = published_profile(segments)
+    if not profile:
+        return {}
+    if b"".join(part[len(ICC) + 2 :] for part in _icc_parts(segments) or ()) == profile:
+        return {segment.offset: [segment] for segment in own}
+    return {own[0].offset: _icc_segments(profile, own[0].offset)}
+
+
+def _front(segments: Sequence[Segment]) -> Iterator[Segment]:
+    """Yield the segments before the first scan: what readers know before they decode."""
+    return takewhile(lambda segment: segment.marker != SOS, segments)
 
 
 def _icc_segments(profile: bytes, offset: int) -> list[Segment]:
@@ -158,14 +200,16 @@ def _icc_segments(profile: bytes, offset: int) -> list[Segment]:
     ]
 
 
-def _published(segment: Segment, policy: Policy) -> tuple[bytes, bytes]:
+def _published(segment: Segment) -> tuple[bytes, bytes]:
     """Return the kind of a metadata segment and what of it may be published (b"": nothing)."""
     payload = segment.payload
     match segment.marker:
         case 0xE0 if payload.startswith(JFIF) and len(payload) >= 14:
             return JFIF, payload[:12] + b"\0\0"  # a thumbnail of 0 by 0
         case 0xE1 if payload.startswith(EXIF):
-            return EXIF, rebuilt_exif(payload, keep_safe=policy == "keep-safe")
+            return EXIF, b""  # written anew
+        case 0xE1 if payload.startswith(XMP):
+            return XMP, b""  # written anew
         case 0xE2 if payload.startswith(ICC):
             return ICC, payload
         case 0xEE if payload.startswith(ADOBE) and len(payload) >= 12:
@@ -203,27 +247,60 @@ def strip(data: bytes, policy: Policy) -> bytes:
 
 
 def orientation(segments: Sequence[Segment]) -> int:
-    """Return EXIF tag 0x0112, 1 to 8; 1 where it is missing or makes no sense."""
-    for segment in segments:
-        if segment.marker == APP1 and segment.payload.startswith(EXIF):
-            return orientation_of(segment.payload) or 1
-    return 1
+    """Return how the picture is to be turned, 1 to 8: by EXIF, else by XMP (`embedded`)."""
+    return turns.orientation(_payload(segments, EXIF), _payload(segments, XMP)[len(XMP) :])
+
+
+def _told(segments: Sequence[Segment]) -> int | None:
+    """Return the orientation if EXIF tells one, or XMP one that turns."""
+    if turns.told_by_exif(_payload(segments, EXIF)) in range(1, 9):
+        return orientation(segments)
+    told = orientation(segments)
+    return told if told > 1 else None
+
+
+def _payload(segments: Sequence[Segment], head: bytes) -> bytes:
+    """Return what readers see of EXIF (all its segments, joined) and of XMP (the last one).
+
+    That is before the first scan, as Pillow has it.
+    """
+    front = (s.payload for s in _front(segments) if s.marker == APP1)
+    found = [payload for payload in front if payload.startswith(head)]
+    if head != EXIF:
+        return found[-1] if found else b""
+    return b"".join(payload[len(EXIF) * (at > 0) :] for at, payload in enumerate(found))
 
 
 def icc_profile(segments: Sequence[Segment]) -> bytes:
-    """Return the embedded ICC profile, b"" if there is none.
+    """Return the embedded ICC profile as it is, b"" if there is none.
 
     Only what is one: with "acsp" at byte 36 and no longer than it says (ICC.1, 7.2). Whatever
     else somebody has put there isn't needed to show the picture.
     """
-    joined = _icc_chunks(segments)
+    parts = _icc_parts(segments)
+    joined = b"".join(part[len(ICC) + 2 :] for part in parts or ())
     length = int.from_bytes(joined[:4], "big")
     return joined[:length] if joined[36:40] == b"acsp" and 128 <= length <= len(joined) else b""
 
 
-def _icc_chunks(segments: Sequence[Segment]) -> bytes:
-    chunks = (s.payload for s in segments if s.marker == APP2 and s.payload.startswith(ICC))
-    return b"".join(chunk[len(ICC) + 2 :] for chunk in chunks)
+def published_profile(segments: Sequence[Segment]) -> bytes:
+    """Return the ICC profile without what no colour transform needs; b"" where there is none."""
+    profile = icc_profile(segments)
+    return clean_profile(profile) or b"" if profile else b""
+
+
+def _icc_parts(segments: Sequence[Segment]) -> list[bytes] | None:
+    """Return the payloads that hold the profile in the order of their numbers (ICC.1, B.4).
+
+    None where a number is missing or comes twice: then nobody knows what the profile is.
+    """
+    front = (s.payload for s in _front(segments) if s.marker == APP2)
+    parts = [payload for payload in front if payload.startswith(ICC)]
+    if len(parts) > 255:  # a byte counts them
+        return None
+    parts.sort(key=lambda part: part[len(ICC) : len(ICC) + 2])
+    wanted = [bytes((number, len(parts))) for number in range(1, len(parts) + 1)]
+    return parts if [part[len(ICC) : len(ICC) + 2] for part in parts] == wanted else None
 
 
 def previews(data: bytes, segments: Sequence[Segment], end: int) -> tuple[Preview, ...]:

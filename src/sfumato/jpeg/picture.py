@@ -9,9 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.jpeg._decode import ScanReader, unstuffed
-from sfumato.jpeg.header import ZIGZAG, Frame, Header, Numbers, Scan, read_header
+from sfumato.jpeg.header import (
+    ZIGZAG,
+    Frame,
+    Header,
+    Numbers,
+    Scan,
+    read_header,
+    read_huffman,
+)
 from sfumato.jpeg.huffman import lookup
-from sfumato.jpeg.markers import Segment, broken, walk
+from sfumato.jpeg.markers import DHT, SOS, Segment, broken, walk
+from sfumato.jpeg.standard_tables import STANDARD
 
 Coefficients = NDArray[np.int16]  # (blocks, 64): quantised, in zigzag order
 Words = NDArray[np.uint64]  # [i]: the 64 bits from bit 32 * i on
@@ -56,7 +65,30 @@ def read(data: bytes, *, max_pixels: int) -> Picture:
     """
     segments, end = walk(data)
     header = read_header(segments, max_pixels=max_pixels)
-    return decode(segments, end, header)
+    return decode(_with_tables(segments, header), end, header)
+
+
+def _with_tables(segments: list[Segment], header: Header) -> list[Segment]:
+    """Return the segments with the standard Huffman tables that a scan uses and none defines.
+
+    They come before the first scan, as decoders have it; the edited file holds them.
+    """
+    scans = iter(header.scans)
+    defined: set[int] = set()
+    missing: set[int] = set()
+    first = None
+    for at, segment in enumerate(segments):
+        if segment.marker == DHT:
+            defined |= read_huffman(segment.payload).keys()
+        elif segment.marker == SOS:
+            scan, first = next(scans), at if first is None else first
+            dc = {slot for slot, table in zip(scan.dc_slots, scan.dc_tables, strict=True) if table}
+            ac = zip(scan.ac_slots, scan.ac_tables, strict=True)
+            missing |= (dc | {slot | 0x10 for slot, table in ac if table}) - defined
+    if not missing or first is None:
+        return segments
+    payload = b"".join(bytes((name,)) + STANDARD[name] for name in sorted(missing))
+    return [*segments[:first], Segment(DHT, segments[first].offset, payload), *segments[first:]]
 
 
 def decode(segments: Sequence[Segment], end: int, header: Header) -> Picture:
@@ -66,7 +98,7 @@ def decode(segments: Sequence[Segment], end: int, header: Header) -> Picture:
     busy = np.zeros(frame.block_count if frame.process == "progressive" else 0, dtype=np.uint8)
     precision = np.full((len(frame.components), 64), -1, dtype=np.int8)
     for scan in header.scans:
-        _advance(precision, scan)
+        advance(precision, scan)
         order = frame.order(scan.components)
         words, bounds = bits_of(scan)
         reader = reader_of(frame, scan, order, words, coefficients, busy)
@@ -80,7 +112,7 @@ def decode(segments: Sequence[Segment], end: int, header: Header) -> Picture:
     )
 
 
-def _advance(precision: NDArray[np.int8], scan: Scan) -> None:
+def advance(precision: NDArray[np.int8], scan: Scan) -> None:
     """Note which bits a scan gives; each must follow on the ones before (T.81 G.1.1.1)."""
     band = slice(scan.first, scan.last + 1)
     for index in scan.components:
@@ -142,17 +174,30 @@ def _read_intervals(
     for number, mcu in enumerate(range(0, mcus, step)):
         at, end = 8 * bounds[number], 8 * bounds[number + 1]
         stop = min(mcu + step, mcus)
-        if frame.process != "progressive":
-            at = reader.sequential(at, end, mcu, stop, positions)
-        elif scan.first == 0 and scan.high == 0:
-            at = reader.dc_first(at, end, mcu, stop, scan.low)
-        elif scan.first == 0:
-            at = reader.dc_refine(at, end, mcu, stop, scan.low)
-        elif scan.high == 0:
-            at = reader.ac_first(at, end, mcu, stop, scan.first, scan.last, scan.low)
-        else:
-            at = reader.ac_refine(at, end, mcu, stop, scan.first, scan.last, scan.low)
+        at = read_interval(reader, frame, scan, (at, end), (mcu, stop), positions)
         if end - at >= 8:
             raise broken("data left over after the last block")
         ends.append(at)
     return tuple(ends)
+
+
+def read_interval(
+    reader: ScanReader,
+    frame: Frame,
+    scan: Scan,
+    bits: tuple[int, int],
+    mcus: tuple[int, int],
+    positions: NDArray[np.int64] | None = None,
+) -> int:
+    """Read the MCUs of one restart interval between two bits; return the bit behind the last."""
+    if frame.process != "progressive":
+        if positions is None:
+            raise ValueError("a sequential scan notes where its MCUs begin")
+        return reader.sequential(*bits, *mcus, positions)
+    if scan.first == 0 and scan.high == 0:
+        return reader.dc_first(*bits, *mcus, scan.low)
+    if scan.first == 0:
+        return reader.dc_refine(*bits, *mcus, scan.low)
+    if scan.high == 0:
+        return reader.ac_first(*bits, *mcus, scan.first, scan.last, scan.low)
+    return reader.ac_refine(*bits, *mcus, scan.first, scan.last, scan.low)

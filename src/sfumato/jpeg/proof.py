@@ -19,6 +19,7 @@ from sfumato.jpeg.markers import (
     icc_profile,
     orientation,
     previews,
+    published_profile,
     start_of_image,
     walk,
 )
@@ -71,7 +72,7 @@ def _check_headers(source: Picture, header: Header, segments: Sequence[Segment])
         "colour model": old.colour == header.colour,
         "scans or restart markers": _script(old) == _script(header),
         "orientation": orientation(source.segments) == orientation(segments),
-        "colour profile": icc_profile(source.segments) == icc_profile(segments),
+        "colour profile": published_profile(source.segments) == icc_profile(segments),
     }
     for name, equal in same.items():
         if not equal:

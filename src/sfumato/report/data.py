@@ -68,6 +68,15 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Others:
+    """Files that are no pictures and were to be copied; `unchecked` ones are among the copied."""
+
+    copied: int = 0
+    unchecked: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ClassCount:
     """The account of one class, and its faces.
 
@@ -197,12 +206,32 @@ class Faces:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondImages:
+    """The further images inside the files of the release: previews, films, gain maps, ….
+
+    `files` held any, `images` in all; `removed` of them aren't in the release, the others were
+    searched and show no face.
+    """
+
+    files: int = 0
+    images: int = 0
+    removed: int = 0
+
+    def as_json(self) -> JSON:
+        """Return the counts."""
+        searched = self.images - self.removed
+        return {"files": self.files, "images": self.images, "searched": searched,
+                "removed": self.removed}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything the two pages say. What only the private one may say isn't in `summary`.
 
     `failed` and `refused` are the first rows (by key) of all findings and failures; the full
     numbers are in `checks` and `refusals`. `candidates` are regions that may show a face and
-    wait for a person's eye; only the private page counts them.
+    wait for a person's eye; only the private page counts them. `excluded` files are no part of the
+    set by choice.
     """
 
     about: About
@@ -218,6 +247,9 @@ class Report:
     ignored_names: tuple[str, ...]
     review: ReviewFigures = field(default_factory=ReviewFigures)
     candidates: int = 0
+    others: Others = Others()
+    excluded: int = 0
+    second: SecondImages = field(default_factory=SecondImages)
 
     @property
     def verdict(self) -> ReportVerdict:
@@ -226,7 +258,7 @@ class Report:
             return "unfinished"
         if any(check.failed for check in self.checks):
             return "failed"
-        if self.account.refused:
+        if self.account.refused or self.others.refused:
             return "refused"
         return "passed" if self._verified else "unverified"
 
@@ -270,7 +302,10 @@ class Report:
                 for check in self.checks
             },
             "faces": self.faces.as_json(),
+            "second_images": self.second.as_json(),
             "review": self.review.as_json(),
+            "other_files": asdict(self.others),
+            "excluded": self.excluded,
             "ignored": {"count": self.ignored, "first": list(self.ignored_names)},
             "recipe": self.about.recipe,
             "not_measured": self.not_measured,
@@ -291,4 +326,10 @@ def account_line(summary: Mapping[str, object]) -> str:
         f"{account['in']} in, {account['out']} out: {account['copied']} copied, "
         f"{account['obfuscated']} obfuscated, {account['refused']} refused"
     )
-    return f"{line}, {account['unfinished']} unfinished" if account["unfinished"] else line
+    line += f", {account['unfinished']} unfinished" if account["unfinished"] else ""
+    others = summary.get("other_files")
+    if isinstance(others, Mapping) and any(others.values()):
+        line += f"; other files: {others['copied']} copied"
+        line += f" ({others['unchecked']} unchecked)" if others["unchecked"] else ""
+        line += f", {others['refused']} not copied"
+    return f"{line}; {summary['excluded']} excluded" if summary.get("excluded") else line

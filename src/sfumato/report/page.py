@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from sfumato.names import shown
 from sfumato.report.charts import class_chart, face_charts, strength_chart
 from sfumato.report.data import Report, account_line
 from sfumato.report.pairs import Pair
@@ -33,7 +33,6 @@ _MAGIC: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"RIFF", "image/webp"),
 )
-_JOINERS: Final = "\u200c\u200d"  # needed to spell Persian, Hindi and emoji
 
 
 def render(report: Report, *, private: bool, pairs: Sequence[Pair] = ()) -> str:
@@ -98,15 +97,6 @@ def _template() -> Template:
     return template("report.html.j2", percent=percent, number=number)
 
 
-def shown(name: str) -> str:
-    r"""Write a name so that what is on the screen is what is in the name.
-
-    Control characters, characters that turn the direction of the text, and bytes that aren't
-    UTF-8 become escapes such as ``\u202e``; letters of every script stay.
-    """
-    return "".join(char if _visible(char) else _escaped(char) for char in name)
-
-
 def percent(part: float, whole: float = 1.0) -> str:
     """Write a share with one decimal; what is not quite nothing or all never looks like it."""
     if not whole:
@@ -122,16 +112,6 @@ def percent(part: float, whole: float = 1.0) -> str:
 def number(value: float) -> str:
     """Write a measured value with four digits, and what is no number as a dash."""
     return f"{value:.4g}" if math.isfinite(value) else "–"
-
-
-def _visible(char: str) -> bool:
-    # Other: control, format (bidi), surrogate, private, unassigned; line and paragraph separators
-    kind = unicodedata.category(char)
-    return char in _JOINERS or not (kind[0] == "C" or kind in ("Zl", "Zp"))
-
-
-def _escaped(char: str) -> str:
-    return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
 
 
 def _fates(report: Report) -> list[tuple[str, int]]:

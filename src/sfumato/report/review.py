@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from sfumato.boxes import as_boxes, iou
+from sfumato.records import understood
 from sfumato.types import JSON, Assessment, Decision, Detection, Face
 
 # A box within rounding of the proposed one was confirmed; one that still overlaps it, adjusted.
@@ -82,7 +83,8 @@ class ReviewFigures:
 
 def read(assessment: Assessment) -> JSON:
     """Return the figures of an assessment."""
-    figures: JSON = json.loads(assessment.figures)
+    with understood("the figures of a review"):
+        figures: JSON = json.loads(assessment.figures)
     return figures
 
 

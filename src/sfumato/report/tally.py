@@ -15,7 +15,17 @@ from typing import Final
 
 from sfumato.boxes import clip, covered, grow, longer_side
 from sfumato.errors import Code
-from sfumato.report.data import About, Account, Check, ClassCount, Distribution, Faces, Report
+from sfumato.report.data import (
+    About,
+    Account,
+    Check,
+    ClassCount,
+    Distribution,
+    Faces,
+    Others,
+    Report,
+    SecondImages,
+)
 from sfumato.report.pairs import Choice, Shortlist, Smallest, used_of_limit
 from sfumato.report.review import Changes, ReviewFigures, of_picture, read
 from sfumato.types import (
@@ -108,9 +118,12 @@ class Tally:
         self._refused: Smallest[Failure] = Smallest(ROWS_SHOWN, order=_failure_order)
         self._ignored_names: Smallest[str] = Smallest(ROWS_SHOWN, order=str)
         self._ignored = 0
+        self._excluded = 0
+        self._others: Counter[str] = Counter()
         self._changes = Changes()
         self._assessment: Assessment | None = None
         self._candidates = 0
+        self._second = SecondImages()
         self._shortlist = Shortlist()
 
     def add(self, key: str, label: str, records: Sequence[Record]) -> None:
@@ -145,6 +158,23 @@ class Tally:
         """Take what the review of the whole set came to; the last one counts."""
         self._assessment = assessment
 
+    def other(self, fate: Output | Failure | None) -> None:
+        """Count a file that is no picture and was to be copied; None: it was, without a record."""
+        if isinstance(fate, Failure):
+            self._others["refused"] += 1
+            self._refusals[fate.code] += 1
+            self._refused.add(fate)
+        else:
+            self._others["copied"] += 1
+            self._others["unchecked"] += fate is not None and fate.content == "unchecked"
+
+    def passed_over(self, key: str, kind: str) -> None:
+        """Count a file that is no part of the set: "excluded", or no picture by its name."""
+        if kind == "excluded":
+            self._excluded += 1
+        else:
+            self.ignored(1, [key])
+
     def ignored(self, count: int, names: Iterable[str] = ()) -> None:
         """Count files that are no pictures by name; up to 1,000 of their names are listed."""
         self._ignored += count
@@ -173,6 +203,9 @@ class Tally:
             ignored_names=tuple(self._ignored_names.sorted()),
             review=ReviewFigures(self._changes, read(self._assessment) if self._assessment else {}),
             candidates=self._candidates,
+            others=Others(*(self._others[name] for name in ("copied", "unchecked", "refused"))),
+            excluded=self._excluded,
+            second=self._second,
         )
 
     def _count_fate(self, label: str, fate: Output | Failure | None) -> None:
@@ -185,6 +218,12 @@ class Tally:
             case Output():
                 fates[fate.action] += 1
                 self._encodings[fate.encoding] += 1
+                if fate.second_images:
+                    held, gone = fate.second_images, fate.second_images_removed
+                    told = self._second
+                    self._second = SecondImages(
+                        told.files + 1, told.images + held, told.removed + gone
+                    )
             case Failure():
                 fates["refused"] += 1
                 self._refusals[fate.code] += 1

@@ -18,14 +18,16 @@ MEANING: Final[dict[Code, str]] = {
     Code.FILE_NOT_REGULAR: "It is not a regular file.",
     Code.LINK_BROKEN: "It is a link to a file that does not exist.",
     Code.LINK_LOOP: "It is a link that leads back to itself.",
+    Code.LINK_TO_RELEASE: "It is a link to the release or to what is kept private.",
     Code.NAME_NOT_UTF8: "The file's name is not valid UTF-8.",
+    Code.NAME_TAKEN: "The source has a file of the name that the release needs.",
     Code.IMAGE_EMPTY: "The file holds no bytes.",
     Code.IMAGE_UNRECOGNISED: "The name is a picture's, but no known picture format is in the file.",
     Code.IMAGE_DECODE: "The picture is damaged or cut off.",
     Code.IMAGE_TOO_LARGE: "The picture has more pixels than this run allowed.",
     Code.IMAGE_UNSUPPORTED: "This kind of picture cannot be edited or cleaned without a loss.",
     Code.IMAGE_ENCODE: "The obfuscated picture could not be written.",
-    Code.OTHER_MAY_HOLD_FACES: "It is no picture by its name, but may hold one.",
+    Code.OTHER_MAY_HOLD_FACES: "Not copied: it is no picture by its name, but could hold one.",
     Code.BOXES_MISSING: "The file of boxes does not name this picture.",
     Code.REVIEW_MISSING: "Nobody has decided on this picture, and the run asked for that.",
     Code.DETECTOR_TIMEOUT: "The search for faces took too long.",
@@ -41,7 +43,9 @@ MEANING: Final[dict[Code, str]] = {
     Code.VERIFY_STRENGTH: "What is left inside each face is below its limit.",
     Code.VERIFY_FACE_FOUND: "The detectors, run again on what was edited, find no face.",
     Code.VERIFY_METADATA: "Where metadata had to go, no preview, place or maker note is left.",
+    Code.VERIFY_SECOND_IMAGE: "Further images inside the files were searched and show no face.",
     Code.VERIFY_UNREADABLE: "Every written picture can be opened again.",
+    Code.VERIFY_OTHER: "Other files, but for those copied unchecked, can't hold a picture.",
 }
 """Of a refusal: what is wrong with the picture. Of a check: what holds when it passes."""
 
@@ -55,7 +59,9 @@ FAILED: Final[dict[Code, str]] = {
     Code.VERIFY_STRENGTH: "More of a face is left than is allowed; 1 would be all of it.",
     Code.VERIFY_FACE_FOUND: "A detector still finds faces; how many.",
     Code.VERIFY_METADATA: "Private metadata are left; how many parts.",
+    Code.VERIFY_SECOND_IMAGE: "Images inside the file show a face or can't be searched; how many.",
     Code.VERIFY_UNREADABLE: "The written picture can't be opened.",
+    Code.VERIFY_OTHER: "A file that is no picture by its name was copied and could hold one.",
 }
 """Of a check that failed: what that means, and the unit of its value."""
 

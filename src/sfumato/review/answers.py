@@ -9,6 +9,7 @@ from typing import Final
 from sfumato.database import Connection, Database
 from sfumato.ledger import append
 from sfumato.review import quality
+from sfumato.review.choice import GONE
 from sfumato.review.records import Answer, Given, Mark, Receipt
 from sfumato.review.store import (
     ADJUDICATION,
@@ -71,8 +72,12 @@ def find(db: Connection, token: str, person: str) -> Work:
 
 def take_slot(db: Connection, work: Work) -> bool:
     """Take a free slot for a lease that ran out; False if others have them all."""
-    if work.gold:
-        return True
+    if work.gold:  # it has no slot: what would have become of one decides
+        gone = db.execute(
+            f"SELECT 1 FROM review_assignments AS a WHERE a.id = ? AND {GONE}",  # noqa: S608
+            (work.assignment,),
+        )
+        return gone.fetchone() is None
     taken = db.execute(
         "UPDATE review_items SET open = open - 1, "
         "returned = CASE WHEN open > 1 THEN returned ELSE 0 END WHERE id = ? AND open > 0",
@@ -84,12 +89,13 @@ def take_slot(db: Connection, work: Work) -> bool:
 def store(db: Connection, work: Work, answer: Answer, *, iou: float, now: float) -> Receipt:
     """Store an answer, its record in the ledger, and the person's counters."""
     answer = _settled(work, answer)
-    score, passed = None, None
-    if work.gold:
-        row = db.execute("SELECT truth FROM review_gold WHERE item = ?", (work.item,)).fetchone()
-        truth = marks_from(row[0] if row else "[]")
-        score = quality.union_iou(answer.marks, truth)
-        passed = quality.passes(answer.marks, truth, iou=iou)
+    # Of every answer, used of those to gold questions: it takes as long for each.
+    row = db.execute("SELECT truth FROM review_gold WHERE item = ?", (work.item,)).fetchone()
+    truth = marks_from(row[0] if row else "[]" if work.gold else work.shown)
+    score: float | None = quality.union_iou(answer.marks, truth)
+    passed: bool | None = quality.passes(answer.marks, truth, iou=iou)
+    if not work.gold:
+        score = passed = None
     db.execute(
         "INSERT INTO review_answers (assignment, item, person, verdict, marks, scope, seconds, "
         "score, passed, answered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

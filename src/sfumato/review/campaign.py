@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from sfumato.boxes import clip
+from sfumato.boxes import clip, misplaced
 from sfumato.database import Database
 from sfumato.errors import UsageError
 from sfumato.formats import box_files, groups_csv
@@ -24,6 +24,7 @@ from sfumato.formats.imagefolder import label_of
 from sfumato.formats.name_match import pair
 from sfumato.ledger import Ledger
 from sfumato.recipe import Recipe
+from sfumato.records import understood
 from sfumato.review import planning, sampling
 from sfumato.review.intake import show_to
 from sfumato.review.queue import Queue
@@ -129,13 +130,17 @@ def of_these_settings(database: Database, fingerprint: str) -> None:
 
 def replicas_of(database: Database) -> int:
     """Return how many people each picture goes to; 1 if nothing was said yet."""
-    return int(noted(database, "replicas", "1"))
+    with understood("the number of people of a review"):
+        return int(noted(database, "replicas", "1"))
 
 
 def draw_of(database: Database) -> Draw | None:
     """Return the random sample of the campaign; None if none was drawn."""
     text = noted(database, "draw")
-    return sampling.from_json(json.loads(text)) if text else None
+    if not text:
+        return None
+    with understood("the sample of a review"):
+        return sampling.from_json(json.loads(text))
 
 
 def _drawn(database: Database, earlier: Draw | None, found: Found, plan: Plan) -> Draw:
@@ -181,11 +186,11 @@ def _truths(path: Path, found: Found) -> dict[str, tuple[Detection, tuple[Mark, 
         )
     truths = {}
     for one in found:
-        if one.key in matched.faces:
+        if one.key in matched.faces and one.key not in matched.uncounted:  # else nobody knows
             size = one.width, one.height
             given = matched.sizes.get(one.key, size)
             boxes = [clip(face.box, *size) for face in matched.faces[one.key]]
-            if given != size or None in boxes:
+            if given != size or any(misplaced(f.box, *size) for f in matched.faces[one.key]):
                 fault = "a box outside it" if given == size else f"a size of {given[0]}×{given[1]}"
                 raise UsageError(
                     f"{path} gives {one.key!r} {fault}, but the picture has {size[0]}×{size[1]} "

@@ -17,7 +17,8 @@ from typing import Final, Literal, TypeAlias
 
 from sfumato.database import Connection, Row
 from sfumato.review import quality
-from sfumato.review.store import GIVEN_BACK, LAPSED, NotAllowed
+from sfumato.review.likeness import FEWEST, POOL, Donor, Pool
+from sfumato.review.store import GIVEN_BACK, LAPSED, NotAllowed, marks_from
 
 Course: TypeAlias = Literal["work", "gallery", "gold"]
 
@@ -43,6 +44,7 @@ _LOCK: Final = (
 _SITUATION: Final = """
 SELECT (SELECT value FROM review_campaign WHERE name = 'epoch'),
     (SELECT value FROM review_campaign WHERE name = 'gold'),
+    (SELECT value FROM review_campaign WHERE name = 'gold_empty'),
     (SELECT COUNT(*) FROM review_assignments
         WHERE person = ? AND state = 0 AND gallery = ? AND expires > ?),
     EXISTS (SELECT 1 FROM review_assignments WHERE state = 0 AND expires <= ?),
@@ -50,6 +52,13 @@ SELECT (SELECT value FROM review_campaign WHERE name = 'epoch'),
     EXISTS (SELECT 1 FROM review_items WHERE returned > 0),
     EXISTS (SELECT 1 FROM review_items WHERE open > 0 AND queue = 1)
 """
+# Whether others would have taken the slot of a gold question that was lent and not answered, if it
+# had one: they were lent enough since. Else whatever always comes back would be gold.
+GONE: Final = (
+    "(SELECT COUNT(*) FROM (SELECT 1 FROM review_assignments AS o "
+    "WHERE o.id > a.id AND o.person <> a.person AND o.lent >= a.expires LIMIT 32) AS since) "
+    "> (SELECT a.id % r.replicas FROM review_items AS r WHERE r.id = a.item)"
+)
 _LEAVE: Final = f"UPDATE review_people SET served = ?, {' = ?, '.join(_PLACES)} = ? WHERE id = ?"  # noqa: S608
 
 
@@ -78,6 +87,7 @@ class Desk:
     places: dict[Course, Place]
     epoch: int = 0  # grows when pictures are added
     gold: int = 0  # how many gold questions there are that the person hasn't answered
+    empty: float = 0.0  # the share of gold questions without a face
     tutorial: int = 0  # how many gold questions come first
     held: int = 0
     due: bool = False  # leases have run out
@@ -108,8 +118,9 @@ def sit_down(db: Connection, person: str, now: float, *, gallery: bool, tutorial
     # A statement of its own: it sees what whoever held the lock has done.
     found = db.execute(_SITUATION, (person, int(gallery), now, now, person)).fetchone()
     assert found is not None
-    epoch, gold, desk.held, desk.due, desk.left, desk.returned, desk.disputes = found
+    epoch, gold, empty, desk.held, desk.due, desk.left, desk.returned, desk.disputes = found
     desk.epoch, desk.gold = int(epoch), int(gold) - answered
+    desk.empty = int(empty or 0) / max(int(gold), 1)
     return desk
 
 
@@ -148,11 +159,14 @@ def choose(db: Connection, desk: Desk, count: int, *, gallery: bool) -> list[Pic
     course: Course = "gallery" if gallery else "work"
     if desk.returned:
         picks += _returned(db, desk, course, count - len(picks))
-    picks += _onward(db, desk, course, count - len(picks), {pick.id for pick in picks})
+    taken = {pick.id for pick in picks}
+    picks += _onward(db, desk, course, count - len(picks), taken, spare=len(golden))
     if not picks and desk.left:
         picks = _own(db, desk, GIVEN_BACK, count, gallery=gallery)
-    # Gold questions come where the draw put them, not in front.
-    return sorted(picks, key=lambda pick: _shade(desk, pick.key)) if golden else picks
+    # Gold questions come where the draw put them, not in front; and where there is none this time,
+    # the order tells that no more than another would.
+    apart = desk.gold > 0 and not gallery
+    return sorted(picks, key=lambda pick: _shade(desk, pick.key)) if apart else picks
 
 
 def _own(db: Connection, desk: Desk, state: int, count: int, *, gallery: bool) -> list[Pick]:
@@ -162,8 +176,8 @@ def _own(db: Connection, desk: Desk, state: int, count: int, *, gallery: bool) -
     rows = db.execute(
         f"SELECT {_COLUMNS}, a.id, a.gold, a.tutorial FROM review_assignments AS a "  # noqa: S608
         "CROSS JOIN review_items AS i WHERE i.id = a.item "
-        "AND a.person = ? AND a.state > 1 AND a.state = ? AND (a.gold = 1 OR i.open > 0) "
-        "AND (i.gallery = 1 OR ? = 0) ORDER BY a.id LIMIT ? {skip_locked}",
+        f"AND a.person = ? AND a.state > 1 AND a.state = ? AND ((a.gold = 1 AND NOT ({GONE})) "
+        "OR i.open > 0) AND (i.gallery = 1 OR ? = 0) ORDER BY a.id LIMIT ? {skip_locked}",
         (desk.person, state, int(gallery), count),
     ).fetchall()
     return [
@@ -197,14 +211,39 @@ def _adjudications(db: Connection, desk: Desk, count: int) -> list[Pick]:
     return [_pick(row) for row in rows]
 
 
+def pool(db: Connection, desk: Desk) -> Pool:
+    """Return the pictures whose boxes a gold question may borrow: those around the person's place.
+
+    As many before it as behind it, since the order is one of risk; at the beginning, few.
+    """
+    place = desk.places["work"]
+    start = (place.rank, place.item) if place.epoch == desk.epoch else _START
+    # `queue + 0` names the index.
+    columns = (
+        "SELECT i.width, i.height, i.proposals FROM review_items AS i WHERE i.queue + 0 = 0 AND "
+    )
+    before = db.execute(
+        columns + "(i.rank, i.id) <= (?, ?) ORDER BY i.rank DESC, i.id DESC LIMIT ?",
+        (*start, POOL),
+    ).fetchall()
+    after = db.execute(
+        columns + "(i.rank, i.id) > (?, ?) ORDER BY i.rank, i.id LIMIT ?",
+        (*start, max(FEWEST, len(before))),
+    ).fetchall()
+    return Pool(Donor(w, h, marks_from(marks)) for w, h, marks in (*before, *after))
+
+
 def _gold_due(db: Connection, desk: Desk, count: int) -> list[Pick]:
     """Return the gold questions among the person's next pictures: the same ones at every try."""
     picks: list[Pick] = []
     for number in range(desk.served, desk.served + (count if desk.gold > 0 else 0)):
         tutorial = number < desk.tutorial
         share = quality.gold_share(max(number, 3))  # the first three are the tutorial's
-        if tutorial or chance(desk.person, number) < share:
-            found = _gold(db, desk, tutorial=tutorial)
+        place = desk.places["gold"]
+        found = _gold(db, desk, tutorial=tutorial)  # also where none is due: it takes its time
+        if not tutorial and chance(desk.person, number) >= share:
+            desk.places["gold"] = place
+        else:
             # Once all have been seen, the order begins again where this request began; and the
             # tutorial's may be found a second time, as no tutorial.
             taken = {pick.id for pick in picks}
@@ -253,14 +292,16 @@ def _returned(db: Connection, desk: Desk, course: Course, count: int) -> list[Pi
     return [_pick(row) for row in rows]
 
 
-def _onward(db: Connection, desk: Desk, course: Course, count: int, taken: set[int]) -> list[Pick]:
-    """Return the next pictures from the person's place on, and move it."""
-    if count <= 0:
+def _onward(
+    db: Connection, desk: Desk, course: Course, count: int, taken: set[int], *, spare: int = 0
+) -> list[Pick]:
+    """Return the next pictures from the person's place on, and move it; `spare` more are read."""
+    if count + spare <= 0:
         return []
     place = desk.places[course]
     start = (place.rank, place.item) if place.epoch == desk.epoch else _START
     wrapped = place.wrapped
-    room = count + len(taken)
+    room = count + spare + len(taken)
     picks = [pick for pick in _after(db, desk, course, start, room) if pick.id not in taken]
     if not picks and start != _START and wrapped != desk.served:
         found = _after(db, desk, course, _START, room)

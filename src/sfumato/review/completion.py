@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sfumato.database import Database
 from sfumato.errors import UsageError
+from sfumato.records import understood
 from sfumato.review.records import Person, Progress
 from sfumato.review.store import campaign, note
 
@@ -45,7 +46,7 @@ def check(code: str, quota: int) -> None:
 def quota(database: Database, person: Person) -> int | None:
     """Return after how many answers this person gets a code; None if none was promised."""
     text = campaign(database, _place(person.id)) or campaign(database, _place(""))
-    return Promise(**json.loads(text)).quota if text else None
+    return _promise(text).quota if text else None
 
 
 def earned(database: Database, person: Person, progress: Progress) -> str | None:
@@ -53,8 +54,13 @@ def earned(database: Database, person: Person, progress: Progress) -> str | None
     text = campaign(database, _place(person.id)) or campaign(database, _place(""))
     if not text or not progress.answered:
         return None
-    found = Promise(**json.loads(text))
+    found = _promise(text)
     return found.code if progress.answered >= found.quota or not progress.left else None
+
+
+def _promise(text: str) -> Promise:
+    with understood("what was promised to a reviewer"):
+        return Promise(**json.loads(text))
 
 
 def _place(person: str) -> str:

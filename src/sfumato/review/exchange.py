@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from sfumato.boxes import as_boxes, clip, iou
+from sfumato.boxes import as_boxes, clip, iou, misplaced
 from sfumato.database import Connection, Database
 from sfumato.errors import UsageError
 from sfumato.formats.annotations import Annotated
@@ -120,9 +120,7 @@ def _fault(sheet: Annotated, size: tuple[int, int]) -> str:
         return f"{wide}×{high} pixels, but the picture has {size[0]}×{size[1]}"
     if len(sheet.faces) > MOST_MARKS:
         return f"{len(sheet.faces)} boxes are more than {MOST_MARKS}"
-    if any(clip(face.box, *size) is None for face in sheet.faces):
-        return "a box lies outside the picture"
-    return ""
+    return next(filter(None, (misplaced(face.box, *size) for face in sheet.faces)), "")
 
 
 def _assigned(db: Connection, key: str, person: Person, now: float) -> answers.Work:

@@ -1,4 +1,7 @@
-"""Gold questions: pictures of the queue whose truth is known, shown with wrong boxes."""
+"""Gold questions: pictures of the queue whose truth is known, shown with wrong boxes.
+
+`likeness` makes the boxes, so that nothing tells a gold question from another picture.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from sfumato.database import Connection, Database, Row
 from sfumato.review import quality
 from sfumato.review.choice import Desk, Pick
+from sfumato.review.likeness import Pool, wrong
 from sfumato.review.records import Mark
 from sfumato.review.store import count, marks_from, written
 
@@ -27,10 +29,15 @@ def add(database: Database, truths: Mapping[str, tuple[Mark, ...]]) -> int:
             if row is not None:
                 _make(db, key, row, written(truth))
                 done += 1
-        row = db.execute("SELECT COUNT(*) FROM review_gold").fetchone()
-        db.execute(
-            "UPDATE review_campaign SET value = ? WHERE name = 'gold'", (str(row[0] if row else 0),)
-        )
+        row = db.execute(
+            "SELECT COUNT(*), COUNT(CASE WHEN truth = '[]' THEN 1 END) FROM review_gold"
+        ).fetchone()
+        for name, number in zip(("gold", "gold_empty"), row or (0, 0), strict=True):
+            db.execute(
+                "INSERT INTO review_campaign (name, value) VALUES (?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (name, str(number)),
+            )
     return done
 
 
@@ -50,16 +57,16 @@ def _make(db: Connection, key: str, row: Row, truth: str) -> None:
     count(db, "slots", -opened)
 
 
-def spoilt(desk: Desk, pick: Pick) -> list[Mark]:
-    """Return the wrong boxes that a person is shown, always the same, as proposals look."""
-    truth = marks_from(pick.truth or "[]")
-    digest = hashlib.sha256(f"{desk.person} {pick.id}".encode()).digest()
-    wrong = quality.spoil(truth, pick.width, pick.height, int.from_bytes(digest[:4]))
-    return [_as_found(mark, f"p{i}", digest[4 + i % 28]) for i, mark in enumerate(wrong)]
+def shown(desk: Desk, pick: Pick, pool: Pool) -> str:
+    """Return the boxes that a person would be shown if this were a gold question, as JSON.
 
-
-def _as_found(mark: Mark, name: str, grain: int) -> Mark:
-    """Return a box with digits as a detector's have: single precision, no round scores."""
-    values = np.array([*mark.box, (mark.score or 0.5) - grain * 3.7e-6], np.float32)
-    x0, y0, x1, y1, score = map(float, values)
-    return replace(mark, box=(x0, y0, x1, y1), proposal=name, score=score, origin="")
+    Of any picture: it takes as long whether it is one or not. Always the same for a person.
+    """
+    truth = marks_from(pick.truth or pick.proposals)
+    seed = hashlib.sha256(f"{desk.person} {pick.id}".encode()).digest()
+    size = (pick.width, pick.height)
+    found = wrong(truth, size, pool, desk.empty, seed)
+    if found is None:  # a queue of nothing else
+        spoilt = quality.spoil(truth, *size, int.from_bytes(seed[:4]))
+        found = tuple(replace(mark, origin="") for mark in spoilt)
+    return written(found)

@@ -131,9 +131,9 @@ def merged(picture: Picture, crowd: Crowd, settings: Merging) -> Merged:
         why.append(TOO_LITTLE)
     faces: list[Mark] = []
     doubtful: list[Mark] = []
-    chances = crowd.probabilities(picture.places)
-    for place, probability in zip(picture.places, chances, strict=True):
-        if probability <= settings.low or not (place.marks or place.proposal):
+    places = [place for place in picture.places if place.marks or place.proposal]
+    for place, probability in zip(places, crowd.probabilities(places), strict=True):
+        if probability <= settings.low:
             continue
         mark, spread = _box(place, crowd, probability)
         reasons = [EXISTENCE] if probability < settings.high or not place.votes else []
@@ -180,8 +180,9 @@ def _box(place: Place, crowd: Crowd, probability: float) -> tuple[Mark, float]:
         marks = [place.marks[vote.person] for vote in yes]
         pulls = [_pull(crowd.weight(vote.person), prompted=vote.prompted) for vote in yes]
     else:
-        proposed = [place.proposal] if place.proposal else []
-        marks = list(place.marks.values()) or proposed
+        marks = list(place.marks.values())
+        if not marks and place.proposal:
+            marks = [place.proposal]
         pulls = [1.0] * len(marks)
     sides = np.array([mark.box for mark in marks], dtype=np.float64)
     box, spread = weighted_median(sides, np.array(pulls))

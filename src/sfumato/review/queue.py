@@ -15,7 +15,8 @@ from typing import Final
 
 from sfumato.database import Connection, Database, Row
 from sfumato.review import access, answers, gold, intake, quality
-from sfumato.review.choice import Desk, Pick, choose, leave, sit_down
+from sfumato.review.choice import Desk, Pick, choose, leave, pool, sit_down
+from sfumato.review.likeness import Pool
 from sfumato.review.records import (
     Answer,
     Given,
@@ -121,20 +122,28 @@ class Queue:
             if desk.due:
                 _reclaim(db, now)
                 desk.left = desk.returned = desk.disputes = True  # perhaps
+            lenders = pool(db, desk) if desk.gold > 0 and not gallery else None
             picks = choose(db, desk, min(count, most - desk.held), gallery=gallery)
-            leases = self._lend(db, desk, picks, gallery=gallery)
+            leases = self._lend(db, desk, picks, lenders, gallery=gallery)
             desk.served += sum(1 for pick in picks if not pick.again)
             leave(db, desk)
         return leases
 
     def _lend(
-        self, db: Connection, desk: Desk, picks: Sequence[Pick], *, gallery: bool
+        self,
+        db: Connection,
+        desk: Desk,
+        picks: Sequence[Pick],
+        lenders: Pool | None,
+        *,
+        gallery: bool,
     ) -> list[Lease]:
         expires = desk.now + self.settings.lease_s
-        taken = [(pick.id,) for pick in picks if pick.truth is None]
+        # A gold question has no slot, but takes its time like the others.
+        taken = [(int(pick.truth is None), pick.id) for pick in picks]
         if taken:
             db.executemany(
-                "UPDATE review_items SET open = open - 1, "
+                "UPDATE review_items SET open = open - ?, "
                 "returned = CASE WHEN open > 1 THEN returned ELSE 0 END WHERE id = ?",
                 taken,
             )
@@ -145,7 +154,8 @@ class Queue:
             if pick.again:
                 leases.append(_again(db, pick, expires, gallery=gallery, whole=whole))
                 continue
-            shown = written(gold.spoilt(desk, pick)) if golden else None
+            would = gold.shown(desk, pick, lenders) if lenders is not None else None
+            shown = would if golden else None
             lease = Lease(
                 *(secrets.token_urlsafe(_TOKEN_BYTES), desk.person, pick.key, pick.digest),
                 *(pick.width, pick.height, marks_from(shown or pick.proposals), expires),
@@ -266,7 +276,7 @@ class Queue:
             if work.state == ANSWERED:
                 raise Conflict("This picture is answered already.")
             if work.state == LENT:
-                _put_back(db, (work.assignment, work.item, work.gold), GIVEN_BACK)
+                _put_back(db, (work.assignment, work.item, work.gold), GIVEN_BACK, self._clock())
 
     def saw(self, person: Person, token: str, what: access.Extent) -> None:
         """Note that the person was sent the picture of this lease, or a part of it.
@@ -360,12 +370,14 @@ def _reclaim(db: Connection, now: float) -> None:
         (now, _RECLAIMED),
     ).fetchall()
     for row in sorted(due, key=lambda row: row[1]):
-        _put_back(db, row, LAPSED)
+        _put_back(db, row, LAPSED, now)
 
 
-def _put_back(db: Connection, assignment: Row, state: int) -> None:
+def _put_back(db: Connection, assignment: Row, state: int, now: float) -> None:
     number, item, gold = assignment
-    db.execute("UPDATE review_assignments SET state = ? WHERE id = ?", (state, number))
+    db.execute(
+        "UPDATE review_assignments SET state = ?, expires = ? WHERE id = ?", (state, now, number)
+    )
     if gold:
         return
     freed = db.execute(

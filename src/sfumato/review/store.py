@@ -21,6 +21,7 @@ from typing import Final
 from sfumato import schema
 from sfumato.database import Connection, Database, Dialect, Where, connect, unusable
 from sfumato.errors import LedgerError, SfumatoError
+from sfumato.records import understood
 from sfumato.review.records import MOST_MARKS, Mark
 
 LAYOUT: Final = 1
@@ -83,6 +84,8 @@ CREATE TABLE IF NOT EXISTS review_items (
 );
 CREATE INDEX IF NOT EXISTS review_items_open ON review_items (rank, id)
     WHERE open > 0 AND queue = 0;
+-- Not `queue = 0`: a planner would take it where the smaller one above is right.
+CREATE INDEX IF NOT EXISTS review_items_ranked ON review_items (rank, id) WHERE queue + 0 = 0;
 CREATE INDEX IF NOT EXISTS review_items_gallery ON review_items (rank, id)
     WHERE open > 0 AND gallery = 1;
 CREATE INDEX IF NOT EXISTS review_items_adjudication ON review_items (rank, id)
@@ -159,12 +162,24 @@ INSERT INTO review_campaign (name, value) VALUES ('layout', '1'), ('fingerprint'
     ('slots', '0'), ('items', '0'), ('gold', '0'), ('epoch', '0') ON CONFLICT (name) DO NOTHING;
 """
 
+# What may not be there yet when a row is added. A row's number, if none is given, is -1 until then.
+_NEW: Final = {
+    "review_answers": "assignment = NEW.assignment OR rowid = NEW.rowid "
+    "OR (item = NEW.item AND person = NEW.person)",
+    "review_views": "id = NEW.id",
+}
 _APPEND_ONLY: Final[dict[Dialect, str]] = {
     "sqlite": "".join(
-        f"CREATE TRIGGER IF NOT EXISTS {table}_{word} BEFORE {event} ON {table} "
+        f"CREATE TRIGGER IF NOT EXISTS {table}_{word} {event} ON {table} {when} "
         f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;\n"
-        for table in ("review_answers", "review_views")
-        for word, event in (("stay", "UPDATE"), ("remain", "DELETE"))
+        for table, there in _NEW.items()
+        for word, event, when in (
+            ("stay", "BEFORE UPDATE", ""),
+            ("remain", "BEFORE DELETE", ""),
+            # INSERT OR REPLACE removes what it replaces without asking those two.
+            ("new", "BEFORE INSERT", f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {there})"),  # noqa: S608
+            ("numbered", "AFTER INSERT", "WHEN NEW.rowid NOT BETWEEN 1 AND 9007199254740991"),
+        )
     ),
     "postgresql": """
 CREATE OR REPLACE FUNCTION review_refuse() RETURNS trigger LANGUAGE plpgsql AS
@@ -205,7 +220,8 @@ def prepare(database: Database) -> None:
         LedgerError: it was written by a newer sfumato.
     """
     database.script(_TABLES + _APPEND_ONLY[database.dialect])
-    layout = int(campaign(database, "layout"))
+    with understood("the layout of a review"):
+        layout = int(campaign(database, "layout"))
     if layout > LAYOUT:
         raise LedgerError(
             f"{database.name} was written by a newer sfumato (review layout {layout}, this one "
@@ -249,10 +265,11 @@ def written(marks: Iterable[Mark]) -> str:
 
 def marks_from(text: str) -> tuple[Mark, ...]:
     """Return the marks that `written` wrote."""
-    return tuple(
-        Mark((x0, y0, x1, y1), kind, proposal, score, origin)
-        for x0, y0, x1, y1, kind, proposal, score, origin in json.loads(text)
-    )
+    with understood("boxes of a review"):
+        return tuple(
+            Mark((x0, y0, x1, y1), kind, proposal, score, origin)
+            for x0, y0, x1, y1, kind, proposal, score, origin in json.loads(text)
+        )
 
 
 def check(marks: Sequence[Mark], width: int, height: int) -> None:

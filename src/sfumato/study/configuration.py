@@ -6,12 +6,12 @@ depend on, as plain JSON, for the fingerprints of runs; workers and devices are 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from sfumato.documents import read_toml
 from sfumato.errors import UsageError
 from sfumato.obfuscation import METHODS
 from sfumato.study.recipes import RECIPES, Recipe
@@ -209,12 +209,12 @@ def load(folder: Path) -> Study:
     """
     path = folder / FILE
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = read_toml(path)
     except FileNotFoundError as error:
         raise UsageError(
             f"There is no {path}: `sfumato study init {folder}` writes one."
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} can't be read: {error}.") from error
     study = build(Study, values, "", path)
     if not isinstance(study, Study):

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from sfumato.documents import parse_json
 from sfumato.study import transferring
 from sfumato.study.arms import Progress
 from sfumato.study.configuration import is_random, method_of
@@ -118,6 +119,15 @@ def _viewers(into: Look, protocol: str) -> list[tuple[str, Source, Mapping[str, 
     return found
 
 
+def _made_before(path: Path) -> JSON:
+    """Return a record of before; an empty one if it can't be read, so that it is made anew."""
+    try:
+        there = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return there if isinstance(there, dict) else {}
+
+
 def _kept(
     into: Look,
     what: tuple[str, str],
@@ -129,7 +139,7 @@ def _kept(
     (kind, protocol), name = what, into.architecture.name
     path = into.plan.folder / FOLDER / f"{kind}-{name.replace('/', '_')}-{protocol}.json"
     if path.is_file():
-        there = json.loads(path.read_text(encoding="utf-8"))
+        there = _made_before(path)
         if there.get("fingerprint") == fingerprint:
             return path
     if progress is not None:

@@ -1,4 +1,7 @@
-"""Files of a study's folder appear whole or not at all, and several processes may write one."""
+"""Files of a study's folder appear whole or not at all, and several processes may write one.
+
+Their folders, which hold pictures as they were, are made for the owner alone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sfumato import private
 from sfumato.errors import OutputError
 
 
@@ -23,7 +27,7 @@ def whole(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.folder(path.parent)
         yield part
         os.replace(part, path)
     except OSError as error:

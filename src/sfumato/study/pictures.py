@@ -21,7 +21,7 @@ from sfumato.errors import Code, SampleError, UsageError
 from sfumato.formats import box_files
 from sfumato.formats.imagefolder import ImageFolder, label_of
 from sfumato.ledger import Ledger
-from sfumato.recipe import Recipe
+from sfumato.records import recipe_from
 from sfumato.study.configuration import Data
 from sfumato.study.regions import Regions
 from sfumato.types import Box, Detection, Output, Sample
@@ -245,7 +245,7 @@ def _from_ledger(path: Path, pictures: Sequence[Picture]) -> dict[str, tuple[Box
         last = ledger.last_run("%")
         if last is None:
             raise UsageError(f"{path} knows of no searched pictures: run `sfumato detect` first.")
-        recipe = Recipe.from_json(json.loads(last[2]))
+        recipe = recipe_from(last[2])
         known: dict[str, tuple[Box, ...]] = {}
         for stage, kind in (("detect", "detection"), ("obfuscate", "output")):
             for record in ledger.latest(recipe.fingerprint(stage), (kind,)):

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from sfumato.documents import parse_json
 from sfumato.errors import UsageError
 from sfumato.study.files import whole, write
 from sfumato.types import JSON
@@ -238,7 +239,7 @@ def read_record(path: Path) -> Run:
         UsageError: the file can't be read or is no record of a run.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} can't be read: {error}") from error
     return Run.of_record(record, str(path))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sfumato import private
 from sfumato.study import shortcut
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import method_of
@@ -213,7 +214,7 @@ def _show(
         gains = np.nan_to_num(moved[:, finding.place], nan=-np.inf)
         for rank, row in enumerate(np.argsort(-gains, kind="stable")[:_SHOWN_PICTURES]):
             path = base.with_name(f"{base.name}-{method}-{number}-{rank}.jpg")
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private.folder(path.parent)
             pair = [pixels_of(files[row]) for files in (patched.control, patched.methods[method])]
             picture = Image.fromarray(np.concatenate(pair, axis=1))
             picture.thumbnail(_SHOWN_SIZE)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
+from sfumato.database import is_url
 from sfumato.errors import UsageError
 
 _WORDS: Final[dict[Any, str]] = {
@@ -43,6 +44,8 @@ def _plain(kind: Any, value: Any, where: str, path: Path) -> Any:
     if get_origin(kind) is Literal and value in get_args(kind):
         return value
     if kind is Path and isinstance(value, str) and value:
+        if where.endswith("ledger") and is_url(value):  # not quoted: it may hold a password
+            raise UsageError(f"{path}: {where} must be a file: a study reads no server.")
         return path.parent.absolute() / value
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)

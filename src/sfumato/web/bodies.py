@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
+from sfumato.boxes import misplaced
 from sfumato.review.records import MOST_MARKS, Answer, Mark
 from sfumato.types import Box
 from sfumato.web.refusals import Refusal
@@ -185,10 +186,9 @@ def _box(value: object, frame: Frame) -> Box:
     low, right, bottom = -_SLACK, frame.width + _SLACK, frame.height + _SLACK
     if x0 < low or y0 < low or x1 > right or y1 > bottom:
         raise Refusal(422, "WRONG_BOX", "A box lies outside the picture.")
-    box = _clipped((x0, y0, x1, y1), frame)
-    if not (box[2] - box[0] > 0 and box[3] - box[1] > 0):
+    if misplaced((x0, y0, x1, y1), frame.width, frame.height):
         raise Refusal(422, "WRONG_BOX", "A box lies outside the picture.")
-    return box
+    return _clipped((x0, y0, x1, y1), frame)
 
 
 def _clipped(box: Box, frame: Frame) -> Box:

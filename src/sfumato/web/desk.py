@@ -164,7 +164,7 @@ class Desk:
         """Return what may be seen; what was drawn since uncovers nothing."""
         redacted = self._queue.settings.redact and not lease.whole
         shown = seen_around([mark.box for mark in sheet.shown]) if redacted else None
-        return Wanted(lease.key, lease.digest, lease.width, lease.height, shown)
+        return Wanted(lease.key, lease.digest, lease.width, lease.height, shown, eye=lease.token)
 
     def _shown(self, lease: Lease, person: Person) -> JSON:
         """Return a lease as the browser may have it: no key, no digest, no reason, no person."""

@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from sfumato.errors import WeightsError
 
-__all__ = ["FOLDER", "WEIGHTS", "Weight", "path", "verified"]
+__all__ = ["FOLDER", "WEIGHTS", "Weight", "path", "read", "verified"]
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -80,21 +80,29 @@ def path(name: str) -> Path:
 
 
 def verified(name: str) -> Path:
-    """Return where the weights of this name lie, after checking their SHA-256.
+    """Return where the weights of this name lie, after checking them; raises as `read`."""
+    read(name)
+    return path(name)
 
-    Reads the whole file (7.3 MB at most). Raises `WeightsError` if the file is missing, can't
-    be read, or is not the one that was measured; the message says what to do.
+
+def read(name: str) -> bytes:
+    """Return the bytes of the weights of this name, of which the SHA-256 was checked.
+
+    What is used must be what was checked: a file could be exchanged in between. At most 7.3 MB.
+    Raises `WeightsError` if the file is missing, can't be read, or is not the one that was
+    measured; the message says what to do.
     """
     file = path(name)
     remedy = "Install sfumato again (in a checkout: pip install --editable .)."
     try:
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        data = file.read_bytes()
     except FileNotFoundError:
         raise WeightsError(f"The weights {file} are missing. {remedy}") from None
     except OSError as error:
         raise WeightsError(f"The weights {file} can't be read: {error.strerror}.") from error
+    found = hashlib.sha256(data).hexdigest()
     if found != WEIGHTS[name].sha256:
         raise WeightsError(
             f"The weights {file} have SHA-256 {found}, not {WEIGHTS[name].sha256}. {remedy}"
         )
-    return file
+    return data

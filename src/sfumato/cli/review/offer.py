@@ -10,6 +10,7 @@ import click
 
 from sfumato.cli.review.desk import Campaign, common, opened
 from sfumato.errors import UsageError
+from sfumato.records import understood
 from sfumato.review import people, store
 from sfumato.review.completion import earned
 from sfumato.review.joining import close_door, open_door
@@ -156,9 +157,10 @@ def _stored(campaign: Campaign) -> tuple[Offer, str] | None:
     text = store.campaign(campaign.database, _STORED)
     if not text:
         return None
-    kept = json.loads(text)
-    made = Offer(kept["id"], kept["provider"], kept["state"], (), kept["cost"], kept["currency"])
-    return made, kept["code"]
+    with understood("an offer to an outside service"):
+        kept = json.loads(text)
+        cost = kept["cost"], kept["currency"]
+        return Offer(kept["id"], kept["provider"], kept["state"], (), *cost), kept["code"]
 
 
 def _there(campaign: Campaign) -> tuple[Offer, str]:

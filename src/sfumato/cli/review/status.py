@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from sfumato.cli.review.desk import Campaign, common, opened
-from sfumato.report.page import shown
+from sfumato.names import shown
+from sfumato.report.review import read
 from sfumato.review import people, reliability
 from sfumato.review.campaign import draw_of, kinds
 from sfumato.review.people import Invited
@@ -56,7 +57,7 @@ def _told(campaign: Campaign) -> JSON:
         "people": [
             _person(one, known.get(one.person.id), now) for one in people.people(campaign.database)
         ],
-        "assessment": json.loads(last.figures) if isinstance(last, Assessment) else None,
+        "assessment": read(last) if isinstance(last, Assessment) else None,
     }
 
 

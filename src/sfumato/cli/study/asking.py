@@ -12,6 +12,7 @@ import click
 
 from sfumato.cli.run import absolute
 from sfumato.errors import MissingExtra
+from sfumato.names import shown
 
 if TYPE_CHECKING:
     from sfumato.study.analysis.records import Analysis
@@ -98,14 +99,9 @@ def tell(made: dict[str, Any], paths: list[Path], values: dict[str, Any]) -> Non
             if line["question"] != question:
                 question = line["question"]
                 print(question)
-            print(_printable(f"  {line['answer']}"))
+            print(shown(f"  {line['answer']}"))
         for part in made["parts"]:
             for note in part["notes"]:
-                print(_printable(f"Note ({part['protocol']}): {note}"))
+                print(shown(f"Note ({part['protocol']}): {note}"))
     for path in paths:
-        print(path, file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Return a line without what could steer a terminal; names come from files."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        print(shown(str(path)), file=sys.stderr)

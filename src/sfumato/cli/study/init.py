@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sfumato import private
 from sfumato.cli.run import absolute
 from sfumato.errors import OutputError, UsageError
 from sfumato.study.configuration import FILE
@@ -18,7 +19,7 @@ def init(folder: Path) -> int:
     """Write a commented study.toml into DIR, to be edited."""
     path = absolute(folder) / FILE
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.folder(path.parent)
         with path.open("x", encoding="utf-8") as stream:
             stream.write(TEMPLATE)
     except FileExistsError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-from sfumato.report.page import shown
+from sfumato.names import shown
 from sfumato.report.plots import Svg
 
 _WIDTH: Final = 760.0

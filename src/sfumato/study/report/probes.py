@@ -8,12 +8,12 @@ originals.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sfumato.documents import parse_json
 from sfumato.errors import UsageError
 from sfumato.types import JSON
 
@@ -98,7 +98,7 @@ def picture(path: Path) -> str:
 
 def _read(path: Path) -> Probe:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} can't be read: {error}") from error
     if not isinstance(record, dict) or record.get("kind") not in KINDS:

@@ -1,0 +1,20 @@
+"""What a job would do, found out without writing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sfumato.ledger import Ledger, is_there
+from sfumato.lock import check_free
+from sfumato.pipeline import Job, Plan, check, check_release, make_plan
+
+
+def planned(job: Job, stages: Sequence[str]) -> Plan:
+    """Check a job and plan it, as far as its ledger is there already; nothing is written."""
+    content = check(job)
+    check_free(job.private)
+    if not is_there(job.ledger):
+        return make_plan(job, stages, None, content)
+    with Ledger(job.ledger, read_only=True) as ledger, ledger.alone():
+        check_release(job, ledger)
+        return make_plan(job, stages, ledger, content)

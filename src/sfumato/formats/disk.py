@@ -1,0 +1,82 @@
+"""Files and folders that a power cut keeps.
+
+A file is synced before it gets its name, and its folder after.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from sfumato import private
+from sfumato.errors import OutputError
+
+PART_SUFFIX: Final = ".sfumato-part"
+
+
+def cannot_write(path: Path, error: OSError) -> str:
+    """Return the sentence that says why a folder can't be written to, and what to do."""
+    words = {
+        errno.ENOSPC: "the disk is full: make room",
+        errno.EDQUOT: "the quota is used up: make room",
+        errno.EROFS: "the disk is read-only: choose another folder",
+        errno.EACCES: "permission is denied: change it or choose another folder",
+        errno.ENOTDIR: "a file stands where a folder is needed: remove it",
+        errno.ENAMETOOLONG: "a name is too long for this file system: shorten it",
+    }
+    why = words.get(error.errno or 0, f"{error.strerror}: mend it")
+    return f"Can't write to {path}: {why}, then run the same command again to go on."
+
+
+def fsync(path: Path) -> None:
+    """Make a file or a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomically(path: Path, data: bytes, *, owner_only: bool = False) -> None:
+    """Write a whole file beside its final name, make it durable, and rename it into place.
+
+    `owner_only`: nobody else may read it.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
+    part = path.with_name(f".{path.name}{PART_SUFFIX}")
+    try:
+        if owner_only:
+            private.write(part, data)
+        else:
+            part.write_bytes(data)
+        rename_durably(part, path)
+    except OSError as error:
+        raise OutputError(cannot_write(path.parent, error)) from error
+
+
+def rename_durably(part: Path, path: Path) -> None:
+    """Give a whole file its final name in the same folder, so that a power cut keeps both."""
+    fsync(part)
+    os.replace(part, path)
+    fsync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, so that a power cut keeps them.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in reversed(missing):
+            with suppress(PermissionError):  # who may write there may not list it
+                fsync(folder.parent)
+    except OSError as error:
+        raise OutputError(f"{path} can't be made: {error.strerror}.") from error

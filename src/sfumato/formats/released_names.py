@@ -1,0 +1,71 @@
+"""What a picture is called in the release: as in the source, but for HEIC, released as JPEG."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Set
+from pathlib import Path
+from typing import Final
+
+from sfumato import codec
+from sfumato.codec.heif import INSTALL
+from sfumato.errors import Code, SampleError
+
+_HEIC: Final = frozenset(("heic", "heif", "hif"))  # read with the extra `heif`
+_JPEG: Final = frozenset(("jpg", "jpeg", "jpe", "jfif"))
+_LONGEST_NAME: Final = 255  # bytes, on every common file system
+
+
+def released_name(key: str) -> str:
+    """Return the key of a picture in the release: its own, or with ".jpg" behind that of a HEIC."""
+    return f"{key}.jpg" if _suffix(key) in _HEIC else key
+
+
+def check_readable(key: str, foreign: Set[str]) -> None:
+    """Refuse a file whose name says that it is of a kind that can't be read.
+
+    Raises:
+        SampleError: IMAGE_UNSUPPORTED, with the command that helps, if there is one.
+    """
+    suffix = _suffix(key)
+    if suffix in _HEIC and not codec.reads_heic():
+        raise SampleError(Code.IMAGE_UNSUPPORTED, f"files named .{suffix} need: {INSTALL}")
+    if suffix in foreign - _HEIC:
+        raise SampleError(Code.IMAGE_UNSUPPORTED, f"files named .{suffix} can't be read yet")
+
+
+def check_named(key: str, data: bytes) -> None:
+    """Refuse a name under which the release would hold a file of another kind.
+
+    What becomes of a file is told by its bytes, but what it is called in the release by its name.
+
+    Raises:
+        SampleError: IMAGE_UNSUPPORTED.
+    """
+    suffix = _suffix(key)
+    if suffix in _HEIC and codec.sniff(data[: codec.HEAD]) not in (None, "JPEG"):
+        raise SampleError(Code.IMAGE_UNSUPPORTED, f"named .{suffix}, but it is none: rename it")
+    if suffix not in _HEIC | _JPEG and codec.is_heic(data):
+        raise SampleError(Code.IMAGE_UNSUPPORTED, f"a HEIC named .{suffix}: name it .heic")
+
+
+def check_free(key: str, source: Path) -> None:
+    """Refuse a picture whose name in the release belongs to another file of the source.
+
+    Raises:
+        SampleError: NAME_TAKEN.
+    """
+    name = released_name(key)
+    if name == key:
+        return
+    last = name.rpartition("/")[2]
+    if os.path.lexists(source / name):
+        words = f"it would be released as {last}, which the source has too: rename one of them"
+        raise SampleError(Code.NAME_TAKEN, words)
+    if len(os.fsencode(last)) > _LONGEST_NAME:
+        raise SampleError(Code.NAME_TAKEN, "its name has no room for .jpg: shorten it")
+
+
+def _suffix(key: str) -> str:
+    _, dot, suffix = key.rpartition(".")
+    return suffix.lower() if dot else ""

@@ -1,0 +1,359 @@
+"""What the driver does with results: in which order, under which settings, and what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from sfumato.errors import Code, LedgerError, OutputError, UsageError
+from sfumato.formats.disk import PART_SUFFIX
+from sfumato.formats.imagefolder import FolderSink
+from sfumato.ledger import Ledger
+from sfumato.pipeline import STAGES, Job, private_folder, private_of, run, search, write_report
+from sfumato.types import Detection, Failure, Output, Result, Shard, Task
+from sfumato.work import Work
+from tests import dataset
+from tests.command import Here
+from tests.dataset import BOX, Dataset, files_of
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Dataset:
+    made = dataset.make(tmp_path, count=1)
+    (made.source / "n03" / "text.jpg").write_text("This is not a picture.")
+    return made
+
+
+@dataclass
+class Noting(Here):
+    """An executor that gives its results the wrong way round, and notes what it was asked for."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+        self.asked += [key for shard in shards for key in shard.keys]
+        yield from list(super().map(task, shards))[::-1]
+
+
+class Forgetful(Here):
+    """An executor that leaves out the last key."""
+
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+        yield from list(super().map(task, shards))[:-1]
+
+
+def keys_of(data: Dataset) -> list[str]:
+    return sorted([*data.keys, "n03/text.jpg"])
+
+
+# --- results ------------------------------------------------------------------------------------
+
+
+def test_results_may_come_in_any_order(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    other = data.job(data.root / "other")
+    run(other, STAGES, Noting())
+    assert files_of(other.out or Path()) == files_of(data.out)
+
+
+def test_a_key_that_never_came_back_is_no_finished_release(data: Dataset) -> None:
+    with pytest.raises(LedgerError, match="left out keys of 1 shards"):
+        run(data.job(), STAGES, Forgetful())
+    assert not (data.out / "manifest.parquet").exists()
+    with Ledger(data.job().ledger, read_only=True) as ledger:
+        assert list(ledger.latest(data.job().recipe.fingerprint("obfuscate"), ["output"])) == []
+    assert run(data.job(), STAGES, Here()).account.pictures_out == len(data.keys)
+
+
+def test_nothing_is_recorded_as_done_that_was_not_published(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("no space left")
+
+    job = data.job()
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderSink, "publish", full)
+        with pytest.raises(OutputError):
+            run(job, STAGES, Here())
+    with Ledger(job.ledger, read_only=True) as ledger:
+        for stage in STAGES:
+            assert ledger.done(stage, job.recipe.fingerprint(stage)) == set()
+        assert list(ledger.latest(job.recipe.fingerprint("obfuscate"), ["output"])) == []
+    assert run(job, STAGES, Here()).account.pictures_out == len(data.keys)
+
+
+def test_progress_starts_with_what_was_done_and_ends_with_all(data: Dataset) -> None:
+    told: list[tuple[int, int]] = []
+    run(data.job(), STAGES, Here(), progress=lambda *counts: told.append(counts))
+    total = len(keys_of(data))
+    assert told == [(count, total) for count in range(total + 1)]
+    told.clear()
+    run(data.job(), STAGES, Here(), progress=lambda *counts: told.append(counts))
+    assert told == [(total, total)]
+
+
+def test_each_record_lies_under_the_settings_that_it_depends_on(data: Dataset) -> None:
+    job = data.job()
+    run(job, STAGES, Here())
+    prints = {stage: job.recipe.fingerprint(stage) for stage in STAGES}
+    assert len(set(prints.values())) == 3
+    with Ledger(job.ledger, read_only=True) as ledger:
+        found = {
+            kind: {stage for stage, mark in prints.items() if list(ledger.latest(mark, [kind]))}
+            for kind in ("detection", "output", "finding", "failure")
+        }
+        shards = {stage: ledger.done(stage, mark) for stage, mark in prints.items()}
+    assert found == {
+        "detection": {"detect"},
+        "output": {"obfuscate"},
+        "finding": {"verify"},
+        "failure": {"obfuscate"},
+    }
+    assert shards["detect"] == shards["obfuscate"] == shards["verify"] != set()
+
+
+def test_a_search_writes_records_and_no_picture(data: Dataset) -> None:
+    job = data.job()
+    search(replace(job, out=None), Here())
+    assert not data.out.exists()
+    prints = {stage: job.recipe.fingerprint(stage) for stage in STAGES}
+    with Ledger(job.ledger, read_only=True) as ledger:
+        found = list(ledger.latest(prints["detect"], ["detection", "failure"]))
+        assert list(ledger.latest(prints["obfuscate"], ["output", "failure"])) == []
+        assert ledger.done("detect", prints["detect"]) != set()
+        assert ledger.done("obfuscate", prints["obfuscate"]) == set()
+        listed = dict(ledger.listing())
+    assert [one.key for one in found] == keys_of(data)
+    assert [one.key for one in found if isinstance(one, Failure)] == ["n03/text.jpg"]
+    boxes = {one.key: [face.box for face in one.faces] for one in found
+             if isinstance(one, Detection)}  # fmt: skip
+    assert boxes == {key: [BOX] if key in data.with_face else [] for key in data.keys}
+    assert listed == dict.fromkeys(keys_of(data), "picture") | {"labels.txt": "ignored"}
+
+
+# --- what is done again -------------------------------------------------------------------------
+
+
+def test_what_is_done_is_not_asked_for_again_unless_that_was_said(data: Dataset) -> None:
+    first, second, third = Noting(), Noting(), Noting()
+    run(data.job(), STAGES, first)
+    run(data.job(), STAGES, second)
+    before = files_of(data.out)
+    run(replace(data.job(), resume=False), STAGES, third)
+    assert (first.asked, second.asked, third.asked) == (keys_of(data), [], keys_of(data))
+    assert files_of(data.out) == before
+
+
+def test_verification_looks_each_time(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    for _ in range(2):
+        again = Noting()
+        run(data.job(), ("verify",), again)
+        assert again.asked == keys_of(data)
+
+
+def test_what_was_refused_unsearched_is_tried_again_once_it_was_searched(data: Dataset) -> None:
+    job = data.job()
+    assert run(job, ("obfuscate",), Here()).account.pictures_out == 0
+    search(replace(job, out=None), Here())
+    report = run(job, ("obfuscate",), Here())
+    assert [(one.key, one.code) for one in report.refused] == [
+        ("n03/text.jpg", Code.IMAGE_UNRECOGNISED)
+    ]
+    assert report.account.pictures_out == len(data.keys)
+
+
+class Dying(Here):
+    """An executor whose worker dies at a picture."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+        for result in super().map(task, shards):
+            lost = Failure(result.key, "verify", Code.WORKER_DIED, "the process is gone")
+            yield replace(result, records=(lost,)) if result.key == self.key else result
+
+
+def test_a_picture_at_which_verification_dies_has_not_passed_and_stays_released(
+    data: Dataset,
+) -> None:
+    job, key = data.job(), data.keys[0]
+    run(job, STAGES, Here())
+    report = run(job, ("verify",), Dying(key))
+    (found,) = report.failed
+    assert (found.key, found.code) == (key, Code.VERIFY_UNREADABLE)
+    assert (found.value, found.limit) == (1, 0)
+    assert report.account.pictures_out == len(data.keys)
+    with Ledger(job.ledger, read_only=True) as ledger:
+        fate = ledger.latest_of(job.recipe.fingerprint("obfuscate"), ("output", "failure"), key)
+    assert isinstance(fate, Output)
+    assert run(job, ("verify",), Here()).failed == ()
+
+
+# --- what lies about ----------------------------------------------------------------------------
+
+
+def test_leftovers_of_a_killed_run_are_swept_away_also_where_nothing_is_left_to_do(
+    data: Dataset,
+) -> None:
+    run(data.job(), STAGES, Here())
+    before = files_of(data.out)
+    sink = FolderSink(data.out, token="killed", source=data.source)
+    left = sink.staged(data.keys[0])
+    assert left.name.endswith(PART_SUFFIX)
+    left.write_bytes(b"half")
+    run(data.job(), STAGES, Here())
+    assert files_of(data.out) == before
+
+
+class Looking(Here):
+    """An executor that looks at the release before and after its work."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.seen = out, list[list[str]]()
+
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+        self.seen.append(sorted(files_of(self.out)))
+        yield from super().map(task, shards)
+
+
+def test_while_pictures_change_there_is_no_manifest_and_no_leftover(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    FolderSink(data.out, token="killed", source=data.source).staged(data.keys[0]).write_bytes(b"x")
+    looking = Looking(data.out)
+    run(data.job(method="fill", overwrite=True), STAGES, looking)
+    assert looking.seen == [sorted(data.keys)]
+
+
+class Littering(Here):
+    """An executor whose worker dies behind the staging of a picture, which another then refuses."""
+
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+        assert isinstance(task, Work)
+        assert task.sink is not None
+        task.sink.staged("left.png").write_bytes(b"staged and never published")
+        yield from super().map(task, shards)
+
+
+def test_what_was_staged_and_never_published_is_gone_at_the_end(data: Dataset) -> None:
+    run(data.job(), STAGES, Littering())
+    assert not any(name.endswith(PART_SUFFIX) for name in files_of(data.out))
+
+
+def test_what_changes_no_picture_leaves_the_manifest_where_it_is(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    looking = Looking(data.out)
+    run(data.job(), STAGES, looking)  # nothing is left to do
+    run(data.job(), ("verify",), looking)
+    assert all("manifest.parquet" in seen for seen in looking.seen)
+    assert len(looking.seen) == 2
+
+
+def test_what_was_found_for_another_release_is_found_for_this_one(data: Dataset) -> None:
+    first = data.job()
+    search(replace(first, out=None), Here())
+    second = replace(data.job(data.root / "other"), detections=(first.ledger,))
+    assert run(second, ("obfuscate",), Here()).account.pictures_out == len(data.keys)
+    assert run(data.job(data.root / "third"), ("obfuscate",), Here()).account.pictures_out == 0
+
+
+def test_a_picture_that_was_taken_from_the_source_goes_from_the_release(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    gone = data.without[0]
+    (data.source / gone).unlink()
+    (data.source / "n03" / "text.jpg").unlink()
+    # Verification says so, and takes nothing away.
+    assert run(data.job(), ("verify",), Here()).verdict == "failed"
+    assert (data.out / gone).exists()
+    assert run(data.job(), STAGES, Here()).verdict == "passed"
+    assert not (data.out / gone).exists()
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+def test_a_release_needs_a_folder(data: Dataset) -> None:
+    with pytest.raises(UsageError, match="needs an OUT folder"):
+        run(replace(data.job(), out=None), STAGES, Here())
+
+
+def test_another_sources_release_is_not_touched(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    before = files_of(data.out)
+    (data.root / "src").rename(data.root / "moved")
+    moved = replace(data.job(), source=data.root / "moved")
+    with pytest.raises(UsageError, match="different: source"):
+        run(moved, STAGES, Here())
+    assert files_of(data.out) == before
+    assert run(replace(moved, overwrite=True), STAGES, Here()).account.pictures_out == 6
+
+
+def test_an_empty_folder_is_a_place_for_a_release(data: Dataset) -> None:
+    data.out.mkdir()
+    assert run(data.job(), STAGES, Here()).account.pictures_out == len(data.keys)
+
+
+def test_the_private_folder_may_lie_neither_in_the_source_nor_in_the_release(
+    data: Dataset,
+) -> None:
+    wrong: list[tuple[Job, str]] = [
+        (replace(data.job(), ledger=data.source / "ledger.sqlite"), "must lie apart"),
+        (replace(data.job(), ledger=data.source / "n03" / "l.sqlite"), "must lie apart"),
+        (replace(data.job(), ledger=data.out / "ledger.sqlite"), "must not lie in OUT"),
+        (replace(data.job(), ledger=data.out / "deep" / "l.sqlite"), "must not lie in OUT"),
+    ]
+    for job, words in wrong:
+        with pytest.raises(UsageError, match=words):
+            run(job, STAGES, Here())
+    # Around the source is no place in it.
+    above = replace(data.job(), ledger=data.root / "ledger.sqlite")
+    assert run(above, STAGES, Here()).account.pictures_out == len(data.keys)
+
+
+def test_the_private_folder_is_beside_what_is_published() -> None:
+    assert private_folder(Path("/d/photos")) == Path("/d/photos.sfumato")
+    assert private_of(Path("/l/ledger.sqlite"), Path("/d/out")) == Path("/l")
+    assert private_of("postgresql://server/faces", Path("/d/out")) == Path("/d/out.sfumato")
+
+
+# --- a report alone -----------------------------------------------------------------------------
+
+
+def test_a_report_is_written_again_as_it_was(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    before = files_of(data.out)
+    (data.out / "manifest.parquet").unlink()
+    (data.out / "summary.json").unlink()
+    write_report(data.out, data.job().ledger)
+    assert files_of(data.out) == before
+
+
+def test_a_report_needs_a_release(data: Dataset) -> None:
+    ledger = data.job().ledger
+    with pytest.raises(UsageError, match="no release in"):
+        write_report(data.out, ledger)
+    search(replace(data.job(), out=None), Here())
+    with pytest.raises(UsageError, match="no release in"):
+        write_report(data.out, ledger)
+    data.out.mkdir()
+    with pytest.raises(UsageError, match="knows of no release"):
+        write_report(data.out, ledger)
+    assert list(data.out.iterdir()) == []
+
+
+def test_the_last_recipe_holds_for_a_report_after_other_commands(data: Dataset) -> None:
+    job = data.job()
+    run(job, STAGES, Here())
+    run(job, ("verify",), Here())
+    report = write_report(data.out, job.ledger)
+    assert report.account.pictures_out == len(data.keys)
+    with Ledger(job.ledger, read_only=True) as ledger:
+        outputs = ledger.latest(job.recipe.fingerprint("obfuscate"), ["output"])
+        assert [one.key for one in outputs if isinstance(one, Output)] == list(data.keys)
+        assert all(one.passed
+                   for one in ledger.findings(job.recipe.fingerprint("verify")))  # fmt: skip

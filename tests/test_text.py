@@ -1,0 +1,116 @@
+"""Harmless text: labels, lists and licences pass; a picture that is written as text doesn't."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sfumato.formats import numbers
+from sfumato.formats.text import OVERLAP, PART, TextScan, objection
+from tests import text_pictures
+
+ROOT = Path(__file__).resolve().parents[1]
+
+FILES = {
+    "a JPEG": text_pictures.jpeg(),
+    "a small JPEG": text_pictures.jpeg(32, 40),
+    "raw grey": text_pictures.grey().tobytes(),
+    "raw colours": text_pictures.colours().tobytes(),
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_way_to_write_a_file_as_text_passes(file: str) -> None:
+    passed = [way for way, data in text_pictures.encodings(FILES[file]) if not objection(data)]
+    assert passed == []
+
+
+@pytest.mark.parametrize(("way", "data"), list(text_pictures.pixels()))
+def test_no_way_to_write_pixels_as_text_passes(way: str, data: bytes) -> None:
+    assert objection(data, "x.txt")
+
+
+@pytest.mark.parametrize(("name", "data"), list(text_pictures.kinds()))
+def test_kinds_that_hold_pictures_or_private_things_are_named(name: str, data: bytes) -> None:
+    assert objection(data, f"folder/{name}")
+
+
+@pytest.mark.parametrize(("what", "text"), list(text_pictures.labels()))
+def test_labels_pass(what: str, text: str) -> None:
+    assert objection(text.encode(), "labels/x.txt") is None
+
+
+def test_real_documents_pass() -> None:
+    documents = [
+        *(ROOT / name for name in ("README.md", "LICENSE", "NOTICE", "pyproject.toml")),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "licenses").iterdir(),
+        *(ROOT / "src/sfumato/formats").glob("*.py"),
+    ]
+    assert len(documents) > 30
+    objected = {path.name: objection(path.read_bytes(), path.name) for path in documents}
+    # Its own words are among the source of what looks for them.
+    assert {name for name, why in objected.items() if why} <= {"text_kinds.py"}
+
+
+@pytest.mark.parametrize("place", [0, PART - 700, PART, PART + OVERLAP - 5, 2 * PART + 100])
+@pytest.mark.parametrize("part", [PART, pytest.param(100_001, marks=pytest.mark.slow)])
+def test_a_picture_is_found_wherever_it_lies_in_a_large_file(place: int, part: int) -> None:
+    words = b"a line of words, as in any caption; " * 3
+    text = (words + b"\n") * (3 * PART // len(words))
+    picture = next(iter(text_pictures.encodings(text_pictures.jpeg(48))))[1]
+    data = text[:place] + b"\n" + picture + b"\n" + text[place:]
+    assert fed(data, part) == objection(picture)
+    assert fed(text, part) is None
+
+
+def fed(data: bytes, part: int) -> str | None:
+    scan = TextScan()
+    for at in range(0, len(data), part):
+        scan.feed(data[at : at + part])
+    return scan.finish()
+
+
+def test_a_character_across_the_border_of_two_parts_is_no_objection() -> None:
+    data = "ä".encode() * 5 + b" x\n"
+    assert fed(data, 1) is None
+    assert fed(data[:-4], 1) is not None  # but one that is cut off is
+
+
+def test_a_large_file_needs_little_memory() -> None:
+    scan = TextScan()
+    for _ in range(20):
+        scan.feed(b"0 0.512345 0.612345\n" * 10_000)
+        assert len(scan._window) <= PART + 3 * OVERLAP
+    assert scan.finish() is None
+
+
+def test_what_is_no_mask_isnt_passed_over_as_one() -> None:
+    """The run lengths of COCO use 64 characters: not any text of these is taken for a mask."""
+    text = json.dumps({"counts": "".join(chr(48 + byte % 64) for byte in text_pictures.jpeg())})
+    assert objection(text.encode())
+
+
+def test_a_person_reads_no_content_in_the_reason() -> None:
+    secret = b"Ada Lovelace " * 20
+    for _, data in chain(text_pictures.kinds(), text_pictures.pixels()):
+        assert "Ada" not in (objection(secret + data, "x") or "")
+
+
+@pytest.mark.parametrize(
+    ("values", "objected"),
+    [
+        (np.arange(300), False),
+        (np.tile([0, 1], 200), False),
+        (np.zeros(500), False),
+        (np.repeat([5, 9, 5, 7], 100), False),
+        (text_pictures.grey(20).ravel(), True),
+        (text_pictures.grey(20).ravel()[::-1], True),
+    ],
+)
+def test_numbers_are_told_by_how_they_follow_each_other(values: np.ndarray, objected: bool) -> None:
+    assert bool(numbers.objection(json.dumps(values.astype(int).tolist()).encode())) is objected

@@ -1,0 +1,483 @@
+"""Where each check of one picture begins to fail, to the pixel and the grey level."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sfumato import codec, strength
+from sfumato.boxes import grow
+from sfumato.errors import Code, SampleError
+from sfumato.obfuscation import Gaussian
+from sfumato.release import Look
+from sfumato.types import Box, Encoding, Face, Finding, Output, Pixels, Sample
+from sfumato.verification import Checks, verify
+from tests.dataset import BOX, scene
+from tests.jpeg_pictures import saved
+
+FACE = Face(BOX, 1.0, "file")
+REACH = Gaussian().reaches([BOX])[0]
+LEFT, TOP, RIGHT, BOTTOM = (*np.floor(REACH[:2]).astype(int), *np.ceil(REACH[2:]).astype(int))
+
+
+@dataclass
+class Seeing:
+    """A detector that sees the same faces in each picture, and counts how often it looked."""
+
+    faces: list[Face] = field(default_factory=list)
+    looks: int = 0
+    name: str = "seeing-1"
+
+    def detect(self, images: Sequence[Pixels]) -> list[list[Face]]:
+        self.looks += len(images)
+        return [self.faces for _ in images]
+
+
+def png(pixels: Pixels, **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", **options)
+    return out.getvalue()
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def checks(*faces: Face, **settings: object) -> Checks:
+    made = Checks(Gaussian(), [Seeing(list(faces))], 10**6, searched=False)
+    return replace(made, **settings)  # type: ignore[arg-type]
+
+
+def sample_of(data: bytes) -> Sample:
+    return Sample("a", "", data, sha256(data))
+
+
+def edited(source: bytes, written: bytes, encoding: Encoding = "exact") -> Output:
+    digests = (sha256(source), sha256(written))
+    return Output("a", *digests, "obfuscated", encoding, "gaussian", (FACE,))
+
+
+def failed(found: Sequence[Finding]) -> set[Code]:
+    assert all(one.passed == (one.value <= one.limit) for one in found)
+    assert all(one.key == "a" for one in found)
+    return {one.code for one in found if not one.passed}
+
+
+def the(found: Sequence[Finding], code: Code) -> Finding:
+    (one,) = (one for one in found if one.code is code)
+    return one
+
+
+SOURCE = png(scene(np.random.default_rng(3)))
+BEFORE = codec.decode(SOURCE)
+RIGHT_ONE = codec.edit(SOURCE, [BOX], Gaussian()).data
+
+
+def after_changes(changes: Sequence[tuple[slice, slice, int]], encoding: Encoding) -> list[Finding]:
+    """Verify a right picture of which some places differ by so many grey levels."""
+    pixels = codec.decode(RIGHT_ONE).frames[0].astype(int)
+    for rows, columns, levels in changes:
+        part = BEFORE.frames[0][rows, columns].astype(int)
+        dark = part.max(axis=2, keepdims=True) <= 255 - levels
+        pixels[rows, columns] = np.where(dark, part + levels, part - levels)
+    written = png(np.clip(pixels, 0, 255).astype(np.uint8))
+    return verify(sample_of(SOURCE), BEFORE, written, edited(SOURCE, written, encoding), checks())
+
+
+# --- away from faces ----------------------------------------------------------------------------
+
+
+def test_in_a_picture_that_was_encoded_again_a_cell_may_move_by_four_levels() -> None:
+    cell = (slice(0, 8), slice(112, 120))
+    assert failed(after_changes([(*cell, 3)], "reencoded")) == set()
+    less = [(*cell, 4), (slice(0, 1), slice(112, 113), 3)]  # 3.98
+    assert failed(after_changes(less, "reencoded")) == set()
+    more = [(*cell, 4), (slice(0, 1), slice(112, 113), 5)]  # 4.02
+    found = after_changes(more, "reencoded")
+    assert failed(found) == {Code.VERIFY_PIXELS_CHANGED}
+    moved = the(found, Code.VERIFY_PIXELS_CHANGED)
+    assert moved.value == pytest.approx(4 + 1 / 64, abs=1e-3)
+    assert moved.limit == 4
+    # Elsewhere in the picture, whatever the other cells do.
+    assert failed(after_changes([(slice(88, 96), slice(0, 8), 5)], "reencoded")) != set()
+    assert failed(after_changes([(*cell, 1)], "exact")) == {Code.VERIFY_PIXELS_CHANGED}
+
+
+def test_beside_a_face_a_picture_that_was_encoded_again_may_change_for_16_pixels() -> None:
+    rows = slice(TOP, BOTTOM)
+    for near, far in ((RIGHT + 15, RIGHT + 16), (LEFT - 16, LEFT - 17)):
+        assert failed(after_changes([(rows, slice(near, near + 1), 90)], "reencoded")) == set()
+        found = after_changes([(rows, slice(far, far + 1), 90)], "reencoded")
+        assert failed(found) == {Code.VERIFY_PIXELS_CHANGED}
+
+
+def test_an_exact_edit_changes_nothing_beyond_its_reach() -> None:
+    rows = slice(TOP, BOTTOM)
+    for at in (LEFT - 1, RIGHT):
+        found = after_changes([(rows, slice(at, at + 1), 1)], "exact")
+        assert failed(found) == {Code.VERIFY_PIXELS_CHANGED}
+        changed = the(found, Code.VERIFY_PIXELS_CHANGED)
+        assert (changed.value, changed.limit) == (1, 0)
+    # Under a ghost it may.
+    ghost = Face((2.0, 2.0, 12.0, 12.0), 1.0, "file")
+    written = codec.edit(SOURCE, [BOX, ghost.box], Gaussian()).data
+    output = edited(SOURCE, written)
+    assert failed(verify(sample_of(SOURCE), BEFORE, written, output, checks())) != set()
+    output = replace(output, ghosts=(ghost,))
+    assert failed(verify(sample_of(SOURCE), BEFORE, written, output, checks())) == set()
+
+
+@pytest.mark.parametrize(
+    ("sampling", "fringe"), [(0, 9), (1, 17), (2, 17)], ids=["4:4:4", "4:2:2", "4:2:0"]
+)
+def test_an_exact_jpeg_changes_by_whole_blocks_and_a_pixel_more(sampling: int, fringe: int) -> None:
+    source = saved(size=(160, 96), quality=90, subsampling=sampling)
+    before, written = codec.decode(source), codec.edit(source, [BOX], Gaussian())
+    for at, expected in (
+        (RIGHT + fringe - 1, set()),
+        (RIGHT + fringe, {Code.VERIFY_PIXELS_CHANGED}),
+        (LEFT - fringe, set()),
+        (LEFT - fringe - 1, {Code.VERIFY_PIXELS_CHANGED}),
+    ):
+        pixels = before.frames[0].copy()
+        pixels[50, at, 1] ^= 1
+        look = Look(replace(before, frames=(pixels,)), (), (0.0,))
+        output = edited(source, written.data)
+        found = verify(sample_of(source), before, written.data, output, checks(), look=look)
+        assert failed(found) == expected
+
+
+def test_another_size_is_another_picture() -> None:
+    pixels = codec.decode(RIGHT_ONE).frames[0]
+    for other in (pixels[:-1], pixels[:, :-1]):
+        written = png(other)
+        found = verify(sample_of(SOURCE), BEFORE, written, edited(SOURCE, written), checks())
+        assert failed(found) == {Code.VERIFY_PIXELS_CHANGED}
+        changed = the(found, Code.VERIFY_PIXELS_CHANGED)
+        assert (changed.value, changed.limit) == (255, 0)
+        assert changed.detail == f"{other.shape[1]}×{other.shape[0]} instead of 120×96"
+        assert Code.VERIFY_STRENGTH not in {one.code for one in found}
+
+
+# --- what was seen before -----------------------------------------------------------------------
+
+
+def test_the_same_bytes_are_not_looked_at_twice_and_others_are() -> None:
+    look = Look(codec.decode(RIGHT_ONE), (), (0.1,))
+    output, asked = edited(SOURCE, RIGHT_ONE), checks(FACE)
+    (detector,) = asked.detectors
+    assert isinstance(detector, Seeing)
+    found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, asked, look=look)
+    assert failed(found) == set()
+    assert detector.looks == 0
+    assert the(found, Code.VERIFY_STRENGTH).value == 0.1
+    # Not searched: the detectors do it now.
+    unsearched = replace(look, seen=None)
+    found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, asked, look=unsearched)
+    assert failed(found) == {Code.VERIFY_FACE_FOUND}
+    assert detector.looks == 1
+    # Other bytes: nothing that was seen before counts.
+    found = verify(sample_of(SOURCE), BEFORE, SOURCE, output, asked, look=look)
+    assert failed(found) == {
+        Code.VERIFY_BYTES_CHANGED,
+        Code.VERIFY_STRENGTH,
+        Code.VERIFY_FACE_FOUND,
+    }
+    assert detector.looks == 2
+
+
+def test_of_several_faces_the_worst_counts_and_its_limit_is_the_methods() -> None:
+    two = (FACE, Face((90.0, 10.0, 110.0, 30.0), 1.0, "file"))
+    output = replace(edited(SOURCE, RIGHT_ONE), faces=two)
+    found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, checks())
+    assert failed(found) == {Code.VERIFY_STRENGTH}
+    measured = the(found, Code.VERIFY_STRENGTH)
+    assert measured.value == pytest.approx(1, abs=0.05)
+    assert measured.limit == 0.2
+    for left, limit, method in ((0.2, 0.2, "gaussian"), (0.8, 0.8, "imagenet")):
+        look = Look(codec.decode(RIGHT_ONE), (), (0.0, left))
+        output = replace(output, method=method)
+        found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, checks(), look=look)
+        assert failed(found) <= {Code.VERIFY_PIXELS_CHANGED}
+        assert the(found, Code.VERIFY_STRENGTH).limit == limit == strength.LIMITS[method]
+
+
+# --- faces that are still seen ------------------------------------------------------------------
+
+
+def test_what_is_seen_is_counted_at_faces_and_elsewhere() -> None:
+    x0, y0, x1, y1 = grow(BOX, 0.25)
+    near = Face((x0, y0, x1, y1), 0.4, "seeing-1")
+    far = Face((90.0, 2.0, 110.0, 18.0), 0.875, "seeing-1")
+    output = edited(SOURCE, RIGHT_ONE)
+    asked = checks(near, far)
+    found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, asked)
+    seen = the(found, Code.VERIFY_FACE_FOUND)
+    assert (seen.passed, seen.value, seen.limit) == (False, 2, 0)
+    assert seen.detail == (
+        "1 at an obfuscated face, 1 elsewhere; the best has score 0.88 by seeing-1 "
+        "at 90, 2, 110, 18"
+    )
+    # What people said is no face is none, in its place.
+    output = replace(output, rejected=(far,))
+    found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, asked)
+    assert the(found, Code.VERIFY_FACE_FOUND).value == 1
+    output = replace(output, rejected=(far, near))
+    assert failed(verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, asked)) == set()
+
+
+def test_a_face_is_at_an_obfuscated_one_if_they_share_more_than_a_tenth() -> None:
+    """Of both together, the obfuscated one grown by a quarter to each side."""
+    above, exactly, below = (
+        (70.0, 40.0, 90.0, 70.0),
+        (58.0, 40.0, 84.0, 52.0),
+        (70.0, 44.0, 104.0, 80.0),
+    )
+    whole, far = grow(BOX, 0.25), (100.0, 2.0, 118.0, 18.0)
+    cases: list[tuple[list[Box], str]] = [
+        ([above], "1 at an obfuscated face, 0 elsewhere;"),
+        ([exactly], "0 at an obfuscated face, 1 elsewhere;"),
+        ([below], "0 at an obfuscated face, 1 elsewhere;"),
+        ([whole, above, far], "2 at an obfuscated face, 1 elsewhere;"),
+    ]
+    for places, words in cases:
+        asked = checks(*(Face(place, 0.5, "seeing-1") for place in places))
+        found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, edited(SOURCE, RIGHT_ONE), asked)
+        assert the(found, Code.VERIFY_FACE_FOUND).detail.startswith(words)
+    none = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, edited(SOURCE, RIGHT_ONE), checks())
+    assert {one.detail for one in none} == {""}
+
+
+def test_a_face_at_a_ghost_is_at_an_obfuscated_one() -> None:
+    ghost = Face((90.0, 10.0, 110.0, 30.0), 0.5, "seeing-1")
+    written = codec.edit(SOURCE, [BOX, ghost.box], Gaussian()).data
+    output = replace(edited(SOURCE, written), ghosts=(ghost,))
+    found = verify(sample_of(SOURCE), BEFORE, written, output, checks(ghost))
+    assert the(found, Code.VERIFY_FACE_FOUND).detail.startswith("1 at an obfuscated face, 0 else")
+
+
+# --- copies -------------------------------------------------------------------------------------
+
+
+def copied(source: bytes, written: bytes, encoding: Encoding = "identical") -> Output:
+    return Output("a", sha256(source), sha256(written), "copied", encoding, "", ())
+
+
+def test_a_copy_is_searched_unless_its_source_was() -> None:
+    output = copied(SOURCE, SOURCE)
+    found = verify(sample_of(SOURCE), None, SOURCE, output, checks(FACE))
+    assert failed(found) == {Code.VERIFY_FACE_FOUND}
+    found = verify(sample_of(SOURCE), None, SOURCE, output, checks(FACE, searched=True))
+    assert [(one.code, one.passed) for one in found] == [(Code.VERIFY_BYTES_CHANGED, True)]
+    assert found[0].digest == sha256(SOURCE)
+    # A file that isn't the copy is searched all the same.
+    found = verify(sample_of(SOURCE), None, RIGHT_ONE, output, checks(FACE, searched=True))
+    assert failed(found) == {Code.VERIFY_BYTES_CHANGED, Code.VERIFY_FACE_FOUND}
+
+
+def test_that_the_source_was_searched_proves_nothing_of_an_edited_file() -> None:
+    found = verify(
+        sample_of(SOURCE), BEFORE, SOURCE, edited(SOURCE, SOURCE), checks(FACE, searched=True)
+    )
+    assert failed(found) == {Code.VERIFY_STRENGTH, Code.VERIFY_FACE_FOUND}
+
+
+def test_a_copy_in_which_something_failed_is_searched_all_the_same() -> None:
+    source = png(BEFORE.frames[0], exif=TAGGED)
+    asked = checks(FACE, searched=True, metadata="all")
+    found = verify(sample_of(source), None, source, copied(source, source), asked)
+    assert failed(found) == {Code.VERIFY_METADATA, Code.VERIFY_FACE_FOUND}
+
+
+def test_what_cannot_be_read_is_said_beside_what_was_found_before() -> None:
+    found = verify(sample_of(SOURCE), BEFORE, b"gone", edited(SOURCE, RIGHT_ONE), checks())
+    assert [(one.code, one.value, one.limit) for one in found] == [
+        (Code.VERIFY_BYTES_CHANGED, 1, 0),
+        (Code.VERIFY_UNREADABLE, 1, 0),
+    ]
+    with pytest.raises(ValueError, match="source"):
+        verify(sample_of(SOURCE), None, RIGHT_ONE, edited(SOURCE, RIGHT_ONE), checks())
+
+
+TAGGED = Image.Exif()
+TAGGED[0x0110] = "Camera"
+
+
+def test_a_copy_may_be_another_file_only_where_all_metadata_go() -> None:
+    source = png(BEFORE.frames[0], exif=TAGGED)
+    clean = codec.strip(source, max_pixels=10**6)
+    output = copied(source, clean, "exact")
+    all_goes = checks(searched=True, metadata="all")
+    assert failed(verify(sample_of(source), None, clean, output, all_goes)) == set()
+    for policy in ("faces", "keep-safe"):
+        found = verify(sample_of(source), None, clean, output, checks(metadata=policy))
+        assert failed(found) == {Code.VERIFY_BYTES_CHANGED}
+    said_to_be_the_same = replace(output, encoding="identical")
+    found = verify(sample_of(source), None, clean, said_to_be_the_same, all_goes)
+    assert failed(found) == {Code.VERIFY_BYTES_CHANGED}
+
+
+def test_a_copy_of_which_all_metadata_should_be_gone_is_clean_and_has_its_pixels() -> None:
+    source = png(BEFORE.frames[0], exif=TAGGED)
+    all_goes = checks(searched=True, metadata="all")
+
+    def found_in(written: bytes) -> list[Finding]:
+        output = copied(source, written, "exact")
+        return verify(sample_of(source), None, written, output, all_goes)
+
+    assert failed(found_in(source)) == {Code.VERIFY_METADATA}
+    pixels = BEFORE.frames[0].copy()
+    pixels[5, 5, 0] ^= 1
+    moved = found_in(png(pixels))
+    assert failed(moved) == {Code.VERIFY_PIXELS_CHANGED}
+    change = the(moved, Code.VERIFY_PIXELS_CHANGED)
+    assert (change.value, change.limit, change.detail) == (1, 0, "")
+    smaller = the(found_in(png(pixels[:-1])), Code.VERIFY_PIXELS_CHANGED)
+    assert (smaller.passed, smaller.value) == (False, 255)
+    assert "size" in smaller.detail
+    assert (smaller.limit, smaller.passed) == (0, False)
+    unread = the(found_in(source[:-20]), Code.VERIFY_UNREADABLE)
+    assert (unread.value, unread.limit, unread.passed) == (1, 0, False)
+    clean, small = png(BEFORE.frames[0]), replace(all_goes, max_pixels=99)
+    output = copied(source, clean, "exact")
+    found = verify(sample_of(source), None, clean, output, small)
+    assert failed(found) == {Code.VERIFY_UNREADABLE}
+    moving = several("PNG", BEFORE.frames[0], pixels)
+    output = copied(moving, moving)
+    assert failed(verify(sample_of(moving), None, moving, output, all_goes)) == set()
+
+
+def several(kind: str, first: Pixels, second: Pixels) -> bytes:
+    out = io.BytesIO()
+    others = [Image.fromarray(second)]
+    Image.fromarray(first).save(out, kind, save_all=True, append_images=others)
+    return out.getvalue()
+
+
+# --- edited files -------------------------------------------------------------------------------
+
+
+def test_what_may_be_said_beside_the_pixels_follows_the_policy() -> None:
+    out = io.BytesIO()
+    Image.fromarray(BEFORE.frames[0]).save(out, "JPEG", quality=95, exif=TAGGED)
+    source = out.getvalue()
+    before = codec.decode(source)
+    kept = codec.edit(source, [BOX], Gaussian(), policy="keep-safe").data
+    output = edited(source, kept)
+    for policy, expected in (
+        ("keep-safe", set()),
+        ("faces", {Code.VERIFY_METADATA}),
+        ("all", {Code.VERIFY_METADATA}),
+    ):
+        found = verify(sample_of(source), before, kept, output, checks(metadata=policy))
+        assert failed(found) == expected
+    named = the(found, Code.VERIFY_METADATA)
+    assert (named.value, named.detail) == (1, "exif:tags")
+
+
+def test_an_edited_file_holds_one_picture() -> None:
+    right = codec.decode(RIGHT_ONE).frames[0]
+    for kind in ("PNG", "TIFF"):
+        written = several(kind, right, BEFORE.frames[0])
+        found = verify(sample_of(SOURCE), BEFORE, written, edited(SOURCE, written), checks())
+        assert Code.VERIFY_METADATA in failed(found)
+
+
+def test_of_a_source_with_several_pictures_the_first_is_compared() -> None:
+    source = several("MPO", BEFORE.frames[0], BEFORE.frames[0][::-1])
+    before = codec.decode(source)
+    assert len(before.frames) == 2
+    written = codec.edit(source, [BOX], Gaussian()).data
+    assert (
+        failed(verify(sample_of(source), before, written, edited(source, written), checks()))
+        == set()
+    )
+
+
+def test_a_second_reader_is_asked_about_exact_jpeg_files_and_tells_what_changed() -> None:
+    pytest.importorskip("jpeglib")
+    source = saved(size=(160, 96), quality=90)
+    before = codec.decode(source)
+    right = codec.edit(source, [BOX], Gaussian()).data
+    ghost = Face((120.0, 60.0, 140.0, 80.0), 1.0, "file")
+    more = codec.edit(source, [BOX, ghost.box], Gaussian()).data
+    asked = checks(second_reader=True)
+
+    def found_in(written: bytes, **said: object) -> list[Finding]:
+        output = replace(edited(source, written), **said)  # type: ignore[arg-type]
+        return verify(sample_of(source), before, written, output, asked)
+
+    assert failed(found_in(right)) == set()
+    told = the(found_in(right), Code.VERIFY_COEFFICIENTS)
+    assert (told.value, told.limit) == (0, 0)
+    # Other tables for the same coefficients, another sampling for the same picture.
+    last = right.index(b"\xff\xdb") + 5 + 63
+    coarser = right[:last] + bytes((right[last] + 1,)) + right[last + 1 :]
+    sampled = saved(size=(160, 96), quality=90, subsampling=0)
+    for wrong in (coarser, sampled):
+        told = the(found_in(wrong), Code.VERIFY_COEFFICIENTS)
+        assert (told.value, told.passed) == (1, False)
+    changed = found_in(more)
+    assert Code.VERIFY_COEFFICIENTS in failed(changed)
+    assert the(changed, Code.VERIFY_COEFFICIENTS).value > 4
+    assert failed(found_in(more, ghosts=(ghost,))) == set()
+    again = {one.code for one in found_in(right, encoding="reencoded")}
+    assert Code.VERIFY_COEFFICIENTS not in again
+    unasked = verify(sample_of(source), before, right, edited(source, right), checks())
+    assert Code.VERIFY_COEFFICIENTS not in {one.code for one in unasked}
+
+
+def test_a_second_reader_reads_the_first_picture_of_an_mpo_and_no_png() -> None:
+    pytest.importorskip("jpeglib")
+    asked, before = checks(second_reader=True), codec.decode(saved(size=(160, 96), quality=90))
+    stereo = several("MPO", before.frames[0], before.frames[0][::-1])
+    written = codec.edit(stereo, [BOX], Gaussian()).data
+    output = edited(stereo, written)
+    found = verify(sample_of(stereo), codec.decode(stereo), written, output, asked)
+    assert the(found, Code.VERIFY_COEFFICIENTS).passed
+    found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, edited(SOURCE, RIGHT_ONE), asked)
+    assert Code.VERIFY_COEFFICIENTS not in {one.code for one in found}
+
+
+def test_what_is_larger_than_usual_is_checked_where_that_was_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits: list[int] = []
+    for name in ("decode", "inspect", "difference"):
+        real = getattr(codec, name)
+
+        def noting(*data: bytes, real: Any = real, max_pixels: int = 0) -> object:
+            limits.append(max_pixels)
+            return real(*data, max_pixels=max_pixels or 10**6)
+
+        monkeypatch.setattr(codec, name, noting)
+    source = saved(size=(160, 96), quality=90)
+    written = codec.edit(source, [BOX], Gaussian()).data
+    large = checks(max_pixels=10**9, second_reader=True)
+    limits.clear()
+    verify(sample_of(source), BEFORE, written, edited(source, written), large)
+    tagged = png(BEFORE.frames[0], exif=TAGGED)
+    output = copied(tagged, SOURCE, "exact")
+    verify(sample_of(tagged), None, SOURCE, output, replace(large, metadata="all"))
+    assert set(limits) == {10**9}
+
+
+def test_what_is_larger_than_was_allowed_is_not_decoded() -> None:
+    small = checks(max_pixels=99)
+    output = edited(SOURCE, RIGHT_ONE)
+    found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, small)
+    assert failed(found) == {Code.VERIFY_UNREADABLE}
+    assert "99 pixels" in the(found, Code.VERIFY_UNREADABLE).detail
+    source = saved(size=(160, 96), quality=90)
+    before = codec.decode(source)
+    written = codec.edit(source, [BOX], Gaussian()).data
+    look = Look(codec.decode(written), (), (0.0,))
+    with pytest.raises(SampleError, match="99"):
+        verify(sample_of(source), before, written, edited(source, written), small, look=look)
