@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -329,3 +330,20 @@ def test_a_picture_without_a_face_is_its_own_bytes_and_one_with_a_face_needs_pix
     assert (output.action, sink.data) == ("copied", one.data)
     with pytest.raises(ValueError, match="must come decoded"):
         release(one, None, Faces((FOUND,)), cover(watcher), sink)
+
+
+def test_an_edited_file_that_still_holds_a_further_image_never_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, sink, edit = sample(), Memory(), codec.edit
+    behind = saved(size=(64, 48))
+
+    def leaving(*given: Any, **options: Any) -> codec.Edited:
+        done = edit(*given, **options)
+        return replace(done, data=done.data + behind)
+
+    monkeypatch.setattr(codec, "edit", leaving)
+    with pytest.raises(SampleError, match="a further image would stay") as refusal:
+        release(one, codec.decode(one.data), Faces((FOUND,)), cover(Watcher([]), looks=0), sink)
+    assert refusal.value.code is Code.IMAGE_UNSUPPORTED
+    assert sink.data == b""
