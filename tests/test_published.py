@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sfumato.ledger import Ledger
 from sfumato.published import Note, is_as_noted, note_all, read_note, read_notes, state_of
 
 
@@ -122,3 +123,10 @@ def test_a_note_waits_for_a_tick_of_the_clock(file: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("sfumato.published.time.sleep", waited.append)
     assert len(list(note_all([("k", file, sha256(b"before"))]))) == 1
     assert waited == [0.02]
+
+
+def test_a_later_note_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.commit((), notes=[Note("a", "1", "x"), Note("b", "2", "y")])
+        ledger.commit((), notes=[Note("a", "", "")])
+        assert list(ledger.notes()) == [Note("a", "", ""), Note("b", "2", "y")]
