@@ -84,7 +84,7 @@ def test_what_is_no_file_is_nothing(tmp_path: Path) -> None:
         assert read_note(name, tmp_path / name) is None
         assert state_of(tmp_path / name) == ""
     keys = ["missing", "x", "dead", "link"]
-    assert [note.key for note in read_notes(keys, tmp_path)] == ["x"]
+    assert [note.key for note in read_notes((key, tmp_path / key) for key in keys)] == ["x"]
 
 
 def test_exactly_a_tick_is_too_soon_and_a_time_to_come_is_no_matter(

@@ -128,9 +128,10 @@ class _Files:
             if note is None:
                 return []  # copied by a version that noted nothing
             written = note.digest
-        if key not in self.there or is_as_noted(self._root / key, note, written):
+        name = released_name(key)
+        if name not in self.there or is_as_noted(self._root / name, note, written):
             return []  # what isn't there is found by its name
-        now = read_note(key, self._root / key)
+        now = read_note(key, self._root / name)
         if now is not None and now.digest == written:
             self.read += [now] if now.state else []
             return []

@@ -292,7 +292,8 @@ def _notes(outputs: Sequence[Output], records: Sequence[Record], sink: FolderSin
         and record.passed
     }
     unread = [one.key for one in outputs if one.key not in checked]
-    read = {note.key: note.digest for note in read_notes(unread, sink.root)}
+    files = ((key, sink.final(key)) for key in unread)
+    read = {note.key: note.digest for note in read_notes(files)}
     digests = {one.key: one.written for one in outputs if one.key in checked} | read
     return list(note_all([(key, sink.final(key), digest) for key, digest in digests.items()]))
 

@@ -16,6 +16,7 @@ from typing import Final
 from sfumato.errors import Code, SampleError
 from sfumato.failing import OTHER_BYTES, last_failed, uncovered
 from sfumato.formats.imagefolder import ImageFolder
+from sfumato.formats.released_names import released_name
 from sfumato.in_step import InStep
 from sfumato.job import Content, Job
 from sfumato.ledger import Given, Ledger
@@ -119,9 +120,11 @@ def _wrong_in_release(
         note = known.last(key)
         if not isinstance(fate, Output):
             wrong |= set() if refused.stands(fate) else {key}
-        elif not is_as_noted(out / key, note, fate.written):
+        elif not is_as_noted(out / released_name(key), note, fate.written):
             unread[key] = fate.written
-    found = {note.key: note for note in read_notes(unread, out)}
+    found = {
+        note.key: note for note in read_notes((key, out / released_name(key)) for key in unread)
+    }
     wrong |= {key for key, digest in unread.items() if _digest(found.get(key)) != digest}
     wrong |= ledger.redecided(job.recipe.fingerprint("detect"), fingerprint)
     failed = last_failed(ledger, job.recipe.fingerprint("verify")) if "verify" in stages else {}
