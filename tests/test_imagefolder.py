@@ -267,3 +267,42 @@ def test_a_disk_that_fails_is_no_disk_that_cannot_share(
         sink.stage(one, one.data)
     assert sink.stage(one, one.data) == one.digest
     assert sink.staged(one.key).read_bytes() == one.data
+
+
+def test_a_file_that_is_refused_does_not_stay_open(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(SampleError):
+            read_steadily(tmp_path / "pipe.jpg")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_of_the_most_bytes_is_read_and_one_byte_more_is_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "a.jpg")
+    monkeypatch.setattr(imagefolder, "MAX_BYTES", 5)
+    assert read_steadily(tmp_path / "a.jpg") == b"a.jpg"
+    monkeypatch.setattr(imagefolder, "MAX_BYTES", 4)
+    with pytest.raises(SampleError) as refused:
+        read_steadily(tmp_path / "a.jpg")
+    assert refused.value.code is Code.IMAGE_TOO_LARGE
+
+
+def test_only_what_was_just_written_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "a.jpg")
+    waited: list[float] = []
+    monkeypatch.setattr("sfumato.formats.imagefolder.time.sleep", waited.append)
+    written = (tmp_path / "a.jpg").stat().st_mtime_ns
+    for later, waits in ((0, 1), (39_999_999, 1), (40_000_000, 0), (-39_999_999, 1), (10**9, 0)):
+        monkeypatch.setattr(
+            "sfumato.formats.imagefolder.time.time_ns", lambda later=later: written + later
+        )
+        waited.clear()
+        assert read_steadily(tmp_path / "a.jpg") == b"a.jpg"
+        assert waited == [0.02] * waits
+        assert read_steadily(tmp_path / "a.jpg", settle_s=0) == b"a.jpg"  # of our own
+        assert waited == [0.02] * waits
