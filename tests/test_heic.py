@@ -231,3 +231,17 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     written = (tmp_path / "out/phone/face.heic.jpg").read_bytes()
     assert rows["phone/face.heic.jpg"]["sha256_out"] == hashlib.sha256(written).hexdigest()
     assert written == encoded("JPEG")
+
+
+def test_a_release_that_is_finished_is_not_made_again(tmp_path: Path) -> None:
+    put(tmp_path)
+    assert run(tmp_path).code == 0
+    assert "4 done, 0 left" in run(tmp_path, "--dry-run").out
+    there = tmp_path / "out/phone/none.HEIC.jpg"
+    written = there.read_bytes()
+    there.write_bytes(encoded("JPEG"))
+    assert sfumato("report", tmp_path / "out").code == 1
+    assert not (tmp_path / "out/manifest.parquet").exists()
+    assert "3 done, 1 left" in run(tmp_path, "--dry-run").out
+    assert run(tmp_path).code == 0
+    assert there.read_bytes() == written
