@@ -429,6 +429,7 @@ def recall(*arguments: str, timeout: float) -> dict[str, dict[str, float]]:
     return estimates
 
 
+@pytest.mark.slow
 def test_the_benchmark_counts_right(tmp_path: Path) -> None:
     """Two pictures, four labels: one face found, one that isn't there, one left out, one false."""
     images = tmp_path / "groups" / "images"
