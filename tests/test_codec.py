@@ -550,7 +550,7 @@ def test_lossless_formats_write_what_the_obfuscator_made(name: str) -> None:
     assert np.array_equal(np.asarray(written).reshape(expected.shape), expected)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("orientation", slow_unless(range(1, 9), {1, 4, 6, 7}.__contains__))
 @pytest.mark.parametrize("kind", TURNED)
 def test_boxes_are_those_of_the_upright_picture(kind: str, orientation: int) -> None:
     data = turned(kind, orientation)

@@ -245,7 +245,13 @@ class TestPhotographs:
         assert len(found) == 1
         assert overlap(found[0], box) > 0.75
 
-    @pytest.mark.parametrize("name", ["people/astronaut.png", "people/grace_hopper.jpg"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "people/astronaut.png",
+            pytest.param("people/grace_hopper.jpg", marks=pytest.mark.slow),
+        ],
+    )
     def test_swapped_channels_are_worse(self, detector: Detector, name: str) -> None:
         picture = demo(name)
         (right,), (swapped,) = detector.detect([picture, picture[..., ::-1]])

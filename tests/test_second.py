@@ -179,7 +179,7 @@ def one_word() -> bytes:
         many_starts,
         many_streams,
         many_segments,
-        many_segments_behind,
+        pytest.param(many_segments_behind, marks=pytest.mark.slow),
         one_word,
     ],
 )
