@@ -23,7 +23,7 @@ from sfumato.codec import encoding, writing
 from sfumato.errors import Code, SampleError
 from sfumato.obfuscation import Fill, Gaussian
 from sfumato.types import Box, Pixels
-from tests.variants import first_word, one_of_each
+from tests.variants import first_word, one_of_each, slow_unless
 
 WIDTH, HEIGHT = 96, 64
 FACE = (20.0, 12.0, 52.0, 44.0)
