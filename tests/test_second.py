@@ -29,6 +29,7 @@ from sfumato.verification import Checks
 from tests import second_images as made
 from tests.command import sfumato
 from tests.second_images import HIDING, INNER, INNER_PNG, JPEG, PLAIN, PNG, PROFILES
+from tests.variants import slow_unless
 
 MAX_PIXELS = 10**6
 # Parts that decoding needs, with more in them than it needs.
@@ -82,12 +83,10 @@ def released(
     return output, sink.staged(sample.key).read_bytes()
 
 
-# A third of the ways quickly, the others as slow tests: all go through `embedded_images` above.
-SOME = [
-    pytest.param(name, marks=[] if number % 3 == 0 else [pytest.mark.slow])
-    for number, name in enumerate(HIDING)
-    if name not in UNMOVABLE
-]
+# A third of the ways quickly, the others as slow tests: all go through `embedded_images` below.
+SOME = slow_unless(
+    [name for name in HIDING if name not in UNMOVABLE], frozenset(list(HIDING)[::3]).__contains__
+)
 
 
 # What is found
@@ -175,7 +174,7 @@ def one_word() -> bytes:
         many_starts,
         many_streams,
         many_segments,
-        many_segments_behind,
+        pytest.param(many_segments_behind, marks=pytest.mark.slow),
         one_word,
     ],
 )
@@ -189,7 +188,7 @@ def test_more_than_is_looked_at_counts_as_one_that_cannot_be_searched(
     assert any(one.data is None for one in found)
 
 
-@pytest.mark.parametrize("name", HIDING)
+@pytest.mark.parametrize("name", [*SOME, *UNMOVABLE])
 def test_whatever_is_broken_nothing_is_raised(name: str) -> None:
     data = hidden(name)
     generator = np.random.default_rng(len(data))
@@ -208,7 +207,7 @@ def test_bytes_that_are_no_image_have_no_parts() -> None:
 # Removal
 
 
-@pytest.mark.parametrize("name", [name for name in HIDING if name not in UNMOVABLE])
+@pytest.mark.parametrize("name", SOME)
 def test_it_is_taken_out_and_the_pixels_stay(name: str) -> None:
     data = hidden(name)
     clean = codec.take_out(data, embedded_images(data))
