@@ -128,6 +128,8 @@ def _by_trial(data: bytes) -> Iterator[str]:
         return
     parts = [part for scan in scans for part in _parts(data, *scan)]
     parts = [(start, stop) for start, stop in parts if stop - start > TOLERATED]
+    # Short intervals: those that the frame has no blocks for stand at the end of their scan.
+    parts = list(dict.fromkeys((*parts, *(one for one in scans if one[1] - one[0] > TOLERATED))))
     if len(parts) > _MOST_TRIALS:
         yield UNKNOWN
         return

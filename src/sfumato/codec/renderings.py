@@ -115,12 +115,15 @@ def _deep(opened: Opened, index: int, turned: int) -> Deep | None:
     if samples is None:
         raise SampleError(Code.IMAGE_UNSUPPORTED, f"{bits} bits a channel in a layout unknown here")
     _check_same(samples, seen, image.mode)
-    return deep_of(upright(samples, turned), _COLOURS.get(image.mode, 3), bits)
+    colours = 1 if samples.shape[2] <= 2 else _COLOURS.get(image.mode, 3)
+    return deep_of(upright(samples, turned), colours, bits)
 
 
 def _check_same(samples: Samples, seen: NDArray[Any], mode: str) -> None:
     """Raise where our samples aren't those of which Pillow shows the high bytes."""
     seen = seen if seen.ndim == 3 else seen[..., None]
+    if mode == "RGBA" and samples.shape[2] == 2:  # Pillow shows grey with alpha as colours
+        seen = seen[..., (0, 3)]
     channels = min(seen.shape[2], samples.shape[2], 3 if mode.startswith("RGB") else 4)
     mine = samples if mode.startswith("I;16") else (samples >> 8).astype(np.uint8)
     if seen.shape[:2] != mine.shape[:2] or not np.array_equal(

@@ -15,6 +15,7 @@ from sfumato.codec import chunks
 from sfumato.codec.inside import avif_parts, resources, tags
 from sfumato.codec.inside.found import (
     DEEPEST,
+    SMALLEST,
     Embedded,
     Part,
     Reading,
@@ -52,6 +53,7 @@ _PNG_SIZES: Final = {
     b"cLLI": 8,
 }
 _PNG_READINGS: Final = frozenset((b"eXIf", b"iCCP", b"tEXt", b"zTXt", b"iTXt"))
+_PNG_TEXTS: Final = frozenset((b"tEXt", b"iTXt"))
 _WEBP_SIZES: Final = {b"VP8X": 10, b"ANIM": 6}
 _WEBP_PIXELS: Final = frozenset((b"VP8 ", b"VP8L", b"ALPH"))
 _ANIMATED: Final = 0x02  # flag of VP8X
@@ -178,15 +180,27 @@ def _png(data: bytes, behind: list[int]) -> Iterator[Part]:
             continue
         if sound and not repeated and (animated or name != b"fcTL"):
             continue
+        if name in _PNG_TEXTS and end - start < 2 * SMALLEST:
+            split.setdefault(b"text", []).extend(whole)
         if name in _PNG_READINGS:
             yield from _png_part(name, data[start:end], whole)
         else:
             split.setdefault(name, []).extend(whole)
     for name, spans in split.items():  # what is too large for a buffer comes in several
+        if name == b"text":  # letters that are too few for an image in each
+            if len(spans) > 1:
+                yield Part("in chunks of text", "known", _values(data, spans), tuple(spans))
+            continue
         joined = b"".join(data[start + 8 : stop - 4] for start, stop in spans)
         yield Part(f"in chunk {_shown(name)}", "data", joined, tuple(spans))
     if end + 4 < len(data):
         yield Part("behind the end", "data", data[end + 4 :], ((end + 4, len(data)),))
+
+
+def _values(data: bytes, spans: list[Span]) -> bytes:
+    """Return what text chunks say behind their keywords, joined."""
+    bodies = (data[start + 8 : stop - 4] for start, stop in spans)
+    return b"".join(body.partition(b"\x00")[2] for body in bodies)
 
 
 def _png_part(name: bytes, payload: bytes, whole: tuple[Span, ...]) -> Iterator[Part]:

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from sfumato.codec import chunks
@@ -15,6 +16,7 @@ from sfumato.codec.inside.search import Search, Where
 _RESOURCE: Final = (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR")
 _IPTC, _EXIF, _XMP, _ICC = 1028, 1058, 1060, 1039
 _EXIF_TOO: Final = 1059
+_PATH_RECORD, _SPARE = 26, 3  # bytes; padding
 _DRAWN: Final = range(2000, 3000)  # paths of vectors
 # Settings, in layouts of their own: printing, guides, slices, layers' states, timelines.
 _SETTINGS: Final = frozenset(
@@ -52,10 +54,20 @@ def search_photoshop(search: Search, data: bytes, where: Where, offset: int) -> 
         elif number == _ICC:
             yield from search_profile(search, value, where, place)
         else:
-            known = where.known or number in _SETTINGS or number in _DRAWN
+            known = where.known or number in _SETTINGS or (number in _DRAWN and _is_path(value))
             yield from search.data(value, replace(where, known=known), place)
         at = end + size % 2
     yield from search.data(data[at:], where, offset + at)
+
+
+def _is_path(value: bytes) -> bool:
+    """Tell whether a resource is a path: records of 26 bytes that begin with their kind."""
+    kinds = (value[at : at + 2] for at in range(0, len(value), _PATH_RECORD))
+    rest = len(value) % _PATH_RECORD
+    return rest <= _SPARE and all(
+        kind[:1] == b"\x00" and kind[1:] <= b"\x08"
+        for kind in islice(kinds, len(value) // _PATH_RECORD)
+    )
 
 
 def search_iptc(search: Search, data: bytes, where: Where, offset: int) -> Iterator[Embedded]:

@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 from sfumato.codec.inside import text
@@ -39,6 +40,7 @@ _STREAM: Final = re.compile(
 _EVEN: Final = re.compile(rb"(.)\1{15,}", re.DOTALL)  # padding
 _MOST_STREAM: Final = 1 << 26
 _MOST_STREAMS: Final = 20_000  # places where one might begin
+_HEAD_OF_TEXT: Final = 32  # bytes before a block of metadata that was written out
 _SHORT_STREAM: Final = 1 << 12
 
 
@@ -207,12 +209,20 @@ class Search:
                 return True
         return False
 
+    def _resources(self, decoded: bytes, where: Where) -> Iterator[Embedded]:
+        """Yield the images in Photoshop's resources that were written out as text."""
+        from sfumato.codec.inside.resources import search_photoshop  # the two call each other
+
+        at = decoded.find(b"8BIM", 0, _HEAD_OF_TEXT)
+        if at >= 0:
+            yield from search_photoshop(self, decoded[at:], where.inside(), 0)
+
     def _written(self, data: bytes, where: Where) -> Iterator[Embedded]:
         """Yield the images that text spells out."""
         inner = replace(where.inside(), known=True)
         seen: set[bytes | None] = set()
         for decoded in text.decoded(data):
-            for found in self.data(decoded, inner):
+            for found in chain(self.data(decoded, inner), self._resources(decoded, where)):
                 if found.data not in seen:
                     seen.add(found.data)
                     yield found

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from sfumato.codec.inside.found import SMALLEST, UNKNOWN
+from sfumato.codec.inside.languages import is_wide, without_language
 
 _BLANKS: Final = b" \t\r\n\x00\x0b\x0c"
 # Breaks as markup and program text write them.
 _BREAKS: Final = re.compile(
     rb"&#x?[0-9a-fA-F]{1,4};|\\[nrt]|[\"',]{1,4}(?=[A-Za-z0-9+/=_-])|%0[aAdD]"
 )
+_TAG: Final = re.compile(rb"<[^<>]{1,256}>")
 # Each begins where its letters do and takes them all: no second try from the next letter on.
 _RUN: Final = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{%d,}+" % (SMALLEST * 4 // 3))
 _HEX: Final = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{%d,}+" % (2 * SMALLEST))
@@ -25,7 +27,9 @@ _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _LETTERS: Final = rb"!#$%()*+\-./0-9:=?@A-Z\\^_`a-z{|}~"
 _WORD: Final = re.compile(rb"(?<![%b])[%b]{%d,}+" % (_LETTERS, _LETTERS, UNKNOWN))
 _TOKEN: Final = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24,}+")
-_ROWS: Final = re.compile(rb"(?<![0-9])(?:[0-9]{1,3}[\s,;]{1,3}){%d,}+" % UNKNOWN)
+# As tables, lists of lists, program text and markup write them, whole or as parts of one.
+_NUMBER: Final = rb"(?:0[xX][0-9a-fA-F]{1,2}|&#[0-9]{1,3}|[01]?\.[0-9]{1,18}|[0-9]{1,3})"
+_ROWS: Final = re.compile(rb"(?<![0-9.])(?:%b[\s,;|()\[\]{}]{1,8}){%d,}+" % (_NUMBER, UNKNOWN))
 _MIXED: Final = tuple(re.compile(kind) for kind in (rb"[0-9]", rb"[a-z]", rb"[A-Z]", rb"[g-zG-Z]"))
 # English takes up to 0.65 of its length in pieces of this size, markup 0.5; base64 and pixels that
 # happen to be letters 0.75 or more.
@@ -55,16 +59,21 @@ def decoded(data: bytes) -> Iterator[bytes]:
 
 
 def _readings(data: bytes) -> Iterator[bytes]:
-    """Yield the text without its blanks, and without its marked breaks if it has any."""
+    """Yield the text without its blanks, and without its marked breaks and tags if it has any."""
     plain = data.translate(None, _BLANKS)
     yield plain
     joined = _BREAKS.sub(b"", data).translate(None, _BLANKS)
     if len(joined) < len(plain):
         yield joined
+    bare = _TAG.sub(b"", data).translate(None, _BLANKS) if b"</" in data else plain
+    if len(bare) < len(plain):
+        yield bare
 
 
 def is_text(data: bytes) -> bool:
     """Tell whether bytes are text for people or programs, in ASCII, UTF-8, UTF-16 or Latin-1."""
+    if is_wide(data):
+        return True
     bare = data.replace(b"\x00", b"") if data.count(0) * 3 > len(data) else data.rstrip(b"\x00")
     controls = len(bare) - len(bare.translate(None, _CONTROLS))
     if controls * 200 > len(bare) or bare.count(0) * 50 > len(bare):
@@ -78,7 +87,7 @@ def is_text(data: bytes) -> bool:
 
 def unreadable(data: bytes) -> Iterator[bytes]:
     """Yield the stretches of a text that no person writes."""
-    if len(data) <= UNKNOWN:
+    if len(data) <= UNKNOWN or is_wide(data):
         return
     bare = data.replace(b"\x00", b"") if data.count(0) * 3 > len(data) else data
     for pattern in (_WORD, _ROWS):
@@ -93,14 +102,13 @@ def unreadable(data: bytes) -> Iterator[bytes]:
     for run in _HEX.finditer(plain):
         if len(run[0]) > 2 * UNKNOWN and len(set(run[0])) > _PADDING:
             yield run[0]
-    if not tokens:
-        yield from _dense(_WORD.sub(b"", bare))
+    yield from _dense(_TOKEN.sub(b"", _WORD.sub(b"", bare)))
 
 
 def _dense(data: bytes) -> Iterator[bytes]:
     """Yield the stretches that can't be packed as words and markup can, in whatever letters."""
     for at in range(0, len(data), _WINDOW):
-        window = data[at : at + _WINDOW]
+        window = without_language(data[at : at + _WINDOW])
         if len(window) > UNKNOWN and len(zlib.compress(window, 9)) > _PACKED * len(window):
             yield window
 
