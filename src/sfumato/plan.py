@@ -108,7 +108,8 @@ def _wrong_in_release(
     """Return the pictures that are done but not right, and notes of those that had to be read.
 
     The file isn't what the record says; the refusal may be mended by now; people or checks
-    decided on it since; or a verification met other bytes than those that lie there now.
+    decided on it since; a verification met other bytes than those that lie there now; or a
+    version made it that didn't look for second images.
     """
     out, fingerprint = job.out or Path(), job.recipe.fingerprint("obfuscate")
     refused = _Refusals(job, stages, ledger, boxes)
@@ -126,6 +127,7 @@ def _wrong_in_release(
     found = {note.key: note for note in read_notes(files)}
     wrong |= {key for key, digest in unread.items() if _digest(found.get(key)) != digest}
     wrong |= ledger.redecided(job.recipe.fingerprint("detect"), fingerprint)
+    wrong |= {key for key in ledger.unsearched(fingerprint, checked=False) if _can_be_read(job, key)}
     failed = last_failed(ledger, job.recipe.fingerprint("verify")) if "verify" in stages else {}
     wrong |= {
         key
