@@ -20,7 +20,7 @@ from sfumato.obfuscation import Gaussian
 from sfumato.release import Cover, Faces, rejected, release
 from sfumato.strength import LIMIT, leftover
 from sfumato.types import Box, Decision, Detection, Face, Obfuscator, Output, Pixels, Sample
-from tests import concealing, second_images
+from tests import concealing, heic_files, second_images
 from tests.dataset import BOX, scene
 from tests.jpeg_pictures import mpo, saved
 
@@ -424,3 +424,20 @@ def test_a_further_image_behind_what_is_cut_is_searched_where_it_lies_then() -> 
     output, written = copied(data + PREVIEW, cover(Watcher([[FOUND]])))
     assert written == copied(data, cover(Watcher([])))[1]
     assert (output.second_images, output.second_images_removed) == (1, 1)
+
+
+def test_only_coded_data_that_were_followed_to_their_end_are_believed() -> None:
+    large = concealing.encoded(concealing.image(), "JPEG")
+    data = concealing.resized_jpeg(large, concealing.WIDTH, concealing.SHOWN)
+    before = codec.decode(data)
+    output, written = copied(data, cover(Watcher([])), replace(before, whole=False))
+    assert (output.encoding, codec.concealed(written)) == ("exact", ())
+    output, written = copied(data, cover(Watcher([])), replace(before, whole=True))
+    assert (output.encoding, written) == ("identical", data)
+
+
+def test_a_heic_without_a_face_leaves_as_a_jpeg() -> None:
+    pytest.importorskip("pi_heif")
+    output, written = copied(heic_files.PLAIN, cover(Watcher([])))
+    assert output.encoding == "reencoded"
+    assert codec.sniff(written[: codec.HEAD]) == "JPEG"
