@@ -434,6 +434,10 @@ def test_only_coded_data_that_were_followed_to_their_end_are_believed() -> None:
     assert (output.encoding, codec.concealed(written)) == ("exact", ())
     output, written = copied(data, cover(Watcher([])), replace(before, whole=True))
     assert (output.encoding, written) == ("identical", data)
+    little = replace(cover(Watcher([])), max_pixels=concealing.WIDTH * concealing.SHOWN - 1)
+    with pytest.raises(SampleError) as refused:
+        copied(data, little)
+    assert refused.value.code is Code.IMAGE_UNSUPPORTED  # nobody can prove that the pixels stay
 
 
 def test_a_heic_without_a_face_leaves_as_a_jpeg() -> None:
