@@ -17,7 +17,7 @@ from sfumato.codec import MAX_PIXELS
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.obfuscation import Gaussian
-from sfumato.release import Cover, Faces, rejected, release
+from sfumato.release import Cover, Faces, left_of, rejected, release
 from sfumato.strength import LIMIT, leftover
 from sfumato.types import Box, Decision, Detection, Face, Obfuscator, Output, Pixels, Sample
 from tests import concealing, heic_files, second_images
@@ -445,3 +445,17 @@ def test_a_heic_without_a_face_leaves_as_a_jpeg() -> None:
     output, written = copied(heic_files.PLAIN, cover(Watcher([])))
     assert output.encoding == "reencoded"
     assert codec.sniff(written[: codec.HEAD]) == "JPEG"
+
+
+def test_what_is_left_of_a_face_is_measured_where_most_of_it_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picture = codec.decode(sample().data)
+    shown = picture.frames[0]
+    covered, bare = (shown, np.full_like(shown, 128)), (shown, shown)
+    for pairs in ([covered, bare], [bare, covered]):
+        monkeypatch.setattr(codec, "pairs", lambda *_, pairs=pairs: pairs)
+        (left,) = left_of(picture, picture, [BOX])
+        assert left > LIMIT
+    monkeypatch.setattr(codec, "pairs", lambda *_: [covered])
+    assert left_of(picture, picture, [BOX])[0] < LIMIT
