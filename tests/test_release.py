@@ -17,10 +17,10 @@ from sfumato.codec import MAX_PIXELS
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.obfuscation import Gaussian
-from sfumato.release import Cover, Faces, rejected, release
+from sfumato.release import Cover, Faces, left_of, rejected, release
 from sfumato.strength import LIMIT, leftover
 from sfumato.types import Box, Decision, Detection, Face, Obfuscator, Output, Pixels, Sample
-from tests import concealing, second_images
+from tests import concealing, heic_files, second_images
 from tests.dataset import BOX, scene
 from tests.jpeg_pictures import mpo, saved
 
@@ -426,3 +426,38 @@ def test_a_further_image_behind_what_is_cut_is_searched_where_it_lies_then() -> 
     output, written = copied(data + PREVIEW, cover(Watcher([[FOUND]])))
     assert written == copied(data, cover(Watcher([])))[1]
     assert (output.second_images, output.second_images_removed) == (1, 1)
+
+
+def test_only_coded_data_that_were_followed_to_their_end_are_believed() -> None:
+    large = concealing.encoded(concealing.image(), "JPEG")
+    data = concealing.resized_jpeg(large, concealing.WIDTH, concealing.SHOWN)
+    before = codec.decode(data)
+    output, written = copied(data, cover(Watcher([])), replace(before, whole=False))
+    assert (output.encoding, codec.concealed(written)) == ("exact", ())
+    output, written = copied(data, cover(Watcher([])), replace(before, whole=True))
+    assert (output.encoding, written) == ("identical", data)
+    little = replace(cover(Watcher([])), max_pixels=concealing.WIDTH * concealing.SHOWN - 1)
+    with pytest.raises(SampleError) as refused:
+        copied(data, little)
+    assert refused.value.code is Code.IMAGE_UNSUPPORTED  # nobody can prove that the pixels stay
+
+
+def test_a_heic_without_a_face_leaves_as_a_jpeg() -> None:
+    pytest.importorskip("pi_heif")
+    output, written = copied(heic_files.PLAIN, cover(Watcher([])))
+    assert output.encoding == "reencoded"
+    assert codec.sniff(written[: codec.HEAD]) == "JPEG"
+
+
+def test_what_is_left_of_a_face_is_measured_where_most_of_it_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picture = codec.decode(sample().data)
+    shown = picture.frames[0]
+    covered, bare = (shown, np.full_like(shown, 128)), (shown, shown)
+    for pairs in ([covered, bare], [bare, covered]):
+        monkeypatch.setattr(codec, "pairs", lambda *_, pairs=pairs: pairs)
+        (left,) = left_of(picture, picture, [BOX])
+        assert left > LIMIT
+    monkeypatch.setattr(codec, "pairs", lambda *_: [covered])
+    assert left_of(picture, picture, [BOX])[0] < LIMIT
