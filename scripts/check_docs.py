@@ -18,6 +18,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -79,6 +80,7 @@ class Page:
 # The reference of the command line
 
 
+@cache
 def reference() -> str:
     """Return what docs/cli.md should hold: the help of every verb, as a wide terminal shows it."""
     parts = [HEAD]

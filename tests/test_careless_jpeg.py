@@ -138,8 +138,12 @@ def test_behind_a_broken_index_the_first_picture_is_sound(name: str) -> None:
 
 
 def test_a_true_index_still_leads_to_all_pictures() -> None:
-    header = codec.inspect(mpo(saved()))
-    assert (header.format, header.frames) == ("MPO", 2)
+    data = mpo(saved())
+    header = codec.inspect(data)
+    assert (header.format, header.frames) == ("MPO", 1)  # the first alone is decoded
+    (other,) = codec.embedded_images(data)
+    assert other.data is not None
+    assert codec.inspect(other.data).width == header.width
 
 
 def test_the_reason_names_no_bytes_of_the_file() -> None:

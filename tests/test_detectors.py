@@ -245,7 +245,13 @@ class TestPhotographs:
         assert len(found) == 1
         assert overlap(found[0], box) > 0.75
 
-    @pytest.mark.parametrize("name", ["people/astronaut.png", "people/grace_hopper.jpg"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "people/astronaut.png",
+            pytest.param("people/grace_hopper.jpg", marks=pytest.mark.slow),
+        ],
+    )
     def test_swapped_channels_are_worse(self, detector: Detector, name: str) -> None:
         picture = demo(name)
         (right,), (swapped,) = detector.detect([picture, picture[..., ::-1]])
@@ -429,6 +435,7 @@ def recall(*arguments: str, timeout: float) -> dict[str, dict[str, float]]:
     return estimates
 
 
+@pytest.mark.slow
 def test_the_benchmark_counts_right(tmp_path: Path) -> None:
     """Two pictures, four labels: one face found, one that isn't there, one left out, one false."""
     images = tmp_path / "groups" / "images"

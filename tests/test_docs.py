@@ -91,9 +91,10 @@ def test_what_the_readme_says_of_the_manifest_is_in_it() -> None:
 # --- the check itself
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """The documents, and what they name, as a tree of its own that may be spoiled."""
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documents, and what they name, as a tree of its own; who spoils a file mends it."""
+    tmp_path = tmp_path_factory.mktemp("documents")
     for name in ("docs", "benchmarks", "scripts", "tests", "licenses"):
         unwanted = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=unwanted)
@@ -104,6 +105,11 @@ def copy(tmp_path: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def before(copy: Path) -> set[str]:
+    return problems_anywhere(copy)
 
 
 PLANTED = [
@@ -129,12 +135,16 @@ PLANTED = [
 
 
 @pytest.mark.parametrize(("path", "old", "new", "words"), PLANTED, ids=[p[3] for p in PLANTED])
-def test_a_planted_fault_is_found(copy: Path, path: str, old: str, new: str, words: str) -> None:
+def test_a_planted_fault_is_found(
+    copy: Path, before: set[str], path: str, old: str, new: str, words: str
+) -> None:
     text = (copy / path).read_text(encoding="utf-8")
     assert old in text
-    before = problems_anywhere(copy)
     (copy / path).write_text(text.replace(old, new), encoding="utf-8")
-    found = problems_anywhere(copy) - before
+    try:
+        found = problems_anywhere(copy) - before
+    finally:
+        (copy / path).write_text(text, encoding="utf-8")
     assert found
     assert all(words in problem and path in problem for problem in found)
 

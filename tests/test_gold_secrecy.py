@@ -257,10 +257,11 @@ def _is_gold(service: Service, token: str) -> bool:
     return bool(service.database.rows(sql, (token,))[0][0])
 
 
+@pytest.mark.slow
 def test_a_classifier_tells_gold_no_better_than_a_coin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few, for every day: what was sent before, told apart without an error, fails here."""
+    """A few, soon: what was sent before, told apart without an error, fails here."""
     assert told(tmp_path, "finder", monkeypatch, 200) <= 0
 
 

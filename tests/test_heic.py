@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -199,9 +200,21 @@ def test_a_run_goes_on_and_mends_and_removes_by_the_name_in_the_release(tmp_path
     assert not (tmp_path / "out/phone/face.heic.jpg").exists()
 
 
+def test_what_is_there_as_it_should_be_is_not_made_again(tmp_path: Path) -> None:
+    put(tmp_path)
+    assert run(tmp_path).code == 0
+    time.sleep(0.1)
+    assert run(tmp_path).code == 0  # whose notes are of settled files
+    there = {p: p.stat().st_ino for p in (tmp_path / "out/phone").iterdir()}
+    assert run(tmp_path).code == 0
+    assert there == {p: p.stat().st_ino for p in (tmp_path / "out/phone").iterdir()}
+
+
 def test_what_was_put_in_its_place_is_found(tmp_path: Path) -> None:
     put(tmp_path)
     assert run(tmp_path).code == 0
+    (tmp_path / "out/phone/none.HEIC.jpg").write_bytes(encoded("JPEG"))
+    assert sfumato("report", tmp_path / "out").code == 1  # which reads the files alone
     (tmp_path / "out/phone/none.HEIC.jpg").write_bytes(encoded("JPEG"))
     done = sfumato("verify", tmp_path / "src", tmp_path / "out")
     assert done.code == 1
@@ -218,3 +231,17 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     written = (tmp_path / "out/phone/face.heic.jpg").read_bytes()
     assert rows["phone/face.heic.jpg"]["sha256_out"] == hashlib.sha256(written).hexdigest()
     assert written == encoded("JPEG")
+
+
+def test_a_release_that_is_finished_is_not_made_again(tmp_path: Path) -> None:
+    put(tmp_path)
+    assert run(tmp_path).code == 0
+    assert "4 done, 0 left" in run(tmp_path, "--dry-run").out
+    there = tmp_path / "out/phone/none.HEIC.jpg"
+    written = there.read_bytes()
+    there.write_bytes(encoded("JPEG"))
+    assert sfumato("report", tmp_path / "out").code == 1
+    assert not (tmp_path / "out/manifest.parquet").exists()
+    assert "3 done, 1 left" in run(tmp_path, "--dry-run").out
+    assert run(tmp_path).code == 0
+    assert there.read_bytes() == written

@@ -194,3 +194,115 @@ def test_a_full_disk_is_an_error_of_the_run(
 def test_a_missing_source_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
         ImageFolder(tmp_path / "nothing")
+
+
+# --- what is linked -----------------------------------------------------------------------------
+
+
+def test_the_original_is_never_written_to_through_a_hard_link(folders: tuple[Path, Path]) -> None:
+    source, out = folders
+    os.utime(source / "c/1.jpg", ns=(1, 1))
+    sink, one = (
+        FolderSink(out, token="t", source=source, link="hard"),
+        sample("c/1.jpg", b"c/1.jpg"),
+    )
+    for _ in range(2):  # what a try before left there is replaced
+        assert sink.stage(one, one.data) == one.digest
+        assert sink.staged(one.key).samefile(source / "c/1.jpg")
+        assert (source / "c/1.jpg").stat().st_mtime_ns == 1
+
+
+def test_a_hard_link_is_one_to_the_file_behind_a_link(folders: tuple[Path, Path]) -> None:
+    source, out = folders
+    (source / "c/3.jpg").symlink_to("1.jpg")
+    sink, one = (
+        FolderSink(out, token="t", source=source, link="hard"),
+        sample("c/3.jpg", b"c/1.jpg"),
+    )
+    sink.stage(one, one.data)
+    assert not sink.staged(one.key).is_symlink()
+    assert sink.staged(one.key).samefile(source / "c/1.jpg")
+
+
+def test_blocks_are_shared_only_where_that_was_asked_for_and_only_of_the_same_bytes(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = folders
+    shared: list[Path] = []
+
+    def reflink(origin: Path, path: Path) -> None:
+        shared.append(origin)
+        path.write_bytes(origin.read_bytes())
+
+    monkeypatch.setattr(imagefolder, "_reflink", reflink)
+    one = sample("c/1.jpg", b"c/1.jpg")
+    for link, data, shares in (
+        ("auto", one.data, [source / "c/1.jpg"]),
+        ("auto", b"edited", []),
+        ("copy", one.data, []),
+        ("hard", one.data, []),
+    ):
+        shared.clear()
+        sink = FolderSink(out, token=link, source=source, link=link)
+        assert sink.stage(one, data) == hashlib.sha256(data).hexdigest()
+        assert shared == shares
+        assert sink.staged(one.key).read_bytes() == data
+    assert FolderSink(out, token="t", source=source).link == "auto"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_a_disk_that_fails_is_no_disk_that_cannot_share(
+    code: int, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = folders
+    sink, one = FolderSink(out, token="t", source=source), sample("c/1.jpg", b"c/1.jpg")
+    raised = [OSError(code, "it fails"), OSError(errno.EOPNOTSUPP, "it can't")]
+
+    def reflink(origin: Path, path: Path) -> None:
+        path.write_bytes(b"")
+        raise raised.pop(0)
+
+    monkeypatch.setattr(imagefolder, "_reflink", reflink)
+    with pytest.raises(OutputError):
+        sink.stage(one, one.data)
+    assert sink.stage(one, one.data) == one.digest
+    assert sink.staged(one.key).read_bytes() == one.data
+
+
+def test_a_file_that_is_refused_does_not_stay_open(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(SampleError):
+            read_steadily(tmp_path / "pipe.jpg")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_of_the_most_bytes_is_read_and_one_byte_more_is_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "a.jpg")
+    monkeypatch.setattr(imagefolder, "MAX_BYTES", 5)
+    assert read_steadily(tmp_path / "a.jpg") == b"a.jpg"
+    monkeypatch.setattr(imagefolder, "MAX_BYTES", 4)
+    with pytest.raises(SampleError) as refused:
+        read_steadily(tmp_path / "a.jpg")
+    assert refused.value.code is Code.IMAGE_TOO_LARGE
+
+
+def test_only_what_was_just_written_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "a.jpg")
+    waited: list[float] = []
+    monkeypatch.setattr("sfumato.formats.imagefolder.time.sleep", waited.append)
+    written = (tmp_path / "a.jpg").stat().st_mtime_ns
+    for later, waits in ((0, 1), (39_999_999, 1), (40_000_000, 0), (-39_999_999, 1), (10**9, 0)):
+        monkeypatch.setattr(
+            "sfumato.formats.imagefolder.time.time_ns", lambda later=later: written + later
+        )
+        waited.clear()
+        assert read_steadily(tmp_path / "a.jpg") == b"a.jpg"
+        assert waited == [0.02] * waits
+        assert read_steadily(tmp_path / "a.jpg", settle_s=0) == b"a.jpg"  # of our own
+        assert waited == [0.02] * waits

@@ -24,6 +24,7 @@ from sfumato.jpeg.writing import recoded, spliced
 from sfumato.obfuscation import Fill, Gaussian, ImageNet, Pixelate
 from sfumato.types import Box, Obfuscator, Pixels
 from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, STRICT, coefficients, pixels, saved
+from tests.variants import first_word, one_of_each
 
 
 def edit(data: bytes, *boxes: Box, method: Obfuscator = Gaussian()) -> jpeg.Edit:  # noqa: B008
@@ -93,7 +94,7 @@ def test_subsampled_pixels_change_at_most_one_chroma_sample_further(kind: str) -
     assert not (changed & ~allowed).any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", one_of_each(KINDS, first_word))
 def test_the_face_is_really_covered(kind: str) -> None:
     """A fill leaves no structure in the middle of the box, in any component."""
     data = KINDS[kind]()
@@ -133,7 +134,14 @@ def test_strength_is_alike_in_subsampled_planes() -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("one MCU wide", "q10")])
-@pytest.mark.parametrize("colour", [(200, 30, 60), (255, 255, 255), (124, 116, 104)])
+@pytest.mark.parametrize(
+    "colour",
+    [
+        (200, 30, 60),
+        pytest.param((255, 255, 255), marks=pytest.mark.slow),
+        pytest.param((124, 116, 104), marks=pytest.mark.slow),
+    ],
+)
 def test_fill_with_a_colour(kind: str, colour: tuple[int, int, int]) -> None:
     data = KINDS[kind]()
     values = jpeg.component_values(jpeg.inspect(data, max_pixels=MAX_PIXELS), colour)
@@ -156,7 +164,7 @@ def test_coefficients_are_those_that_jpeglib_reads(kind: str) -> None:
         assert np.array_equal(ours, plane[:rows, :columns])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", one_of_each(KINDS, first_word))
 @pytest.mark.parametrize("method", [Gaussian(), ImageNet()])
 def test_the_second_opinion_agrees(kind: str, method: Obfuscator) -> None:
     data = KINDS[kind]()

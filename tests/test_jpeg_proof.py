@@ -21,6 +21,7 @@ from sfumato.jpeg.writing import Run, recoded, spliced
 from tests.jpeg_pictures import MAX_PIXELS, saved, segment, segments_of, several_scans
 from tests.jpeg_pictures import picture as pixels_of
 from tests.test_jpeg_markers import PREVIEW, icc
+from tests.variants import slow_unless
 
 SIZE = (60, 44)  # a part of the last MCUs lies outside
 
@@ -55,6 +56,7 @@ SMALL: dict[str, Callable[[], bytes]] = {
     "two scans": two_scans,
     "one progressive scan": lambda: first_scan(saved(size=SIZE, quality=85, progressive=True)),
 }
+DISTINCT = {"4:2:0", "restart every 1", "progressive", "several scans"}  # enough for every day
 TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
 REFUSED = "IMAGE_ENCODE|IMAGE_DECODE"
 
@@ -95,7 +97,7 @@ def single_changes(picture: Picture) -> Iterator[tuple[int, Coefficients, bytes]
         yield block, coefficients, file_of(picture, coefficients, touched)
 
 
-@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("kind", slow_unless(SMALL, lambda kind: kind in DISTINCT))
 def test_one_coefficient_anywhere_is_seen(kind: str) -> None:
     """As intended in a touched block it passes; unintended, or in another block, nowhere."""
     picture = small(kind)
@@ -110,7 +112,7 @@ def test_one_coefficient_anywhere_is_seen(kind: str) -> None:
                 check(data, picture, coefficients, touched)
 
 
-@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("kind", slow_unless(SMALL, lambda kind: kind in DISTINCT))
 @pytest.mark.parametrize("mcus", [(0,), (1, 4), (0, 1, 2, 5, 6), (9, 11), (10, 11), range(12)])
 def test_an_edit_of_any_mcus_passes_and_another_edit_of_them_does_not(
     kind: str, mcus: tuple[int, ...]

@@ -124,16 +124,29 @@ mutations = st.lists(
 
 
 @given(kind=st.sampled_from(sorted(FILES)), changes=mutations)
-@settings(max_examples=400, deadline=1000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=1000, suppress_health_check=[HealthCheck.too_slow])
 def test_mutated_files_are_edited_or_refused(
     kind: str, changes: list[tuple[float, bytes, int]]
 ) -> None:
     """Whatever bytes are replaced, inserted or cut: a proven edit or a `SampleError`, soon."""
+    outcome(mutated(kind, changes))
+
+
+@pytest.mark.slow
+@given(kind=st.sampled_from(sorted(FILES)), changes=mutations)
+@settings(max_examples=400, deadline=1000, suppress_health_check=[HealthCheck.too_slow])
+def test_many_mutated_files_are_edited_or_refused(
+    kind: str, changes: list[tuple[float, bytes, int]]
+) -> None:
+    outcome(mutated(kind, changes))
+
+
+def mutated(kind: str, changes: list[tuple[float, bytes, int]]) -> bytes:
     data = FILES[kind]
     for where, put, cut in changes:
         at = int(where * len(data))
         data = data[:at] + put + data[at + cut :]
-    outcome(data)
+    return data
 
 
 @given(data=st.binary(max_size=300))

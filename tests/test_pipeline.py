@@ -226,7 +226,8 @@ def test_a_misspelt_name_in_a_list_of_faces_exposes_nobody(data: Dataset) -> Non
         run(data.job(), STAGES, Local(1))
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 20])
 def test_killed_at_any_moment_the_same_command_finishes_the_same_work(
     tmp_path: Path, kills: int
 ) -> None:

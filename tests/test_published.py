@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sfumato.ledger import Ledger
 from sfumato.published import Note, is_as_noted, note_all, read_note, read_notes, state_of
 
 
@@ -82,4 +84,49 @@ def test_what_is_no_file_is_nothing(tmp_path: Path) -> None:
         assert read_note(name, tmp_path / name) is None
         assert state_of(tmp_path / name) == ""
     keys = ["missing", "x", "dead", "link"]
-    assert [note.key for note in read_notes(keys, tmp_path)] == ["x"]
+    assert [note.key for note in read_notes((key, tmp_path / key) for key in keys)] == ["x"]
+
+
+def test_exactly_a_tick_is_too_soon_and_a_time_to_come_is_no_matter(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = file.stat().st_ctime_ns
+    for later, settled in ((20_000_000, False), (20_000_001, True), (-(10**9), True)):
+        monkeypatch.setattr("sfumato.published.time.time_ns", lambda later=later: changed + later)
+        note = read_note("k", file)
+        assert note is not None
+        assert (note.state != "") is settled
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_what_changes_while_it_is_read_has_no_state(
+    replaced: bool, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed, digest = file.stat().st_ctime_ns, hashlib.file_digest
+
+    def meddled(*given: Any) -> Any:
+        found = digest(*given)
+        if replaced:  # the open file stays as it was
+            file.with_name("y").write_bytes(b"after!")
+            os.replace(file.with_name("y"), file)
+        else:
+            file.write_bytes(b"longer now")
+        return found
+
+    monkeypatch.setattr("sfumato.published.hashlib.file_digest", meddled)
+    monkeypatch.setattr("sfumato.published.time.time_ns", lambda: changed + 10**9)
+    assert read_note("k", file) == Note("k", sha256(b"before"), "")
+
+
+def test_a_note_waits_for_a_tick_of_the_clock(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("sfumato.published.time.sleep", waited.append)
+    assert len(list(note_all([("k", file, sha256(b"before"))]))) == 1
+    assert waited == [0.02]
+
+
+def test_a_later_note_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.commit((), notes=[Note("a", "1", "x"), Note("b", "2", "y")])
+        ledger.commit((), notes=[Note("a", "", "")])
+        assert list(ledger.notes()) == [Note("a", "", ""), Note("b", "2", "y")]

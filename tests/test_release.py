@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from PIL import Image
 from sfumato import codec
 from sfumato.codec import MAX_PIXELS
 from sfumato.errors import Code, SampleError
+from sfumato.jpeg import Policy
 from sfumato.obfuscation import Gaussian
 from sfumato.release import Cover, Faces, rejected, release
 from sfumato.strength import LIMIT, leftover
 from sfumato.types import Box, Decision, Detection, Face, Obfuscator, Output, Pixels, Sample
+from tests import concealing, second_images
 from tests.dataset import BOX, scene
 from tests.jpeg_pictures import mpo, saved
 
@@ -244,9 +247,11 @@ def test_a_jpeg_whose_blocks_cannot_be_edited_is_refused_or_encoded_again_as_was
 def test_a_picture_with_a_second_one_in_its_file_leaves_with_one() -> None:
     one, sink = of_jpeg(mpo(saved(size=(120, 96)))), Memory()
     before = codec.decode(one.data)
-    assert len(before.frames) == 2
+    assert len(before.frames) == 1
+    assert len(codec.embedded_images(one.data)) == 1
     release(one, before, Faces((FOUND,)), cover(Watcher([])), sink)
-    assert len(codec.decode(sink.data).frames) == 1
+    assert codec.inspect(sink.data).format == "JPEG"
+    assert codec.embedded_images(sink.data) == ()
 
 
 def test_a_picture_that_is_larger_than_usual_is_looked_at_as_it_is_edited(
@@ -329,3 +334,95 @@ def test_a_picture_without_a_face_is_its_own_bytes_and_one_with_a_face_needs_pix
     assert (output.action, sink.data) == ("copied", one.data)
     with pytest.raises(ValueError, match="must come decoded"):
         release(one, None, Faces((FOUND,)), cover(watcher), sink)
+
+
+def test_an_edited_file_that_still_holds_a_further_image_never_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, sink, edit = sample(), Memory(), codec.edit
+    behind = saved(size=(64, 48))
+
+    def leaving(*given: Any, **options: Any) -> codec.Edited:
+        done = edit(*given, **options)
+        return replace(done, data=done.data + behind)
+
+    monkeypatch.setattr(codec, "edit", leaving)
+    with pytest.raises(SampleError, match="a further image would stay") as refusal:
+        release(one, codec.decode(one.data), Faces((FOUND,)), cover(Watcher([]), looks=0), sink)
+    assert refusal.value.code is Code.IMAGE_UNSUPPORTED
+    assert sink.data == b""
+
+
+# --- what a copied file holds besides -----------------------------------------------------------
+
+PREVIEW = second_images.encoded(second_images.SHOWN.resize((32, 24)), "JPEG")
+
+
+def copied(data: bytes, asked: Cover, before: codec.Picture | None = None) -> tuple[Output, bytes]:
+    sink = Memory()
+    output, look = release(of_jpeg(data), before, Faces((), (ELSEWHERE,)), asked, sink)
+    assert look is None
+    assert (output.action, output.faces, output.rejected) == ("copied", (), (ELSEWHERE,))
+    assert output.written == hashlib.sha256(sink.data).hexdigest()
+    return output, sink.data
+
+
+def test_a_further_image_goes_if_it_shows_a_face_or_nobody_searches_it() -> None:
+    whole, data = second_images.JPEG, second_images.JPEG + PREVIEW
+    sees, blind = cover(Watcher([[FOUND]])), cover(Watcher([]))
+    nobody = replace(blind, detectors=())
+    for asked, stays in (
+        (blind, True),
+        (sees, False),
+        (nobody, False),
+        (replace(nobody, searchers=[Watcher([])]), True),
+        (replace(blind, searchers=[Watcher([[FOUND]])]), False),
+        (replace(blind, metadata="all"), False),
+    ):
+        output, written = copied(data, asked)
+        assert written == (data if stays else whole)
+        assert output.encoding == ("identical" if stays else "exact")
+        assert (output.second_images, output.second_images_removed) == (1, 0 if stays else 1)
+
+
+def test_of_two_further_images_only_that_with_a_face_goes() -> None:
+    exif = b"Exif\0\0" + second_images.previewed(PREVIEW)
+    data = second_images.segment(0xE1, exif) + second_images.INNER
+    output, written = copied(data, cover(Watcher([[], [FOUND]])))
+    assert written == data[: -len(second_images.INNER)]
+    assert (output.second_images, output.second_images_removed) == (2, 1)
+
+
+def test_more_images_than_may_be_searched_go_and_what_is_too_large_to_prove_is_refused() -> None:
+    data = second_images.JPEG + PREVIEW
+    little = replace(cover(Watcher([])), max_pixels=64 * 48)
+    assert copied(data, little)[1] == data
+    with pytest.raises(SampleError) as refused:
+        copied(data, replace(little, max_pixels=32 * 24 - 1))
+    assert refused.value.code is Code.IMAGE_UNSUPPORTED  # nobody can prove that the pixels stay
+    with pytest.raises(SampleError) as refused:
+        copied(data, replace(little, max_pixels=64 * 48 - 1, metadata="all"))
+    assert refused.value.code is Code.IMAGE_TOO_LARGE
+
+
+@pytest.mark.parametrize("metadata", ["faces", "all"])
+def test_what_lies_outside_the_frame_goes_unless_it_was_searched(metadata: Policy) -> None:
+    large = concealing.encoded(concealing.image(), "JPEG")
+    data = concealing.resized_jpeg(large, concealing.WIDTH, concealing.SHOWN)
+    assert codec.concealed(data)
+    asked = replace(cover(Watcher([])), metadata=metadata)
+    output, written = copied(data, asked)
+    assert output.encoding == "exact"
+    assert codec.concealed(written) == ()
+    assert codec.difference(data, written) == 0
+
+
+def test_a_further_image_behind_what_is_cut_is_searched_where_it_lies_then() -> None:
+    large = concealing.encoded(concealing.image(), "JPEG")
+    data = concealing.resized_jpeg(large, concealing.WIDTH, concealing.SHOWN)
+    output, written = copied(data + PREVIEW, cover(Watcher([])))
+    assert written == copied(data, cover(Watcher([])))[1] + PREVIEW
+    assert (output.second_images, output.second_images_removed) == (1, 0)
+    output, written = copied(data + PREVIEW, cover(Watcher([[FOUND]])))
+    assert written == copied(data, cover(Watcher([])))[1]
+    assert (output.second_images, output.second_images_removed) == (1, 1)

@@ -39,6 +39,7 @@ def test_a_tiny_dark_face_is_known_once_it_is_enlarged(portrait: Pixels) -> None
     assert seen > 0.3
 
 
+@pytest.mark.slow
 def test_none_affects_another(portrait: Pixels) -> None:
     rng = np.random.default_rng(2)
     corners = rng.uniform(0, 400, (20, 2))

@@ -142,6 +142,7 @@ def test_paths_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         supercategories(tmp_path / "pipe.noun", CLASSES, LIST)
 
 
+@pytest.mark.slow
 def test_damage_anywhere_gives_a_sentence_or_an_answer(nouns: Path) -> None:
     rng = random.Random(5)
     ended: Counter[str] = Counter()

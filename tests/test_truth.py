@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -280,11 +280,11 @@ def test_a_plain_resume_reads_no_file_and_a_touched_one_only_once(
     for module in ("plan.read_notes", "pipeline.read_notes"):
         real = __import__(f"sfumato.{module.split('.')[0]}", fromlist=["x"]).read_notes
 
-        def noting(keys: Sequence[str], root: Path, real: object = real) -> object:
-            keys = list(keys)
-            read.extend(root / key for key in keys)
+        def noting(files: Iterable[tuple[str, Path]], real: object = real) -> object:
+            files = list(files)
+            read.extend(path for _, path in files)
             assert callable(real)
-            return real(keys, root)
+            return real(files)
 
         monkeypatch.setattr(f"sfumato.{module}", noting)
     one_by_one = monkeypatch.setattr

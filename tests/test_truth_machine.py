@@ -297,6 +297,7 @@ class Histories(RuleBasedStateMachine):
         return self.method
 
 
+@pytest.mark.slow
 def test_any_short_history() -> None:
     explore(
         Histories,

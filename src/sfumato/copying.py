@@ -40,7 +40,7 @@ def copy_others(
     keys = [one.key for one in copied]
     ledger.commit((), notes=[Note(key, "", "") for key in keys])
     sink.publish(keys)
-    ledger.commit((), notes=read_notes(keys, sink.root))
+    ledger.commit((), notes=read_notes((key, sink.final(key)) for key in keys))
     records: list[Record] = [one for one in staged.values() if known.get(one.key) != one]
     if "verify" in stages:
         records += map(passed, copied)

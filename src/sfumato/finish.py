@@ -128,9 +128,10 @@ class _Files:
             if note is None:
                 return []  # copied by a version that noted nothing
             written = note.digest
-        if key not in self.there or is_as_noted(self._root / key, note, written):
+        name = released_name(key)
+        if name not in self.there or is_as_noted(self._root / name, note, written):
             return []  # what isn't there is found by its name
-        now = read_note(key, self._root / key)
+        now = read_note(key, self._root / name)
         if now is not None and now.digest == written:
             self.read += [now] if now.state else []
             return []
@@ -152,6 +153,7 @@ def _account(
     found = InStep(ledger.findings(recipe.fingerprint("verify")))
     decided = InStep(ledger.latest(recipe.fingerprint("detect"), ("decision",)))
     still = standing(ledger)
+    unsearched = ledger.unsearched(fate_print, checked=True)
     expected: set[str] = set()
     for key, kind in ledger.listing():
         if kind in ("ignored", "excluded"):
@@ -168,6 +170,7 @@ def _account(
             if isinstance(fate, Output):
                 name = released_name(key)
                 wrong = files.check(key, fate.written)
+                wrong += _of_before(key, Code.VERIFY_SECOND_IMAGE) if key in unsearched else []
                 if name in files.there:  # what was found in a file that is gone says nothing now
                     findings = [one for one in findings if _speaks_of(one, fate)]
                     known = [one.of(fate, fate_print) for one in still.get(key, ())]
@@ -199,12 +202,21 @@ def _account_other(
     if files is None:
         return set()
     wrong = files.check(key, fate.written if isinstance(fate, Output) else None)
-    for finding in _merged(findings, wrong):
+    known = list(findings)
+    if fate is None and not known:
+        wrong += _of_before(key, Code.VERIFY_OTHER)
+    for finding in _merged(known, wrong):
         if isinstance(finding, Finding) and (
             not isinstance(fate, Output) or _speaks_of(finding, fate)
         ):
             tally.finding(finding)
     return {key}
+
+
+def _of_before(key: str, code: Code) -> list[Finding]:
+    """Return what is to be said of a file in which an older version didn't look for faces."""
+    words = "made by a version that didn't look there: run the same command again"
+    return [Finding(key, code, False, 1, 0, words)]
 
 
 def _speaks_of(record: Record, output: Output) -> bool:

@@ -244,6 +244,16 @@ class Ledger:
         )
         return decode(*rows[0]) if rows else None
 
+    def searched_before(self, fingerprint: str, key: str) -> bool:
+        """Say whether the last detection of a key is of a version that looked at less of it."""
+        rows = self._rows(
+            "SELECT runs.versions FROM records LEFT JOIN runs ON runs.seq = records.run "
+            "WHERE records.fingerprint = ? AND records.kind = 'detection' AND records.key = ? "
+            "ORDER BY records.seq DESC LIMIT 1",
+            (fingerprint, key),
+        )
+        return bool(rows) and '"searched":' not in (rows[0][0] or "")
+
     def latest_among(
         self, fingerprint: str, kinds: Sequence[str], keys: Iterable[str]
     ) -> Iterator[Record]:
@@ -313,6 +323,30 @@ class Ledger:
             (decided, released),
         )
         return {row[0] for row in rows}
+
+    def unsearched(self, released: str, *, checked: bool) -> set[str]:
+        """Return the keys whose last output is of a version that didn't look for second images.
+
+        `released` is the fingerprint of obfuscation. With `checked`, those are left out that a
+        verification which does look for them has seen since.
+        """
+        rows = self._read(
+            "SELECT key FROM records AS made WHERE fingerprint = ? AND kind = 'output' "
+            "AND body NOT LIKE ? AND NOT EXISTS (SELECT 1 FROM records AS later "
+            "WHERE later.fingerprint = made.fingerprint AND later.kind IN ('output', 'failure') "
+            "AND later.key = made.key AND later.seq > made.seq)",
+            (released, '%"second_images":%'),
+        )
+        keys = {row[0] for row in rows}
+        if keys and checked:
+            keys -= {
+                row[0]
+                for row in self._read(
+                    "SELECT DISTINCT key FROM records WHERE kind = 'finding' AND body LIKE ?",
+                    ('%"faces":%',),
+                )
+            }
+        return keys
 
     def written(self) -> Iterator[str]:
         """Yield every key that any run has ever written, or meant to write, to the release."""

@@ -291,8 +291,8 @@ def _notes(outputs: Sequence[Output], records: Sequence[Record], sink: FolderSin
         and record.code is Code.VERIFY_BYTES_CHANGED
         and record.passed
     }
-    unread = [one.key for one in outputs if one.key not in checked]
-    read = {note.key: note.digest for note in read_notes(unread, sink.root)}
+    unread = [(one.key, sink.final(one.key)) for one in outputs if one.key not in checked]
+    read = {note.key: note.digest for note in read_notes(unread)}
     digests = {one.key: one.written for one in outputs if one.key in checked} | read
     return list(note_all([(key, sink.final(key), digest) for key, digest in digests.items()]))
 

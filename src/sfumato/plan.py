@@ -16,6 +16,7 @@ from typing import Final
 from sfumato.errors import Code, SampleError
 from sfumato.failing import OTHER_BYTES, last_failed, uncovered
 from sfumato.formats.imagefolder import ImageFolder
+from sfumato.formats.released_names import released_name
 from sfumato.in_step import InStep
 from sfumato.job import Content, Job
 from sfumato.ledger import Given, Ledger
@@ -107,7 +108,8 @@ def _wrong_in_release(
     """Return the pictures that are done but not right, and notes of those that had to be read.
 
     The file isn't what the record says; the refusal may be mended by now; people or checks
-    decided on it since; or a verification met other bytes than those that lie there now.
+    decided on it since; a verification met other bytes than those that lie there now; or a
+    version made it that didn't look for second images.
     """
     out, fingerprint = job.out or Path(), job.recipe.fingerprint("obfuscate")
     refused = _Refusals(job, stages, ledger, boxes)
@@ -119,11 +121,13 @@ def _wrong_in_release(
         note = known.last(key)
         if not isinstance(fate, Output):
             wrong |= set() if refused.stands(fate) else {key}
-        elif not is_as_noted(out / key, note, fate.written):
+        elif not is_as_noted(out / released_name(key), note, fate.written):
             unread[key] = fate.written
-    found = {note.key: note for note in read_notes(unread, out)}
+    files = [(key, out / released_name(key)) for key in unread]
+    found = {note.key: note for note in read_notes(files)}
     wrong |= {key for key, digest in unread.items() if _digest(found.get(key)) != digest}
     wrong |= ledger.redecided(job.recipe.fingerprint("detect"), fingerprint)
+    wrong |= {key for key in ledger.unsearched(fingerprint, checked=False) if _can_be_read(job, key)}
     failed = last_failed(ledger, job.recipe.fingerprint("verify")) if "verify" in stages else {}
     wrong |= {
         key

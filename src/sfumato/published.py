@@ -85,10 +85,10 @@ def read_note(key: str, path: Path) -> Note | None:
     return Note(key, digest, _text(before) if same and settled else "")
 
 
-def read_notes(keys: Iterable[str], root: Path) -> Iterator[Note]:
-    """Yield notes of the files of these keys below `root`, those that can be read, in order."""
+def read_notes(files: Iterable[tuple[str, Path]]) -> Iterator[Note]:
+    """Yield notes of files, each given as (key, path): of those that can be read, in order."""
     with ThreadPoolExecutor(4) as pool:  # reading waits, hashing doesn't hold the interpreter
-        for note in pool.map(lambda key: read_note(key, root / key), keys):
+        for note in pool.map(lambda file: read_note(*file), files):
             if note is not None:
                 yield note
 

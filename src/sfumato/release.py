@@ -213,15 +213,27 @@ def _cleaned(
     What lies outside its visible frame, where nobody searched (`searched`: nothing lies there),
     goes under every policy; so do further images with a face; under "all" all metadata.
     """
-    if not searched and (whole := codec.trimmed(data, max_pixels=cover.max_pixels)) is not data:
-        data, images = whole, codec.embedded_images(whole)  # whose places moved
     if cover.metadata == "all":
         return codec.strip(data, max_pixels=cover.max_pixels)
-    if images:
-        searchers = cover.searchers or cover.detectors
-        if gone := unwanted(images, searchers, max_pixels=cover.max_pixels):
-            return codec.take_out(data, gone, max_pixels=cover.max_pixels)
-    return data
+    if searched:
+        return _without(data, images, cover)
+    try:
+        whole = codec.trimmed(data, max_pixels=cover.max_pixels)
+    except SampleError:
+        # Perhaps a further image behind the end holds what can't be cut, and has to go anyway.
+        if (alone := _without(data, images, cover)) is data:
+            raise
+        return codec.trimmed(alone, max_pixels=cover.max_pixels)
+    if whole is not data:
+        images = codec.embedded_images(whole)  # their places moved
+    return _without(whole, images, cover)
+
+
+def _without(data: bytes, images: Sequence[codec.Embedded], cover: Cover) -> bytes:
+    """Return a file without those of its further images that show a face or can't be searched."""
+    searchers = cover.searchers or cover.detectors
+    gone = unwanted(images, searchers, max_pixels=cover.max_pixels) if images else ()
+    return codec.take_out(data, gone, max_pixels=cover.max_pixels) if gone else data
 
 
 def _removed(images: Sequence[codec.Embedded], after: bytes) -> int:

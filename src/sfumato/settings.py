@@ -221,9 +221,13 @@ def read_boxes(
 
 
 def software() -> dict[str, str]:
-    """Return the versions of what the results may depend on."""
+    """Return the versions of what the results may depend on.
+
+    With them, what this version looks for: `Ledger.searched_before` tells older runs by it.
+    """
     names = ["onnxruntime", "numpy", "pillow", "pyarrow", *["pi-heif"] * codec.reads_heic()]
     found = {"sfumato": __version__, "python": platform.python_version()}
+    found["searched"] = "second images, 16 bits, any orientation"
     found.update({name: version(name) for name in names})
     for name in _OPTIONAL:
         with suppress(PackageNotFoundError):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from sfumato import codec, obfuscation
 from sfumato.codec import Picture
@@ -114,9 +115,12 @@ class Work:
         fingerprint = self.recipe.fingerprint("detect")
         if not (self.fresh and "detect" in self.stages):
             known = ledger.latest_of(fingerprint, ("detection", "failure"), sample.key)
-            if isinstance(known, Detection) and known.digest == sample.digest:
+            same = isinstance(known, Detection) and known.digest == sample.digest
+            if isinstance(known, Detection) and same and not self._outdated(sample, ledger):
                 return known, None
             if "detect" not in self.stages:
+                if same:
+                    raise SampleError(Code.BOXES_MISSING, _OUTDATED)
                 raise _no_detection(known)
         picture = self._decode(sample)
         if not self.recipe.detect.boxes:
@@ -124,6 +128,17 @@ class Work:
         size = picture.header.upright_size
         faces = self._given(sample.key, size, ledger)
         return Detection(sample.key, sample.digest, *size, faces), picture
+
+    def _outdated(self, sample: Sample, ledger: Ledger) -> bool:
+        """Say whether an older version searched less of these bytes, or believed any box."""
+        fingerprint = self.recipe.fingerprint("detect")
+        if not ledger.searched_before(fingerprint, sample.key):
+            return False
+        if self.recipe.detect.boxes:
+            return True
+        seen = codec.inspect(sample.data, max_pixels=self.recipe.detect.max_pixels)
+        plain = seen.frames == 1 and seen.bits == 8 and seen.orientation == 1
+        return not (plain and seen.mode in ("RGB", "L"))
 
     def _final(self, found: Detection, ledger: Ledger) -> tuple[Faces, tuple[str, ...]]:
         """Return the boxes that people decided on, else those that were found.
@@ -230,6 +245,11 @@ class Work:
         if self.sink is None:
             raise ValueError(f"stages {self.stages} need a sink")
         return self.sink
+
+
+_OUTDATED: Final = (
+    "an older version searched less of it: run `sfumato detect` again with --no-resume"
+)
 
 
 def _no_detection(known: Record | None) -> SampleError:
