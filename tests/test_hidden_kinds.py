@@ -33,9 +33,10 @@ WORDS = {
     "ができました。現像ではコントラストと色温度だけを調整しています。"
     "著作権は撮影者に帰属し、無断での商用利用を禁じます。お問い合わせは電子メ"
     "ールでお願いいたします。帰り道に食べた蕎麦の味が忘れられません。",
-    "Russian": "Эта фотография была сделана ранним утром на берегу Байкала, когда туман ещё не успел "
-    "рассеяться. Мы шли вдоль кромки льда почти четыре часа, и только у дальнего мыса удалось "
-    "поймать нужный свет. Обработка минимальная: выровнен горизонт, слегка поднята контрастность.",
+    "Russian": "Эта фотография была сделана ранним утром на берегу Байкала, когда туман ещё не "
+    "успел рассеяться. Мы шли вдоль кромки льда почти четыре часа, и только у дальнего мыса "
+    "удалось поймать нужный свет. Обработка минимальная: выровнен горизонт, слегка поднята "
+    "контрастность.",
     "Arabic": "التقطت هذه الصورة في الصباح الباكر على ساحل البحر قبل أن ينقشع الضباب تماما. "
     "انتظرنا ساعتين حتى وصل الضوء المناسب ثم عدنا سيرا على الأقدام إلى القرية القديمة.",
 }
@@ -187,3 +188,21 @@ def test_grey_of_16_bits_with_alpha_is_read() -> None:
         )
     )
     assert codec.decode(data).frames[0].shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("number", [288, 301, 330, 532, 33922, 34736])
+def test_pixels_under_the_number_of_a_table_are_no_table(number: int) -> None:
+    kind = 12 if number > 33000 else 3
+    pixels = np.tile(DRAWN, (1, 2)).tobytes()
+    count = len(pixels) // (8 if kind == 12 else 2)
+    data = b"II*\0\x08\0\0\0\1\0" + struct.pack("<HHII", number, kind, count, 26) + bytes(4)
+    assert embedded_images(segment(0xE1, b"Exif\0\0" + data + pixels))
+
+
+def test_large_tables_stay() -> None:
+    curve = np.arange(65536, dtype="<u2").tobytes()
+    places = np.linspace(-180, 180, 600).astype("<f8").tobytes()
+    for number, kind, count, value in ((33922, 12, 600, places), (301, 3, 65536, curve)):
+        tags = struct.pack("<HHHII", 1, number, kind, count, 26) + bytes(4)
+        data = b"II*\0\x08\0\0\0" + tags + value
+        assert embedded_images(chunk(b"eXIf", data)) == ()

@@ -11,6 +11,7 @@ from sfumato.codec import chunks
 from sfumato.codec.chunks import Page, Tag, Tiff
 from sfumato.codec.inside.found import DEEPEST, SMALLEST, Embedded, Span, TooMuch
 from sfumato.codec.inside.search import Search, Where
+from sfumato.codec.inside.tables import is_table
 
 _EXIF_HEAD: Final = b"Exif\x00\x00"
 _WIDTH, _COMPRESSION, _STRIPS, _TILES = 256, 259, 273, 324
@@ -73,7 +74,11 @@ def search_tags(
     for start, end in walk.streams:
         yield from _inside(search, data[start:end], where)
     for tag in walk.values:
-        yield from _value(search, data, tag, walk.numbers[tag.entry], where, offset)
+        number = walk.numbers[tag.entry]
+        value = data[tag.at : tag.at + tag.size]
+        table = number in _TABLES and is_table(number, tag.type, value, walk.tiff.order, len(data))
+        inner = replace(where, known=True) if table else where
+        yield from _value(search, value, tag, number, inner, offset)
     for start, end in _gaps(walk.told, len(data)):
         yield from search.data(data[start:end], where, offset + start)
 
@@ -97,11 +102,11 @@ def _inside(search: Search, image: bytes, where: Where) -> Iterator[Embedded]:
 
 
 def _value(
-    search: Search, data: bytes, tag: Tag, number: int, where: Where, offset: int
+    search: Search, value: bytes, tag: Tag, number: int, where: Where, offset: int
 ) -> Iterator[Embedded]:
     from sfumato.codec.inside import resources
 
-    value, at = data[tag.at : tag.at + tag.size], offset + tag.at
+    at = offset + tag.at
     match number:
         case 34377:
             yield from resources.search_photoshop(search, value, where, at)
@@ -113,7 +118,7 @@ def _value(
             yield from _inside(search, value, where)
         case _:
             short = tag.size <= _SHORT and tag.type in _NUMBERS
-            known = where.known or number in _TABLES or short
+            known = where.known or short
             yield from search.data(value, replace(where, known=known), at)
 
 
