@@ -149,7 +149,7 @@ def crumbs(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "JPEG"])
 def test_parts_without_end_that_hold_nothing_are_refused(kind: str) -> None:
-    with pytest.raises(SampleError, match="parts with next to nothing|bytes of EXIF") as error:
+    with pytest.raises(SampleError, match=r"parts with next to nothing|bytes of EXIF") as error:
         codec.decode(crumbs(kind))
     assert error.value.code is Code.IMAGE_UNSUPPORTED
     codec.decode(encoded(kind))
