@@ -133,6 +133,35 @@ def test_segments_behind_the_scan_stop_the_editor_and_nobody_else() -> None:
         codec.edit(flood, [BOX], Gaussian())
 
 
+def crumbs(kind: str) -> bytes:
+    """Return an image with 30,000 parts that hold a byte or nothing."""
+    data = encoded(kind)
+    if kind == "PNG":
+        return data[:33] + chunks.png_chunk(b"prVt", b"") * 30_000 + data[33:]
+    if kind == "GIF":
+        return data[:-1] + b"!\xfe" + b"\1a" * 30_000 + b"\0;"
+    if kind == "JPEG":
+        block = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0".ljust(60_000, b"\0")
+        return data[:2] + (b"\xff\xe1" + struct.pack(">H", 2 + len(block)) + block) * 40 + data[2:]
+    body = data[8:] + b"abcd\0\0\0\0" * 30_000
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "JPEG"])
+def test_parts_without_end_that_hold_nothing_are_refused(kind: str) -> None:
+    with pytest.raises(SampleError, match=r"parts with next to nothing|bytes of EXIF") as error:
+        codec.decode(crumbs(kind))
+    assert error.value.code is Code.IMAGE_UNSUPPORTED
+    codec.decode(encoded(kind))
+
+
+def test_a_tiff_of_too_many_strips_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "STRIPS", 0)
+    with pytest.raises(SampleError, match="strips") as error:
+        codec.decode(encoded("TIFF"))
+    assert error.value.code is Code.IMAGE_UNSUPPORTED
+
+
 def test_scans_are_counted_against_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded("JPEG", progressive=True)
     scans, pixels = data.count(b"\xff\xda"), SIDE[0] * SIDE[1]

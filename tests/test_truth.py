@@ -6,6 +6,7 @@ After every command of sfumato: where there is a manifest, each row's digest is 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -328,6 +329,45 @@ def test_a_ledger_from_before_notes_is_read_once_and_noted(data: Dataset) -> Non
     assert files_of(data.out) == wanted
     with Ledger(data.job().ledger, read_only=True) as ledger:
         assert {note.key for note in ledger.notes()} == set(data.keys)
+
+
+def _forget_that_was_new(data: Dataset) -> None:
+    """Make the ledger one of version 0.1.0, which searched no second images."""
+    new = ("content", "state", "second_images", "second_images_removed")
+    with Ledger(data.job().ledger) as ledger, ledger.database.transaction() as db:
+        db.execute("DROP TRIGGER records_stay")
+        db.execute("DROP TRIGGER records_remain")
+        db.execute("DELETE FROM published")
+        db.execute("UPDATE runs SET versions = ?", ('{"sfumato": "0.1.0"}',))
+        rows = list(db.execute("SELECT seq, kind, body FROM records"))
+        for seq, kind, body in rows:
+            dropped = {"output": new, "finding": ("faces",)}.get(kind, ())
+            kept = {name: value for name, value in json.loads(body).items() if name not in dropped}
+            text = json.dumps(kept, separators=(",", ":"))
+            db.execute("UPDATE records SET body = ? WHERE seq = ?", (text, seq))
+
+
+def test_what_an_older_version_made_is_not_confirmed_but_made_again(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    wanted = files_of(data.out)
+    _forget_that_was_new(data)
+    failed = write_report(data.out, data.job().ledger).failed
+    assert {one.key for one in failed if one.code is Code.VERIFY_SECOND_IMAGE} == set(data.keys)
+    again = Counting()
+    assert run(data.job(), STAGES, again).verdict == "passed"
+    assert sorted(again.keys) == list(data.keys)
+    assert files_of(data.out) == wanted
+    assert write_report(data.out, data.job().ledger).verdict == "passed"
+    once_more = Counting()
+    run(data.job(), STAGES, once_more)
+    assert once_more.keys == []
+
+
+def test_a_look_of_this_version_confirms_what_an_older_one_made(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    _forget_that_was_new(data)
+    assert run(data.job(), ("verify",), Here()).verdict == "passed"
+    assert write_report(data.out, data.job().ledger).verdict == "passed"
 
 
 # --- refusals are tried again -------------------------------------------------------------------

@@ -152,29 +152,27 @@ def _account(
     seen = InStep(ledger.latest(recipe.fingerprint("detect"), ("detection",)))
     found = InStep(ledger.findings(recipe.fingerprint("verify")))
     decided = InStep(ledger.latest(recipe.fingerprint("detect"), ("decision",)))
-    still = standing(ledger)
-    unsearched = ledger.unsearched(fate_print, checked=True)
+    still, unsearched = standing(ledger), ledger.unsearched(fate_print, checked=True)
     expected: set[str] = set()
     for key, kind in ledger.listing():
         if kind in ("ignored", "excluded"):
             tally.passed_over(key, kind)
             continue
         if kind in ("copied", "withheld"):
-            other = fates.last(key)
+            other, lying = fates.last(key), files if kind == "copied" else None
             manifest.add(_rows(other, fate_print, content="other"))
-            lying = files if kind == "copied" else None
             expected |= _account_other(key, other, found.at(key), tally, lying)
             continue
         records, findings = [*seen.at(key), *decided.at(key)], found.at(key)
         for fate in fates.at(key):
             if isinstance(fate, Output):
                 name = released_name(key)
-                wrong = files.check(key, fate.written)
-                wrong += _of_before(key, Code.VERIFY_SECOND_IMAGE) if key in unsearched else []
+                before = _of_before(key, Code.VERIFY_SECOND_IMAGE) if key in unsearched else []
+                wrong = [*before, *files.check(key, fate.written)]
                 if name in files.there:  # what was found in a file that is gone says nothing now
                     findings = [one for one in findings if _speaks_of(one, fate)]
-                    known = [one.of(fate, fate_print) for one in still.get(key, ())]
-                    records += _merged(findings, [*(one for one in known if one), *wrong])
+                    known = (one.of(fate, fate_print) for one in still.get(key, ()))
+                    records += _merged(findings, [*filter(None, known), *wrong])
                 expected.add(name)
                 faces.add(face_rows(fate))
             manifest.add(_rows(fate, fate_print))

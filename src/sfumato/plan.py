@@ -127,7 +127,9 @@ def _wrong_in_release(
     found = {note.key: note for note in read_notes(files)}
     wrong |= {key for key, digest in unread.items() if _digest(found.get(key)) != digest}
     wrong |= ledger.redecided(job.recipe.fingerprint("detect"), fingerprint)
-    wrong |= {key for key in ledger.unsearched(fingerprint, checked=False) if _can_be_read(job, key)}
+    wrong |= {
+        key for key in ledger.unsearched(fingerprint, checked=False) if _can_be_read(job, key)
+    }
     failed = last_failed(ledger, job.recipe.fingerprint("verify")) if "verify" in stages else {}
     wrong |= {
         key

@@ -138,7 +138,7 @@ class Work:
             return True
         seen = codec.inspect(sample.data, max_pixels=self.recipe.detect.max_pixels)
         plain = seen.frames == 1 and seen.bits == 8 and seen.orientation == 1
-        return not (plain and seen.mode in ("RGB", "L"))
+        return not (plain and seen.mode in ("RGB", "L") and seen.format != "MPO")
 
     def _final(self, found: Detection, ledger: Ledger) -> tuple[Faces, tuple[str, ...]]:
         """Return the boxes that people decided on, else those that were found.

@@ -7,6 +7,7 @@ which costs its readers more than a thousand pixels do. No camera and no program
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -21,6 +22,12 @@ FREE_PIXELS: Final = 64_000_000
 PIXELS_A_BYTE: Final = 64
 
 SEGMENTS: Final = 10_000  # of a JPEG before its first scan; of 64 KiB each they are 650 MB
+# Of a PNG or WebP: writers cut their data into chunks of 8 KiB and more.
+CHUNKS: Final = 20_000
+BYTES_A_CHUNK: Final = 1024
+BYTES_A_SUB_BLOCK: Final = 16  # of a GIF; they have 255
+STRIPS: Final = 100_000  # of a page of TIFF; the tallest have a strip for each of 65,536 rows
+EXIF_BYTES: Final = 1 << 21  # blocks have 64 KiB; readers join them again and again
 STRAY_BYTES: Final = 1 << 20  # between them; readers step over these one at a time
 # Pixels of a progressive JPEG, times its scans (usually 10): a scan over all of them may take
 # a hundred bytes.
@@ -45,10 +52,16 @@ def refuse_hollow(pixels: int, size: int) -> None:
 def refuse_segments(data: bytes) -> None:
     """Raise IMAGE_UNSUPPORTED for a JPEG of too many parts before its first scan."""
     stray = at = 2
+    exif = 0
     with suppress(*chunks.MALFORMED):  # whoever reads it says what is wrong with it
         for count, (marker, start, end) in enumerate(chunks.jpeg_segments(data)):
             stray += end - start if marker == chunks.STRAY else max(0, start - at - 4)
             at = end
+            if marker == 0xE1 and data.startswith(b"Exif", start):
+                exif += end - start
+            if exif > EXIF_BYTES:
+                words = f"JPEG with more than {EXIF_BYTES} bytes of EXIF"
+                raise SampleError(Code.IMAGE_UNSUPPORTED, words)
             if count > SEGMENTS:
                 raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG of more than {SEGMENTS} segments")
             if stray > STRAY_BYTES:
@@ -56,6 +69,39 @@ def refuse_segments(data: bytes) -> None:
                 raise SampleError(Code.IMAGE_UNSUPPORTED, words)
             if marker in (chunks.SOS, chunks.EOI):
                 return
+
+
+def refuse_crumbs(kind: str, data: bytes) -> None:
+    """Raise IMAGE_UNSUPPORTED for a PNG, WebP or GIF of very many parts with nothing in them."""
+    walks = {"PNG": chunks.png_chunks, "WEBP": chunks.riff_chunks, "GIF": _sub_blocks}
+    if kind not in walks:
+        return
+    least = BYTES_A_SUB_BLOCK if kind == "GIF" else BYTES_A_CHUNK
+    with suppress(*chunks.MALFORMED):  # whoever reads it says what is wrong with it
+        for count, (_, _, end) in enumerate(walks[kind](data)):
+            if count > CHUNKS and end < count * least:
+                words = f"{kind} of more than {CHUNKS} parts with next to nothing in them"
+                raise SampleError(Code.IMAGE_UNSUPPORTED, words)
+
+
+def _sub_blocks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (b"", start, end) of each sub-block of a GIF."""
+    for kind, _, start, _ in chunks.gif_blocks(data):
+        at = start + 2
+        if kind == 0x2C:
+            flags = data[start + 9]
+            at = start + 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+        while kind != 0x3B and (size := data[at]):
+            yield b"", at + 1, at + 1 + size
+            at += 1 + size
+
+
+def refuse_strips(tiff: chunks.Tiff) -> None:
+    """Raise IMAGE_UNSUPPORTED for a TIFF page of too many strips or tiles."""
+    for page in tiff.pages:
+        if any(page.tags[tag].count > STRIPS for tag in (273, 324) if tag in page.tags):
+            words = f"TIFF page of more than {STRIPS} strips or tiles"
+            raise SampleError(Code.IMAGE_UNSUPPORTED, words)
 
 
 def refuse_scans(data: bytes, pixels: int) -> None:

@@ -229,6 +229,7 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
 
 def _prepared(kind: _Kind, data: bytes, max_pixels: int) -> tuple[tuple[int, ...], Told, bytes]:
     """Return the orientation of each page, what is told beside the pixels, and bytes for Pillow."""
+    costs.refuse_crumbs(kind, data)
     if kind == "PNG":
         told, readable = _open_png(data)
         return (told.orientation,), told, readable
@@ -333,6 +334,7 @@ def _open_tiff(data: bytes) -> tuple[tuple[int, ...], Told, bytes]:
     tiff = chunks.parse_tiff(data)
     if not tiff.pages:
         raise ValueError("no directory")
+    costs.refuse_strips(tiff)
     raw = any(_DNG in page.tags for page in tiff.pages) or any(
         tiff.number(index, _PHOTOMETRIC, 0) in _SENSOR for index in range(len(tiff.pages))
     )

@@ -44,6 +44,10 @@ def scale_note(source: Path, faces: Mapping[str, Sequence[Face]], max_pixels: in
     return _of_boxes(seen)
 
 
+def _form(times: float) -> str:
+    return ".1f" if abs(times) < 1e6 else ".0e"
+
+
 def _of_boxes(seen: Sequence[tuple[Box, tuple[int, int]]]) -> str:
     if not seen:
         return ""
@@ -51,9 +55,10 @@ def _of_boxes(seen: Sequence[tuple[Box, tuple[int, int]]]) -> str:
     if wrong > _MOST * len(seen):
         across = max(box[2] / width for box, (width, _) in seen)
         down = max(box[3] / height for box, (_, height) in seen)
+        reach = f"{across:{_form(across)}} × the images' width and {down:{_form(down)}}"
         return (
-            f"{wrong} of {len(seen)} boxes lie outside their images: boxes reach {across:.1f} × "
-            f"the images' width and {down:.1f} × their height. Were they drawn in larger images?"
+            f"{wrong} of {len(seen)} boxes lie outside their images: boxes reach {reach} × "
+            "their height. Were they drawn in larger images?"
         )
     within = all(max(box) <= _PERCENT for box, _ in seen)
     if within and len(seen) >= _LEAST_BOXES and all(min(size) >= _LARGE for _, size in seen):
