@@ -292,3 +292,17 @@ def test_boxes_of_a_file_are_asked_for_by_its_digest(ledger: Ledger) -> None:
     assert ledger.given("two", "a") == Given(())
     assert ledger.given("two", "b") is None
     assert not Given(()).problem
+
+
+def test_a_detection_of_a_version_that_searched_less_is_not_adopted(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    told = {"started": "", "source": "s", "fingerprint": "f", "recipe": "{}"}
+    for versions, adopted in (('{"sfumato": "0.1.0"}', False), ('{"searched": "all"}', True)):
+        other = tmp_path / f"{adopted}.sqlite"
+        with Ledger(other) as theirs:
+            theirs.begin(command="detect", versions=versions, **told)
+            theirs.commit([("f", Detection("a", "d", 4, 4, ()))])
+        adopt(ledger, other, "f")
+        assert (ledger.latest_of("f", ("detection",), "a") is not None) is adopted
+    assert not ledger.searched_before("f", "a")

@@ -8,7 +8,7 @@ from typing import Final
 
 from sfumato.database import Where, is_url
 from sfumato.ledger import Ledger, is_there
-from sfumato.types import Record
+from sfumato.types import Detection, Record
 
 _KINDS: Final = (("detection", "failure"), ("decision",), ("redetection",), ("assessment",))
 
@@ -17,14 +17,24 @@ def adopt(ledger: Ledger, other: Where, fingerprint: str) -> None:
     """Take over what another ledger says last with this fingerprint, where ours says otherwise.
 
     Reviews stay where they were made; what follows from them, the decisions, comes along. A
-    ledger that isn't there, or is this one, says nothing new.
+    ledger that isn't there, or is this one, says nothing new. Detections of a version that looked
+    at less of the pictures stay behind: they are to be searched again.
     """
     if _same(other, ledger.where) or not is_there(other):
         return
     with Ledger(other, read_only=True) as theirs:
+        less = theirs.has_searched_less()
         for kinds in _KINDS:
             ours = ledger.latest(fingerprint, kinds)
-            fresh = list(_newer(theirs.latest(fingerprint, kinds), ours))
+            fresh = [
+                record
+                for record in _newer(theirs.latest(fingerprint, kinds), ours)
+                if not (
+                    less
+                    and isinstance(record, Detection)
+                    and theirs.searched_before(fingerprint, record.key)
+                )
+            ]
             ledger.commit((fingerprint, record) for record in fresh)
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
 from types import TracebackType
+from typing import Final
 
 from sfumato import schema
 from sfumato.database import Connection, Row, Where, connect, in_words, is_url, unusable
@@ -25,6 +26,8 @@ from sfumato.schema import batches, marks
 from sfumato.types import Finding, Record
 
 __all__ = ["Given", "Ledger", "append", "decode", "encode", "is_there", "latest_query"]
+
+_SEARCHED: Final = '"searched":'  # in a run's versions: see `settings.software`
 
 
 def append(connection: Connection, records: Iterable[tuple[str, Record]], *, run: int = 0) -> None:
@@ -245,14 +248,22 @@ class Ledger:
         return decode(*rows[0]) if rows else None
 
     def searched_before(self, fingerprint: str, key: str) -> bool:
-        """Say whether the last detection of a key is of a version that looked at less of it."""
+        """Say whether the last detection of a key is of a version that looked at less of it.
+
+        One that was adopted is of no run here: `adopt` has asked the other ledger.
+        """
         rows = self._rows(
             "SELECT runs.versions FROM records LEFT JOIN runs ON runs.seq = records.run "
             "WHERE records.fingerprint = ? AND records.kind = 'detection' AND records.key = ? "
             "ORDER BY records.seq DESC LIMIT 1",
             (fingerprint, key),
         )
-        return bool(rows) and '"searched":' not in (rows[0][0] or "")
+        return bool(rows) and rows[0][0] is not None and _SEARCHED not in rows[0][0]
+
+    def has_searched_less(self) -> bool:
+        """Say whether any of its detections may be of a version that looked at less."""
+        rows = self._read("SELECT versions FROM runs WHERE command LIKE '%detect%'")
+        return any(_SEARCHED not in row[0] for row in rows)
 
     def latest_among(
         self, fingerprint: str, kinds: Sequence[str], keys: Iterable[str]

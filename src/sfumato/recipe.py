@@ -77,7 +77,7 @@ class Recipe:
 
         Stages are "detect", "obfuscate" and "verify"; each depends on those before it.
         """
-        return _fingerprint(self, stage)
+        return _fingerprint(self, stage, LAYOUT)
 
     def as_json(self) -> JSON:
         """Return the settings as plain JSON data, for the ledger."""
@@ -109,11 +109,11 @@ class Recipe:
 
 
 @lru_cache(maxsize=64)  # asked for several times of each picture
-def _fingerprint(recipe: Recipe, stage: str) -> str:
+def _fingerprint(recipe: Recipe, stage: str, layout: int) -> str:
     steps = ("detect", "obfuscate", "verify")
     published = recipe.published()
     used = {name: published[name] for name in steps[: steps.index(stage) + 1]}
-    canonical = json.dumps({"layout": LAYOUT, **used}, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps({"layout": layout, **used}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
