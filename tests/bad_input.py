@@ -207,7 +207,9 @@ def _animations(kit: _Kit) -> dict[str, Outcomes]:
         # Copies: a picture that was saved as JPEG keeps settings that break its use as a page.
         rest = [second.copy(), kit.subject.copy()]
         kit.write(name, encoded(first.copy(), kind, save_all=True, append_images=rest))
-    return dict.fromkeys(kinds, kit.odd)
+    # Of an MPO the further images go, whatever they show; the first has no face that is found.
+    further = dict.fromkeys(("second.mpo", "second.jpg"), kit.odd | {"copied"})
+    return {**dict.fromkeys(kinds, kit.odd), **further}
 
 
 def _odd_names(kit: _Kit) -> dict[str, Outcomes]:

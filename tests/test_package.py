@@ -153,6 +153,7 @@ def test_a_file_that_is_there_and_right_needs_no_carrier(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # it compiles ten modules
 @pytest.mark.parametrize("kind", ["build_wheel", "build_editable"])
 def test_no_build_succeeds_without_the_weights(kind: str, tmp_path: Path) -> None:
     # Editable installs too: there setuptools turns the errors of some build steps into warnings.
@@ -198,6 +199,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # it compiles ten modules
 @pytest.mark.timeout(600)
 def test_a_source_distribution_holds_no_binary(distributions: tuple[Path, Path]) -> None:
     with tarfile.open(distributions[0]) as archive:
@@ -207,6 +209,7 @@ def test_a_source_distribution_holds_no_binary(distributions: tuple[Path, Path])
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # it compiles ten modules
 @pytest.mark.timeout(600)
 def test_a_wheel_holds_weights_pictures_and_licences(distributions: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(distributions[1]) as archive:
@@ -227,6 +230,7 @@ def test_a_wheel_holds_weights_pictures_and_licences(distributions: tuple[Path, 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # it compiles ten modules
 @pytest.mark.timeout(600)
 def test_the_wheel_alone_runs_the_demo(distributions: tuple[Path, Path], tmp_path: Path) -> None:
     output_of(sys.executable, "-m", "venv", tmp_path / "empty")
