@@ -139,7 +139,7 @@ def test_wrong_urls_are_refused_in_a_sentence_without_the_password(
     for url, words_said in (
         (postgres_url.rpartition("/")[0] + "/missing", "does not exist"),
         (postgres_url.replace("@127", "@@127"), "can't be read"),
-        ("mysql://anna:pa55@host/db", "begins with postgresql://"),
+        ("mysql://anna:pa55@host/db", "write postgresql://HOST/NAME"),
     ):
         done = sfumato(*words(data, data.out, "--ledger", url))
         assert done.code == 2
