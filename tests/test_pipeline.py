@@ -226,6 +226,7 @@ def test_a_misspelt_name_in_a_list_of_faces_exposes_nobody(data: Dataset) -> Non
         run(data.job(), STAGES, Local(1))
 
 
+@pytest.mark.timeout(400)  # it starts many runs, one after another
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, 20])
 def test_killed_at_any_moment_the_same_command_finishes_the_same_work(

@@ -108,6 +108,7 @@ def test_faces_found_into_a_server_cover_a_release_with_a_file(
     assert sfumato("verify", str(data.source), str(data.out)).code == 0
 
 
+@pytest.mark.timeout(400)  # it starts many runs, one after another
 def test_killed_at_any_moment_the_same_command_finishes_the_same_work(
     tmp_path: Path, postgres_server: Server
 ) -> None:
