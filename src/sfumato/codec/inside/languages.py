@@ -17,8 +17,10 @@ _SCRIPTS: Final = 6  # a text has few; names of a script are the first words of 
 
 def is_language(text: str) -> bool:
     """Tell whether characters are words of a language that isn't written in Latin letters."""
+    if len(text) < _LEAST or text.isascii():  # most is, and asked for of every part of a file
+        return False
     letters = [one for one in text if ord(one) >= _FOREIGN and one.isalpha()]
-    if len(text) < _LEAST or len(letters) * 3 < len(text):
+    if len(letters) * 3 < len(text):
         return False
     kinds = [unicodedata.category(one) for one in text]
     if sum(
