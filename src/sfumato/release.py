@@ -115,22 +115,7 @@ def release(
         return replace(_copy(sample, before, cover, sink), rejected=faces.rejected), None
     if before is None:
         raise ValueError("a picture with faces must come decoded")
-    found, ghosts = list(faces.final), list[Face]()
-    for face in faces.again:
-        (ghosts if _is_ghost(face, [*faces.final, *ghosts]) else found).append(face)
-    believe(found, before.header.upright_size)
-    edited, last = _edit(sample, found, cover), None
-    for _ in range(cover.looks):
-        last = _look(edited, before, found, ghosts, cover)
-        limit = strength.LIMITS[cover.method]
-        weak = [face for face, left in zip(found, last.left, strict=True) if left > limit]
-        seen = apart(last.seen or (), faces.rejected, SAME_FACE_IOU)
-        if not seen and not weak:
-            break
-        for face in seen:
-            (ghosts if _is_ghost(face, [*found, *ghosts]) else found).append(face)
-        ghosts += weak
-        edited, last = _edit(sample, [*found, *ghosts], cover), None
+    found, ghosts, edited, last = _covered(sample, before, faces, cover)
     if left := codec.embedded_images(edited.data):
         words = f"a further image would stay in the edited file: {left[0].kind}"
         raise SampleError(Code.IMAGE_UNSUPPORTED, words)
@@ -154,6 +139,32 @@ def release(
         second_images_removed=inside,  # none stays in an edited file
     )
     return output, last
+
+
+def _covered(
+    sample: Sample, before: Picture, faces: Faces, cover: Cover
+) -> tuple[list[Face], list[Face], codec.Edited, Look | None]:
+    """Cover faces until none is seen and none is weak, or the looks are used up.
+
+    Returns the faces and ghosts that are covered, the file, and what was seen in exactly it.
+    """
+    found, ghosts = list(faces.final), list[Face]()
+    for face in faces.again:
+        (ghosts if _is_ghost(face, [*faces.final, *ghosts]) else found).append(face)
+    believe(found, before.header.upright_size)
+    edited, last = _edit(sample, [*found, *ghosts], cover), None
+    for _ in range(cover.looks):
+        last = _look(edited, before, found, ghosts, cover)
+        limit = strength.LIMITS[cover.method]
+        weak = [face for face, left in zip(found, last.left, strict=True) if left > limit]
+        seen = apart(last.seen or (), faces.rejected, SAME_FACE_IOU)
+        if not seen and not weak:
+            break
+        for face in seen:
+            (ghosts if _is_ghost(face, [*found, *ghosts]) else found).append(face)
+        ghosts += weak
+        edited, last = _edit(sample, [*found, *ghosts], cover), None
+    return found, ghosts, edited, last
 
 
 def believe(faces: Sequence[Face], size: tuple[int, int]) -> None:
