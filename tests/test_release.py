@@ -461,3 +461,14 @@ def test_what_is_left_of_a_face_is_measured_where_most_of_it_shows(
         assert left > LIMIT
     monkeypatch.setattr(codec, "pairs", lambda *_: [covered])
     assert left_of(picture, picture, [BOX])[0] < LIMIT
+
+
+@pytest.mark.parametrize("looks", [0, 3])
+def test_what_a_check_saw_in_a_cover_is_covered_also_if_nobody_sees_it_now(looks: int) -> None:
+    one, sink = sample(), Memory()
+    faces = Faces((FOUND,), again=(ON_THE_COVER,))
+    chosen = cover(Watcher([]), looks=looks)
+    output, _ = release(one, codec.decode(one.data), faces, chosen, sink)
+    assert (output.faces, output.ghosts) == ((FOUND,), (ON_THE_COVER,))
+    both = Gaussian()(codec.decode(one.data).frames[0], [BOX, ON_THE_COVER.box])
+    assert np.array_equal(codec.decode(sink.data).frames[0], both)
