@@ -10,14 +10,10 @@ from typing import Any
 import click
 
 from sfumato.cli import options
-from sfumato.cli.outcome import conclude
-from sfumato.cli.preview import preview
-from sfumato.cli.progress import progress
-from sfumato.cli.run import absolute
-from sfumato.cli.uploads import uploads
+from sfumato.cli.run import absolute, carry_out, writing
 from sfumato.database import Where
-from sfumato.formats.selection import Globs, Selection
-from sfumato.pipeline import Job, private_folder, run
+from sfumato.formats.selection import Selection
+from sfumato.pipeline import Job, private_folder
 from sfumato.settings import cover_step, last_recipe, last_selection
 
 
@@ -61,29 +57,9 @@ def obfuscate(src: Path, out: Path, detections: Where | None, **values: Any) -> 
         recipe=replace(found, obfuscate=step),
         ledger=ledger,
         out=out,
-        link=values["link"],
-        copy_other=values["copy_other"] is not None,
-        unchecked=Globs(values["copy_other"] or ()),
         # As faces were searched, unless it is said anew.
         selection=said if said != Selection() else last_selection(origins, "detect"),
-        overwrite=values["overwrite"],
-        resume=values["resume"],
-        cover_findings=values["cover_findings"],
         detections=tuple(origins),
+        **writing(values),
     )
-    if values["dry_run"]:
-        return preview(job, ("obfuscate",), values)
-    with (
-        uploads(job, ("obfuscate",), values),
-        progress("obfuscate", quiet=values["quiet"]) as shown,
-    ):
-        report = run(job, ("obfuscate",), options.executor(values), progress=shown)
-    return conclude(
-        report,
-        out,
-        job.private,
-        seconds=time.monotonic() - began,
-        as_json=values["as_json"],
-        quiet=values["quiet"],
-        verbose=values["verbose"],
-    )
+    return carry_out(job, ("obfuscate",), options.executor(values), values, began)

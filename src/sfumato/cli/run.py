@@ -60,17 +60,37 @@ def release(
         recipe=settings.recipe(),
         ledger=options.ledger_of(values, absolute(out)),
         out=absolute(out),
-        link=values.get("link", "auto"),
-        copy_other=values.get("copy_other") is not None,
-        unchecked=Globs(values.get("copy_other") or ()),
         selection=settings.selection(),
-        overwrite=values.get("overwrite", False),
-        resume=values.get("resume", True),
-        cover_findings=values.get("cover_findings", False),
         boxes=settings.boxes,
         # What `sfumato detect SRC` has found and people have decided since.
         detections=(private_folder(absolute(src)) / "ledger.sqlite",),
+        **writing(values),
     )
+    return carry_out(job, stages, executor, values, began)
+
+
+def writing(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a job that say how OUT is written, as far as a verb has options for it.
+
+    Verbs that write none leave them at their defaults.
+    """
+    copied = values.get("copy_other")
+    return {
+        "link": values.get("link", "auto"),
+        "copy_other": copied is not None,
+        "unchecked": Globs(copied or ()),
+        "overwrite": values.get("overwrite", False),
+        "resume": values.get("resume", True),
+        "cover_findings": values.get("cover_findings", False),
+    }
+
+
+def carry_out(
+    job: Job, stages: tuple[str, ...], executor: Local, values: dict[str, Any], began: float
+) -> int:
+    """Run a job that ends in a release, or say what it would do, and print its account."""
+    if job.out is None:
+        raise ValueError("a release needs a folder")
     if values.get("dry_run"):
         return preview(job, stages, values)
     with (
@@ -80,7 +100,7 @@ def release(
         report = run_job(job, stages, executor, progress=shown)
     return conclude(
         report,
-        absolute(out),
+        job.out,
         job.private,
         seconds=time.monotonic() - began,
         as_json=values["as_json"],

@@ -139,14 +139,7 @@ class Queue:
         gallery: bool,
     ) -> list[Lease]:
         expires = desk.now + self.settings.lease_s
-        # A gold question has no slot, but takes its time like the others.
-        taken = [(int(pick.truth is None), pick.id) for pick in picks]
-        if taken:
-            db.executemany(
-                "UPDATE review_items SET open = open - ?, "
-                "returned = CASE WHEN open > 1 THEN returned ELSE 0 END WHERE id = ?",
-                taken,
-            )
+        _take(db, picks)
         leases, rows = [], []
         for pick in picks:
             golden = pick.truth is not None
@@ -169,12 +162,7 @@ class Queue:
                     *(int(gallery), int(whole), desk.now, expires, shown),
                 )
             )
-        if rows:
-            db.executemany(
-                "INSERT INTO review_assignments (token, item, person, state, gold, tutorial, "
-                "gallery, whole, lent, expires, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+        _note_lent(db, rows)
         return leases
 
     def held(self, person: Person) -> list[Lease]:
@@ -320,6 +308,26 @@ class Queue:
         shown = max(mine - own_gold, min(mine, 1))
         tutorial = golden > 0 and answered < self.settings.tutorial
         return Progress(answered, shown, done, left, tutorial=tutorial)
+
+
+def _take(db: Connection, picks: Sequence[Pick]) -> None:
+    """Take a slot of each item; a gold question has none, but takes its time like the others."""
+    taken = [(int(pick.truth is None), pick.id) for pick in picks]
+    if taken:
+        db.executemany(
+            "UPDATE review_items SET open = open - ?, "
+            "returned = CASE WHEN open > 1 THEN returned ELSE 0 END WHERE id = ?",
+            taken,
+        )
+
+
+def _note_lent(db: Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    if rows:
+        db.executemany(
+            "INSERT INTO review_assignments (token, item, person, state, gold, tutorial, "
+            "gallery, whole, lent, expires, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
 
 
 def _lease(row: Row) -> Lease:
