@@ -130,24 +130,26 @@ def last_recipe(ledgers: Sequence[Where], stage: str, missing: str) -> Recipe:
     Raises:
         UsageError: none has; `missing` is the sentence that says what to do.
     """
-    for where in ledgers:
-        if is_there(where):
-            with Ledger(where, read_only=True) as ledger:
-                last = ledger.last_run(f"%{stage}%")
-            if last is not None:
-                return recipe_from(last[2])
-    raise UsageError(missing)
+    if (last := _last_run(ledgers, stage)) is None:
+        raise UsageError(missing)
+    return recipe_from(last)
 
 
 def last_selection(ledgers: Sequence[Where], stage: str) -> Selection:
     """Return which files were part of the set in the last run that did this stage; all if none."""
+    last = _last_run(ledgers, stage)
+    return Selection() if last is None else selection_of(last)
+
+
+def _last_run(ledgers: Sequence[Where], stage: str) -> str | None:
+    """Return the settings of the last run that did this stage, of the first ledger that has one."""
     for where in ledgers:
         if is_there(where):
             with Ledger(where, read_only=True) as ledger:
                 last = ledger.last_run(f"%{stage}%")
             if last is not None:
-                return selection_of(last[2])
-    return Selection()
+                return last[2]
+    return None
 
 
 def selection_of(text: str) -> Selection:

@@ -16,7 +16,7 @@ from sfumato.codec.concealed_png import cut_png, find_png
 from sfumato.codec.concealed_simple import cut_bmp, cut_gif, find_bmp, find_gif
 from sfumato.codec.concealed_tiff import cut_tiff, find_tiff
 from sfumato.codec.concealed_trial import cut_webp, find_avif, find_webp
-from sfumato.codec.signatures import HEAD, sniff
+from sfumato.codec.signatures import HEAD, sniff, stored_as
 from sfumato.errors import Code, SampleError
 
 _FORMS: dict[str, tuple[Callable[[bytes], Iterator[str]], Callable[[bytes], bytes] | None]] = {
@@ -49,11 +49,7 @@ def concealed(data: bytes) -> tuple[str, ...]:
         SampleError: IMAGE_EMPTY, IMAGE_UNRECOGNISED, or IMAGE_DECODE where the parts can't be
             walked to their end.
     """
-    if not data:
-        raise SampleError(Code.IMAGE_EMPTY, "the file is empty")
-    kind = sniff(data[:HEAD])
-    if kind is None:
-        raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of a picture")
+    kind = stored_as(data)
     try:
         return tuple(dict.fromkeys(_FORMS[kind][0](data)))
     except chunks.MALFORMED as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sfumato.codec import av1, chunks, isobmff
 from sfumato.codec.concealed import concealed
 from sfumato.codec.profile import joined, said_of, said_of_pages, said_of_png, said_of_xmp
-from sfumato.codec.signatures import HEAD, sniff
+from sfumato.codec.signatures import stored_as
 from sfumato.errors import Code, SampleError
 
 _PICTURE_START = re.compile(rb"\xff\xd8\xff[\xc0-\xcf\xdb\xdd\xe0-\xef\xfe]")
@@ -94,11 +94,7 @@ def private_metadata(
         SampleError: IMAGE_EMPTY, IMAGE_UNRECOGNISED, or IMAGE_DECODE where the bytes can't be
             walked to their end.
     """
-    if not data:
-        raise SampleError(Code.IMAGE_EMPTY, "the file is empty")
-    kind = sniff(data[:HEAD])
-    if kind is None:
-        raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of a picture")
+    kind = stored_as(data)
     allowed = _Allowed(keep_safe, frames)
     try:
         outside = () if whole else concealed(data)

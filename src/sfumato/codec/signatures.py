@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
+from sfumato.errors import Code, SampleError
+
 Stored: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"]
 
 HEAD = 512  # bytes that `sniff` and `may_hold_pictures` want to see, fewer if the file is shorter
@@ -128,6 +130,20 @@ def sniff(head: bytes) -> Stored | None:
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"
     return None
+
+
+def stored_as(data: bytes) -> Stored:
+    """Return the format of a whole file.
+
+    Raises:
+        SampleError: IMAGE_EMPTY, or IMAGE_UNRECOGNISED for any that sfumato doesn't write.
+    """
+    if not data:
+        raise SampleError(Code.IMAGE_EMPTY, "the file is empty")
+    kind = sniff(data[:HEAD])
+    if kind is None:
+        raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of a picture")
+    return kind
 
 
 def may_hold_pictures(head: bytes) -> str | None:
