@@ -252,7 +252,7 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_ledger_is_a_sentence_for_every_verb(kept: Kept, damage: str) -> None:
     ended = kept.damage(DAMAGE[damage])
-    assert {done.code for done in ended} <= {0, 1, 2}
+    assert {done.code for done in ended} <= {0, 1, 2, 3}  # 3: no faces known, so all refused
     refused = [done for done in ended if done.code == 2]
     # Records are asked for by their kind: those of another one are passed over.
     assert len(refused) >= (0 if damage == "an unknown kind" else len(ended) // 3)

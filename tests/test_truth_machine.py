@@ -8,12 +8,14 @@ face that the ledger knows can be seen. A run that isn't killed always gets to t
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from unittest.mock import patch
 
@@ -51,6 +53,7 @@ class Histories(RuleBasedStateMachine):
     def begin(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="truth-"))
         self.site = planted.make(self.root)
+        self.ledger = self.root / "out.sfumato/ledger.sqlite"
         self.method = "pixelate"
         self.seed = 100
         self.changed: set[str] = set()  # in OUT, by an outsider, since the last command's end
@@ -128,8 +131,8 @@ class Histories(RuleBasedStateMachine):
             with dying(at):
                 run(job, STAGES, Here())
         except Killed:
-            self.begun |= (self.root / "out.sfumato/ledger.sqlite").is_file()
-            self.method = method
+            self.begun |= self.ledger.is_file()
+            self.method = self.last_method()
         else:
             self.release(method, cover=cover)
 
@@ -157,7 +160,7 @@ class Histories(RuleBasedStateMachine):
         if not self.begun:
             return ""
         changed = self.untrue_files()
-        job = self.site.job(self.last_method(), verify=watcher)
+        job = self.site.job(self.method, verify=watcher)
         try:
             report = run(job, ("verify",), Here())
         except UsageError:  # a run of another recipe was killed before it did anything
@@ -187,7 +190,7 @@ class Histories(RuleBasedStateMachine):
         if self.begun:
             try:
                 with dying(at):
-                    run(self.site.job(self.last_method(), verify=watcher), ("verify",), Here())
+                    run(self.site.job(self.method, verify=watcher), ("verify",), Here())
             except (Killed, UsageError):
                 if watcher == STRONG:
                     self.maybe |= {sha256(self.site.out / key) for key in self.keys()}
@@ -294,6 +297,13 @@ class Histories(RuleBasedStateMachine):
         return self.sources() - self.keys()
 
     def last_method(self) -> str:
+        """Return the method of the last run that got as far as the ledger."""
+        if not self.ledger.is_file():
+            return self.method
+        sql = "SELECT recipe FROM runs WHERE command LIKE '%obfuscate%' ORDER BY seq DESC LIMIT 1"
+        with closing(sqlite3.connect(self.ledger)) as ledger:
+            for (recipe,) in ledger.execute(sql):
+                return str(json.loads(recipe)["obfuscate"]["method"])
         return self.method
 
 
