@@ -31,7 +31,7 @@ from sfumato.web.pictures import Pictures, Wanted
 from tests.web_service import Browser, Service, served
 
 LENT = 1000
-SHUFFLES, DEVIATIONS = 30, 4.5
+SHUFFLES, DEVIATIONS = 20, 5
 Table = NDArray[np.float64]
 Digits = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -248,7 +248,7 @@ def told(folder: Path, detector: str, monkeypatch: pytest.MonkeyPatch, lent: int
                 rows.append(notebook.features(all_sent, headers))
                 golden.append(_is_gold(service, all_sent["token"]))
     x, y = np.array(rows), np.array(golden, dtype=np.float64)
-    assert 0.4 < y.mean() < 0.6
+    assert 0.3 < y.mean() < 0.7
     few = int(min(y.sum(), (1 - y).sum()))  # as many of each: a coin is right half the time
     rng = np.random.default_rng(1)
     chosen = np.concatenate([rng.permutation(np.flatnonzero(y == side))[:few] for side in (0, 1)])
