@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,15 +33,16 @@ class Noting(Here):
 
     asked: list[str] = field(default_factory=list)
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
-        self.asked += [key for shard in shards for key in shard.keys]
-        yield from list(super().map(task, shards))[::-1]
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
+        taken = list(shards)
+        self.asked += [key for shard in taken for key in shard.keys]
+        yield from list(super().map(task, taken))[::-1]
 
 
 class Forgetful(Here):
     """An executor that leaves out the last key."""
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         yield from list(super().map(task, shards))[:-1]
 
 
@@ -173,7 +174,7 @@ class Dying(Here):
     def __init__(self, key: str) -> None:
         self.key = key
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         for result in super().map(task, shards):
             lost = Failure(result.key, "verify", Code.WORKER_DIED, "the process is gone")
             yield replace(result, records=(lost,)) if result.key == self.key else result
@@ -217,7 +218,7 @@ class Looking(Here):
     def __init__(self, out: Path) -> None:
         self.out, self.seen = out, list[list[str]]()
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         self.seen.append(sorted(files_of(self.out)))
         yield from super().map(task, shards)
 
@@ -233,7 +234,7 @@ def test_while_pictures_change_there_is_no_manifest_and_no_leftover(data: Datase
 class Littering(Here):
     """An executor whose worker dies behind the staging of a picture, which another then refuses."""
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         assert isinstance(task, Work)
         assert task.sink is not None
         task.sink.staged("left.png").write_bytes(b"staged and never published")

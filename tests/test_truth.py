@@ -63,7 +63,7 @@ class Counting(Here):
     def __init__(self) -> None:
         self.keys: list[str] = []
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         for result in super().map(task, shards):
             self.keys.append(result.key)
             yield result
@@ -75,7 +75,7 @@ class Dying(Here):
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         for number, result in enumerate(super().map(task, shards)):
             if number == self.after:
                 raise KeyboardInterrupt

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -207,7 +207,7 @@ class _Spoiler(Here):
     def __init__(self, data: Dataset) -> None:
         self.key = data.without[0]
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         assert isinstance(task, Work)
         assert task.sink is not None
         sink = _SpoilingSink(
@@ -231,7 +231,7 @@ class _SpoilingSink(FolderSink):
 def test_each_key_gets_its_records_in_order(data: Dataset) -> None:
     """The contract with executors: one tuple for each key, whatever is the matter with it."""
     search(replace(data.job(), out=None), Here())
-    work = Work(data.job().recipe, data.source, data.job().ledger, ("detect",))
+    work = Work(data.job().recipe, data.source, ("detect",))
     keys = (data.keys[2], "no/such.png", data.keys[0])
     records = list(work(Shard("s", "", keys)))
     assert [{record.key for record in found} for found in records] == [{key} for key in keys]

@@ -14,12 +14,12 @@ from sfumato.errors import Code, OutputError, UsageError
 from sfumato.formats.imagefolder import ImageFolder, Listing
 from sfumato.formats.selection import Globs, Selection
 from sfumato.formats.walking import Apart
-from sfumato.ledger import Given, Ledger, is_there
+from sfumato.ledger import Ledger, is_there
 from sfumato.private import SUFFIX
 from sfumato.recipe import Recipe
 from sfumato.records import recipe_from
 from sfumato.settings import read_boxes, selection_of
-from sfumato.types import Failure, Shard
+from sfumato.types import Failure, ImportedBoxes, Shard
 
 _LOG: Final = logging.getLogger(__name__)
 _ALL: Final = Selection()
@@ -67,7 +67,7 @@ class Content:
 
     listing: Listing
     shards: tuple[Shard, ...]
-    boxes: Mapping[str, Given]
+    boxes: Mapping[str, ImportedBoxes]
 
 
 def private_folder(path: Path) -> Path:
@@ -125,7 +125,7 @@ def check(job: Job) -> Content:
     if not listing.pictures and not listing.failures:
         where = f", but for {len(listing.excluded)} that are excluded" if listing.excluded else ""
         raise UsageError(f"{job.source} holds no pictures{where}: give the folder that holds them.")
-    boxes: dict[str, Given] = {}
+    boxes: dict[str, ImportedBoxes] = {}
     if job.boxes is not None:
         # Names of what is excluded are no misspelt ones.
         boxes, _ = read_boxes(job.boxes, whole.pictures, job.recipe, job.source)

@@ -17,7 +17,6 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -38,6 +37,7 @@ from sfumato.job import (
     private_folder,
     private_of,
 )
+from sfumato.known import attached
 from sfumato.ledger import Ledger, is_there
 from sfumato.lock import locked
 from sfumato.plan import Plan, make_plan
@@ -47,7 +47,7 @@ from sfumato.records import recipe_from
 from sfumato.report.data import Report
 from sfumato.settings import software
 from sfumato.traces import Start
-from sfumato.types import Detection, Executor, Failure, Finding, Output, Record, Result
+from sfumato.types import Detection, Executor, Failure, Finding, Output, Record, Result, Shard
 from sfumato.work import Work
 
 __all__ = [
@@ -165,9 +165,7 @@ def _files_of(job: Job) -> list[Path]:
 
 
 def _work(job: Job, stages: Sequence[str], sink: FolderSink | None) -> Work:
-    fresh = not job.resume
-    work = Work(job.recipe, job.source, job.ledger, tuple(stages), sink, fresh)
-    return replace(work, second_reader=job.second_reader)
+    return Work(job.recipe, job.source, tuple(stages), sink, job.second_reader)
 
 
 def _tell(plan: Plan, job: Job, ledger: Ledger) -> None:
@@ -198,9 +196,10 @@ def _take(
     found = job.recipe.fingerprint("detect")
     ledger.commit(((found, record) for record in plan.uncovered), notes=plan.notes)
     if job.boxes is not None:
-        ledger.give(job.recipe.detect.boxes, plan.content.boxes)
+        ledger.import_boxes(job.recipe.detect.boxes, plan.content.boxes)
     _file_listing(job, work.stages, plan.content.listing, work.sink, ledger)
-    _work_off(plan, work, executor, ledger, progress)
+    known = attached(plan.left, job.recipe, work.stages, ledger, fresh=not job.resume)
+    _work_off(plan, known, work, executor, ledger, progress)
 
 
 def _begin(job: Job, stages: Sequence[str], ledger: Ledger) -> None:
@@ -245,7 +244,12 @@ def _file_listing(
 
 
 def _work_off(
-    plan: Plan, work: Work, executor: Executor, ledger: Ledger, progress: Progress | None
+    plan: Plan,
+    known: Iterator[Shard],
+    work: Work,
+    executor: Executor,
+    ledger: Ledger,
+    progress: Progress | None,
 ) -> None:
     total = sum(len(shard.keys) for shard in plan.content.shards)
     count = total - plan.pictures_left
@@ -253,7 +257,7 @@ def _work_off(
     report(count, total)
     shards = {shard.id: shard for shard in plan.left}
     arrived: defaultdict[str, dict[str, Result]] = defaultdict(dict)
-    for result in executor.map(work, plan.left):
+    for result in executor.map(work, known):
         count += 1
         report(count, total)
         got = arrived[result.shard]

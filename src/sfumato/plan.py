@@ -19,10 +19,10 @@ from sfumato.formats.imagefolder import ImageFolder
 from sfumato.formats.released_names import released_name
 from sfumato.in_step import InStep
 from sfumato.job import Content, Job
-from sfumato.ledger import Given, Ledger
+from sfumato.ledger import Ledger
 from sfumato.published import Note, is_as_noted, read_notes
 from sfumato.settings import software
-from sfumato.types import Failure, Output, Record, Redetection, Shard
+from sfumato.types import Failure, ImportedBoxes, Output, Record, Redetection, Shard
 
 # The same software refuses the same bytes again.
 _OF_THE_BYTES: Final = frozenset(
@@ -103,7 +103,7 @@ def _wrong_in_release(
     stages: Sequence[str],
     marked: Sequence[Shard],
     ledger: Ledger,
-    boxes: Mapping[str, Given],
+    boxes: Mapping[str, ImportedBoxes],
 ) -> tuple[set[str], list[Note]]:
     """Return the pictures that are done but not right, and notes of those that had to be read.
 
@@ -156,7 +156,7 @@ class _Refusals:
     """Which refusals would come again, so that the picture needn't be tried."""
 
     def __init__(
-        self, job: Job, stages: Sequence[str], ledger: Ledger, boxes: Mapping[str, Given]
+        self, job: Job, stages: Sequence[str], ledger: Ledger, boxes: Mapping[str, ImportedBoxes]
     ) -> None:
         stage = "obfuscate" if "obfuscate" in stages else "detect"
         self._by_same_software = _refused_by_same_software(ledger, job.recipe.fingerprint(stage))

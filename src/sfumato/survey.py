@@ -138,7 +138,7 @@ def look(
     """Search these pictures; the result has the order of the keys whatever the workers did."""
     found: dict[str, tuple[Detection, ...]] = {}
     failures: list[Failure] = []
-    shards = [Shard("survey", str(survey.source), tuple(keys))] if keys else []
+    shards = [Shard("survey", str(survey.source), tuple(keys), divisible=True)] if keys else []
     for done, result in enumerate(executor.map(survey, shards), start=1):
         failures += [record for record in result.records if isinstance(record, Failure)]
         detections = tuple(r for r in result.records if isinstance(r, Detection))

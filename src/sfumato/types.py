@@ -11,7 +11,7 @@ All data types are frozen, slotted and picklable. Records (`Detection`, `Review`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -36,15 +36,6 @@ Scope: TypeAlias = Literal["whole", "crops"]
 Basis: TypeAlias = Literal["merged", "adjudicated", "provisional"]
 # What a file of the release is: an image, another file, or one that nobody looked through.
 Content: TypeAlias = Literal["image", "other", "unchecked"]
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A unit of work: some pictures of one source. `id` depends on content, never on rank."""
-
-    id: str
-    url: str
-    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +213,50 @@ class Result:
     records: tuple[Record, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ImportedBoxes:
+    """What a file of boxes says of an image: its faces, or the problem with them, and its size."""
+
+    faces: tuple[Face, ...]
+    problem: str = ""
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one image before a step takes it up: its latest records, imported boxes.
+
+    `searched_less`: the detection is of a version that looked at less of the bytes. None is what
+    there is no record of, or what the steps that are to come don't ask for.
+    """
+
+    detection: Detection | Failure | None = None
+    searched_less: bool = False
+    imported: ImportedBoxes | None = None
+    decision: Decision | None = None
+    redetection: Redetection | None = None
+    output: Output | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A unit of work: some images of one source. `id` depends on content, never on rank.
+
+    `known` says of each key, in order, what is known of it; empty: nothing is. A shard is
+    `divisible` if its source reads some keys of it as fast as they come with all the others.
+    """
+
+    id: str
+    url: str
+    keys: tuple[str, ...]
+    known: tuple[Known, ...] = ()
+    divisible: bool = False
+
+    def part(self, start: int, stop: int | None = None) -> Shard:
+        """Return the keys from `start` up to `stop` (the end, if None), with what is known."""
+        return replace(self, keys=self.keys[start:stop], known=self.known[start:stop])
+
+
 class Source(Protocol):
     """Where pictures come from. Never written to."""
 
@@ -284,11 +319,12 @@ class Task(Protocol):
 class Executor(Protocol):
     """Runs a task over shards, and nothing else.
 
-    Gives one `Result` for each key, in any order. A worker that dies or hangs loses the key
-    it was at (a `Failure`), never the run.
+    Gives one `Result` for each key, in any order, and takes shards from `shards` as it gets to
+    them: what is known of their images isn't held in memory for all. A worker that dies or hangs
+    loses the key it was at (a `Failure`), never the run.
     """
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]: ...
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]: ...
 
 
 JSON: TypeAlias = dict[str, Any]

@@ -133,7 +133,7 @@ class ImageFolder:
                 digest.update(f"{key}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
             except OSError:
                 digest.update(f"{key}\0unreadable\n".encode())
-        return Shard(digest.hexdigest()[:24], str(self.root), tuple(keys))
+        return Shard(digest.hexdigest()[:24], str(self.root), tuple(keys), divisible=True)
 
     def read(self, shard: Shard) -> Iterator[Sample | Failure]:
         """Yield one sample or failure for each key, in order."""
