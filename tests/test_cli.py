@@ -24,7 +24,7 @@ from sfumato.cli import VERBS, cli
 from sfumato.cli.outcome import clock
 from sfumato.formats import box_files
 from sfumato.ledger import Ledger
-from sfumato.pipeline import private_folder
+from sfumato.private import private_folder
 from sfumato.recipe import Recipe
 from sfumato.types import Detection, Face, Shard, Task
 from sfumato.weights import WEIGHTS

@@ -22,8 +22,10 @@ from sfumato import codec
 from sfumato.errors import Code, UsageError
 from sfumato.executors.local import Local
 from sfumato.ledger import Ledger
-from sfumato.pipeline import STAGES, Job, private_folder, run, search
+from sfumato.pipeline import STAGES, Job, run, search
+from sfumato.private import private_folder
 from sfumato.report.data import Account
+from sfumato.sources import open_source
 from sfumato.types import Output, Result, Shard, Task
 from tests import dataset
 from tests.command import Here
@@ -177,8 +179,8 @@ def test_wrong_folders_are_refused_before_anything_is_written(data: Dataset) -> 
         (data.job(data.source), "must lie apart"),
         (data.job(data.boxes), "is a file"),
         (data.job(other), "isn't empty and wasn't made by sfumato"),
-        (replace(data.job(), source=data.root / "nothing"), "is not a folder"),
-        (replace(data.job(data.root / "new"), source=empty), "holds no pictures"),
+        (replace(data.job(), source=open_source(data.root / "nothing")), "is not a folder"),
+        (replace(data.job(data.root / "new"), source=open_source(empty)), "holds no pictures"),
     ]
     for job, words in wrong:
         with pytest.raises(UsageError, match=words):

@@ -20,9 +20,10 @@ from typing import Final
 from sfumato import schema
 from sfumato.database import Connection, Row, Where, connect, in_words, is_url, unusable
 from sfumato.errors import LedgerError, OutputError
-from sfumato.published import Note, write
+from sfumato.published import write
 from sfumato.records import decode, encode, imported_from, name_from
 from sfumato.schema import batches, marks
+from sfumato.sources import Note
 from sfumato.types import Finding, ImportedBoxes, Record
 
 __all__ = ["Ledger", "append", "decode", "encode", "is_there", "latest_query"]
@@ -261,7 +262,7 @@ class Ledger:
                 f"AND records.key IN ({marks(some)}) ORDER BY records.seq",
                 (fingerprint, *some),
             )
-            last = dict(rows)
+            last: dict[str, str | None] = dict(rows)
             less |= {key for key, run in last.items() if run is not None and _SEARCHED not in run}
         return less
 

@@ -22,11 +22,12 @@ from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.formats import box_files
 from sfumato.formats.box_scale import scale_note
-from sfumato.formats.selection import Selection
 from sfumato.jpeg import Policy
 from sfumato.ledger import Ledger, is_there
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 from sfumato.records import recipe_from, understood
+from sfumato.sources import Source
+from sfumato.sources.selection import Selection
 from sfumato.types import ImportedBoxes
 
 _LOG: Final = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Settings:
     came from a file). `device` is where networks run: "cpu", "cuda", or "cuda,cpu" for the first
     that is there; a specification that names one keeps it. With `require_review`, a picture that
     nobody has decided on is refused. `include` and `exclude` are patterns of the files that are
-    part of the set (`sfumato.formats.selection`).
+    part of the set (`sfumato.sources.selection`).
     """
 
     profile: str = "default"
@@ -189,7 +190,7 @@ def _digest(path: Path) -> str:
 
 
 def read_boxes(
-    path: Path, keys: Sequence[str], recipe: Recipe, source: Path | None = None
+    path: Path, keys: Sequence[str], recipe: Recipe, source: Source | None = None
 ) -> tuple[dict[str, ImportedBoxes], tuple[str, ...]]:
     """Return what a file says of the pictures of the source, and the names that fit no picture.
 

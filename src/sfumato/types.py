@@ -257,26 +257,9 @@ class Shard:
         return replace(self, keys=self.keys[start:stop], known=self.known[start:stop])
 
 
-class Source(Protocol):
-    """Where pictures come from. Never written to."""
-
-    def shards(self) -> Sequence[Shard]: ...
-
-    def read(self, shard: Shard) -> Iterator[Sample | Failure]:
-        """Yield exactly one item for each key of the shard, in order."""
-        ...
-
-
-class Sink(Protocol):
-    """Where the release goes. A shard is published whole or not at all."""
-
-    def stage(self, sample: Sample, data: bytes) -> str:
-        """Write under a temporary name beside the final one; return the SHA-256 written."""
-        ...
-
-    def publish(self, keys: Iterable[str]) -> None:
-        """Make staged pictures durable, then rename them into place."""
-        ...
+def label_of(key: str) -> str:
+    """Return the class of a key: its folder part, "" at the top."""
+    return key.rpartition("/")[0]
 
 
 class Detector(Protocol):

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import zip_longest
-from pathlib import Path
 from typing import Final
 
 from sfumato import codec, obfuscation
@@ -18,9 +16,9 @@ from sfumato.codec import Picture
 from sfumato.detection import detect
 from sfumato.detectors import registry
 from sfumato.errors import Code, SampleError, SfumatoError
-from sfumato.formats.imagefolder import FolderSink, ImageFolder, read_steadily
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
 from sfumato.release import Cover, Faces, Look, believe, rejected, release
+from sfumato.sources import Sink, Source
 from sfumato.types import (
     Decision,
     Detection,
@@ -47,15 +45,15 @@ class Work:
     """
 
     recipe: Recipe
-    source: Path
+    source: Source
     stages: tuple[str, ...]
-    sink: FolderSink | None = None
+    sink: Sink | None = None
     second_reader: bool = False
 
     def __call__(self, shard: Shard) -> Iterator[tuple[Record, ...]]:
         """Yield the records of each picture of the shard, in order."""
-        samples = ImageFolder(self.source).read(shard)
-        for item, known in zip_longest(samples, shard.known, fillvalue=Known()):
+        known_of = shard.known or [Known()] * len(shard.keys)
+        for item, known in zip(self.source.read(shard), known_of, strict=True):
             if isinstance(item, Failure):
                 yield self._unreadable(item, known)
             else:
@@ -76,8 +74,7 @@ class Work:
         try:
             if stage == "verify":
                 if known.output is not None:
-                    path = self._sink().final(sample.key)
-                    yield from self._verify(sample, None, known.output, path)
+                    yield from self._verify(sample, None, known.output)
                 return
             found, picture = self._detection(sample, known)
             if "detect" in self.stages:
@@ -93,8 +90,7 @@ class Work:
                 look = replace(look, seen=None)  # what one look missed: search it whole
             if "verify" in self.stages:
                 # Before it is renamed into place, and from the disk, not from memory.
-                path = self._sink().staged(sample.key)
-                yield from self._verify(sample, picture, output, path, look=look)
+                yield from self._verify(sample, picture, output, staged=True, look=look)
             yield output
         except SampleError as error:
             if self.sink is not None and stage == "obfuscate":
@@ -192,13 +188,13 @@ class Work:
         sample: Sample,
         picture: Picture | None,
         output: Output,
-        path: Path,
         *,
+        staged: bool = False,
         look: Look | None = None,
     ) -> Iterator[Finding]:
-        """Check what lies at `path`; `look`: what was seen in the bytes of the output."""
+        """Check what is published, or staged; `look`: what was seen in the output's bytes."""
         try:
-            after = read_steadily(path, settle_s=0)
+            after = self._sink().read(sample.key, staged=staged)
         except SampleError as error:  # of a file that isn't there, `finish` says so
             code = Code.VERIFY_UNREADABLE
             yield Finding(sample.key, code, False, 1, 0, error.reason, output.written)
@@ -223,7 +219,7 @@ class Work:
     def _detectors(step: DetectStep | VerifyStep) -> tuple[Detector, ...]:
         return detectors(step.detectors, step.weights)
 
-    def _sink(self) -> FolderSink:
+    def _sink(self) -> Sink:
         if self.sink is None:
             raise ValueError(f"stages {self.stages} need a sink")
         return self.sink

@@ -17,7 +17,7 @@ from sfumato.adoption import adopt
 from sfumato.database import Where
 from sfumato.errors import Code, LedgerError, OutputError
 from sfumato.ledger import Ledger, append, is_there, latest_query
-from sfumato.published import Note
+from sfumato.sources import Note
 from sfumato.types import (
     Decision,
     Detection,
