@@ -64,8 +64,10 @@ class Table:
 
     def finish(self) -> None:
         """Write what is left, and the end."""
-        self._flush()
-        self._writer.close()
+        try:
+            self._flush()
+        finally:
+            self._writer.close()
 
     def _flush(self) -> None:
         self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
@@ -86,8 +88,10 @@ def table(sink: Sink, name: str, schema: pa.Schema) -> Iterator[Table]:
     try:
         with sink.writing(name) as file:
             made = Table(file, schema)
-            yield made
-            made.finish()
+            try:
+                yield made
+            finally:
+                made.finish()
             if made.withheld:
                 raise _Withheld
     except _Withheld:
