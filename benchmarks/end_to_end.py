@@ -39,7 +39,7 @@ from sfumato.errors import SfumatoError, UsageError
 from sfumato.evaluation.intervals import Estimate, Numbers
 from sfumato.evaluation.matching import SIZES, size_of
 from sfumato.executors.local import available_cores
-from sfumato.formats.imagefolder import ImageFolder
+from sfumato.sources.imagefolder import ImageFolder
 from sfumato.types import JSON
 
 SET = "imagenet"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from sfumato.types import Result, Shard, Task
 class Here:
     """An executor that runs the task in this process, one key after another."""
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         for shard in shards:
             for key, records in zip(shard.keys, task(shard), strict=True):
                 yield Result(shard.id, key, records)

@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from sfumato.formats.imagefolder import FolderSink
 from sfumato.ledger import Ledger
+from sfumato.sources.folder_sink import FolderSink
 
 _CALLS = ("replace", "unlink", "fsync", "mkdir", "rmdir")
 _METHODS = (

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato.pipeline import Job, private_folder
+from sfumato.pipeline import Job
+from sfumato.private import private_folder
 from sfumato.settings import Settings
+from sfumato.sources import open_sink, open_source
 
 SIDE = (120, 96)  # width, height
 BOX = (40.0, 30.0, 72.0, 66.0)
@@ -61,12 +63,12 @@ class Dataset:
         out = out or self.out
         settings = self.settings(method)
         ledger = private_folder(out) / "ledger.sqlite"
-        recipe = settings.recipe()
+        recipe, source = settings.recipe(), open_source(self.source)
         return Job(
-            self.source,
+            source,
             recipe,
             ledger,
-            out,
+            open_sink(out, like=source),
             boxes=settings.boxes,
             overwrite=overwrite,
             copy_other=copy_other,

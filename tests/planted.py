@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato.pipeline import Job, private_folder
+from sfumato.pipeline import Job
+from sfumato.private import private_folder
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
+from sfumato.sources import open_sink, open_source
 from sfumato.types import Box, Detector, Face, Pixels
 
 WIDTH, HEIGHT, SIDE = 112, 80, 32
@@ -122,11 +124,12 @@ class Planted:
             ObfuscateStep(method, looks=0 if method == "imagenet" else 3),
         )
         ledger = private_folder(self.out) / "ledger.sqlite"
+        source = open_source(self.source)
         return Job(
-            self.source,
+            source,
             recipe,
             ledger,
-            self.out,
+            open_sink(self.out, like=source),
             overwrite=overwrite,
             cover_findings=cover_findings,
         )

@@ -27,7 +27,8 @@ from PIL import Image
 
 from sfumato import codec, demo_pictures
 from sfumato.errors import Code, SampleError
-from sfumato.formats.imagefolder import ImageFolder, read_steadily
+from sfumato.sources.imagefolder import ImageFolder
+from sfumato.sources.reading import read_steadily
 from sfumato.types import Failure
 from tests.bad_input import Outcomes, bomb_png, encoded, forged_jpeg, make_bad_inputs
 from tests.command import sfumato
@@ -287,7 +288,7 @@ def test_a_file_that_changes_between_two_looks_is_refused_or_read_as_it_was(
             change(path)
         return found
 
-    with patch("sfumato.formats.imagefolder.os.fstat", disturbed):
+    with patch("sfumato.sources.reading.os.fstat", disturbed):
         found = outcome(path)
     assert found in ((Code.FILE_CHANGED, OLD) if moment == 1 else (OLD,))
 
@@ -300,7 +301,8 @@ def test_a_file_that_is_rewritten_all_the_time_is_never_read_as_a_mixture(tmp_pa
     outcomes: list[str] = []
     with rewritten(path, versions):
         for _ in range(8):
-            item = next(iter(ImageFolder(tmp_path).read(ImageFolder(tmp_path).shards()[0])))
+            folder = ImageFolder(tmp_path)
+            item = next(folder.read(folder.shards(folder.scan().pictures)[0]))
             if isinstance(item, Failure):
                 outcomes.append(item.code)
             else:

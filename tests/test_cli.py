@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -24,7 +24,7 @@ from sfumato.cli import VERBS, cli
 from sfumato.cli.outcome import clock
 from sfumato.formats import box_files
 from sfumato.ledger import Ledger
-from sfumato.pipeline import private_folder
+from sfumato.private import private_folder
 from sfumato.recipe import Recipe
 from sfumato.types import Detection, Face, Shard, Task
 from sfumato.weights import WEIGHTS
@@ -228,7 +228,7 @@ def test_a_failed_check_goes_before_a_refusal(data: Dataset) -> None:
 
 def test_an_interrupted_run_leaves_130_and_says_how_to_go_on(data: Dataset) -> None:
     class Interrupted(Here):
-        def map(self, task: Task, shards: Sequence[Shard]) -> NoReturn:
+        def map(self, task: Task, shards: Iterable[Shard]) -> NoReturn:
             raise KeyboardInterrupt
 
     with patch("tests.command.Here", Interrupted):

@@ -6,14 +6,17 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from sfumato.formats import others
-from sfumato.formats.imagefolder import FolderSink
-from sfumato.formats.selection import Globs
 from sfumato.ledger import Ledger
+from sfumato.sources import reading
+from sfumato.sources.folder_sink import FolderSink
+from sfumato.sources.imagefolder import ImageFolder
+from sfumato.sources.selection import Globs
 from sfumato.types import Failure, Output
 from tests import dataset, text_pictures
 from tests.command import Done, sfumato
@@ -211,9 +214,10 @@ def test_the_release_keeps_its_own_names(data: Dataset) -> None:
 
 
 def stage(root: Path, *keys: str, unchecked: str = "") -> list[Output | Failure]:
-    sink = FolderSink(root / "out", token="t", source=root / "src")
+    source = ImageFolder(root / "src")
+    sink = FolderSink(root / "out", token="t", like=source)
     globs = Globs((unchecked,) if unchecked else ())
-    return list(others.stage_others(keys, root / "src", sink, globs, {}))
+    return list(others.stage_others(keys, source, sink, globs, {}))
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -242,16 +246,16 @@ def test_a_file_that_grows_meanwhile_is_refused(
     (tmp_path / "src").mkdir()
     path = tmp_path / "src" / "x.txt"
     path.write_bytes(b"text\n")
-    read = others._read
+    read = reading._part
 
-    def growing(file: object) -> bytes:
-        part = read(file)  # type: ignore[arg-type]
+    def growing(file: Any) -> bytes:
+        part: bytes = read(file)
         if part:
             with path.open("ab") as more:
                 more.write(b"x")
         return part if len(part) > 1 else b""
 
-    monkeypatch.setattr(others, "_read", growing)
+    monkeypatch.setattr(reading, "_part", growing)
     (failure,) = stage(tmp_path, "x.txt")
     assert isinstance(failure, Failure)
     assert failure.code == "FILE_CHANGED"

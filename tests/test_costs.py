@@ -333,9 +333,8 @@ def test_an_image_of_too_many_boxes_is_refused_by_name(data: Dataset) -> None:
     assert [(f.key, f.code) for f in report.refused] == [(key, Code.BOXES_MISSING)]
     assert "2001 boxes" in report.refused[0].reason
     with Ledger(job.ledger, read_only=True) as ledger:
-        given = ledger.given(job.recipe.detect.boxes, key)
-    assert given is not None
-    assert given.faces == ()  # nobody reads them again and again
+        given = ledger.imported(job.recipe.detect.boxes, [key])
+    assert given[key].faces == ()  # nobody reads them again and again
 
 
 def test_decisions_may_not_have_more_either() -> None:

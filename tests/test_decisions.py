@@ -14,7 +14,8 @@ from sfumato.adoption import adopt
 from sfumato.errors import Code
 from sfumato.ledger import Ledger
 from sfumato.obfuscation import Gaussian
-from sfumato.pipeline import STAGES, Job, private_folder, run, search
+from sfumato.pipeline import STAGES, Job, run, search
+from sfumato.private import private_folder
 from sfumato.recipe import Recipe
 from sfumato.release import Faces, rejected, release
 from sfumato.report.review import Changes, of_picture

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from sfumato.errors import Code, SampleError
-from sfumato.formats import imagefolder
-from sfumato.formats.disk import PART_SUFFIX, make_folder, write_atomically
-from sfumato.formats.imagefolder import read_steadily
 from sfumato.ledger import Ledger
 from sfumato.pipeline import STAGES, run
+from sfumato.sources import reading
+from sfumato.sources.disk import PART_SUFFIX, make_folder, write_atomically
+from sfumato.sources.folder_sink import FolderSink
+from sfumato.sources.reading import read_steadily
 from sfumato.types import Output
 from tests import dataset
 from tests.command import Here
@@ -166,7 +167,7 @@ def test_records_never_come_before_what_they_speak_of(
     monkeypatch.setattr(Ledger, "commit", committing)
     run(data.job(), STAGES, Here())
     assert seen == list(data.keys)
-    monkeypatch.setattr(imagefolder.FolderSink, "publish", _die)
+    monkeypatch.setattr(FolderSink, "publish", _die)
     other = replace(data.job(), resume=False)
     with pytest.raises(KeyboardInterrupt):
         run(other, STAGES, Here())
@@ -194,14 +195,14 @@ def test_a_file_written_within_a_tick_of_the_clock_is_read_twice(
     """Its times don't show the second write: only the bytes do."""
     frozen = os.stat(file)
     monkeypatch.setattr(os, "fstat", lambda handle: frozen)
-    monkeypatch.setattr("sfumato.formats.imagefolder.time.time_ns", lambda: frozen.st_mtime_ns)
+    monkeypatch.setattr("sfumato.sources.reading.time.time_ns", lambda: frozen.st_mtime_ns)
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         file.write_bytes(b"after!")
 
-    monkeypatch.setattr("sfumato.formats.imagefolder.time.sleep", sleep)
+    monkeypatch.setattr("sfumato.sources.reading.time.sleep", sleep)
     with pytest.raises(SampleError) as refused:
         read_steadily(file)
     assert refused.value.code is Code.FILE_CHANGED
@@ -237,14 +238,14 @@ def test_a_file_written_while_it_settles_is_refused(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the same bytes are there again: nobody knows what comes next."""
-    monkeypatch.setattr(imagefolder, "_just_written", lambda state: True)
+    monkeypatch.setattr(reading, "_just_written", lambda state: True)
 
     def sleep(seconds: float) -> None:
         file.write_bytes(b"between")
         file.write_bytes(b"before")
         os.utime(file, ns=(1, 1))
 
-    monkeypatch.setattr("sfumato.formats.imagefolder.time.sleep", sleep)
+    monkeypatch.setattr("sfumato.sources.reading.time.sleep", sleep)
     with pytest.raises(SampleError) as refused:
         read_steadily(file)
     assert refused.value.code is Code.FILE_CHANGED

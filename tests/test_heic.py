@@ -17,9 +17,9 @@ from sfumato import codec, jpeg
 from sfumato.codec import heif, private_metadata
 from sfumato.codec.profile import clean_profile
 from sfumato.errors import Code, SampleError
-from sfumato.formats.imagefolder import ImageFolder
-from sfumato.formats.released_names import released_name
 from sfumato.obfuscation import Fill
+from sfumato.sources.imagefolder import ImageFolder
+from sfumato.sources.released_names import released_name
 from tests.command import Done, sfumato
 from tests.heic_files import PLAIN, PROFILED, TURNED, scene
 from tests.profiles import SECRET, SRGB

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from sfumato.errors import Code, OutputError, SampleError, UsageError
-from sfumato.formats import imagefolder
-from sfumato.formats.imagefolder import FolderSink, ImageFolder, label_of, read_steadily
-from sfumato.types import Failure, Sample
+from sfumato.sources import folder_sink, reading
+from sfumato.sources.folder_sink import FolderSink
+from sfumato.sources.imagefolder import ImageFolder
+from sfumato.sources.reading import read_steadily
+from sfumato.types import Failure, Sample, Shard, label_of
 
 
 def put(root: Path, *keys: str) -> None:
@@ -73,21 +75,25 @@ def test_shards_follow_content_and_survive_insertions(tmp_path: Path) -> None:
     keys = [f"{i:05d}.jpg" for i in range(2500)]
     put(tmp_path, *keys)
     folder = ImageFolder(tmp_path)
-    before = folder.shards()
+    before = cut(folder)
     assert [key for shard in before for key in shard.keys] == keys
     assert all(256 <= len(shard.keys) <= 1024 for shard in before[:-1])
     put(tmp_path, "00000-new.jpg")
-    after = folder.shards()
+    after = cut(folder)
     changed = {shard.id for shard in after} - {shard.id for shard in before}
     assert 1 <= len(changed) <= 2
     os.utime(tmp_path / keys[-1], ns=(1, 1))
-    assert {s.id for s in folder.shards()} - {s.id for s in after} == {folder.shards()[-1].id}
+    assert {s.id for s in cut(folder)} - {s.id for s in after} == {cut(folder)[-1].id}
+
+
+def cut(folder: ImageFolder) -> list[Shard]:
+    return folder.shards(folder.scan().pictures)
 
 
 def test_reading_gives_one_item_for_each_key(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg", "b.jxl", "d.png")
     folder = ImageFolder(tmp_path)
-    (shard,) = folder.cut(["a.jpg", "b.jxl", "c.jpg", "d.png"])
+    (shard,) = folder.shards(["a.jpg", "b.jxl", "c.jpg", "d.png"])
     items = list(folder.read(shard))
     assert [item.key for item in items] == list(shard.keys)
     assert items[0] == sample("a.jpg", b"a.jpg")
@@ -101,7 +107,7 @@ def test_what_is_no_steady_file_is_refused(tmp_path: Path, monkeypatch: pytest.M
         read_steadily(tmp_path / "pipe.jpg")  # must not wait for a writer
     assert refused.value.code is Code.FILE_NOT_REGULAR
     put(tmp_path, "big.jpg")
-    monkeypatch.setattr(imagefolder, "MAX_BYTES", 3)
+    monkeypatch.setattr(reading, "MAX_BYTES", 3)
     with pytest.raises(SampleError) as refused:
         read_steadily(tmp_path / "big.jpg")
     assert refused.value.code is Code.IMAGE_TOO_LARGE
@@ -144,7 +150,7 @@ def test_nothing_has_its_final_name_before_it_is_published(
     folders: tuple[Path, Path], link: str
 ) -> None:
     source, out = folders
-    sink = FolderSink(out, token="t", source=source, link=link)
+    sink = FolderSink(out, token="t", like=ImageFolder(source), link=link)
     one, two = sample("c/1.jpg", b"c/1.jpg"), sample("c/2.jpg", b"c/2.jpg")
     assert sink.stage(one, one.data) == one.digest
     assert sink.stage(two, b"edited") == hashlib.sha256(b"edited").hexdigest()
@@ -160,9 +166,9 @@ def test_nothing_has_its_final_name_before_it_is_published(
 
 def test_what_a_killed_run_left_is_swept(folders: tuple[Path, Path]) -> None:
     source, out = folders
-    old = FolderSink(out, token="old", source=source)
+    old = FolderSink(out, token="old", like=ImageFolder(source))
     old.stage(sample("c/1.jpg", b"c/1.jpg"), b"half")
-    new = FolderSink(out, token="new", source=source)
+    new = FolderSink(out, token="new", like=ImageFolder(source))
     assert old.staged("c/1.jpg") != new.staged("c/1.jpg")
     new.sweep()
     assert os.listdir(out / "c") == []
@@ -170,7 +176,7 @@ def test_what_a_killed_run_left_is_swept(folders: tuple[Path, Path]) -> None:
 
 def test_a_linked_file_that_is_not_what_was_read_is_refused(folders: tuple[Path, Path]) -> None:
     source, out = folders
-    sink = FolderSink(out, token="t", source=source, link="hard")
+    sink = FolderSink(out, token="t", like=ImageFolder(source), link="hard")
     stale = sample("c/1.jpg", b"what it was a moment ago")
     with pytest.raises(SampleError) as refused:
         sink.stage(stale, stale.data)
@@ -185,7 +191,7 @@ def test_a_full_disk_is_an_error_of_the_run(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     source, out = folders
-    sink = FolderSink(out, token="t", source=source)
+    sink = FolderSink(out, token="t", like=ImageFolder(source))
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="the disk is full: make room"):
         sink.stage(sample("c/1.jpg", b"c/1.jpg"), b"edited")
@@ -193,7 +199,7 @@ def test_a_full_disk_is_an_error_of_the_run(
 
 def test_a_missing_source_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
-        ImageFolder(tmp_path / "nothing")
+        ImageFolder(tmp_path / "nothing").scan()
 
 
 # --- what is linked -----------------------------------------------------------------------------
@@ -203,7 +209,7 @@ def test_the_original_is_never_written_to_through_a_hard_link(folders: tuple[Pat
     source, out = folders
     os.utime(source / "c/1.jpg", ns=(1, 1))
     sink, one = (
-        FolderSink(out, token="t", source=source, link="hard"),
+        FolderSink(out, token="t", like=ImageFolder(source), link="hard"),
         sample("c/1.jpg", b"c/1.jpg"),
     )
     for _ in range(2):  # what a try before left there is replaced
@@ -216,7 +222,7 @@ def test_a_hard_link_is_one_to_the_file_behind_a_link(folders: tuple[Path, Path]
     source, out = folders
     (source / "c/3.jpg").symlink_to("1.jpg")
     sink, one = (
-        FolderSink(out, token="t", source=source, link="hard"),
+        FolderSink(out, token="t", like=ImageFolder(source), link="hard"),
         sample("c/3.jpg", b"c/1.jpg"),
     )
     sink.stage(one, one.data)
@@ -234,7 +240,7 @@ def test_blocks_are_shared_only_where_that_was_asked_for_and_only_of_the_same_by
         shared.append(origin)
         path.write_bytes(origin.read_bytes())
 
-    monkeypatch.setattr(imagefolder, "_reflink", reflink)
+    monkeypatch.setattr(folder_sink, "_reflink", reflink)
     one = sample("c/1.jpg", b"c/1.jpg")
     for link, data, shares in (
         ("auto", one.data, [source / "c/1.jpg"]),
@@ -243,11 +249,11 @@ def test_blocks_are_shared_only_where_that_was_asked_for_and_only_of_the_same_by
         ("hard", one.data, []),
     ):
         shared.clear()
-        sink = FolderSink(out, token=link, source=source, link=link)
+        sink = FolderSink(out, token=link, like=ImageFolder(source), link=link)
         assert sink.stage(one, data) == hashlib.sha256(data).hexdigest()
         assert shared == shares
         assert sink.staged(one.key).read_bytes() == data
-    assert FolderSink(out, token="t", source=source).link == "auto"
+    assert FolderSink(out, token="t", like=ImageFolder(source)).link == "auto"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
@@ -255,14 +261,14 @@ def test_a_disk_that_fails_is_no_disk_that_cannot_share(
     code: int, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = folders
-    sink, one = FolderSink(out, token="t", source=source), sample("c/1.jpg", b"c/1.jpg")
+    sink, one = FolderSink(out, token="t", like=ImageFolder(source)), sample("c/1.jpg", b"c/1.jpg")
     raised = [OSError(code, "it fails"), OSError(errno.EOPNOTSUPP, "it can't")]
 
     def reflink(origin: Path, path: Path) -> None:
         path.write_bytes(b"")
         raise raised.pop(0)
 
-    monkeypatch.setattr(imagefolder, "_reflink", reflink)
+    monkeypatch.setattr(folder_sink, "_reflink", reflink)
     with pytest.raises(OutputError):
         sink.stage(one, one.data)
     assert sink.stage(one, one.data) == one.digest
@@ -282,9 +288,9 @@ def test_a_file_of_the_most_bytes_is_read_and_one_byte_more_is_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(tmp_path, "a.jpg")
-    monkeypatch.setattr(imagefolder, "MAX_BYTES", 5)
+    monkeypatch.setattr(reading, "MAX_BYTES", 5)
     assert read_steadily(tmp_path / "a.jpg") == b"a.jpg"
-    monkeypatch.setattr(imagefolder, "MAX_BYTES", 4)
+    monkeypatch.setattr(reading, "MAX_BYTES", 4)
     with pytest.raises(SampleError) as refused:
         read_steadily(tmp_path / "a.jpg")
     assert refused.value.code is Code.IMAGE_TOO_LARGE
@@ -295,11 +301,11 @@ def test_only_what_was_just_written_is_waited_for(
 ) -> None:
     put(tmp_path, "a.jpg")
     waited: list[float] = []
-    monkeypatch.setattr("sfumato.formats.imagefolder.time.sleep", waited.append)
+    monkeypatch.setattr("sfumato.sources.reading.time.sleep", waited.append)
     written = (tmp_path / "a.jpg").stat().st_mtime_ns
     for later, waits in ((0, 1), (39_999_999, 1), (40_000_000, 0), (-39_999_999, 1), (10**9, 0)):
         monkeypatch.setattr(
-            "sfumato.formats.imagefolder.time.time_ns", lambda later=later: written + later
+            "sfumato.sources.reading.time.time_ns", lambda later=later: written + later
         )
         waited.clear()
         assert read_steadily(tmp_path / "a.jpg") == b"a.jpg"

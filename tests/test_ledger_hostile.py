@@ -21,7 +21,7 @@ from sfumato.database import Where, named
 from sfumato.errors import LedgerError, UsageError
 from sfumato.ledger import Ledger, decode, encode, is_there
 from sfumato.pipeline import private_of
-from sfumato.records import given_from
+from sfumato.records import imported_from
 from sfumato.web import serving
 from tests import dataset
 from tests.command import Done, sfumato
@@ -59,7 +59,7 @@ def test_what_looks_like_a_url_makes_no_file_of_that_name(
     uses: tuple[Callable[[Where], object], ...] = (
         Ledger,
         is_there,
-        lambda place: private_of(place, tmp_path / "out"),
+        lambda place: private_of(place, tmp_path / "out.sfumato"),
     )
     for use in uses:
         with pytest.raises(UsageError, match="two slashes") as refused:
@@ -139,7 +139,7 @@ def test_text_that_is_no_record_is_a_sentence(body: str) -> None:
         decode("detection", body)
     assert len(str(refused.value)) < 600
     with pytest.raises(LedgerError, match="the boxes of a file"):
-        given_from(body)
+        imported_from(body)
 
 
 @dataclass(frozen=True)

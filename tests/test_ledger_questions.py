@@ -13,9 +13,18 @@ import pytest
 from sfumato import schema
 from sfumato.adoption import adopt
 from sfumato.errors import Code, LedgerError
-from sfumato.ledger import Given, Ledger, append, encode
+from sfumato.ledger import Ledger, append, encode
 from sfumato.schema import batches
-from sfumato.types import Assessment, Decision, Detection, Failure, Finding, Output, Record
+from sfumato.types import (
+    Assessment,
+    Decision,
+    Detection,
+    Failure,
+    Finding,
+    ImportedBoxes,
+    Output,
+    Record,
+)
 from tests.contract.ledger import FACE, RECORDS
 
 OUT = Output("k", "0", "1", "copied", "identical", "", ())
@@ -259,7 +268,7 @@ QUESTIONS: list[Callable[[Ledger], object]] = [
     lambda ledger: ledger.latest_of("f", ["detection"], "a"),
     lambda ledger: ledger.last_run(),
     lambda ledger: ledger.done("detect", "f"),
-    lambda ledger: ledger.given("boxes", "a"),
+    lambda ledger: ledger.imported("boxes", "a"),
     lambda ledger: ledger.still_there(["a"]),
     lambda ledger: ledger.redecided("f", "g"),
 ]
@@ -284,14 +293,17 @@ def test_one_run_holds_a_ledger_at_a_time(ledger: Ledger) -> None:
 
 
 def test_boxes_of_a_file_are_asked_for_by_its_digest(ledger: Ledger) -> None:
-    ledger.give("one", {"a": Given((FACE,)), "b": Given((), "inverted", (4, 3))})
-    ledger.give("two", {"a": Given(())})
-    ledger.give("one", {"b": Given((FACE,), "", (3, 4))})  # mended
-    assert ledger.given("one", "a") == Given((FACE,), "", None)
-    assert ledger.given("one", "b") == Given((FACE,), "", (3, 4))
-    assert ledger.given("two", "a") == Given(())
-    assert ledger.given("two", "b") is None
-    assert not Given(()).problem
+    ledger.import_boxes(
+        "one", {"a": ImportedBoxes((FACE,)), "b": ImportedBoxes((), "inverted", (4, 3))}
+    )
+    ledger.import_boxes("two", {"a": ImportedBoxes(())})
+    ledger.import_boxes("one", {"b": ImportedBoxes((FACE,), "", (3, 4))})  # mended
+    assert ledger.imported("one", ["a", "b", "c"]) == {
+        "a": ImportedBoxes((FACE,), "", None),
+        "b": ImportedBoxes((FACE,), "", (3, 4)),
+    }
+    assert ledger.imported("two", "ab") == {"a": ImportedBoxes(())}
+    assert not ImportedBoxes(()).problem
 
 
 def test_a_detection_of_a_version_that_searched_less_is_not_adopted(
@@ -305,4 +317,4 @@ def test_a_detection_of_a_version_that_searched_less_is_not_adopted(
             theirs.commit([("f", Detection("a", "d", 4, 4, ()))])
         adopt(ledger, other, "f")
         assert (ledger.latest_of("f", ("detection",), "a") is not None) is adopted
-    assert not ledger.searched_before("f", "a")
+    assert ledger.searched_less("f", "a") == set()

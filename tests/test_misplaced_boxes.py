@@ -30,6 +30,7 @@ from sfumato.release import Cover, Faces, release
 from sfumato.report.data import Report
 from sfumato.review import exchange
 from sfumato.settings import Settings
+from sfumato.sources import open_source
 from sfumato.survey import read_labels
 from sfumato.types import Box, Decision, Detection, Face, Finding, Output, Pixels, Sample
 from sfumato.verification import Checks, verify
@@ -184,16 +185,17 @@ def test_the_run_says_that_all_boxes_look_scaled(
 
 
 def test_the_scale_is_told_on_few_images_and_never_wrongly(tmp_path: Path) -> None:
+    source = open_source(tmp_path)
     for number in range(100):
         Image.new("RGB", (300, 200)).save(tmp_path / f"{number}.png")
     right = {f"{n}.png": [Face((10, 20, 250, 180), 1.0, "file")] for n in range(100)}
-    assert scale_note(tmp_path, right, 10**6) == ""
-    assert scale_note(tmp_path, {}, 10**6) == ""
-    assert scale_note(tmp_path, {"gone.png": right["1.png"]}, 10**6) == ""
+    assert scale_note(source, right, 10**6) == ""
+    assert scale_note(source, {}, 10**6) == ""
+    assert scale_note(source, {"gone.png": right["1.png"]}, 10**6) == ""
     one = {**right, "7.png": [Face(OUTSIDE, 1.0, "file")]}
-    assert scale_note(tmp_path, one, 10**6) == ""
+    assert scale_note(source, one, 10**6) == ""
     percent = {key: [Face((10, 20, 60, 99.5), 1.0, "file")] for key in right}
-    assert "percent" in scale_note(tmp_path, percent, 10**6)
+    assert "percent" in scale_note(source, percent, 10**6)
 
 
 # --- a cover that changes nothing ---------------------------------------------------------------

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +22,10 @@ from sfumato import codec
 from sfumato.errors import Code, UsageError
 from sfumato.executors.local import Local
 from sfumato.ledger import Ledger
-from sfumato.pipeline import STAGES, Job, private_folder, run, search
+from sfumato.pipeline import STAGES, Job, run, search
+from sfumato.private import private_folder
 from sfumato.report.data import Account
+from sfumato.sources import open_source
 from sfumato.types import Output, Result, Shard, Task
 from tests import dataset
 from tests.command import Here
@@ -113,8 +115,8 @@ def test_a_second_run_does_nothing_and_changes_nothing(data: Dataset) -> None:
 class _Refuse(Local):
     """An executor that must not be needed."""
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
-        assert shards == ()
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
+        assert list(shards) == []
         return iter(())
 
 
@@ -177,8 +179,8 @@ def test_wrong_folders_are_refused_before_anything_is_written(data: Dataset) -> 
         (data.job(data.source), "must lie apart"),
         (data.job(data.boxes), "is a file"),
         (data.job(other), "isn't empty and wasn't made by sfumato"),
-        (replace(data.job(), source=data.root / "nothing"), "is not a folder"),
-        (replace(data.job(data.root / "new"), source=empty), "holds no pictures"),
+        (replace(data.job(), source=open_source(data.root / "nothing")), "is not a folder"),
+        (replace(data.job(data.root / "new"), source=open_source(empty)), "holds no pictures"),
     ]
     for job, words in wrong:
         with pytest.raises(UsageError, match=words):

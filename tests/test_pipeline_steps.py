@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from sfumato.errors import Code, LedgerError, OutputError, UsageError
-from sfumato.formats.disk import PART_SUFFIX
-from sfumato.formats.imagefolder import FolderSink
 from sfumato.ledger import Ledger
-from sfumato.pipeline import STAGES, Job, private_folder, private_of, run, search, write_report
+from sfumato.pipeline import STAGES, Job, private_of, run, search, write_report
+from sfumato.private import private_folder
+from sfumato.sources import open_source
+from sfumato.sources.disk import PART_SUFFIX
+from sfumato.sources.folder_sink import FolderSink
+from sfumato.sources.imagefolder import ImageFolder
 from sfumato.types import Detection, Failure, Output, Result, Shard, Task
 from sfumato.work import Work
 from tests import dataset
@@ -33,15 +36,16 @@ class Noting(Here):
 
     asked: list[str] = field(default_factory=list)
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
-        self.asked += [key for shard in shards for key in shard.keys]
-        yield from list(super().map(task, shards))[::-1]
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
+        taken = list(shards)
+        self.asked += [key for shard in taken for key in shard.keys]
+        yield from list(super().map(task, taken))[::-1]
 
 
 class Forgetful(Here):
     """An executor that leaves out the last key."""
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         yield from list(super().map(task, shards))[:-1]
 
 
@@ -56,7 +60,7 @@ def test_results_may_come_in_any_order(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     other = data.job(data.root / "other")
     run(other, STAGES, Noting())
-    assert files_of(other.out or Path()) == files_of(data.out)
+    assert files_of(data.root / "other") == files_of(data.out)
 
 
 def test_a_key_that_never_came_back_is_no_finished_release(data: Dataset) -> None:
@@ -173,7 +177,7 @@ class Dying(Here):
     def __init__(self, key: str) -> None:
         self.key = key
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         for result in super().map(task, shards):
             lost = Failure(result.key, "verify", Code.WORKER_DIED, "the process is gone")
             yield replace(result, records=(lost,)) if result.key == self.key else result
@@ -203,7 +207,7 @@ def test_leftovers_of_a_killed_run_are_swept_away_also_where_nothing_is_left_to_
 ) -> None:
     run(data.job(), STAGES, Here())
     before = files_of(data.out)
-    sink = FolderSink(data.out, token="killed", source=data.source)
+    sink = FolderSink(data.out, token="killed", like=ImageFolder(data.source))
     left = sink.staged(data.keys[0])
     assert left.name.endswith(PART_SUFFIX)
     left.write_bytes(b"half")
@@ -217,14 +221,15 @@ class Looking(Here):
     def __init__(self, out: Path) -> None:
         self.out, self.seen = out, list[list[str]]()
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         self.seen.append(sorted(files_of(self.out)))
         yield from super().map(task, shards)
 
 
 def test_while_pictures_change_there_is_no_manifest_and_no_leftover(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
-    FolderSink(data.out, token="killed", source=data.source).staged(data.keys[0]).write_bytes(b"x")
+    left = FolderSink(data.out, token="killed", like=ImageFolder(data.source))
+    left.staged(data.keys[0]).write_bytes(b"x")
     looking = Looking(data.out)
     run(data.job(method="fill", overwrite=True), STAGES, looking)
     assert looking.seen == [sorted(data.keys)]
@@ -233,9 +238,9 @@ def test_while_pictures_change_there_is_no_manifest_and_no_leftover(data: Datase
 class Littering(Here):
     """An executor whose worker dies behind the staging of a picture, which another then refuses."""
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         assert isinstance(task, Work)
-        assert task.sink is not None
+        assert isinstance(task.sink, FolderSink)
         task.sink.staged("left.png").write_bytes(b"staged and never published")
         yield from super().map(task, shards)
 
@@ -286,7 +291,7 @@ def test_another_sources_release_is_not_touched(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     before = files_of(data.out)
     (data.root / "src").rename(data.root / "moved")
-    moved = replace(data.job(), source=data.root / "moved")
+    moved = replace(data.job(), source=open_source(data.root / "moved"))
     with pytest.raises(UsageError, match="different: source"):
         run(moved, STAGES, Here())
     assert files_of(data.out) == before
@@ -317,8 +322,8 @@ def test_the_private_folder_may_lie_neither_in_the_source_nor_in_the_release(
 
 def test_the_private_folder_is_beside_what_is_published() -> None:
     assert private_folder(Path("/d/photos")) == Path("/d/photos.sfumato")
-    assert private_of(Path("/l/ledger.sqlite"), Path("/d/out")) == Path("/l")
-    assert private_of("postgresql://server/faces", Path("/d/out")) == Path("/d/out.sfumato")
+    assert private_of(Path("/l/ledger.sqlite"), Path("/d/beside")) == Path("/l")
+    assert private_of("postgresql://server/faces", Path("/d/beside")) == Path("/d/beside")
 
 
 # --- a report alone -----------------------------------------------------------------------------

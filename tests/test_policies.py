@@ -20,7 +20,8 @@ from sfumato import codec
 from sfumato.codec import private_metadata
 from sfumato.errors import Code
 from sfumato.obfuscation import Gaussian
-from sfumato.pipeline import STAGES, private_folder, run
+from sfumato.pipeline import STAGES, run
+from sfumato.private import private_folder
 from sfumato.types import Finding, Output, Sample
 from sfumato.verification import Checks, verify
 from tests import dataset

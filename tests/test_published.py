@@ -10,11 +10,20 @@ from typing import Any
 import pytest
 
 from sfumato.ledger import Ledger
-from sfumato.published import Note, is_as_noted, note_all, read_note, read_notes, state_of
+from sfumato.published import is_as_noted
+from sfumato.sources import Note, open_sink, open_source
+from sfumato.sources.notes import note_all, read_note, read_notes, state_of
+
+NOTES = "sfumato.sources.notes"
 
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def is_noted(file: Path, note: Note | None, digest: str) -> bool:
+    sink = open_sink(file.parent, like=open_source(file.parent))
+    return is_as_noted(sink, file.name, note, digest)
 
 
 @pytest.fixture
@@ -30,17 +39,17 @@ def test_a_change_right_after_the_note_shows(file: Path) -> None:
         file.write_bytes(b"before")
         state = file.stat()
         (note,) = note_all([("k", file, sha256(b"before"))])
-        assert is_as_noted(file, note, note.digest)
+        assert is_noted(file, note, note.digest)
         with file.open("r+b") as same:  # nor another inode
             same.write(b"after!")
         os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
-        assert not is_as_noted(file, note, note.digest)
+        assert not is_noted(file, note, note.digest)
 
 
 def test_what_changes_while_it_is_noted_has_no_state(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sfumato.published.time.sleep", lambda s: file.write_bytes(b"longer now"))
+    monkeypatch.setattr(f"{NOTES}.time.sleep", lambda s: file.write_bytes(b"longer now"))
     (note,) = note_all([("k", file, sha256(b"before"))])
     assert note == Note("k", sha256(b"before"), "")
     assert list(note_all([])) == []
@@ -48,12 +57,12 @@ def test_what_changes_while_it_is_noted_has_no_state(
 
 def test_only_a_note_of_these_bytes_in_this_state_is_believed(file: Path) -> None:
     digest, state = sha256(b"before"), state_of(file)
-    assert is_as_noted(file, Note("k", digest, state), digest)
-    assert not is_as_noted(file, None, digest)
-    assert not is_as_noted(file, Note("k", "", state), digest)
-    assert not is_as_noted(file, Note("k", digest, state), sha256(b"other"))
-    assert not is_as_noted(file, Note("k", digest, ""), digest)
-    assert not is_as_noted(file.with_name("y"), Note("k", digest, ""), digest)
+    assert is_noted(file, Note("k", digest, state), digest)
+    assert not is_noted(file, None, digest)
+    assert not is_noted(file, Note("k", "", state), digest)
+    assert not is_noted(file, Note("k", digest, state), sha256(b"other"))
+    assert not is_noted(file, Note("k", digest, ""), digest)
+    assert not is_noted(file.with_name("y"), Note("k", digest, ""), digest)
     size, mtime, ctime, inode = state.split()
     for other in (
         f"7 {mtime} {ctime} {inode}",
@@ -61,16 +70,16 @@ def test_only_a_note_of_these_bytes_in_this_state_is_believed(file: Path) -> Non
         f"{size} {mtime} 1 {inode}",
         f"{size} {mtime} {ctime} 1",
     ):
-        assert not is_as_noted(file, Note("k", digest, other), digest)
+        assert not is_noted(file, Note("k", digest, other), digest)
 
 
 def test_a_file_is_read_and_noted_once_it_has_settled(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = file.stat().st_ctime_ns
-    monkeypatch.setattr("sfumato.published.time.time_ns", lambda: changed + 1_000_000)
+    monkeypatch.setattr(f"{NOTES}.time.time_ns", lambda: changed + 1_000_000)
     assert read_note("k", file) == Note("k", sha256(b"before"), "")
-    monkeypatch.setattr("sfumato.published.time.time_ns", lambda: changed + 10**9)
+    monkeypatch.setattr(f"{NOTES}.time.time_ns", lambda: changed + 10**9)
     assert read_note("k", file) == Note("k", sha256(b"before"), state_of(file))
 
 
@@ -92,7 +101,7 @@ def test_exactly_a_tick_is_too_soon_and_a_time_to_come_is_no_matter(
 ) -> None:
     changed = file.stat().st_ctime_ns
     for later, settled in ((20_000_000, False), (20_000_001, True), (-(10**9), True)):
-        monkeypatch.setattr("sfumato.published.time.time_ns", lambda later=later: changed + later)
+        monkeypatch.setattr(f"{NOTES}.time.time_ns", lambda later=later: changed + later)
         note = read_note("k", file)
         assert note is not None
         assert (note.state != "") is settled
@@ -113,14 +122,14 @@ def test_what_changes_while_it_is_read_has_no_state(
             file.write_bytes(b"longer now")
         return found
 
-    monkeypatch.setattr("sfumato.published.hashlib.file_digest", meddled)
-    monkeypatch.setattr("sfumato.published.time.time_ns", lambda: changed + 10**9)
+    monkeypatch.setattr(f"{NOTES}.hashlib.file_digest", meddled)
+    monkeypatch.setattr(f"{NOTES}.time.time_ns", lambda: changed + 10**9)
     assert read_note("k", file) == Note("k", sha256(b"before"), "")
 
 
 def test_a_note_waits_for_a_tick_of_the_clock(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("sfumato.published.time.sleep", waited.append)
+    monkeypatch.setattr(f"{NOTES}.time.sleep", waited.append)
     assert len(list(note_all([("k", file, sha256(b"before"))]))) == 1
     assert waited == [0.02]
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sfumato import codec, jpeg
 from sfumato.errors import Code, SampleError
-from sfumato.pipeline import private_folder
+from sfumato.private import private_folder
 from tests import dataset
 from tests.command import Done, sfumato
 from tests.dataset import BOX, WATCHER

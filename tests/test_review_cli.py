@@ -17,7 +17,7 @@ import pytest
 
 from sfumato.errors import UsageError
 from sfumato.ledger import Ledger
-from sfumato.pipeline import private_folder
+from sfumato.private import private_folder
 from sfumato.review import people, store
 from sfumato.review.joining import come_in, open_door
 from sfumato.review.queue import Queue

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from sfumato.database import named
-from sfumato.pipeline import private_folder
+from sfumato.private import private_folder
 from tests import dataset
 from tests.command import Done, sfumato
 from tests.dataset import Dataset, files_of

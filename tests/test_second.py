@@ -20,10 +20,11 @@ from PIL import Image
 from sfumato import codec, demo_pictures, second, verification
 from sfumato.codec import embedded_images
 from sfumato.errors import Code, SampleError
-from sfumato.formats.imagefolder import FolderSink
 from sfumato.ledger import decode, encode
 from sfumato.obfuscation import Gaussian
 from sfumato.release import Cover, Faces, release
+from sfumato.sources.folder_sink import FolderSink
+from sfumato.sources.imagefolder import ImageFolder
 from sfumato.types import Face, Output, Pixels, Sample
 from sfumato.verification import Checks
 from tests import second_images as made
@@ -77,7 +78,7 @@ def released(
     """Release a file in which no face was found; return the record and what was written."""
     sample = Sample("n01/a.img", "n01", data, hashlib.sha256(data).hexdigest())
     (folder / "source").mkdir(exist_ok=True)
-    sink = FolderSink(folder / "out", token="test", source=folder / "source")
+    sink = FolderSink(folder / "out", token="test", like=ImageFolder(folder / "source"))
     cover = Cover("gaussian", Gaussian(), detectors, 3, MAX_PIXELS, "refuse")
     output, _ = release(sample, None, Faces(()), replace(cover, **options), sink)  # type: ignore[arg-type]
     return output, sink.staged(sample.key).read_bytes()

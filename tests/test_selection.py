@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from sfumato.errors import Code, UsageError
-from sfumato.formats.imagefolder import ImageFolder, Listing
-from sfumato.formats.selection import Globs, Selection
 from sfumato.settings import Settings
+from sfumato.sources import Listing
+from sfumato.sources.imagefolder import ImageFolder
+from sfumato.sources.selection import Globs, Selection
 from sfumato.types import Failure
 from tests import dataset
 from tests.command import Done, sfumato

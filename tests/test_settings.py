@@ -143,12 +143,11 @@ def test_boxes_are_given_to_the_pictures_that_they_name(coco: Path, ledger: Ledg
     recipe = Settings(boxes=coco).recipe()
     boxes, unused = read_boxes(coco, ["a.jpg", "b.jpg"], recipe)
     assert unused == ()
-    ledger.give(recipe.detect.boxes, boxes)
-    given = ledger.given(recipe.detect.boxes, "a.jpg")
-    assert given is not None
+    ledger.import_boxes(recipe.detect.boxes, boxes)
+    given = ledger.imported(recipe.detect.boxes, ["a.jpg", "b.jpg"]).pop("a.jpg")
     assert [face.box for face in given.faces] == [(10, 10, 40, 40)]
     assert given.size == (100, 80)
-    assert ledger.given(recipe.detect.boxes, "b.jpg") is None
+    assert ledger.imported(recipe.detect.boxes, ["a.jpg", "b.jpg"]).keys() == {"a.jpg"}
 
 
 def test_a_name_that_fits_no_picture_is_wrong_where_it_would_expose_a_face(boxes: Path) -> None:

@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from sfumato.errors import Code, SampleError
-from sfumato.formats import imagefolder
 from sfumato.ledger import Ledger
-from sfumato.pipeline import STAGES, Job, private_folder, run, write_report
+from sfumato.pipeline import STAGES, Job, run, write_report
+from sfumato.private import private_folder
 from sfumato.report.data import Report
+from sfumato.sources import Note, imagefolder, notes
+from sfumato.sources.folder_sink import FolderSink
 from sfumato.types import Decision, Detection, Face, Result, Shard, Task
 from tests import dataset, planted
 from tests.command import Here, sfumato
@@ -63,7 +65,7 @@ class Counting(Here):
     def __init__(self) -> None:
         self.keys: list[str] = []
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         for result in super().map(task, shards):
             self.keys.append(result.key)
             yield result
@@ -75,7 +77,7 @@ class Dying(Here):
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         for number, result in enumerate(super().map(task, shards)):
             if number == self.after:
                 raise KeyboardInterrupt
@@ -103,7 +105,7 @@ def test_a_mark_is_not_believed_after_another_recipe_has_written(
         if dies == "before commit":
             patched.setattr("sfumato.pipeline._notes", _die)
         elif dies == "in publish":
-            patched.setattr("sfumato.formats.imagefolder.os.replace", _DieAt(4))
+            patched.setattr("sfumato.sources.folder_sink.os.replace", _DieAt(4))
         if dies == "no":
             run(faceless(data), STAGES, Here())
         else:
@@ -279,18 +281,15 @@ def test_a_plain_resume_reads_no_file_and_a_touched_one_only_once(
 ) -> None:
     run(data.job(), STAGES, Here())
     read: list[Path] = []
-    for module in ("plan.read_notes", "pipeline.read_notes"):
-        real = __import__(f"sfumato.{module.split('.')[0]}", fromlist=["x"]).read_notes
+    real = notes.read_notes
 
-        def noting(files: Iterable[tuple[str, Path]], real: object = real) -> object:
-            files = list(files)
-            read.extend(path for _, path in files)
-            assert callable(real)
-            return real(files)
+    def noting(files: Iterable[tuple[str, Path]]) -> Iterator[Note]:
+        files = list(files)
+        read.extend(path for _, path in files)
+        return real(files)
 
-        monkeypatch.setattr(f"sfumato.{module}", noting)
-    one_by_one = monkeypatch.setattr
-    one_by_one("sfumato.finish.read_note", lambda key, path: pytest.fail(f"{key} was read"))
+    monkeypatch.setattr(notes, "read_notes", noting)
+    monkeypatch.setattr(FolderSink, "note", lambda self, key: pytest.fail(f"{key} was read"))
     for _ in range(2):
         again = Counting()
         assert run(data.job(), STAGES, again).verdict == "passed"

@@ -27,9 +27,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hypothesis.stateful import run_state_machine_as_test as explore
 
 from sfumato.errors import Code, SampleError, UsageError
-from sfumato.formats.imagefolder import ImageFolder
 from sfumato.pipeline import STAGES, run, write_report
 from sfumato.report.data import Report
+from sfumato.sources.imagefolder import ImageFolder
 from sfumato.types import Sample
 from tests import planted
 from tests.command import Here

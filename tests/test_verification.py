@@ -26,8 +26,10 @@ from PIL import Image
 from sfumato import codec, demo_pictures, obfuscation
 from sfumato.errors import Code
 from sfumato.obfuscation import Gaussian
-from sfumato.pipeline import STAGES, Job, private_folder, run
+from sfumato.pipeline import STAGES, Job, run
+from sfumato.private import private_folder
 from sfumato.settings import Settings
+from sfumato.sources import open_sink, open_source
 from sfumato.types import Box, Face, Finding, Output, Pixels, Sample
 from sfumato.verification import REENCODED_LIMIT, Checks, changed_outside, verify
 from sfumato.work import detectors
@@ -209,7 +211,9 @@ def test_a_face_that_was_taken_out_again_is_forgotten(tmp_path: Path) -> None:
     data = dataset.make(tmp_path, count=1)
     chosen = Settings(detectors=("yunet@320:0.9",))
     ledger = private_folder(data.out) / "ledger.sqlite"
-    run(Job(data.source, chosen.recipe(), ledger, data.out), STAGES, Here())
+    source = open_source(data.source)
+    sink = open_sink(data.out, like=source)
+    run(Job(source, chosen.recipe(), ledger, sink), STAGES, Here())
     key = without_face(data, ".JPEG")
     person = (demo_pictures.root() / "people/grace_hopper.jpg").read_bytes()
     (data.out / key).write_bytes(person)

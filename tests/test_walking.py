@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from sfumato.errors import Code
-from sfumato.formats.imagefolder import ImageFolder
-from sfumato.formats.walking import Apart
+from sfumato.sources.imagefolder import ImageFolder
 from tests import dataset
 from tests.command import Done, sfumato
 from tests.dataset import WATCHER, Dataset
@@ -127,7 +126,7 @@ def test_where_links_may_not_lead(tmp_path: Path) -> None:
     (root / "into").symlink_to(tmp_path / "out" / "x")
     (root / "beside").symlink_to(tmp_path / "outer")
     (root / "relative").symlink_to("../out")
-    listing = ImageFolder(root, Apart((tmp_path / "out",))).scan()
+    listing = ImageFolder(root).scan([tmp_path / "out"])
     assert listing.pictures == ("a.jpg", "beside/c.jpg")
     assert {one.key: one.code for one in listing.failures} == {
         "into": Code.LINK_TO_RELEASE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,13 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import Code
-from sfumato.formats.disk import PART_SUFFIX
-from sfumato.formats.imagefolder import FolderSink
 from sfumato.ledger import Ledger
-from sfumato.pipeline import STAGES, Job, private_folder, run, search
+from sfumato.pipeline import STAGES, Job, run, search
+from sfumato.private import private_folder
 from sfumato.report.data import Report
 from sfumato.settings import Settings
+from sfumato.sources.disk import PART_SUFFIX
+from sfumato.sources.folder_sink import FolderSink
 from sfumato.types import Detection, Failure, Result, Sample, Shard, Task
 from sfumato.work import Work
 from tests import dataset
@@ -207,11 +208,11 @@ class _Spoiler(Here):
     def __init__(self, data: Dataset) -> None:
         self.key = data.without[0]
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         assert isinstance(task, Work)
-        assert task.sink is not None
+        assert isinstance(task.sink, FolderSink)
         sink = _SpoilingSink(
-            task.sink.root, token=task.sink.token, source=task.sink.source, link="copy"
+            task.sink.root, token=task.sink.token, like=task.sink.like, link="copy"
         )
         sink.spoils = self.key
         yield from super().map(replace(task, sink=sink), shards)
@@ -231,7 +232,7 @@ class _SpoilingSink(FolderSink):
 def test_each_key_gets_its_records_in_order(data: Dataset) -> None:
     """The contract with executors: one tuple for each key, whatever is the matter with it."""
     search(replace(data.job(), out=None), Here())
-    work = Work(data.job().recipe, data.source, data.job().ledger, ("detect",))
+    work = Work(data.job().recipe, data.job().source, ("detect",))
     keys = (data.keys[2], "no/such.png", data.keys[0])
     records = list(work(Shard("s", "", keys)))
     assert [{record.key for record in found} for found in records] == [{key} for key in keys]

@@ -26,16 +26,16 @@ def adopt(ledger: Ledger, other: Where, fingerprint: str) -> None:
         less = theirs.has_searched_less()
         for kinds in _KINDS:
             ours = ledger.latest(fingerprint, kinds)
-            fresh = [
-                record
-                for record in _newer(theirs.latest(fingerprint, kinds), ours)
-                if not (
-                    less
-                    and isinstance(record, Detection)
-                    and theirs.searched_before(fingerprint, record.key)
-                )
-            ]
+            fresh = list(_newer(theirs.latest(fingerprint, kinds), ours))
+            if less:
+                found = [record.key for record in fresh if isinstance(record, Detection)]
+                behind = theirs.searched_less(fingerprint, found)
+                fresh = [one for one in fresh if one.key not in behind or not _is_found(one)]
             ledger.commit((fingerprint, record) for record in fresh)
+
+
+def _is_found(record: Record) -> bool:
+    return isinstance(record, Detection)
 
 
 def _same(one: Where, other: Where) -> bool:

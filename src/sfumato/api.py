@@ -17,11 +17,12 @@ from sfumato.boxes import misplaced, union
 from sfumato.detection import SAME_FACE_IOU, specifications
 from sfumato.errors import UsageError
 from sfumato.executors.local import Local
-from sfumato.formats.imagefolder import read_steadily
-from sfumato.pipeline import STAGES, Job, Progress, private_folder
+from sfumato.pipeline import STAGES, Job, Progress
 from sfumato.pipeline import run as run_job
 from sfumato.report.data import Report
 from sfumato.settings import Settings
+from sfumato.sources import open_sink, open_source
+from sfumato.sources.reading import read_steadily
 from sfumato.types import Box, Face, Pixels
 from sfumato.work import detectors as make_detectors
 
@@ -110,12 +111,13 @@ def run(
         OutputError: the disk refuses.
     """
     chosen = settings or Settings()
-    target = Path(os.path.abspath(out))
+    source = open_source(src)
+    sink = open_sink(out, like=source)
     job = Job(
-        source=Path(os.path.abspath(src)),
+        source=source,
         recipe=chosen.recipe(),
-        ledger=private_folder(target) / "ledger.sqlite",
-        out=target,
+        ledger=sink.beside / "ledger.sqlite",
+        out=sink,
         overwrite=overwrite,
         boxes=chosen.boxes,
         selection=chosen.selection(),

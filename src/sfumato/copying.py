@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from sfumato import __version__
-from sfumato.formats.imagefolder import FolderSink
 from sfumato.formats.others import check_others, passed, stage_others
 from sfumato.job import Job
 from sfumato.ledger import Ledger
-from sfumato.published import Note, is_as_noted, read_notes, state_of
+from sfumato.published import is_as_noted
+from sfumato.sources import Note, Sink
 from sfumato.types import Failure, Finding, Output, Record
 
 # What the ledger's listing calls other files: copied, or named because they weren't.
@@ -22,7 +22,7 @@ WITHHELD = "withheld"
 
 
 def copy_others(
-    job: Job, stages: Sequence[str], others: Sequence[str], sink: FolderSink, ledger: Ledger
+    job: Job, stages: Sequence[str], others: Sequence[str], sink: Sink, ledger: Ledger
 ) -> tuple[list[Output | Failure], list[Record]]:
     """Publish the files that may be copied.
 
@@ -40,7 +40,7 @@ def copy_others(
     keys = [one.key for one in copied]
     ledger.commit((), notes=[Note(key, "", "") for key in keys])
     sink.publish(keys)
-    ledger.commit((), notes=read_notes((key, sink.final(key)) for key in keys))
+    ledger.commit((), notes=sink.notes(keys))
     records: list[Record] = [one for one in staged.values() if known.get(one.key) != one]
     if "verify" in stages:
         records += map(passed, copied)
@@ -49,7 +49,7 @@ def copy_others(
 
 
 def _unchanged(
-    job: Job, fates: Mapping[str, Record], sink: FolderSink, ledger: Ledger
+    job: Job, fates: Mapping[str, Record], sink: Sink, ledger: Ledger
 ) -> Iterator[tuple[str, Output]]:
     """Yield what was copied by the same rules, and is as it was, in the source and the release."""
     notes = {note.key: note for note in ledger.notes() if note.key in fates} if fates else {}
@@ -59,14 +59,14 @@ def _unchanged(
             isinstance(known, Output)
             and known.content == wanted
             and known.state == _state(job, key) != ""
-            and is_as_noted(sink.final(key), notes.get(key), known.written)
+            and is_as_noted(sink, key, notes.get(key), known.written)
         ):
             yield key, known
 
 
 def _state(job: Job, key: str) -> str:
     """Return the state of a source's file, and by whose rules it is looked through."""
-    state = state_of(job.source / key)
+    state = job.source.state(key)
     return state and f"{__version__} {state}"
 
 
@@ -76,9 +76,7 @@ def _known(job: Job, keys: Sequence[str], ledger: Ledger) -> dict[str, Record]:
     return {record.key: record for record in fates}
 
 
-def checked_others(
-    job: Job, keys: Sequence[str], sink: FolderSink, ledger: Ledger
-) -> Iterator[Finding]:
+def checked_others(job: Job, keys: Sequence[str], sink: Sink, ledger: Ledger) -> Iterator[Finding]:
     """Yield what is found in copied files as they lie in the release now."""
     known = _known(job, keys, ledger)
     return check_others(((key, known.get(key)) for key in keys), job.source, sink)

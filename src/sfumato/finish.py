@@ -17,38 +17,44 @@ from typing import Final
 from sfumato import __version__, codec
 from sfumato.errors import Code, OutputError, SampleError
 from sfumato.failing import standing
-from sfumato.formats.disk import PART_SUFFIX, fsync, write_atomically
-from sfumato.formats.imagefolder import FolderSink, label_of, read_steadily
-from sfumato.formats.manifest import FACES, MANIFEST, Table, face_rows, manifest_row
+from sfumato.formats.manifest import FACES, MANIFEST, Table, face_rows, manifest_row, table
 from sfumato.formats.others import RESERVED
-from sfumato.formats.released_names import released_name
 from sfumato.in_step import InStep
 from sfumato.ledger import Ledger
-from sfumato.published import Note, is_as_noted, read_note
+from sfumato.published import is_as_noted
 from sfumato.recipe import Recipe
 from sfumato.report.data import About, Report
 from sfumato.report.page import render
 from sfumato.report.pairs import Choice, Pair
 from sfumato.report.tally import Tally
-from sfumato.types import Assessment, Content, Failure, Finding, Output, Record
+from sfumato.sources import Note, Sink, Source
+from sfumato.sources.disk import write_atomically
+from sfumato.sources.released_names import released_name
+from sfumato.types import (
+    Assessment,
+    Content,
+    Failure,
+    Finding,
+    Output,
+    Record,
+    label_of,
+)
 
 _THUMBNAIL_PX: Final = 480
 
 
-def forget_release(root: Path) -> None:
+def forget_release(sink: Sink) -> None:
     """Remove the manifest and the reports: from now on the folder is no finished release.
 
     That is on the disk when this returns: no power cut can leave an old manifest over new files.
     """
-    for name in ("manifest.parquet", *sorted(RESERVED - {"manifest.parquet"})):
-        (root / name).unlink(missing_ok=True)
-    fsync(root)
+    sink.forget(("manifest.parquet", *sorted(RESERVED - {"manifest.parquet"})))
 
 
 def finish(
     recipe: Recipe,
-    source_name: str,
-    sink: FolderSink,
+    source: Source,
+    sink: Sink,
     ledger: Ledger,
     private: Path,
     *,
@@ -65,44 +71,33 @@ def finish(
     Raises:
         OutputError: the disk refuses.
     """
-    about = About(recipe.published(), recipe.fingerprint("verify"), source_name, __version__)
+    about = About(recipe.published(), recipe.fingerprint("verify"), source.name, __version__)
     tally = Tally(about)
     try:
         with (  # left in reverse: the manifest is renamed into place last
-            Table(sink.root / "manifest.parquet", MANIFEST) as manifest,
-            Table(sink.root / "faces.parquet", FACES) as faces,
+            table(sink, "manifest.parquet", MANIFEST) as manifest,
+            table(sink, "faces.parquet", FACES) as faces,
         ):
-            there = _names_in(sink.root)
-            files = _Files(sink.root, there, ledger)
+            there = sink.names() - RESERVED
+            files = _Files(sink, there, ledger)
             expected = _account(recipe, ledger, tally, manifest, faces, files)
             ledger.commit((), notes=files.read)
             for assessment in ledger.latest(recipe.fingerprint("detect"), ("assessment",)):
                 if isinstance(assessment, Assessment):
                     tally.assessed(assessment)
             if tidy:
-                there -= _remove_stale(sink.root, expected, ledger)
+                there -= _remove_stale(sink, expected, ledger)
             for finding in _names_and_counts(there, expected):
                 tally.finding(finding)
             report = tally.report()
             manifest.withheld = bool(files.wrong or expected - there or report.account.unfinished)
-            _write_pages(report, _pairs(tally.choose(), sink), sink.root, private)
+            _write_pages(report, _pairs(tally.choose(), source, sink), sink, private)
     except OSError as error:
         raise OutputError(
-            f"Can't write to {sink.root}: {str(error.strerror or error).rstrip('.')}. Make room or "
+            f"Can't write to {sink.url}: {str(error.strerror or error).rstrip('.')}. Make room or "
             "mend that, then run the same command again to go on."
         ) from error
     return report
-
-
-def _names_in(root: Path) -> set[str]:
-    """Return the keys of all files in the release, a link to a folder counting as one."""
-    names = (
-        os.path.relpath(os.path.join(folder, name), root)
-        for folder, folders, files in os.walk(root)
-        for name in (*files, *(n for n in folders if os.path.islink(os.path.join(folder, n))))
-        if not (folder == str(root) and (name in RESERVED or name.endswith(PART_SUFFIX)))
-    )
-    return {name.replace(os.sep, "/") for name in names}
 
 
 class _Files:
@@ -111,8 +106,8 @@ class _Files:
     `wrong` counts those that aren't; `read` are notes of those that had to be read to know.
     """
 
-    def __init__(self, root: Path, there: set[str], ledger: Ledger) -> None:
-        self._root = root
+    def __init__(self, sink: Sink, there: set[str], ledger: Ledger) -> None:
+        self._sink = sink
         self.there = there
         self._notes = InStep(ledger.notes())
         self.wrong = 0
@@ -128,10 +123,9 @@ class _Files:
             if note is None:
                 return []  # copied by a version that noted nothing
             written = note.digest
-        name = released_name(key)
-        if name not in self.there or is_as_noted(self._root / name, note, written):
+        if released_name(key) not in self.there or is_as_noted(self._sink, key, note, written):
             return []  # what isn't there is found by its name
-        now = read_note(key, self._root / name)
+        now = self._sink.note(key)
         if now is not None and now.digest == written:
             self.read += [now] if now.state else []
             return []
@@ -230,28 +224,14 @@ def _merged(findings: Iterable[Record], failed: Iterable[Finding]) -> list[Recor
     return [by_code[code] for code in sorted(by_code)]
 
 
-def _remove_stale(root: Path, expected: set[str], ledger: Ledger) -> set[str]:
-    """Remove what earlier runs wrote and nothing accounts for any more; return the keys."""
+def _remove_stale(sink: Sink, expected: set[str], ledger: Ledger) -> set[str]:
+    """Remove what earlier runs wrote and nothing accounts for any more; return the names."""
     written = map(released_name, ledger.written())
-    stale = [key for key in written if key not in expected and (root / key).is_file()]
+    stale = {name for name in written if name not in expected and sink.holds(name)}
     if stale:
-        forget_release(root)  # an old manifest must not name what is gone
-    for key in stale:
-        (root / key).unlink()
-        _remove_empty((root / key).parent, root)
-    for folder in {_that_is_there((root / key).parent) for key in stale}:
-        fsync(folder)
-    return set(stale)
-
-
-def _that_is_there(folder: Path) -> Path:
-    return folder if folder.is_dir() else _that_is_there(folder.parent)
-
-
-def _remove_empty(folder: Path, root: Path) -> None:
-    while folder != root and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
+        forget_release(sink)  # an old manifest must not name what is gone
+        sink.remove(sorted(stale))
+    return stale
 
 
 def _names_and_counts(there: set[str], expected: set[str]) -> Iterator[Finding]:
@@ -270,24 +250,24 @@ def _names_and_counts(there: set[str], expected: set[str]) -> Iterator[Finding]:
         yield Finding(shown, Code.VERIFY_COUNT, passed, have[label], want[label], words)
 
 
-def _pairs(choices: Sequence[Choice], sink: FolderSink) -> list[Pair]:
+def _pairs(choices: Sequence[Choice], source: Source, sink: Sink) -> list[Pair]:
     """Make the small pictures for the private report; what can't be read any more is left out."""
     pairs: list[Pair] = []
     for choice in choices:
         try:
-            before = codec.thumbnail(read_steadily(sink.source / choice.key), _THUMBNAIL_PX)
-            after = codec.thumbnail(read_steadily(sink.final(choice.key)), _THUMBNAIL_PX)
+            before = codec.thumbnail(source.sample(choice.key).data, _THUMBNAIL_PX)
+            after = codec.thumbnail(sink.read(choice.key), _THUMBNAIL_PX)
         except SampleError:
             continue  # its finding or refusal is listed; only the picture of it is missing
         pairs.append(Pair(choice.key, before, after, choice.caption))
     return pairs
 
 
-def _write_pages(report: Report, pairs: Sequence[Pair], root: Path, private: Path) -> None:
-    pages = {
-        private / "report.html": render(report, private=True, pairs=pairs),
-        root / "report.html": render(report, private=False),
-        root / "summary.json": json.dumps(report.summary(), indent=2, ensure_ascii=False) + "\n",
-    }
-    for path, text in pages.items():
-        write_atomically(path, text.encode(), owner_only=path.parent != root)
+def _write_pages(report: Report, pairs: Sequence[Pair], sink: Sink, private: Path) -> None:
+    page = render(report, private=True, pairs=pairs)
+    write_atomically(private / "report.html", page.encode(), owner_only=True)
+    summary = json.dumps(report.summary(), indent=2, ensure_ascii=False) + "\n"
+    pages = {"report.html": render(report, private=False), "summary.json": summary}
+    for name, text in pages.items():
+        with sink.writing(name) as file:
+            file.write(text.encode())

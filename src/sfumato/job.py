@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Final
 
 from sfumato.database import Where, is_url, named
-from sfumato.errors import Code, OutputError, UsageError
-from sfumato.formats.imagefolder import ImageFolder, Listing
-from sfumato.formats.selection import Globs, Selection
-from sfumato.formats.walking import Apart
-from sfumato.ledger import Given, Ledger, is_there
+from sfumato.errors import Code, UsageError
+from sfumato.ledger import Ledger, is_there
 from sfumato.private import SUFFIX
 from sfumato.recipe import Recipe
 from sfumato.records import recipe_from
 from sfumato.settings import read_boxes, selection_of
-from sfumato.types import Failure, Shard
+from sfumato.sources import Listing, Sink, Source
+from sfumato.sources.disk import check_writable
+from sfumato.sources.selection import Globs, Selection
+from sfumato.types import Failure, ImportedBoxes, Shard
 
 _LOG: Final = logging.getLogger(__name__)
 _ALL: Final = Selection()
@@ -31,20 +31,18 @@ class Job:
     """What to run: a source, a recipe, and where the records and the release go.
 
     `out` is None when faces are only searched. `ledger` is a file or a ``postgresql://`` URL, and
-    `detections` are other ledgers in which faces may have been found already. `link` is one of
-    "auto", "copy" and "hard" (see `FolderSink`). With `overwrite`, a release made by another
-    recipe is made anew; without `resume`, everything is done again. `boxes` is the file that the
-    recipe's boxes come from. `selection` says which files of the source are part of the set. With
-    `copy_other`, other files are copied if they are harmless text; those that `unchecked` fits,
-    whatever they hold. With `cover_findings`, what checks saw uncovered in the release is
-    covered.
+    `detections` are other ledgers in which faces may have been found already. With `overwrite`, a
+    release made by another recipe is made anew; without `resume`, everything is done again. `boxes`
+    is the file that the recipe's boxes come from. `selection` says which files of the source are
+    part of the set. With `copy_other`, other files are copied if they are harmless text; those that
+    `unchecked` fits, whatever they hold. With `cover_findings`, what checks saw uncovered in the
+    release is covered.
     """
 
-    source: Path
+    source: Source
     recipe: Recipe
     ledger: Where
-    out: Path | None = None
-    link: str = "auto"
+    out: Sink | None = None
     copy_other: bool = False
     overwrite: bool = False
     resume: bool = True
@@ -58,7 +56,7 @@ class Job:
     @property
     def private(self) -> Path:
         """The folder of the lock, the private report and the ledger, if that is a file."""
-        return private_of(self.ledger, self.out or self.source)
+        return private_of(self.ledger, (self.out or self.source).beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,46 +65,39 @@ class Content:
 
     listing: Listing
     shards: tuple[Shard, ...]
-    boxes: Mapping[str, Given]
+    boxes: Mapping[str, ImportedBoxes]
 
 
-def private_folder(path: Path) -> Path:
-    """Return the folder beside `path` that holds what is kept and not published."""
-    return path.with_name(path.name + SUFFIX)
-
-
-def private_of(ledger: Where, folder: Path) -> Path:
-    """Return the folder of what isn't published: the ledger's, or one beside OUT (else SRC)."""
-    return private_folder(folder) if is_url(ledger) else Path(ledger).parent
+def private_of(ledger: Where, beside: Path) -> Path:
+    """Return the folder of what isn't published: the ledger's, or else the one `beside`."""
+    return beside if is_url(ledger) else Path(ledger).parent
 
 
 def check_folders(job: Job) -> None:
-    """Make sure that the source exists and that nothing will be written into it.
+    """Make sure that nothing will be written into the source, or published that is private.
 
     Raises:
-        UsageError: the source is missing, or one folder lies inside the other.
+        UsageError: one folder lies inside the other.
     """
-    if not job.source.is_dir():
-        raise UsageError(f"{job.source} is not a folder: give the folder that holds the pictures.")
-    source = Path(os.path.realpath(job.source))
-    for name, path in (("OUT", job.out), ("The ledger's folder", job.private)):
-        if path is None:
-            continue
+    outs = () if job.out is None else job.out.places()
+    sources = [(place, Path(os.path.realpath(place))) for place in job.source.places()]
+    for name, path in (*(("OUT", out) for out in outs), ("The ledger's folder", job.private)):
         real = Path(os.path.realpath(path))
-        above = path == job.out and real in source.parents
-        if real == source or source in real.parents or above:
+        for place, source in sources:
+            above = path in outs and real in source.parents
+            if real == source or source in real.parents or above:
+                raise UsageError(
+                    f"{name} ({path}) and SRC ({place}) must lie apart: sfumato never writes "
+                    "into its source. Choose a folder beside it."
+                )
+    private = Path(os.path.realpath(job.private))
+    for out in outs:
+        real = Path(os.path.realpath(out))
+        if private == real or real in private.parents:
             raise UsageError(
-                f"{name} ({path}) and SRC ({job.source}) must lie apart: sfumato never writes "
-                "into its source. Choose a folder beside it."
+                f"The ledger ({named(job.ledger)}) must not lie in OUT ({out}), which is "
+                "published: choose another folder for it."
             )
-    private, out = (Path(os.path.realpath(p)) for p in (job.private, job.out or job.source))
-    if private == out or out in private.parents:
-        raise UsageError(
-            f"The ledger ({named(job.ledger)}) must not lie in OUT ({job.out}), which is "
-            "published: choose another folder for it."
-        )
-    if job.out is not None and job.out.exists() and not job.out.is_dir():
-        raise UsageError(f"{job.out} is a file: choose a folder for the release.")
 
 
 def check(job: Job) -> Content:
@@ -117,55 +108,39 @@ def check(job: Job) -> Content:
         OutputError: a folder can't be written to.
     """
     check_folders(job)
-    folder = ImageFolder(job.source, _apart(job))
-    whole = folder.scan()
+    whole = job.source.scan(_apart(job))
     listing = job.selection.applied(whole)
     for pattern in job.selection.unused(whole):
-        _LOG.warning("No file of %s fits %r: is it spelt right?", job.source, pattern)
+        _LOG.warning("No file of %s fits %r: is it spelt right?", job.source.url, pattern)
     if not listing.pictures and not listing.failures:
         where = f", but for {len(listing.excluded)} that are excluded" if listing.excluded else ""
-        raise UsageError(f"{job.source} holds no pictures{where}: give the folder that holds them.")
-    boxes: dict[str, Given] = {}
+        words = f"holds no pictures{where}: give the folder that holds them."
+        raise UsageError(f"{job.source.url} {words}")
+    boxes: dict[str, ImportedBoxes] = {}
     if job.boxes is not None:
         # Names of what is excluded are no misspelt ones.
         boxes, _ = read_boxes(job.boxes, whole.pictures, job.recipe, job.source)
-    for place in (job.private, job.out):
-        if place is not None:
-            _check_writable(place)
+    check_writable(job.private)
+    if job.out is not None:
+        job.out.check()
     if not is_there(job.ledger):
         check_release(job, None)
-    return Content(listing, tuple(folder.cut(listing.pictures)), boxes)
+    return Content(listing, tuple(job.source.shards(listing.pictures)), boxes)
 
 
-def _apart(job: Job) -> Apart:
+def _apart(job: Job) -> tuple[Path, ...]:
     """Return where no link of the source may lead: the release, and what is kept private.
 
     A folder of the ledger that isn't our own may hold other things: only our files count there.
     """
     private = Path(os.path.realpath(job.private))
-    folders = [] if job.out is None else [Path(os.path.realpath(job.out))]
+    places = [] if job.out is None else [Path(os.path.realpath(one)) for one in job.out.places()]
     if private.name.endswith(SUFFIX):
-        return Apart((*folders, private))
+        return (*places, private)
     names = ["lock", "report.html"]
     if not is_url(job.ledger):
         names += [f"{Path(job.ledger).name}{ending}" for ending in ("", "-wal", "-shm")]
-    return Apart(tuple(folders), tuple(private / name for name in names))
-
-
-def _check_writable(place: Path) -> None:
-    """Make sure that a folder can be written to, or made if it isn't there."""
-    folder = place
-    while not os.path.lexists(folder):
-        folder = folder.parent
-    if not folder.is_dir():
-        why = "a file stands where a folder is needed"
-    elif os.access(folder, os.W_OK | os.X_OK):
-        return
-    elif os.statvfs(folder).f_flag & os.ST_RDONLY:
-        why = "the disk is read-only"
-    else:
-        why = "permission denied"
-    raise OutputError(f"Can't write to {place}: {why}. Mend that, or choose another folder.")
+    return (*places, *(private / name for name in names))
 
 
 def check_release(job: Job, ledger: Ledger | None) -> None:
@@ -181,9 +156,9 @@ def check_release(job: Job, ledger: Ledger | None) -> None:
         return
     last = None if ledger is None else ledger.last_run("%obfuscate%")
     if ledger is None or last is None:
-        if job.out.is_dir() and any(job.out.iterdir()):
+        if not job.out.is_empty():
             raise UsageError(
-                f"{job.out} isn't empty and wasn't made by sfumato: choose another folder."
+                f"{job.out.url} isn't empty and wasn't made by sfumato: choose another folder."
             )
         return
     source, _, recipe = last
@@ -191,13 +166,13 @@ def check_release(job: Job, ledger: Ledger | None) -> None:
     changed = _changed(before, job.recipe)
     if selection_of(recipe) != job.selection:
         changed.append("include, exclude")
-    if source != str(job.source):
+    if source != job.source.url:
         changed.append("source")
     if changed == ["detect.boxes"] and _refused_for_boxes(before, job.recipe, ledger):
         return
     if changed and not job.overwrite:
         raise UsageError(
-            f"{job.out} was made by another recipe (different: {', '.join(changed)}): choose "
+            f"{job.out.url} was made by another recipe (different: {', '.join(changed)}): choose "
             "another folder, or make it anew with --overwrite."
         )
 

@@ -20,12 +20,13 @@ from typing import Final
 from sfumato import schema
 from sfumato.database import Connection, Row, Where, connect, in_words, is_url, unusable
 from sfumato.errors import LedgerError, OutputError
-from sfumato.published import Note, write
-from sfumato.records import Given, decode, encode, given_from, name_from
+from sfumato.published import write
+from sfumato.records import decode, encode, imported_from, name_from
 from sfumato.schema import batches, marks
-from sfumato.types import Finding, Record
+from sfumato.sources import Note
+from sfumato.types import Finding, ImportedBoxes, Record
 
-__all__ = ["Given", "Ledger", "append", "decode", "encode", "is_there", "latest_query"]
+__all__ = ["Ledger", "append", "decode", "encode", "is_there", "latest_query"]
 
 _SEARCHED: Final = '"searched":'  # in a run's versions: see `settings.software`
 
@@ -247,18 +248,23 @@ class Ledger:
         )
         return decode(*rows[0]) if rows else None
 
-    def searched_before(self, fingerprint: str, key: str) -> bool:
-        """Say whether the last detection of a key is of a version that looked at less of it.
+    def searched_less(self, fingerprint: str, keys: Iterable[str]) -> set[str]:
+        """Return the keys whose last detection is of a version that looked at less of them.
 
         One that was adopted is of no run here: `adopt` has asked the other ledger.
         """
-        rows = self._rows(
-            "SELECT runs.versions FROM records LEFT JOIN runs ON runs.seq = records.run "
-            "WHERE records.fingerprint = ? AND records.kind = 'detection' AND records.key = ? "
-            "ORDER BY records.seq DESC LIMIT 1",
-            (fingerprint, key),
-        )
-        return bool(rows) and rows[0][0] is not None and _SEARCHED not in rows[0][0]
+        less: set[str] = set()
+        for some in batches(keys):
+            rows = self._rows(
+                "SELECT records.key, runs.versions FROM records "  # noqa: S608
+                "LEFT JOIN runs ON runs.seq = records.run "
+                "WHERE records.fingerprint = ? AND records.kind = 'detection' "
+                f"AND records.key IN ({marks(some)}) ORDER BY records.seq",
+                (fingerprint, *some),
+            )
+            last: dict[str, str | None] = dict(rows)
+            less |= {key for key, run in last.items() if run is not None and _SEARCHED not in run}
+        return less
 
     def has_searched_less(self) -> bool:
         """Say whether any of its detections may be of a version that looked at less."""
@@ -366,11 +372,11 @@ class Ledger:
         )
         yield from (name_from(row[0]) for row in rows)
 
-    def give(self, boxes: str, given: Mapping[str, Given]) -> None:
-        """Store boxes that came from a file (`boxes`: its SHA-256), for workers to read."""
+    def import_boxes(self, boxes: str, imported: Mapping[str, ImportedBoxes]) -> None:
+        """Store what a file of boxes says (`boxes`: its SHA-256), by the key of the image."""
         rows = [
             (boxes, key, json.dumps(asdict(what), separators=(",", ":")))
-            for key, what in given.items()
+            for key, what in imported.items()
         ]
         with self._transaction() as db:
             db.executemany(
@@ -379,9 +385,10 @@ class Ledger:
                 rows,
             )
 
-    def given(self, boxes: str, key: str) -> Given | None:
-        """Return the boxes that a file gave for a picture; None if it didn't name it."""
-        rows = self._rows("SELECT body FROM given WHERE boxes = ? AND key = ?", (boxes, key))
-        if not rows:
-            return None
-        return given_from(rows[0][0])
+    def imported(self, boxes: str, keys: Iterable[str]) -> dict[str, ImportedBoxes]:
+        """Return what a file of boxes said of those of the keys that it names."""
+        found: dict[str, ImportedBoxes] = {}
+        for some in batches(keys):
+            sql = f"SELECT key, body FROM given WHERE boxes = ? AND key IN ({marks(some)})"  # noqa: S608
+            found |= {key: imported_from(body) for key, body in self._rows(sql, (boxes, *some))}
+        return found

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -27,27 +26,19 @@ from sfumato.database import Where, is_url, named
 from sfumato.errors import Code, LedgerError, UsageError
 from sfumato.failing import checks_of
 from sfumato.finish import finish, forget_release
-from sfumato.formats.disk import fsync, make_folder
-from sfumato.formats.imagefolder import FolderSink, Listing
-from sfumato.job import (
-    Content,
-    Job,
-    check,
-    check_folders,
-    check_release,
-    private_folder,
-    private_of,
-)
+from sfumato.job import Content, Job, check, check_folders, check_release, private_of
+from sfumato.known import attached
 from sfumato.ledger import Ledger, is_there
 from sfumato.lock import locked
 from sfumato.plan import Plan, make_plan
-from sfumato.published import Note, note_all, read_notes
 from sfumato.recipe import Recipe
 from sfumato.records import recipe_from
 from sfumato.report.data import Report
 from sfumato.settings import software
+from sfumato.sources import Listing, Note, Sink, open_sink, open_source
+from sfumato.sources.disk import fsync
 from sfumato.traces import Start
-from sfumato.types import Detection, Executor, Failure, Finding, Output, Record, Result
+from sfumato.types import Detection, Executor, Failure, Finding, Output, Record, Result, Shard
 from sfumato.work import Work
 
 __all__ = [
@@ -59,7 +50,6 @@ __all__ = [
     "check_folders",
     "check_release",
     "make_plan",
-    "private_folder",
     "private_of",
     "run",
     "search",
@@ -87,63 +77,62 @@ def run(
         UsageError: wrong folders, recipe or file of boxes; nothing was written.
         OutputError: the disk refuses; run the same again to go on.
     """
-    if job.out is None:
-        raise UsageError("A release needs an OUT folder.")
-    sink = FolderSink(job.out, token=uuid.uuid4().hex[:8], source=job.source, link=job.link)
-    with _begun(job, stages) as (ledger, content):
+    with _begun(job, stages) as (ledger, content, sink):
+        if sink is None:
+            raise UsageError("A release needs an OUT folder.")
         plan = make_plan(job, stages, ledger, content)
         sink.sweep()
         copies = job.copy_other and plan.content.listing.others
         if "obfuscate" in stages and (plan.left or copies):
-            forget_release(sink.root)
+            forget_release(sink)
         _tell(plan, job, ledger)
         _take(plan, _work(job, stages, sink), job, executor, ledger, progress)
         sink.sweep()
         tidy = "obfuscate" in stages
-        return finish(job.recipe, job.source.name, sink, ledger, job.private, tidy=tidy)
+        return finish(job.recipe, job.source, sink, ledger, job.private, tidy=tidy)
 
 
 def search(job: Job, executor: Executor, *, progress: Progress | None = None) -> None:
     """Find the faces of every picture and keep them in the ledger; raises as `run` does."""
-    with _begun(job, ("detect",)) as (ledger, content):
+    with _begun(job, ("detect",)) as (ledger, content, _):
         plan = make_plan(job, ("detect",), ledger, content)
         work = _work(job, ("detect",), None)
         _take(plan, work, job, executor, ledger, progress)
 
 
-def write_report(out: Path, where: Where) -> Report:
+def write_report(out: str | os.PathLike[str], where: Where) -> Report:
     """Write the manifest and the reports of a release again, from its ledger.
 
     Raises:
         UsageError: there is no release in this folder.
     """
-    if not is_there(where) or not out.is_dir():
+    release = open_sink(out, like=open_source(out))
+    if not is_there(where) or not release.is_there():
         raise UsageError(f"There is no release in {out} with records in {named(where)}.")
-    private = private_of(where, out)
+    private = private_of(where, release.beside)
     with locked(private), Ledger(where) as ledger, ledger.alone():
         made, checked = ledger.last_run("%obfuscate%"), ledger.last_run("%verify%")
         if made is None:
             raise UsageError(f"{ledger.name} knows of no release: make one with `sfumato run`.")
-        source, recipe = Path(made[0]), recipe_from(made[2])
+        source, recipe = open_source(made[0]), recipe_from(made[2])
         last = recipe if checked is None else recipe_from(checked[2])
         if last.fingerprint("obfuscate") == recipe.fingerprint("obfuscate"):
             recipe = last  # as it was checked last, perhaps with other detectors
-        sink = FolderSink(out, token="report", source=source)
-        return finish(recipe, source.name, sink, ledger, private, tidy=False)
+        sink = open_sink(out, like=source)
+        return finish(recipe, source, sink, ledger, private, tidy=False)
 
 
 @contextmanager
-def _begun(job: Job, stages: Sequence[str]) -> Iterator[tuple[Ledger, Content]]:
+def _begun(job: Job, stages: Sequence[str]) -> Iterator[tuple[Ledger, Content, Sink | None]]:
     """Check everything, then open the ledger for this run alone, and note that it began.
 
     Until then nothing stays behind if something is wrong.
     """
     content = check(job)
-    folders = [job.private] if job.out is None else [job.private, job.out]
+    folders = [job.private, *(() if job.out is None else job.out.places())]
     start = Start(folders, _files_of(job))
     with start.tidied(), locked(job.private), start.tidied():
-        if job.out is not None:
-            make_folder(job.out)
+        sink = None if job.out is None else job.out.begin()
         with Ledger(job.ledger) as ledger, ledger.alone():
             check_release(job, ledger)
             for folder in {job.private, job.private.parent}:
@@ -153,7 +142,7 @@ def _begun(job: Job, stages: Sequence[str]) -> Iterator[tuple[Ledger, Content]]:
                 adopt(ledger, origin, job.recipe.fingerprint("detect"))
             _begin(job, stages, ledger)
             start.done = True
-            yield ledger, content
+            yield ledger, content, sink
 
 
 def _files_of(job: Job) -> list[Path]:
@@ -164,10 +153,8 @@ def _files_of(job: Job) -> list[Path]:
     return [lock, *(Path(f"{job.ledger}{ending}") for ending in ("", "-wal", "-shm"))]
 
 
-def _work(job: Job, stages: Sequence[str], sink: FolderSink | None) -> Work:
-    fresh = not job.resume
-    work = Work(job.recipe, job.source, job.ledger, tuple(stages), sink, fresh)
-    return replace(work, second_reader=job.second_reader)
+def _work(job: Job, stages: Sequence[str], sink: Sink | None) -> Work:
+    return Work(job.recipe, job.source, tuple(stages), sink, job.second_reader)
 
 
 def _tell(plan: Plan, job: Job, ledger: Ledger) -> None:
@@ -198,16 +185,17 @@ def _take(
     found = job.recipe.fingerprint("detect")
     ledger.commit(((found, record) for record in plan.uncovered), notes=plan.notes)
     if job.boxes is not None:
-        ledger.give(job.recipe.detect.boxes, plan.content.boxes)
+        ledger.import_boxes(job.recipe.detect.boxes, plan.content.boxes)
     _file_listing(job, work.stages, plan.content.listing, work.sink, ledger)
-    _work_off(plan, work, executor, ledger, progress)
+    known = attached(plan.left, job.recipe, work.stages, ledger, fresh=not job.resume)
+    _work_off(plan, known, work, executor, ledger, progress)
 
 
 def _begin(job: Job, stages: Sequence[str], ledger: Ledger) -> None:
     ledger.begin(
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         command="+".join(stages),
-        source=str(job.source),
+        source=job.source.url,
         fingerprint=job.recipe.fingerprint("verify"),
         recipe=json.dumps(
             {**job.recipe.as_json(), "selection": job.selection.as_json()}, sort_keys=True
@@ -217,7 +205,7 @@ def _begin(job: Job, stages: Sequence[str], ledger: Ledger) -> None:
 
 
 def _file_listing(
-    job: Job, stages: Sequence[str], listing: Listing, sink: FolderSink | None, ledger: Ledger
+    job: Job, stages: Sequence[str], listing: Listing, sink: Sink | None, ledger: Ledger
 ) -> None:
     """Note what the source holds; what can't be reached is refused right away."""
     kinds = dict.fromkeys(listing.pictures, "picture")
@@ -245,7 +233,12 @@ def _file_listing(
 
 
 def _work_off(
-    plan: Plan, work: Work, executor: Executor, ledger: Ledger, progress: Progress | None
+    plan: Plan,
+    known: Iterator[Shard],
+    work: Work,
+    executor: Executor,
+    ledger: Ledger,
+    progress: Progress | None,
 ) -> None:
     total = sum(len(shard.keys) for shard in plan.content.shards)
     count = total - plan.pictures_left
@@ -253,7 +246,7 @@ def _work_off(
     report(count, total)
     shards = {shard.id: shard for shard in plan.left}
     arrived: defaultdict[str, dict[str, Result]] = defaultdict(dict)
-    for result in executor.map(work, plan.left):
+    for result in executor.map(work, known):
         count += 1
         report(count, total)
         got = arrived[result.shard]
@@ -282,7 +275,7 @@ def _commit(shard: str, results: Sequence[Result], work: Work, ledger: Ledger) -
     ledger.commit(filed, done, shard=shard, span=span, notes=notes)
 
 
-def _notes(outputs: Sequence[Output], records: Sequence[Record], sink: FolderSink) -> list[Note]:
+def _notes(outputs: Sequence[Output], records: Sequence[Record], sink: Sink) -> list[Note]:
     """Note what lies in the release now; what no check has read as it is now is read."""
     checked = {
         record.key
@@ -291,10 +284,10 @@ def _notes(outputs: Sequence[Output], records: Sequence[Record], sink: FolderSin
         and record.code is Code.VERIFY_BYTES_CHANGED
         and record.passed
     }
-    unread = [(one.key, sink.final(one.key)) for one in outputs if one.key not in checked]
-    read = {note.key: note.digest for note in read_notes(unread)}
+    unread = [one.key for one in outputs if one.key not in checked]
+    read = {note.key: note.digest for note in sink.notes(unread)}
     digests = {one.key: one.written for one in outputs if one.key in checked} | read
-    return list(note_all([(key, sink.final(key), digest) for key, digest in digests.items()]))
+    return sink.noted(digests)
 
 
 def _filed(

@@ -10,19 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
-from sfumato.errors import Code, SampleError
+from sfumato.errors import Code, SampleError, UsageError
 from sfumato.failing import OTHER_BYTES, last_failed, uncovered
-from sfumato.formats.imagefolder import ImageFolder
-from sfumato.formats.released_names import released_name
 from sfumato.in_step import InStep
 from sfumato.job import Content, Job
-from sfumato.ledger import Given, Ledger
-from sfumato.published import Note, is_as_noted, read_notes
+from sfumato.ledger import Ledger
+from sfumato.published import is_as_noted
 from sfumato.settings import software
-from sfumato.types import Failure, Output, Record, Redetection, Shard
+from sfumato.sources import Note
+from sfumato.types import Failure, ImportedBoxes, Output, Record, Redetection, Shard
 
 # The same software refuses the same bytes again.
 _OF_THE_BYTES: Final = frozenset(
@@ -103,7 +101,7 @@ def _wrong_in_release(
     stages: Sequence[str],
     marked: Sequence[Shard],
     ledger: Ledger,
-    boxes: Mapping[str, Given],
+    boxes: Mapping[str, ImportedBoxes],
 ) -> tuple[set[str], list[Note]]:
     """Return the pictures that are done but not right, and notes of those that had to be read.
 
@@ -111,7 +109,9 @@ def _wrong_in_release(
     decided on it since; a verification met other bytes than those that lie there now; or a
     version made it that didn't look for second images.
     """
-    out, fingerprint = job.out or Path(), job.recipe.fingerprint("obfuscate")
+    if job.out is None:
+        raise UsageError("A release needs an OUT folder.")
+    sink, fingerprint = job.out, job.recipe.fingerprint("obfuscate")
     refused = _Refusals(job, stages, ledger, boxes)
     known = InStep(ledger.notes())
     wrong: set[str] = set()
@@ -121,10 +121,9 @@ def _wrong_in_release(
         note = known.last(key)
         if not isinstance(fate, Output):
             wrong |= set() if refused.stands(fate) else {key}
-        elif not is_as_noted(out / released_name(key), note, fate.written):
+        elif not is_as_noted(sink, key, note, fate.written):
             unread[key] = fate.written
-    files = [(key, out / released_name(key)) for key in unread]
-    found = {note.key: note for note in read_notes(files)}
+    found = {note.key: note for note in sink.notes(unread)}
     wrong |= {key for key, digest in unread.items() if _digest(found.get(key)) != digest}
     wrong |= ledger.redecided(job.recipe.fingerprint("detect"), fingerprint)
     wrong |= {
@@ -142,7 +141,7 @@ def _wrong_in_release(
 def _can_be_read(job: Job, key: str) -> bool:
     """Say whether a picture can be done again: else what lies in the release stays there."""
     try:
-        ImageFolder(job.source).sample(key)
+        job.source.sample(key)
     except SampleError:
         return False
     return True
@@ -156,7 +155,7 @@ class _Refusals:
     """Which refusals would come again, so that the picture needn't be tried."""
 
     def __init__(
-        self, job: Job, stages: Sequence[str], ledger: Ledger, boxes: Mapping[str, Given]
+        self, job: Job, stages: Sequence[str], ledger: Ledger, boxes: Mapping[str, ImportedBoxes]
     ) -> None:
         stage = "obfuscate" if "obfuscate" in stages else "detect"
         self._by_same_software = _refused_by_same_software(ledger, job.recipe.fingerprint(stage))

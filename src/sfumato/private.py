@@ -24,6 +24,11 @@ _LOG: Final = logging.getLogger(__name__)
 _said: set[Path] = set()
 
 
+def private_folder(path: Path) -> Path:
+    """Return the folder beside `path` that holds what is kept and not published."""
+    return path.with_name(path.name + SUFFIX)
+
+
 def folder(path: Path) -> None:
     """Make a folder that only its owner may enter, unless there is one.
 

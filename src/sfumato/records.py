@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final, TypeAlias, get_args
 
 from sfumato.errors import Code, LedgerError
@@ -26,6 +26,7 @@ from sfumato.types import (
     Face,
     Failure,
     Finding,
+    ImportedBoxes,
     Kind,
     Output,
     Record,
@@ -50,15 +51,6 @@ _NAMES: Final = {record_type: kind for kind, record_type in _KINDS.items()}
 _FAULTS: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What a file of boxes says of a picture: its faces, or the problem with them, and its size."""
-
-    faces: tuple[Face, ...]
-    problem: str = ""
-    size: tuple[int, int] | None = None
-
-
 def encode(record: Record) -> tuple[str, str]:
     """Return a record's kind and its body as JSON."""
     return _NAMES[type(record)], json.dumps(asdict(record), separators=(",", ":"))
@@ -81,12 +73,12 @@ def decode(kind: str, body: str) -> Record:
         raise unknown(f"a record of the kind {kind!r}", error) from error
 
 
-def given_from(body: str) -> Given:
+def imported_from(body: str) -> ImportedBoxes:
     """Return the boxes of a picture that a file gave; raises `LedgerError` as `decode`."""
     with understood("the boxes of a file"):
         what = json.loads(body)
         size = None if what["size"] is None else (_side(what["size"][0]), _side(what["size"][1]))
-        return Given(faces_from(what["faces"]), _text(what["problem"]), size)
+        return ImportedBoxes(faces_from(what["faces"]), _text(what["problem"]), size)
 
 
 @contextmanager

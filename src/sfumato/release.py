@@ -21,6 +21,7 @@ from sfumato.detection import SAME_FACE_IOU, find_near
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
 from sfumato.second import unwanted
+from sfumato.sources.doors import Staging
 from sfumato.types import (
     Box,
     Decision,
@@ -31,7 +32,6 @@ from sfumato.types import (
     Obfuscator,
     Output,
     Sample,
-    Sink,
 )
 
 # A box that overlaps a covered face this much shows the cover, not another face.
@@ -97,7 +97,7 @@ class Look:
 
 
 def release(
-    sample: Sample, before: Picture | None, faces: Faces, cover: Cover, sink: Sink
+    sample: Sample, before: Picture | None, faces: Faces, cover: Cover, sink: Staging
 ) -> tuple[Output, Look | None]:
     """Stage a picture for the release; `before` is the sample decoded, needed if it has faces.
 
@@ -181,7 +181,7 @@ def believe(faces: Sequence[Face], size: tuple[int, int]) -> None:
 
 
 def _unchanged(
-    sample: Sample, before: Picture, faces: Sequence[Face], cover: Cover, sink: Sink
+    sample: Sample, before: Picture, faces: Sequence[Face], cover: Cover, sink: Staging
 ) -> Output:
     """Stage a picture whose bytes stayed as they were though faces were to be covered.
 
@@ -192,7 +192,7 @@ def _unchanged(
     return replace(_copy(sample, before, cover, sink), faces=tuple(faces))
 
 
-def _copy(sample: Sample, before: Picture | None, cover: Cover, sink: Sink) -> Output:
+def _copy(sample: Sample, before: Picture | None, cover: Cover, sink: Staging) -> Output:
     """Stage a picture without a face: its bytes, or what of them may stay; of a HEIC a JPEG."""
     images = codec.embedded_images(sample.data)
     if codec.is_heic(sample.data):

@@ -22,11 +22,13 @@ from sfumato.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.formats import box_files
 from sfumato.formats.box_scale import scale_note
-from sfumato.formats.selection import Selection
 from sfumato.jpeg import Policy
-from sfumato.ledger import Given, Ledger, is_there
+from sfumato.ledger import Ledger, is_there
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 from sfumato.records import recipe_from, understood
+from sfumato.sources import Source
+from sfumato.sources.selection import Selection
+from sfumato.types import ImportedBoxes
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class Settings:
     came from a file). `device` is where networks run: "cpu", "cuda", or "cuda,cpu" for the first
     that is there; a specification that names one keeps it. With `require_review`, a picture that
     nobody has decided on is refused. `include` and `exclude` are patterns of the files that are
-    part of the set (`sfumato.formats.selection`).
+    part of the set (`sfumato.sources.selection`).
     """
 
     profile: str = "default"
@@ -188,8 +190,8 @@ def _digest(path: Path) -> str:
 
 
 def read_boxes(
-    path: Path, keys: Sequence[str], recipe: Recipe, source: Path | None = None
-) -> tuple[dict[str, Given], tuple[str, ...]]:
+    path: Path, keys: Sequence[str], recipe: Recipe, source: Source | None = None
+) -> tuple[dict[str, ImportedBoxes], tuple[str, ...]]:
     """Return what a file says of the pictures of the source, and the names that fit no picture.
 
     These are also said, and so is, with `source`, if most boxes lie outside their pictures.
@@ -213,19 +215,19 @@ def read_boxes(
     if note:
         _LOG.warning("%s: %s", path, note)
     given = {
-        key: Given((), reason)
+        key: ImportedBoxes((), reason)
         if (reason := too_many(len(faces)))
-        else Given(faces, "", matched.sizes.get(key))
+        else ImportedBoxes(faces, "", matched.sizes.get(key))
         for key, faces in matched.faces.items()
     }
-    given.update({key: Given((), problem) for key, problem in matched.problems.items()})
+    given.update({key: ImportedBoxes((), problem) for key, problem in matched.problems.items()})
     return given, matched.unused
 
 
 def software() -> dict[str, str]:
     """Return the versions of what the results may depend on.
 
-    With them, what this version looks for: `Ledger.searched_before` tells older runs by it.
+    With them, what this version looks for: `Ledger.searched_less` tells older runs by it.
     """
     names = ["onnxruntime", "numpy", "pillow", "pyarrow", *["pi-heif"] * codec.reads_heic()]
     found = {"sfumato": __version__, "python": platform.python_version()}

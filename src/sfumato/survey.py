@@ -18,7 +18,7 @@ from sfumato.detectors import registry
 from sfumato.errors import SampleError, UsageError
 from sfumato.evaluation.matching import Truth
 from sfumato.formats import box_files
-from sfumato.formats.imagefolder import ImageFolder
+from sfumato.sources import open_source
 from sfumato.types import Box, Detection, Executor, Failure, Record, Sample, Shard
 from sfumato.work import detectors
 
@@ -59,7 +59,7 @@ def read_labels(
         UsageError: a file can't be read, has a box that can't be right, or names no picture of
             the source.
     """
-    keys = ImageFolder(source).scan().pictures
+    keys = open_source(source).scan().pictures
     matched = _sound(file, keys)
     faces = {
         key: tuple(face.box for face in found if face not in matched.uncounted.get(key, ()))
@@ -105,7 +105,7 @@ class Survey:
 
     def __call__(self, shard: Shard) -> Iterator[tuple[Record, ...]]:
         """Yield the detections of each picture of the shard, or its failure, in order."""
-        for item in ImageFolder(self.source).read(shard):
+        for item in open_source(self.source).read(shard):
             yield (item,) if isinstance(item, Failure) else self._search(item)
 
     def _search(self, sample: Sample) -> tuple[Record, ...]:
@@ -138,7 +138,7 @@ def look(
     """Search these pictures; the result has the order of the keys whatever the workers did."""
     found: dict[str, tuple[Detection, ...]] = {}
     failures: list[Failure] = []
-    shards = [Shard("survey", str(survey.source), tuple(keys))] if keys else []
+    shards = [Shard("survey", str(survey.source), tuple(keys), divisible=True)] if keys else []
     for done, result in enumerate(executor.map(survey, shards), start=1):
         failures += [record for record in result.records if isinstance(record, Failure)]
         detections = tuple(r for r in result.records if isinstance(r, Detection))

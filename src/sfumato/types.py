@@ -11,7 +11,7 @@ All data types are frozen, slotted and picklable. Records (`Detection`, `Review`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -36,15 +36,6 @@ Scope: TypeAlias = Literal["whole", "crops"]
 Basis: TypeAlias = Literal["merged", "adjudicated", "provisional"]
 # What a file of the release is: an image, another file, or one that nobody looked through.
 Content: TypeAlias = Literal["image", "other", "unchecked"]
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A unit of work: some pictures of one source. `id` depends on content, never on rank."""
-
-    id: str
-    url: str
-    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,26 +213,53 @@ class Result:
     records: tuple[Record, ...]
 
 
-class Source(Protocol):
-    """Where pictures come from. Never written to."""
+@dataclass(frozen=True, slots=True)
+class ImportedBoxes:
+    """What a file of boxes says of an image: its faces, or the problem with them, and its size."""
 
-    def shards(self) -> Sequence[Shard]: ...
-
-    def read(self, shard: Shard) -> Iterator[Sample | Failure]:
-        """Yield exactly one item for each key of the shard, in order."""
-        ...
+    faces: tuple[Face, ...]
+    problem: str = ""
+    size: tuple[int, int] | None = None
 
 
-class Sink(Protocol):
-    """Where the release goes. A shard is published whole or not at all."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one image before a step takes it up: its latest records, imported boxes.
 
-    def stage(self, sample: Sample, data: bytes) -> str:
-        """Write under a temporary name beside the final one; return the SHA-256 written."""
-        ...
+    `searched_less`: the detection is of a version that looked at less of the bytes. None is what
+    there is no record of, or what the steps that are to come don't ask for.
+    """
 
-    def publish(self, keys: Iterable[str]) -> None:
-        """Make staged pictures durable, then rename them into place."""
-        ...
+    detection: Detection | Failure | None = None
+    searched_less: bool = False
+    imported: ImportedBoxes | None = None
+    decision: Decision | None = None
+    redetection: Redetection | None = None
+    output: Output | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A unit of work: some images of one source. `id` depends on content, never on rank.
+
+    `known` says of each key, in order, what is known of it; empty: nothing is. A shard is
+    `divisible` if its source reads some keys of it as fast as they come with all the others.
+    """
+
+    id: str
+    url: str
+    keys: tuple[str, ...]
+    known: tuple[Known, ...] = ()
+    divisible: bool = False
+
+    def part(self, start: int, stop: int | None = None) -> Shard:
+        """Return the keys from `start` up to `stop` (the end, if None), with what is known."""
+        return replace(self, keys=self.keys[start:stop], known=self.known[start:stop])
+
+
+def label_of(key: str) -> str:
+    """Return the class of a key: its folder part, "" at the top."""
+    return key.rpartition("/")[0]
 
 
 class Detector(Protocol):
@@ -284,11 +302,12 @@ class Task(Protocol):
 class Executor(Protocol):
     """Runs a task over shards, and nothing else.
 
-    Gives one `Result` for each key, in any order. A worker that dies or hangs loses the key
-    it was at (a `Failure`), never the run.
+    Gives one `Result` for each key, in any order, and takes shards from `shards` as it gets to
+    them: what is known of their images isn't held in memory for all. A worker that dies or hangs
+    loses the key it was at (a `Failure`), never the run.
     """
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]: ...
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]: ...
 
 
 JSON: TypeAlias = dict[str, Any]

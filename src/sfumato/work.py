@@ -1,7 +1,7 @@
 """What a worker does with a picture: the stages, one after another, on bytes read once.
 
-`Work` is the task that an executor runs. It reads the ledger (boxes and outputs of earlier
-stages) and never writes it.
+`Work` is the task that an executor runs. What is known of a picture (boxes and outputs of
+earlier stages, what people decided) comes with its shard: a worker opens no ledger.
 """
 
 from __future__ import annotations
@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from sfumato import codec, obfuscation
 from sfumato.codec import Picture
-from sfumato.database import Where
 from sfumato.detection import detect
 from sfumato.detectors import registry
 from sfumato.errors import Code, SampleError, SfumatoError
-from sfumato.formats.imagefolder import FolderSink, ImageFolder, read_steadily
-from sfumato.ledger import Ledger
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
 from sfumato.release import Cover, Faces, Look, believe, rejected, release
+from sfumato.sources import Sink, Source
 from sfumato.types import (
     Decision,
     Detection,
@@ -29,9 +26,10 @@ from sfumato.types import (
     Face,
     Failure,
     Finding,
+    ImportedBoxes,
+    Known,
     Output,
     Record,
-    Redetection,
     Sample,
     Shard,
 )
@@ -42,56 +40,49 @@ from sfumato.verification import Checks, verify
 class Work:
     """Take each picture through some of "detect", "obfuscate" and "verify".
 
-    What an earlier run has found is taken from the ledger, if it speaks of the same bytes. With
-    `fresh`, detection is done again all the same. `second_reader` is that of `Checks`.
+    What an earlier run has found isn't searched again, if it speaks of the same bytes.
+    `second_reader` is that of `Checks`.
     """
 
     recipe: Recipe
-    source: Path
-    ledger: Where
+    source: Source
     stages: tuple[str, ...]
-    sink: FolderSink | None = None
-    fresh: bool = False
+    sink: Sink | None = None
     second_reader: bool = False
 
     def __call__(self, shard: Shard) -> Iterator[tuple[Record, ...]]:
         """Yield the records of each picture of the shard, in order."""
-        with Ledger(self.ledger, read_only=True) as ledger:
-            for item in ImageFolder(self.source).read(shard):
-                if isinstance(item, Failure):
-                    yield self._unreadable(item, ledger)
-                else:
-                    yield tuple(self._records(item, ledger))
+        known_of = shard.known or [Known()] * len(shard.keys)
+        for item, known in zip(self.source.read(shard), known_of, strict=True):
+            if isinstance(item, Failure):
+                yield self._unreadable(item, known)
+            else:
+                yield tuple(self._records(item, known))
 
-    def _unreadable(self, failure: Failure, ledger: Ledger) -> tuple[Record, ...]:
+    def _unreadable(self, failure: Failure, known: Known) -> tuple[Record, ...]:
         """Refuse what can't be read; where it is in the release already, say it wasn't checked."""
         if self.stages != ("verify",):
             return (failure,)
-        output = self._output(failure.key, ledger)
-        if output is None:
+        if known.output is None:
             return ()
         words = f"its source can't be read any more: {failure.code}, {failure.reason}"
         code = Code.VERIFY_UNREADABLE
-        return (Finding(failure.key, code, False, 1, 0, words, output.written),)
+        return (Finding(failure.key, code, False, 1, 0, words, known.output.written),)
 
-    def _output(self, key: str, ledger: Ledger) -> Output | None:
-        fingerprint = self.recipe.fingerprint("obfuscate")
-        latest = ledger.latest_of(fingerprint, ("output", "failure"), key)
-        return latest if isinstance(latest, Output) else None
-
-    def _records(self, sample: Sample, ledger: Ledger) -> Iterator[Record]:
+    def _records(self, sample: Sample, known: Known) -> Iterator[Record]:
         stage = self.stages[0]
         try:
             if stage == "verify":
-                yield from self._verify_published(sample, ledger)
+                if known.output is not None:
+                    yield from self._verify(sample, None, known.output)
                 return
-            found, picture = self._detection(sample, ledger)
+            found, picture = self._detection(sample, known)
             if "detect" in self.stages:
                 yield found
             if "obfuscate" not in self.stages:
                 return
             stage = "obfuscate"
-            faces, seen_by = self._final(found, ledger)
+            faces, seen_by = self._final(found, known)
             if picture is None and (faces.final or faces.again):
                 picture = self._decode(sample)
             output, look = release(sample, picture, faces, self._cover(seen_by), self._sink())
@@ -99,40 +90,36 @@ class Work:
                 look = replace(look, seen=None)  # what one look missed: search it whole
             if "verify" in self.stages:
                 # Before it is renamed into place, and from the disk, not from memory.
-                path = self._sink().staged(sample.key)
-                yield from self._verify(sample, picture, output, path, look=look)
+                yield from self._verify(sample, picture, output, staged=True, look=look)
             yield output
         except SampleError as error:
             if self.sink is not None and stage == "obfuscate":
                 self.sink.discard(sample.key)
             yield Failure(sample.key, stage, error.code, error.reason)
 
-    def _detection(self, sample: Sample, ledger: Ledger) -> tuple[Detection, Picture | None]:
-        """Return the faces of these bytes: from the ledger, from a file of boxes, or found now.
+    def _detection(self, sample: Sample, known: Known) -> tuple[Detection, Picture | None]:
+        """Return the faces of these bytes: known, from a file of boxes, or found now.
 
         With them comes the decoded picture, if it had to be decoded for that.
         """
-        fingerprint = self.recipe.fingerprint("detect")
-        if not (self.fresh and "detect" in self.stages):
-            known = ledger.latest_of(fingerprint, ("detection", "failure"), sample.key)
-            same = isinstance(known, Detection) and known.digest == sample.digest
-            if isinstance(known, Detection) and same and not self._outdated(sample, ledger):
-                return known, None
-            if "detect" not in self.stages:
-                if same:
-                    raise SampleError(Code.BOXES_MISSING, _OUTDATED)
-                raise _no_detection(known)
+        found = known.detection
+        same = isinstance(found, Detection) and found.digest == sample.digest
+        if isinstance(found, Detection) and same and not self._outdated(sample, known):
+            return found, None
+        if "detect" not in self.stages:
+            if same:
+                raise SampleError(Code.BOXES_MISSING, _OUTDATED)
+            raise _no_detection(found)
         picture = self._decode(sample)
         if not self.recipe.detect.boxes:
             return detect(sample, picture, self._detectors(self.recipe.detect)), picture
         size = picture.header.upright_size
-        faces = self._given(sample.key, size, ledger)
+        faces = self._imported(size, known.imported)
         return Detection(sample.key, sample.digest, *size, faces), picture
 
-    def _outdated(self, sample: Sample, ledger: Ledger) -> bool:
+    def _outdated(self, sample: Sample, known: Known) -> bool:
         """Say whether an older version searched less of these bytes, or believed any box."""
-        fingerprint = self.recipe.fingerprint("detect")
-        if not ledger.searched_before(fingerprint, sample.key):
+        if not known.searched_less:
             return False
         if self.recipe.detect.boxes:
             return True
@@ -140,22 +127,19 @@ class Work:
         plain = seen.frames == 1 and seen.bits == 8 and seen.orientation == 1
         return not (plain and seen.mode in ("RGB", "L") and seen.format != "MPO")
 
-    def _final(self, found: Detection, ledger: Ledger) -> tuple[Faces, tuple[str, ...]]:
+    def _final(self, found: Detection, known: Known) -> tuple[Faces, tuple[str, ...]]:
         """Return the boxes that people decided on, else those that were found.
 
         With them come those that a check saw in an earlier release, and the detectors that did.
         """
-        faces = self._decided(found, ledger)
-        fingerprint = self.recipe.fingerprint("detect")
-        seen = ledger.latest_of(fingerprint, ("redetection",), found.key)
-        if isinstance(seen, Redetection) and seen.digest == found.digest:
+        faces, seen = self._decided(found, known.decision), known.redetection
+        if seen is not None and seen.digest == found.digest:
             return replace(faces, again=seen.faces), seen.detectors
         return faces, ()
 
-    def _decided(self, found: Detection, ledger: Ledger) -> Faces:
-        decided = ledger.latest_of(self.recipe.fingerprint("detect"), ("decision",), found.key)
+    def _decided(self, found: Detection, decided: Decision | None) -> Faces:
         required = self.recipe.obfuscate.require_review
-        if isinstance(decided, Decision) and decided.digest == found.digest:
+        if decided is not None and decided.digest == found.digest:
             if required and decided.basis == "provisional":
                 raise SampleError(Code.REVIEW_MISSING, "people disagree, and nobody has settled it")
             return Faces(decided.faces, rejected(found, decided))
@@ -169,20 +153,19 @@ class Work:
     def _decode(self, sample: Sample) -> Picture:
         return codec.decode(sample.data, max_pixels=self.recipe.detect.max_pixels)
 
-    def _given(self, key: str, size: tuple[int, int], ledger: Ledger) -> tuple[Face, ...]:
+    def _imported(self, size: tuple[int, int], boxes: ImportedBoxes | None) -> tuple[Face, ...]:
         """Return the boxes that the file of boxes has for a picture, if they can be believed."""
-        given = ledger.given(self.recipe.detect.boxes, key)
-        if given is None:
+        if boxes is None:
             if self.recipe.detect.unlisted == "faceless":
                 return ()
             raise SampleError(Code.BOXES_MISSING, "the file of boxes doesn't name this picture")
-        if given.problem:
-            raise SampleError(Code.BOXES_MISSING, given.problem)
-        if given.size is not None and given.size != size:
-            words = f"boxes for {given.size[0]}×{given.size[1]}, but it has {size[0]}×{size[1]}"
+        if boxes.problem:
+            raise SampleError(Code.BOXES_MISSING, boxes.problem)
+        if boxes.size is not None and boxes.size != size:
+            words = f"boxes for {boxes.size[0]}×{boxes.size[1]}, but it has {size[0]}×{size[1]}"
             raise SampleError(Code.BOXES_MISSING, f"{words} pixels upright")
-        believe(given.faces, size)
-        return given.faces
+        believe(boxes.faces, size)
+        return boxes.faces
 
     def _cover(self, seen_by: tuple[str, ...] = ()) -> Cover:
         detect, step = self.recipe.detect, self.recipe.obfuscate
@@ -200,23 +183,18 @@ class Work:
             searchers=self._detectors(self.recipe.verify) if detect.boxes else (),
         )
 
-    def _verify_published(self, sample: Sample, ledger: Ledger) -> Iterator[Finding]:
-        output = self._output(sample.key, ledger)
-        if output is not None:
-            yield from self._verify(sample, None, output, self._sink().final(sample.key))
-
     def _verify(
         self,
         sample: Sample,
         picture: Picture | None,
         output: Output,
-        path: Path,
         *,
+        staged: bool = False,
         look: Look | None = None,
     ) -> Iterator[Finding]:
-        """Check what lies at `path`; `look`: what was seen in the bytes of the output."""
+        """Check what is published, or staged; `look`: what was seen in the output's bytes."""
         try:
-            after = read_steadily(path, settle_s=0)
+            after = self._sink().read(sample.key, staged=staged)
         except SampleError as error:  # of a file that isn't there, `finish` says so
             code = Code.VERIFY_UNREADABLE
             yield Finding(sample.key, code, False, 1, 0, error.reason, output.written)
@@ -241,7 +219,7 @@ class Work:
     def _detectors(step: DetectStep | VerifyStep) -> tuple[Detector, ...]:
         return detectors(step.detectors, step.weights)
 
-    def _sink(self) -> FolderSink:
+    def _sink(self) -> Sink:
         if self.sink is None:
             raise ValueError(f"stages {self.stages} need a sink")
         return self.sink
@@ -252,10 +230,10 @@ _OUTDATED: Final = (
 )
 
 
-def _no_detection(known: Record | None) -> SampleError:
-    if isinstance(known, Failure):
-        return SampleError(known.code, known.reason)
-    if isinstance(known, Detection):
+def _no_detection(found: Detection | Failure | None) -> SampleError:
+    if isinstance(found, Failure):
+        return SampleError(found.code, found.reason)
+    if isinstance(found, Detection):
         return SampleError(Code.FILE_CHANGED, "the file changed since faces were searched in it")
     return SampleError(Code.BOXES_MISSING, "no faces were searched in it: run `sfumato detect`")
 

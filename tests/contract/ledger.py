@@ -16,14 +16,15 @@ import pytest
 from sfumato.adoption import adopt
 from sfumato.database import Where
 from sfumato.errors import Code, LedgerError, OutputError
-from sfumato.ledger import Given, Ledger, append, is_there, latest_query
-from sfumato.published import Note
+from sfumato.ledger import Ledger, append, is_there, latest_query
+from sfumato.sources import Note
 from sfumato.types import (
     Decision,
     Detection,
     Face,
     Failure,
     Finding,
+    ImportedBoxes,
     Output,
     Record,
     Redetection,
@@ -238,12 +239,17 @@ class LedgerContract:
         assert ledger.database.rows("SELECT COUNT(*) FROM records") == [(2,)]
 
     def test_given_boxes_are_read_back_with_size_and_problem(self, ledger: Ledger) -> None:
-        ledger.give("file", {"a": Given((PLATE,)), "d": Given((), "out of date")})
-        given = {"a": Given((FACE,), "", (4, 5)), "b": Given((), "inverted"), "c": Given(())}
-        ledger.give("file", given)
-        assert {key: ledger.given("file", key) for key in given} == given
-        assert ledger.given("file", "e") is None
-        assert ledger.given("other", "a") is None
+        ledger.import_boxes(
+            "file", {"a": ImportedBoxes((PLATE,)), "d": ImportedBoxes((), "out of date")}
+        )
+        given = {
+            "a": ImportedBoxes((FACE,), "", (4, 5)),
+            "b": ImportedBoxes((), "inverted"),
+            "c": ImportedBoxes(()),
+        }
+        ledger.import_boxes("file", given)
+        assert ledger.imported("file", "abce") == given
+        assert ledger.imported("other", "a") == {}
 
     def test_a_ledger_is_there_once_it_was_made(self, where: Where) -> None:
         assert not is_there(where)

@@ -14,9 +14,8 @@ from sfumato import boxes
 from sfumato.errors import UsageError
 from sfumato.evaluation.matching import SIZES, size_of
 from sfumato.formats.groups_csv import GroupFile, GroupRow
-from sfumato.formats.imagefolder import label_of
 from sfumato.formats.name_match import pair
-from sfumato.types import Box, Pixels
+from sfumato.types import Box, Pixels, label_of
 
 COMPUTED: Final = ("size", "class", "brightness", "blur")
 FROM_PIXELS: Final = frozenset({"brightness", "blur"})

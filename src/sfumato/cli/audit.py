@@ -36,8 +36,8 @@ from sfumato.errors import OutputError, UsageError
 from sfumato.evaluation.matching import shares
 from sfumato.formats.groups_csv import GroupFile
 from sfumato.formats.groups_csv import read as read_groups
-from sfumato.formats.imagefolder import ImageFolder
 from sfumato.settings import Settings, last_recipe
+from sfumato.sources import open_source
 from sfumato.survey import Labels, Survey, fits_labels, look, read_labels
 from sfumato.types import JSON, Box, Face
 
@@ -170,7 +170,7 @@ def _labels(source: Path, boxes: Path | None, groups: GroupFile | None) -> Label
         return read_labels(source, boxes)
     if groups is None:
         raise UsageError("Give the labelled faces with --boxes, or in the columns of --groups.")
-    return Labels(boxes_of(groups, ImageFolder(source).scan().pictures), {}, {}, ())
+    return Labels(boxes_of(groups, open_source(source).scan().pictures), {}, {}, ())
 
 
 def _found(
@@ -262,7 +262,7 @@ def _values(
         add_computed(values, faces, name)
     measured = FROM_PIXELS.intersection(computed)
     for key, places in faces.items() if measured else ():
-        pixels = codec.decode(ImageFolder(source).sample(key).data).frames[0]
+        pixels = codec.decode(open_source(source).sample(key).data).frames[0]
         for face, box in zip(values[key], places, strict=True):
             add_measured(face, pixels, box, measured)
     return values

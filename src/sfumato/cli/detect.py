@@ -16,6 +16,7 @@ from sfumato.cli.uploads import uploads
 from sfumato.ledger import Ledger
 from sfumato.pipeline import Job, search
 from sfumato.recipe import Recipe
+from sfumato.sources import open_source
 from sfumato.types import Detection, Failure
 
 
@@ -36,7 +37,7 @@ def detect(src: Path, **values: Any) -> int:
     """
     settings = options.settings(values)
     job = Job(
-        source=absolute(src),
+        source=open_source(src),
         recipe=settings.recipe(),
         ledger=options.ledger_of(values, absolute(src)),
         resume=values["resume"],

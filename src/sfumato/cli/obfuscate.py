@@ -12,9 +12,10 @@ import click
 from sfumato.cli import options
 from sfumato.cli.run import absolute, carry_out, writing
 from sfumato.database import Where
-from sfumato.formats.selection import Selection
-from sfumato.pipeline import Job, private_folder
+from sfumato.pipeline import Job
 from sfumato.settings import cover_step, last_recipe, last_selection
+from sfumato.sources import open_sink, open_source
+from sfumato.sources.selection import Selection
 
 
 @click.command()
@@ -42,21 +43,21 @@ def obfuscate(src: Path, out: Path, detections: Where | None, **values: Any) -> 
     `sfumato verify SRC OUT`.
     """
     began = time.monotonic()
-    src, out = absolute(src), absolute(out)
-    ledger = options.ledger_of(values, out)
-    origins = [detections] if detections else [ledger, private_folder(src) / "ledger.sqlite"]
-    found = last_recipe(
-        origins, "detect", f"No faces were searched in {src}: run `sfumato detect {src}` first."
-    )
+    source = open_source(src)
+    ledger = options.ledger_of(values, absolute(out))
+    origins = [detections] if detections else [ledger, source.beside / "ledger.sqlite"]
+    url = source.url
+    missing = f"No faces were searched in {url}: run `sfumato detect {url}` first."
+    found = last_recipe(origins, "detect", missing)
     settings = ("method", "expand", "colour", "on_unsupported", "metadata")
     step = cover_step(*(values[name] for name in settings))
     step = replace(step, require_review=values["require_review"])
     said = Selection(values["include"], values["exclude"])
     job = Job(
-        source=src,
+        source=source,
         recipe=replace(found, obfuscate=step),
         ledger=ledger,
-        out=out,
+        out=open_sink(out, like=source, link=values["link"]),
         # As faces were searched, unless it is said anew.
         selection=said if said != Selection() else last_selection(origins, "detect"),
         detections=tuple(origins),

@@ -13,7 +13,7 @@ from sfumato.detection import PROFILES
 from sfumato.documents import read_toml
 from sfumato.executors.local import Local
 from sfumato.obfuscation import METHODS
-from sfumato.pipeline import private_folder
+from sfumato.private import private_folder
 from sfumato.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -12,6 +12,7 @@ from sfumato.cli import options
 from sfumato.cli.outcome import conclude
 from sfumato.cli.run import absolute
 from sfumato.pipeline import private_of, write_report
+from sfumato.private import private_folder
 
 
 @click.command()
@@ -32,7 +33,7 @@ def report(out: Path, **values: Any) -> int:
     return conclude(
         made,
         out,
-        private_of(ledger, out),
+        private_of(ledger, private_folder(out)),
         seconds=time.monotonic() - began,
         as_json=values["as_json"],
         quiet=values["quiet"],

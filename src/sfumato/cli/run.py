@@ -15,10 +15,11 @@ from sfumato.cli.preview import preview
 from sfumato.cli.progress import progress
 from sfumato.cli.uploads import uploads
 from sfumato.executors.local import Local
-from sfumato.formats.selection import Globs
-from sfumato.pipeline import STAGES, Job, private_folder
+from sfumato.pipeline import STAGES, Job
 from sfumato.pipeline import run as run_job
 from sfumato.settings import Settings
+from sfumato.sources import open_sink, open_source
+from sfumato.sources.selection import Globs
 
 
 @click.command()
@@ -55,15 +56,16 @@ def release(
 ) -> int:
     """Run stages that end in a release, and print its account."""
     began = time.monotonic()
+    source = open_source(src)
     job = Job(
-        source=absolute(src),
+        source=source,
         recipe=settings.recipe(),
         ledger=options.ledger_of(values, absolute(out)),
-        out=absolute(out),
+        out=open_sink(out, like=source, link=values.get("link", "auto")),
         selection=settings.selection(),
         boxes=settings.boxes,
         # What `sfumato detect SRC` has found and people have decided since.
-        detections=(private_folder(absolute(src)) / "ledger.sqlite",),
+        detections=(source.beside / "ledger.sqlite",),
         **writing(values),
     )
     return carry_out(job, stages, executor, values, began)
@@ -76,7 +78,6 @@ def writing(values: dict[str, Any]) -> dict[str, Any]:
     """
     copied = values.get("copy_other")
     return {
-        "link": values.get("link", "auto"),
         "copy_other": copied is not None,
         "unchecked": Globs(copied or ()),
         "overwrite": values.get("overwrite", False),
@@ -100,7 +101,7 @@ def carry_out(
         report = run_job(job, stages, executor, progress=shown)
     return conclude(
         report,
-        job.out,
+        Path(job.out.url),
         job.private,
         seconds=time.monotonic() - began,
         as_json=values["as_json"],

@@ -19,6 +19,7 @@ from sfumato.database import named
 from sfumato.errors import MissingExtra
 from sfumato.pipeline import Job, run
 from sfumato.settings import last_recipe, last_selection, verify_step
+from sfumato.sources import open_sink, open_source
 
 
 @click.command()
@@ -45,6 +46,7 @@ def verify(src: Path, out: Path, **values: Any) -> int:
     """
     began = time.monotonic()
     src, out = absolute(src), absolute(out)
+    source = open_source(src)
     ledger = options.ledger_of(values, out)
     make = f"make one with `sfumato run {src} {out}`."
     missing = f"{named(ledger)} knows of no release in {out}: {make}"
@@ -54,10 +56,10 @@ def verify(src: Path, out: Path, **values: Any) -> int:
     if values["second_reader"] and find_spec("jpeglib") is None:
         raise MissingExtra("--second-reader needs jpeglib: pip install 'sfumato[verify]'")
     job = Job(
-        src,
+        source,
         recipe,
         ledger,
-        out,
+        open_sink(out, like=source),
         second_reader=values["second_reader"],
         selection=last_selection([ledger], "obfuscate"),
     )

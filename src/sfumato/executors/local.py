@@ -17,7 +17,8 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Final, cast
 
@@ -25,7 +26,8 @@ from sfumato.errors import Code, ExecutorError, SampleError, SfumatoError
 from sfumato.names import on_terminal
 from sfumato.types import Failure, Result, Shard, Task
 
-SLICE: Final = 8  # keys given to a worker at once: small enough to share the last ones fairly
+SLICE: Final = 8  # keys of a divisible shard given to a worker at once, to share the last fairly
+_NOTHING: Final = Shard("", "", ())
 _START: Final = "from sfumato.executors.local import serve; serve()"
 # One thread for each process: threads of several processes only get in each other's way.
 _ONE_THREAD: Final = dict.fromkeys(
@@ -49,13 +51,12 @@ class _Worker:
             )
         self.link: Connection[object, object] = Connection(ours.detach())
         self.ready = False
-        self.shard = ""
-        self.left: deque[str] = deque()
+        self.left = _NOTHING
         self.since = time.monotonic()
         self.link.send(task)
 
     def give(self, shard: Shard) -> None:
-        self.shard, self.left = shard.id, deque(shard.keys)
+        self.left = shard
         self.since = time.monotonic()
         self.link.send(shard)
 
@@ -66,14 +67,10 @@ class _Worker:
         if isinstance(message, SfumatoError):
             raise message
         if isinstance(message, Result):
-            self.left.popleft()
+            self.left = self.left.part(1)
             return message
         self.ready = True
         return None
-
-    def rest(self) -> Shard:
-        """Return what is left but for the key that it was at."""
-        return Shard(self.shard, "", tuple(self.left)[1:])
 
     def end(self) -> None:
         self.link.close()
@@ -96,17 +93,21 @@ class Local:
         self.timeout_s = timeout_s
         self.start_s = start_s
 
-    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         """Yield one result for each key; closing the iterator ends the workers."""
-        todo = deque(_slices(shards))
+        todo, more = deque[Shard](), _slices(shards)
         suspects: set[tuple[str, str]] = set()
         workers: list[_Worker] = []
         try:
-            while todo or any(worker.left for worker in workers):
+            while True:
+                # One for each worker at hand; what is known of the rest isn't asked for yet.
+                todo.extend(islice(more, max(0, self.workers - len(todo))))
+                if not todo and not _busy(workers):
+                    break
                 while len(workers) < self.workers and len(workers) < len(todo) + _busy(workers):
                     workers.append(_Worker(task))
                 for worker in workers:
-                    if todo and worker.ready and not worker.left:
+                    if todo and worker.ready and not worker.left.keys:
                         worker.give(todo.popleft())
                 yield from self._listen(workers, todo, suspects)
         finally:
@@ -129,7 +130,7 @@ class Local:
             elif self._hangs(worker):
                 workers.remove(worker)
                 worker.end()
-                todo.appendleft(worker.rest())
+                todo.appendleft(worker.left.part(1))
                 reason = f"not done within {self.timeout_s:.0f} s"
                 yield _failed(worker, Code.DETECTOR_TIMEOUT, reason)
 
@@ -137,7 +138,7 @@ class Local:
         waited = time.monotonic() - worker.since
         if not worker.ready and waited > self.start_s:
             raise ExecutorError(f"A worker didn't start within {self.start_s:.0f} s: try again.")
-        return bool(worker.left) and waited > self.timeout_s
+        return bool(worker.left.keys) and waited > self.timeout_s
 
 
 def available_cores() -> int:
@@ -149,14 +150,15 @@ def _paths() -> list[str]:
     return [path or os.getcwd() for path in sys.path]
 
 
-def _slices(shards: Sequence[Shard]) -> Iterator[Shard]:
+def _slices(shards: Iterable[Shard]) -> Iterator[Shard]:
     for shard in shards:
-        for start in range(0, len(shard.keys), SLICE):
-            yield Shard(shard.id, shard.url, shard.keys[start : start + SLICE])
+        size = SLICE if shard.divisible else max(1, len(shard.keys))
+        for start in range(0, len(shard.keys), size):
+            yield shard.part(start, start + size)
 
 
 def _busy(workers: Sequence[_Worker]) -> int:
-    return sum(1 for worker in workers if worker.left)
+    return sum(1 for worker in workers if worker.left.keys)
 
 
 def _bury(worker: _Worker, todo: deque[Shard], suspects: set[tuple[str, str]]) -> Iterator[Result]:
@@ -167,21 +169,21 @@ def _bury(worker: _Worker, todo: deque[Shard], suspects: set[tuple[str, str]]) -
             f"A worker ended with exit code {worker.process.returncode} before it could start; "
             "its messages are above. `sfumato doctor` checks the installation."
         )
-    if not worker.left:
+    if not worker.left.keys:
         return
-    todo.appendleft(worker.rest())
-    suspect = (worker.shard, worker.left[0])
+    todo.appendleft(worker.left.part(1))
+    suspect = (worker.left.id, worker.left.keys[0])
     if suspect in suspects:
         reason = f"the worker died twice at it (exit code {worker.process.returncode})"
         yield _failed(worker, Code.WORKER_DIED, reason)
     else:
         suspects.add(suspect)
-        todo.appendleft(Shard(worker.shard, "", (worker.left[0],)))
+        todo.appendleft(worker.left.part(0, 1))
 
 
 def _failed(worker: _Worker, code: Code, reason: str) -> Result:
-    key = worker.left[0]
-    return Result(worker.shard, key, (Failure(key, "run", code, reason),))
+    key = worker.left.keys[0]
+    return Result(worker.left.id, key, (Failure(key, "run", code, reason),))
 
 
 def serve() -> None:
@@ -211,25 +213,30 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _work(task: Task, shard: Shard) -> Iterator[Result | SfumatoError]:
-    left = deque(shard.keys)
-    while left:
-        before = len(left)
+    done = 0
+    while done < len(shard.keys):
+        before = done
         try:
-            for records in task(Shard(shard.id, shard.url, tuple(left))):
-                yield Result(shard.id, left.popleft(), records)
+            for records in task(shard.part(done)):
+                done += 1
+                yield Result(shard.id, shard.keys[done - 1], records)
         except SampleError as error:
-            yield _refused(shard, left.popleft(), error.code, error.reason)
+            done += 1
+            yield _refused(shard, done - 1, error)
         except SfumatoError as error:
             yield error
             return
         except Exception as error:  # noqa: BLE001 (a defect of ours costs one picture, not the run)
             traceback.print_exc()
             reason = f"{type(error).__name__} in the program: please report it"
-            yield _refused(shard, left.popleft(), Code.INTERNAL_ERROR, reason)
-        if len(left) == before:
-            yield ExecutorError(f"the task yielded nothing for {len(left)} keys of a shard")
+            done += 1
+            yield _refused(shard, done - 1, SampleError(Code.INTERNAL_ERROR, reason))
+        if done == before:
+            left = len(shard.keys) - done
+            yield ExecutorError(f"the task yielded nothing for {left} keys of a shard")
             return
 
 
-def _refused(shard: Shard, key: str, code: Code, reason: str) -> Result:
-    return Result(shard.id, key, (Failure(key, "run", code, reason),))
+def _refused(shard: Shard, place: int, error: SampleError) -> Result:
+    key = shard.keys[place]
+    return Result(shard.id, key, (Failure(key, "run", error.code, error.reason),))

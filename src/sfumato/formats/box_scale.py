@@ -8,13 +8,12 @@ smaller, or in percent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from sfumato import codec
 from sfumato.boxes import misplaced
 from sfumato.errors import SampleError
-from sfumato.formats.imagefolder import read_steadily
+from sfumato.sources import Source
 from sfumato.types import Box, Face
 
 _LOOKED_AT: Final = 48  # images
@@ -25,7 +24,7 @@ _LEAST_BOXES: Final = 12  # that all end by 100, to seem percent
 _LARGE: Final = 200  # px: images in which that is no chance
 
 
-def scale_note(source: Path, faces: Mapping[str, Sequence[Face]], max_pixels: int) -> str:
+def scale_note(source: Source, faces: Mapping[str, Sequence[Face]], max_pixels: int) -> str:
     """Say in a sentence what is wrong with the scale of all boxes; "" if nothing seems to be.
 
     `faces` are by the keys of the pictures below `source`. Only the headers of 48 pictures are
@@ -36,7 +35,7 @@ def scale_note(source: Path, faces: Mapping[str, Sequence[Face]], max_pixels: in
     seen: list[tuple[Box, tuple[int, int]]] = []
     for key in chosen:
         try:
-            data = read_steadily(source / key, settle_s=0)
+            data = source.sample(key).data
             size = codec.inspect(data, max_pixels=max_pixels).upright_size
         except SampleError:
             continue  # it is refused by its own name

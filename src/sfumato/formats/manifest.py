@@ -6,16 +6,15 @@ so the same work gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from types import TracebackType
-from typing import Final
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sfumato.formats.disk import fsync, rename_durably
-from sfumato.formats.released_names import released_name
+from sfumato.sources import Sink
+from sfumato.sources.released_names import released_name
 from sfumato.types import Content, Failure, Output
 
 _BATCH: Final = 50_000
@@ -49,39 +48,13 @@ FACES: Final = pa.schema(
 
 
 class Table:
-    """A Parquet file that is written in batches, beside its final name, and renamed when whole.
+    """A Parquet file that is written in batches; if it was `withheld`, it won't be there."""
 
-    If it was `withheld`, it isn't, and an earlier one goes.
-    """
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.path = path
-        self._part = path.with_name(f".{path.name}.sfumato-part")
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
         self._schema = schema
         self._rows: list[dict[str, object]] = []
-        self._writer = pq.ParquetWriter(self._part, schema, compression="zstd")
+        self._writer = pq.ParquetWriter(file, schema, compression="zstd")
         self.withheld = False
-
-    def __enter__(self) -> Table:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self._flush()
-        self._writer.close()
-        if error is not None:
-            self._part.unlink()
-        elif self.withheld:
-            self._part.unlink()
-            self.path.unlink(missing_ok=True)
-            fsync(self.path.parent)
-        else:
-            rename_durably(self._part, self.path)
 
     def add(self, rows: Iterable[dict[str, object]]) -> None:
         """Append rows."""
@@ -89,9 +62,40 @@ class Table:
         if len(self._rows) >= _BATCH:
             self._flush()
 
+    def finish(self) -> None:
+        """Write what is left, and the end."""
+        try:
+            self._flush()
+        finally:
+            self._writer.close()
+
     def _flush(self) -> None:
         self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._rows.clear()
+
+
+class _Withheld(Exception):
+    pass
+
+
+@contextmanager
+def table(sink: Sink, name: str, schema: pa.Schema) -> Iterator[Table]:
+    """Write a table of the release, whole at the end; one that is `withheld` goes, if it was there.
+
+    Raises:
+        OutputError: the release can't be written.
+    """
+    try:
+        with sink.writing(name) as file:
+            made = Table(file, schema)
+            try:
+                yield made
+            finally:
+                made.finish()
+            if made.withheld:
+                raise _Withheld
+    except _Withheld:
+        sink.forget((name,))
 
 
 def manifest_row(

@@ -7,17 +7,13 @@ unchecked, on the word of whoever gave it; the manifest and the report say so.
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
-from io import FileIO
-from pathlib import Path
 from typing import Final
 
 from sfumato.errors import Code, SampleError
-from sfumato.formats.imagefolder import FolderSink
-from sfumato.formats.selection import Globs
-from sfumato.formats.text import PART, TextScan
+from sfumato.formats.text import TextScan
+from sfumato.sources import Sink, Source
+from sfumato.sources.selection import Globs
 from sfumato.types import Failure, Finding, Output, Record
 
 # What the release itself puts at its top.
@@ -26,8 +22,8 @@ RESERVED: Final = frozenset({"manifest.parquet", "faces.parquet", "summary.json"
 
 def stage_others(
     keys: Iterable[str],
-    source: Path,
-    sink: FolderSink,
+    source: Source,
+    sink: Sink,
     unchecked: Globs,
     states: Mapping[str, str],
 ) -> Iterator[Output | Failure]:
@@ -44,7 +40,7 @@ def stage_others(
             continue  # stays listed as ignored
         scan = None if unchecked.match(key) else TextScan(key)
         try:
-            digest = sink.stage_parts(key, _looked_through(source / key, scan))
+            digest = sink.stage_parts(key, _looked_through(source.parts(key), scan))
         except SampleError as error:
             yield Failure(key, "copy", error.code, error.reason)
         else:
@@ -56,7 +52,7 @@ def stage_others(
 
 
 def check_others(
-    records: Iterable[tuple[str, Record | None]], source: Path, sink: FolderSink
+    records: Iterable[tuple[str, Record | None]], source: Source, sink: Sink
 ) -> Iterator[Finding]:
     """Look at the copied files of a release as they lie there now, each with its last record.
 
@@ -66,10 +62,10 @@ def check_others(
         known = record if isinstance(record, Output) else None
         scan = TextScan(key) if known is None or known.content != "unchecked" else None
         try:
-            before = _digest(source / key, None)
-            after = _digest(sink.final(key), scan, refuse=False)
+            before = _digest(source.parts(key), None)
+            after = _digest(sink.parts(key), scan, refuse=False)
         except SampleError as error:
-            if os.path.lexists(sink.final(key)):  # else `finish` says so
+            if sink.holds(key):  # else `finish` says so
                 yield _finding(key, Code.VERIFY_UNREADABLE, known, error.reason)
             continue
         written = before if known is None else known.written
@@ -94,52 +90,26 @@ def _in_words(objection: str) -> str:
     return f"could hold a picture or what is private: {objection}"
 
 
-def _digest(path: Path, scan: TextScan | None, *, refuse: bool = True) -> str:
+def _digest(parts: Iterable[bytes], scan: TextScan | None, *, refuse: bool = True) -> str:
     digest = hashlib.sha256()
-    for part in _looked_through(path, scan, refuse=refuse):
+    for part in _looked_through(parts, scan, refuse=refuse):
         digest.update(part)
     return digest.hexdigest()
 
 
-def _looked_through(path: Path, scan: TextScan | None, *, refuse: bool = True) -> Iterator[bytes]:
-    """Yield a regular file in parts; with `refuse`, raise `SampleError` for what `scan` objects to.
-
-    Raises:
-        SampleError: also if it can't be read, isn't a regular file, or changes meanwhile.
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        code = Code.LINK_BROKEN if not os.path.exists(path) else Code.FILE_UNREADABLE
-        raise SampleError(code, error.strerror or "unreadable") from error
-    with os.fdopen(handle, "rb", buffering=0) as file:
-        before = os.fstat(handle)
-        if not stat.S_ISREG(before.st_mode):
-            raise SampleError(Code.FILE_NOT_REGULAR, "not a regular file")
-        size = 0
-        while part := _read(file):
-            size += len(part)
-            if scan is not None:
-                scan.feed(part)
-                _object(scan.objection, refuse=refuse)
-            yield part
+def _looked_through(
+    parts: Iterable[bytes], scan: TextScan | None, *, refuse: bool = True
+) -> Iterator[bytes]:
+    """Yield a file in parts; with `refuse`, raise `SampleError` for what `scan` objects to."""
+    for part in parts:
         if scan is not None:
-            _object(scan.finish(), refuse=refuse)
-        if _state(before) != _state(os.fstat(handle)) or size != before.st_size:
-            raise SampleError(Code.FILE_CHANGED, "the file changed while it was read")
+            scan.feed(part)
+            _object(scan.objection, refuse=refuse)
+        yield part
+    if scan is not None:
+        _object(scan.finish(), refuse=refuse)
 
 
 def _object(objection: str | None, *, refuse: bool) -> None:
     if objection and refuse:
         raise SampleError(Code.OTHER_MAY_HOLD_FACES, f"not copied, {_in_words(objection)}")
-
-
-def _read(file: FileIO) -> bytes:
-    try:
-        return file.read(PART) or b""
-    except OSError as error:
-        raise SampleError(Code.FILE_UNREADABLE, error.strerror or "unreadable") from error
-
-
-def _state(state: os.stat_result) -> tuple[int, int, int]:
-    return state.st_size, state.st_mtime_ns, state.st_ctime_ns

@@ -20,7 +20,6 @@ from sfumato.boxes import clip, misplaced
 from sfumato.database import Database
 from sfumato.errors import UsageError
 from sfumato.formats import box_files, groups_csv
-from sfumato.formats.imagefolder import label_of
 from sfumato.formats.name_match import pair
 from sfumato.ledger import Ledger
 from sfumato.recipe import Recipe
@@ -34,7 +33,7 @@ from sfumato.review.sampling import Draw
 from sfumato.review.store import campaign as noted
 from sfumato.review.store import note
 from sfumato.review.urgency import misses, reorder, see_whole
-from sfumato.types import Detection
+from sfumato.types import Detection, label_of
 
 SAMPLE: Final = 500  # pictures drawn at random unless another number is wanted
 

@@ -23,9 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
-from sfumato.formats.imagefolder import label_of
 from sfumato.review.estimation import Stratum
-from sfumato.types import JSON, Detection
+from sfumato.types import JSON, Detection, label_of
 
 State: TypeAlias = Literal["nothing", "doubtful", "faces"]
 Cell: TypeAlias = tuple[str, State]  # group and what was found

@@ -30,7 +30,7 @@ from PIL import Image
 
 from sfumato import codec, obfuscation
 from sfumato.errors import SampleError, UsageError
-from sfumato.formats.imagefolder import read_steadily
+from sfumato.sources.reading import read_steadily
 from sfumato.study.configuration import Arms, Remedy, is_random, is_remedy, method_of
 from sfumato.study.files import write
 from sfumato.study.patches import Change, Remedied

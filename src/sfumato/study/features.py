@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sfumato import codec
 from sfumato.errors import UsageError
-from sfumato.formats.imagefolder import read_steadily
+from sfumato.sources.reading import read_steadily
 from sfumato.study.arms import Arm, Stored
 from sfumato.study.files import write
 from sfumato.study.networks import Network, Source, load, need_torch

@@ -14,11 +14,11 @@ from sfumato.boxes import clip
 from sfumato.errors import SampleError, UsageError
 from sfumato.formats import coco, voc
 from sfumato.formats.entries import Sheet
-from sfumato.formats.imagefolder import ImageFolder
 from sfumato.formats.name_match import pair
+from sfumato.sources import open_source
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import Detection
-from sfumato.types import Box
+from sfumato.types import Box, Sample
 
 Object: TypeAlias = tuple[Box, int]  # a box and the index of its class
 THINNEST: Final = 1.0  # pixel: nothing is to be learnt of a box that is thinner
@@ -87,7 +87,7 @@ def _read(root: Path, boxes: Path, thinnest: float) -> Scenes:
 
     Their classes are those of which a picture that can be used has an object as thick as that.
     """
-    source = ImageFolder(root)
+    source = open_source(root)
     sheets = _sheets(boxes)
     keys = list(source.scan().pictures)
     pairing = pair(sheets, keys)
@@ -101,7 +101,7 @@ def _read(root: Path, boxes: Path, thinnest: float) -> Scenes:
     scenes: list[Scene] = []
     for key, name in pairing.names.items():
         try:
-            scenes.append(_scene(source, key, sheets[name], place))
+            scenes.append(_scene(root, source.sample(key), sheets[name], place))
         except (SampleError, ValueError) as error:
             left_out[key] = str(error)
     if not scenes:
@@ -143,8 +143,7 @@ def _renumbered(given: Scenes, classes: Sequence[str]) -> Scenes:
     return Scenes(tuple(classes), tuple(scenes), given.left_out)
 
 
-def _scene(source: ImageFolder, key: str, sheet: Sheet, place: Mapping[str, int]) -> Scene:
-    sample = source.sample(key)
+def _scene(root: Path, sample: Sample, sheet: Sheet, place: Mapping[str, int]) -> Scene:
     # Not the header alone: what breaks off later would end a training that took hours.
     height, width = codec.decode(sample.data).frames[0].shape[:2]
     if sheet.size not in (None, (width, height)):
@@ -155,5 +154,5 @@ def _scene(source: ImageFolder, key: str, sheet: Sheet, place: Mapping[str, int]
         box = clip(one.box, width, height)
         if box is not None:
             (crowds if one.crowd else objects).append((box, place[one.label]))
-    stored = Stored(source.root / key, sample.digest)
-    return Scene(key, stored, width, height, tuple(objects), tuple(crowds))
+    stored = Stored(root / sample.key, sample.digest)
+    return Scene(sample.key, stored, width, height, tuple(objects), tuple(crowds))

@@ -19,12 +19,12 @@ from sfumato.detection import detect, specifications
 from sfumato.detectors import registry
 from sfumato.errors import Code, SampleError, UsageError
 from sfumato.formats import box_files
-from sfumato.formats.imagefolder import ImageFolder, label_of
 from sfumato.ledger import Ledger
 from sfumato.records import recipe_from
+from sfumato.sources import Source, open_source
 from sfumato.study.configuration import Data
 from sfumato.study.regions import Regions
-from sfumato.types import Box, Detection, Output, Sample
+from sfumato.types import Box, Detection, Output, Sample, label_of
 
 _NAMED: Final = 5
 
@@ -88,7 +88,7 @@ def collect(root: Path, data: Data) -> Collection:
     Raises:
         UsageError: there is no folder or no picture in it, or the faces can't be had.
     """
-    source = ImageFolder(root)
+    source = open_source(root)
     found: list[Picture] = []
     left_out: dict[str, str] = {}
     for key in source.scan().pictures:
@@ -215,7 +215,7 @@ def _read_groups(path: Path) -> dict[str, str]:
 
 
 def _faces(
-    source: ImageFolder, pictures: Sequence[Picture], data: Data
+    source: Source, pictures: Sequence[Picture], data: Data
 ) -> Mapping[str, tuple[Box, ...]]:
     if data.boxes is not None:
         return _from_file(data.boxes, pictures)
@@ -255,7 +255,7 @@ def _from_ledger(path: Path, pictures: Sequence[Picture]) -> dict[str, tuple[Box
 
 
 def _from_detector(
-    source: ImageFolder, pictures: Sequence[Picture], profile: str
+    source: Source, pictures: Sequence[Picture], profile: str
 ) -> dict[str, tuple[Box, ...]]:
     detectors = [registry.parse(spec) for spec in specifications(profile)]
     faces: dict[str, tuple[Box, ...]] = {}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Set
-from pathlib import Path
 from typing import Final
 
 from sfumato import codec
 from sfumato.codec.heif import INSTALL
 from sfumato.errors import Code, SampleError
+from sfumato.sources.doors import Source
 
 _HEIC: Final = frozenset(("heic", "heif", "hif"))  # read with the extra `heif`
 _JPEG: Final = frozenset(("jpg", "jpeg", "jpe", "jfif"))
@@ -49,7 +49,7 @@ def check_named(key: str, data: bytes) -> None:
         raise SampleError(Code.IMAGE_UNSUPPORTED, f"a HEIC named .{suffix}: name it .heic")
 
 
-def check_free(key: str, source: Path) -> None:
+def check_free(key: str, source: Source) -> None:
     """Refuse a picture whose name in the release belongs to another file of the source.
 
     Raises:
@@ -59,7 +59,7 @@ def check_free(key: str, source: Path) -> None:
     if name == key:
         return
     last = name.rpartition("/")[2]
-    if os.path.lexists(source / name):
+    if source.holds(name):
         words = f"it would be released as {last}, which the source has too: rename one of them"
         raise SampleError(Code.NAME_TAKEN, words)
     if len(os.fsencode(last)) > _LONGEST_NAME:

@@ -80,3 +80,23 @@ def make_folder(path: Path) -> None:
                 fsync(folder.parent)
     except OSError as error:
         raise OutputError(f"{path} can't be made: {error.strerror}.") from error
+
+
+def check_writable(place: Path) -> None:
+    """Make sure that a folder can be written to, or made if it isn't there.
+
+    Raises:
+        OutputError: the disk is read-only, or permission is denied.
+    """
+    folder = place
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir():
+        why = "a file stands where a folder is needed"
+    elif os.access(folder, os.W_OK | os.X_OK):
+        return
+    elif os.statvfs(folder).f_flag & os.ST_RDONLY:
+        why = "the disk is read-only"
+    else:
+        why = "permission denied"
+    raise OutputError(f"Can't write to {place}: {why}. Mend that, or choose another folder.")

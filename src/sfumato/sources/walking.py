@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -35,26 +34,14 @@ _MACOSX: Final = "__macosx"  # in archives that macOS made: halves of files, bes
 _APPLE_DOUBLE: Final = b"\x00\x05\x16\x07"
 
 
-@dataclass(frozen=True, slots=True)
-class Apart:
-    """Where no link of a source may lead: into these folders or above them, or to these files.
-
-    All are real paths.
-    """
-
-    folders: tuple[Path, ...] = ()
-    files: tuple[Path, ...] = ()
-
-    def forbids(self, path: Path) -> bool:
-        """Say whether a link at `path` leads to a place that must not be reached."""
-        real = Path(os.path.realpath(path))
-        inside = any(real == folder or folder in real.parents for folder in self.folders)
-        above = any(real in place.parents for place in (*self.folders, *self.files))
-        return inside or above or real in self.files
+def leads_to(path: Path, places: Sequence[Path]) -> bool:
+    """Say whether a link leads to one of these places, into one, or above one; all are real."""
+    real = Path(os.path.realpath(path))
+    return any(real == place or place in real.parents or real in place.parents for place in places)
 
 
-def walk(root: Path, apart: Apart) -> Iterator[tuple[str, Failure | None]]:
-    """Yield (key, None) for every file and (key, failure) for what can't be reached.
+def walk(root: Path, apart: Sequence[Path]) -> Iterator[tuple[str, Failure | None]]:
+    """Yield (key, None) for every file and (key, failure) for what can't or may not be reached.
 
     Raises:
         UsageError: the root can't be listed.
@@ -75,7 +62,7 @@ def walk(root: Path, apart: Apart) -> Iterator[tuple[str, Failure | None]]:
             continue
         for name, is_link in names:
             key = f"{folder}/{name}" if folder else name
-            if is_link and apart.forbids(root / key):
+            if is_link and leads_to(root / key, apart):
                 reason = "the link leads to OUT, to the ledger's folder, or above them"
                 yield _unreachable(key, Code.LINK_TO_RELEASE, reason)
                 continue

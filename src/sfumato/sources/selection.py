@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from sfumato.errors import Code, UsageError
-from sfumato.formats.imagefolder import Listing
+from sfumato.sources.doors import Listing
 from sfumato.types import JSON, Failure
 
 _ONE_FILE: Final = frozenset({Code.LINK_BROKEN, Code.NAME_NOT_UTF8})

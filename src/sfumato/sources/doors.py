@@ -1,0 +1,199 @@
+"""What a source and a sink must do: the doors by which images come in and a release goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from sfumato.types import Failure, Sample, Shard
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a source holds: images by name, other files, and what can't be reached at all.
+
+    `junk` is what file systems leave behind; `excluded` what isn't part of the set by choice.
+    """
+
+    pictures: tuple[str, ...]
+    others: tuple[str, ...]
+    failures: tuple[Failure, ...]
+    junk: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """That the file of this key had these bytes when it was in this state.
+
+    `digest` is their SHA-256, "" while a run is about to replace the file; `state` is what
+    `Sink.state` returned.
+    """
+
+    key: str
+    digest: str
+    state: str
+
+
+class Source(Protocol):
+    """Where images come from. Never written to. Goes to workers by pickle.
+
+    `url` is its address as it is remembered, `name` what reports call it; `beside` is the folder
+    of this machine that holds what is kept of it and not published.
+    """
+
+    @property
+    def url(self) -> str:
+        """The address, as it is remembered."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
+
+    @property
+    def beside(self) -> Path:
+        """The folder of this machine for what is kept of it and not published."""
+        ...
+
+    def places(self) -> tuple[Path, ...]:
+        """The folders of this machine that it reads, where nothing may be written."""
+        ...
+
+    def scan(self, apart: Sequence[Path] = ()) -> Listing:
+        """List it, in the order of the keys; what leads to a place of `apart` is a failure."""
+        ...
+
+    def shards(self, keys: Sequence[str]) -> Sequence[Shard]:
+        """Cut keys into shards that stay the same as far as the source does."""
+        ...
+
+    def read(self, shard: Shard) -> Iterator[Sample | Failure]:
+        """Yield exactly one item for each key of the shard, in order."""
+        ...
+
+    def sample(self, key: str) -> Sample:
+        """Read one image; `SampleError` if it can't be read, or a key from elsewhere."""
+        ...
+
+    def parts(self, key: str) -> Iterator[bytes]:
+        """Yield a file that is no image, in parts; `SampleError` as `sample`."""
+        ...
+
+    def state(self, key: str) -> str:
+        """What differs once a file has changed, without reading it; "" if that can't be told."""
+        ...
+
+    def holds(self, name: str) -> bool:
+        """Say whether there is a file of this name."""
+        ...
+
+
+class Staging(Protocol):
+    """What covering needs of a sink."""
+
+    def stage(self, sample: Sample, data: bytes) -> str:
+        """Write beside the final name, unseen; return the SHA-256 of what was written."""
+        ...
+
+
+class Sink(Staging, Protocol):
+    """Where the release goes. A shard is published whole or not at all. Goes to workers by pickle.
+
+    `url`, `beside` and `places` are as a source's. Keys are those of the source; where the release
+    has another name for one, the sink knows it. `OutputError`: it can't be written to.
+    """
+
+    @property
+    def url(self) -> str:
+        """The address, as it is remembered."""
+        ...
+
+    @property
+    def beside(self) -> Path:
+        """The folder of this machine for what is kept of it and not published."""
+        ...
+
+    def places(self) -> tuple[Path, ...]:
+        """The folders of this machine in which it lies."""
+        ...
+
+    def check(self) -> None:
+        """Make sure, without writing, that it can be written to."""
+        ...
+
+    def is_empty(self) -> bool:
+        """Say whether nothing lies there, or nothing is there at all."""
+        ...
+
+    def is_there(self) -> bool:
+        """Say whether anything was ever put there."""
+        ...
+
+    def begin(self) -> Sink:
+        """Make it, and return it for one run: what another run has staged is out of its reach."""
+        ...
+
+    def stage_parts(self, key: str, parts: Iterable[bytes]) -> str:
+        """As `stage`, of a file that comes in parts."""
+        ...
+
+    def discard(self, key: str) -> None:
+        """Forget what was staged for a key."""
+        ...
+
+    def sweep(self) -> None:
+        """Forget all that any run has staged and not published."""
+        ...
+
+    def publish(self, keys: Iterable[str]) -> None:
+        """Make staged files durable, then give them their names."""
+        ...
+
+    def read(self, key: str, *, staged: bool = False) -> bytes:
+        """Read what is published (or staged); `SampleError` if that can't be."""
+        ...
+
+    def parts(self, key: str) -> Iterator[bytes]:
+        """Yield a file in parts; raises as `read`."""
+        ...
+
+    def names(self) -> set[str]:
+        """The names of all that lies there, whoever put it there; what runs left behind, too."""
+        ...
+
+    def holds(self, name: str) -> bool:
+        """Say whether there is a file of this name."""
+        ...
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove published files, durably."""
+        ...
+
+    def writing(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Write an artefact, such as the manifest: whole and durable at the end, or not at all."""
+        ...
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove artefacts, in this order, durably, if they are there."""
+        ...
+
+    def state(self, key: str) -> str:
+        """What differs once a file has changed, without reading it; "" if that can't be told."""
+        ...
+
+    def note(self, key: str) -> Note | None:
+        """Read a file and note it; None where none can be read."""
+        ...
+
+    def notes(self, keys: Iterable[str]) -> Iterator[Note]:
+        """The notes of those that can be read."""
+        ...
+
+    def noted(self, digests: Mapping[str, str]) -> list[Note]:
+        """Note files that were published just now and have these digests, without reading them."""
+        ...
