@@ -53,8 +53,8 @@ from sfumato import boxes
 from sfumato.calibration import SHIFTS, Searched, shifted
 from sfumato.detection import PROFILES, SAME_FACE_IOU
 from sfumato.detectors import parse
-from sfumato.evaluation.matching import Outcome, judge
 from sfumato.executors.local import Local
+from sfumato.stats.matching import Outcome, judge
 from sfumato.survey import Survey, look
 from sfumato.types import JSON, Detection, Detector, Face
 

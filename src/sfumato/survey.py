@@ -16,9 +16,9 @@ from sfumato.boxes import misplaced
 from sfumato.detection import find
 from sfumato.detectors import registry
 from sfumato.errors import SampleError, UsageError
-from sfumato.evaluation.matching import Truth
 from sfumato.formats import box_files
 from sfumato.formats.imagefolder import ImageFolder
+from sfumato.stats.matching import Truth
 from sfumato.types import Box, Detection, Executor, Failure, Record, Sample, Shard
 from sfumato.work import detectors
 

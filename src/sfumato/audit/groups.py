@@ -12,10 +12,10 @@ from PIL import Image
 
 from sfumato import boxes
 from sfumato.errors import UsageError
-from sfumato.evaluation.matching import SIZES, size_of
 from sfumato.formats.groups_csv import GroupFile, GroupRow
 from sfumato.formats.imagefolder import label_of
 from sfumato.formats.name_match import pair
+from sfumato.stats.matching import SIZES, size_of
 from sfumato.types import Box, Pixels
 
 COMPUTED: Final = ("size", "class", "brightness", "blur")

@@ -33,11 +33,11 @@ from sfumato.cli.run import absolute
 from sfumato.database import named
 from sfumato.detection import SAME_FACE_IOU
 from sfumato.errors import OutputError, UsageError
-from sfumato.evaluation.matching import shares
 from sfumato.formats.groups_csv import GroupFile
 from sfumato.formats.groups_csv import read as read_groups
 from sfumato.formats.imagefolder import ImageFolder
 from sfumato.settings import Settings, last_recipe
+from sfumato.stats.matching import shares
 from sfumato.survey import Labels, Survey, fits_labels, look, read_labels
 from sfumato.types import JSON, Box, Face
 

@@ -24,7 +24,8 @@ from sfumato.cli import options
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
 from sfumato.errors import OutputError, UsageError
-from sfumato.evaluation.intervals import Estimate, ratio
+from sfumato.stats.bootstrap import ratio
+from sfumato.stats.intervals import Estimate
 from sfumato.survey import Labels, Survey, Surveyed, fits_labels, look, read_labels
 from sfumato.types import JSON
 

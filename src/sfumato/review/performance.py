@@ -15,12 +15,13 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from sfumato.evaluation.intervals import Estimate, ratio, wilson
-from sfumato.evaluation.matching import Truth, match
 from sfumato.review.places import Picture, Place
 from sfumato.review.quality import GOLD_IOU, passes
 from sfumato.review.records import Given, Mark
 from sfumato.review.reliability import Crowd
+from sfumato.stats.bootstrap import ratio
+from sfumato.stats.intervals import Estimate, wilson
+from sfumato.stats.matching import Truth, match
 from sfumato.types import JSON, Face
 
 FIT: Final = 0.5  # IoU at which a box matches a face, one to one

@@ -19,10 +19,10 @@ from scipy import stats
 
 from sfumato import demo_pictures
 from sfumato.detectors import registry
-from sfumato.evaluation import comparison, intervals
-from sfumato.evaluation.matching import SIZES, Truth, judge, match, size_of
-from sfumato.evaluation.precision import average_precision, estimated_precision
-from sfumato.evaluation.reliability import calibration_error, is_face, reliability
+from sfumato.stats import comparison, intervals
+from sfumato.stats.calibration import calibration_error, is_face, reliability
+from sfumato.stats.matching import SIZES, Truth, judge, match, size_of
+from sfumato.stats.precision import average_precision, estimated_precision
 from sfumato.types import Box, Face
 
 Pictures = Sequence[tuple[Truth, Sequence[Face]]]
