@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # tests/ has the PostgreS
 from sfumato.database import Database
 from sfumato.review import people, store
 from sfumato.review.queue import Queue, Rules
-from sfumato.review.records import Answer, Item, Lease, Mark, Person
+from sfumato.review.vocabulary import Answer, Item, Lease, Mark, Person
 
 REPLICAS = 2
 

@@ -22,8 +22,8 @@ from sfumato.review.joining import come_in, open_door
 from sfumato.review.planning import Rules
 from sfumato.review.queue import Queue
 from sfumato.review.queue import Rules as QueueRules
-from sfumato.review.records import MOST_MARKS, Answer, Lease, Mark
 from sfumato.review.remainder import Remainder, remainder
+from sfumato.review.vocabulary import MOST_MARKS, Answer, Lease, Mark
 from sfumato.settings import Settings
 from sfumato.types import Box, Decision, Detection, Face
 

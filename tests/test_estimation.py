@@ -17,8 +17,8 @@ from scipy import stats
 
 from sfumato.errors import MissingExtra, UsageError
 from sfumato.review import effort
-from sfumato.review.estimation import Part, Recall, Stratum, as_json, estimate, missed_faces
-from sfumato.review.wording import NOT_MEASURED, sentence
+from sfumato.review.estimation import Part, Recall, Stratum, estimate, missed_faces
+from sfumato.review.wording import NOT_MEASURED, as_json, sentence
 from sfumato.stats import intervals
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"

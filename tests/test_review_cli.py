@@ -21,7 +21,7 @@ from sfumato.pipeline import private_folder
 from sfumato.review import people, store
 from sfumato.review.joining import come_in, open_door
 from sfumato.review.queue import Queue
-from sfumato.review.records import Answer, Lease, Mark
+from sfumato.review.vocabulary import Answer, Lease, Mark
 from sfumato.types import Decision, Detection, Review
 from sfumato.web import build as application
 from sfumato.web import serving

@@ -8,9 +8,9 @@ from math import isnan
 
 import pytest
 
+from sfumato.review.crowd import Crowd
 from sfumato.review.performance import performances
 from sfumato.review.places import pictures
-from sfumato.review.reliability import Crowd
 from sfumato.stats.intervals import wilson
 from tests.review_answers import box, drawn, proposed, said
 

@@ -20,9 +20,9 @@ from scipy import stats
 from sfumato import demo_pictures
 from sfumato.detectors import registry
 from sfumato.stats import comparison, intervals
-from sfumato.stats.calibration import calibration_error, is_face, reliability
 from sfumato.stats.matching import SIZES, Truth, judge, match, size_of
 from sfumato.stats.precision import average_precision, estimated_precision
+from sfumato.stats.reliability import calibration_error, is_face, reliability
 from sfumato.types import Box, Face
 
 Pictures = Sequence[tuple[Truth, Sequence[Face]]]

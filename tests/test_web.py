@@ -21,7 +21,7 @@ from PIL import Image
 from sfumato.errors import LedgerError, MissingExtra, UsageError
 from sfumato.review import completion, people
 from sfumato.review.queue import Rules
-from sfumato.review.records import Mark
+from sfumato.review.vocabulary import Mark
 from sfumato.web import build as application
 from sfumato.web.admission import POLICY
 from sfumato.web.limits import Limits

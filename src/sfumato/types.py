@@ -99,10 +99,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What one person said of one picture: all faces that are in it, to that person's eye.
-
-    `seconds` is how long the picture was in view.
-    """
+    """What one person said of one image; only in ledgers of 0.1: `review_answers` holds it now."""
 
     key: str
     digest: str

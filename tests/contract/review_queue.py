@@ -22,7 +22,7 @@ from sfumato.review import access, people, store
 from sfumato.review.choice import chance
 from sfumato.review.quality import gold_share
 from sfumato.review.queue import Queue, Rules
-from sfumato.review.records import Answer, Item, Lease, Mark, Person, Reason, Role
+from sfumato.review.vocabulary import Answer, Item, Lease, Mark, Person, Reason, Role
 from sfumato.types import Review
 
 FOUND = Mark((10.0, 10.0, 40.0, 50.0), score=0.8, origin="yunet-2023mar")
@@ -553,7 +553,7 @@ _SUBMITS = """
 import sys
 from sfumato.review import people, store
 from sfumato.review.queue import Queue
-from sfumato.review.records import Answer
+from sfumato.review.vocabulary import Answer
 database = store.open(sys.argv[1])
 person = people.recognise(database, sys.argv[2])
 queue = Queue(database)

@@ -28,12 +28,12 @@ from sfumato.records import understood
 from sfumato.review import planning, sampling
 from sfumato.review.intake import show_to
 from sfumato.review.queue import Queue
-from sfumato.review.records import Item, Mark
 from sfumato.review.remainder import checked
 from sfumato.review.sampling import Draw
 from sfumato.review.store import campaign as noted
 from sfumato.review.store import note
 from sfumato.review.urgency import misses, reorder, see_whole
+from sfumato.review.vocabulary import Item, Mark
 from sfumato.types import Detection
 
 SAMPLE: Final = 500  # pictures drawn at random unless another number is wanted

@@ -22,14 +22,14 @@ nothing. A stratum in which all pictures were checked is counted, not estimated.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from math import ceil, exp, floor, hypot, isfinite, log
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from math import ceil, exp, floor, hypot, log
+from typing import Final, Literal, TypeAlias
 
 from sfumato import boxes
 from sfumato.errors import UsageError
 from sfumato.stats import intervals, matching
-from sfumato.types import JSON, Box
+from sfumato.types import Box
 
 CROWD: Final = 2  # faces that a picture in which none was seen to be missed may hold
 SHARE: Final = 0.7  # of a face under covers, from which on it isn't missed: labels are loose
@@ -304,26 +304,3 @@ def missed_faces(
     """
     grown = [boxes.grow(box, expand) for box in covered]
     return sum(part < share for part in matching.shares(faces, grown))
-
-
-def as_json(result: Estimate) -> JSON:
-    """Return the estimate as JSON, figures and words; what isn't finite is null."""
-    from sfumato.review import wording
-
-    figures: JSON = _plain(asdict(result))
-    return {
-        "measured": result.overall is not None,
-        "sentence": wording.sentence(result),
-        "assumptions": list(wording.assumptions(result)) if result.overall else [],
-        **figures,
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    return value

@@ -22,8 +22,8 @@ from sfumato.formats.annotations import Annotated
 from sfumato.formats.name_match import pair
 from sfumato.review import answers, people
 from sfumato.review.quality import GOLD_IOU
-from sfumato.review.records import MOST_MARKS, Answer, Mark, Person
 from sfumato.review.store import ANSWERED, LENT, Conflict, count, marks_from
+from sfumato.review.vocabulary import MOST_MARKS, Answer, Mark, Person
 from sfumato.types import Boxes, Detection, Face
 
 _EVERYTHING: Final = 1 << 40

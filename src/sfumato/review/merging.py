@@ -1,6 +1,6 @@
 """From several people's boxes of one picture to one set of boxes, or to a question for a judge.
 
-Places come from `places`, weights from `reliability`. A place shows something with a probability
+Places come from `places`, weights from `crowd`. A place shows something with a probability
 from the weighted votes; its box is the weighted median of those who said yes, side by side; its
 kind is their weighted vote. What stays in doubt is a `Dispute`, which carries a decision all the
 same: **until somebody has judged, every box in doubt is covered**. A face that is missed is worse
@@ -19,9 +19,9 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sfumato.review.crowd import Crowd, Weight, estimate
 from sfumato.review.places import OVERLAP, Picture, Place, pictures
-from sfumato.review.records import Given, Mark
-from sfumato.review.reliability import Crowd, Weight, estimate
+from sfumato.review.vocabulary import Given, Mark
 from sfumato.types import Box, Decision, Face
 
 Word = TypeVar("Word", bound=str)

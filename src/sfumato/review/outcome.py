@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from sfumato.ledger import Ledger
 from sfumato.review.merging import Dispute, decide
 from sfumato.review.queue import Queue
-from sfumato.review.records import MOST_MARKS, Given, Item, Mark
 from sfumato.review.store import marks_from
+from sfumato.review.vocabulary import MOST_MARKS, Given, Item, Mark
 from sfumato.types import Decision, Detection, Face
 
 

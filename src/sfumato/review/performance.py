@@ -1,7 +1,7 @@
 """What is known of each person's work: recall, precision, agreement, time, gold passed and failed.
 
 For a manager's eye and the report; pseudonyms only. These are plain counts. The weights that
-merging uses come from `reliability`, which fits a model to the same answers.
+merging uses come from `crowd`, which fits a model to the same answers.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from sfumato.review.crowd import Crowd
 from sfumato.review.places import Picture, Place
 from sfumato.review.quality import GOLD_IOU, passes
-from sfumato.review.records import Given, Mark
-from sfumato.review.reliability import Crowd
+from sfumato.review.vocabulary import Given, Mark
 from sfumato.stats.bootstrap import ratio
 from sfumato.stats.intervals import Estimate, wilson
 from sfumato.stats.matching import Truth, match
@@ -38,7 +38,7 @@ class Performance:
     `recall` and `precision` are of faces and boxes in gold pictures, `gold` of the gold pictures
     passed, `agreement` of places where most others agree among themselves. A share of nothing is
     NaN. `seconds` is the median time a picture (None without an answer), `weight` that of
-    `reliability` if it was given.
+    `crowd` if it was given.
     """
 
     person: str

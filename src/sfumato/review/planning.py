@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from sfumato import boxes
 from sfumato.errors import UsageError
 from sfumato.formats.imagefolder import label_of
-from sfumato.review.records import MOST_MARKS, Item, Mark
 from sfumato.review.sampling import Draw, priority
+from sfumato.review.vocabulary import MOST_MARKS, Item, Mark
 from sfumato.types import Detection, Face
 
 _MEETS: Final = 0.3  # IoU from which on two detectors mean the same face

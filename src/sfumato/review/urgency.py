@@ -13,10 +13,10 @@ from typing import Final
 
 from sfumato.database import Database
 from sfumato.formats.imagefolder import label_of
-from sfumato.review.records import Item
 from sfumato.review.remainder import Checked
 from sfumato.review.sampling import Draw
 from sfumato.review.store import count
+from sfumato.review.vocabulary import Item
 
 _BATCH: Final = 20_000
 _LOAD: Final = "CREATE TEMP TABLE review_ranks (key {key} PRIMARY KEY, rank BIGINT NOT NULL)"
