@@ -291,7 +291,6 @@ def check(database: Database, acknowledged: list[str]) -> dict[str, int]:
         "stored": len(stored),
         "lost": len(set(acknowledged) - set(stored)),
         "doubled": len(stored) - len(set(stored)),
-        "records_missing": len(stored) - one("SELECT COUNT(*) FROM records WHERE kind = 'review'"),
         "twice_to_one": one(
             "SELECT COUNT(*) FROM (SELECT 1 FROM review_assignments GROUP BY item, person "
             "HAVING COUNT(*) > 1) AS twice"

@@ -99,7 +99,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What one person said of one image; only in ledgers of 0.1: `review_answers` holds it now."""
+    """What one person said of one image: only old ledgers hold it, `review_answers` does now."""
 
     key: str
     digest: str

@@ -213,7 +213,7 @@ def _golden(truths: Mapping[str, tuple[Detection, object]], replicas: int) -> It
             width=one.width,
             height=one.height,
             label=label_of(one.key),
-            proposals=tuple(Mark(f.box, f.kind, "", f.score, f.origin) for f in one.faces),
+            proposals=tuple(map(Mark.of, one.faces)),
             rank=rank,
             reason="gold",
             replicas=replicas,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from sfumato.review.crowd import Crowd, Weight, estimate
 from sfumato.review.places import OVERLAP, Picture, Place, pictures
 from sfumato.review.vocabulary import Given, Mark
-from sfumato.types import Box, Decision, Face
+from sfumato.types import Box, Decision
 
 Word = TypeVar("Word", bound=str)
 
@@ -150,7 +150,7 @@ def _settled(picture: Picture) -> Decision | None:
         return None
     by = picture.judged.person if picture.judged else ""
     origin = f"human:{by or 'gold'}"
-    faces = tuple(Face(mark.box, 1.0, origin, mark.kind) for mark in picture.truth)
+    faces = tuple(mark.face(origin, 1.0) for mark in picture.truth)
     people = (by,) if by else ()
     return Decision(picture.key, picture.digest, faces, "adjudicated", people)
 
@@ -158,7 +158,7 @@ def _settled(picture: Picture) -> Decision | None:
 def _decided(picture: Picture, crowd: Crowd, settings: Merging) -> Decision | Dispute:
     result = merged(picture, crowd, settings)
     people = tuple(one.person for one in picture.given if one.answer.verdict != "unsure")
-    faces = tuple(Face(m.box, m.score or 0.0, MERGED, m.kind) for m in result.faces)
+    faces = tuple(mark.face(MERGED, mark.score or 0.0) for mark in result.faces)
     decision = Decision(picture.key, picture.digest, faces, "merged", people)
     if not result.disputed:
         return decision

@@ -22,7 +22,7 @@ from sfumato.review.vocabulary import Given, Mark
 from sfumato.stats.bootstrap import ratio
 from sfumato.stats.intervals import Estimate, wilson
 from sfumato.stats.matching import Truth, match
-from sfumato.types import JSON, Face
+from sfumato.types import JSON
 
 FIT: Final = 0.5  # IoU at which a box matches a face, one to one
 
@@ -124,7 +124,7 @@ def _agreements(places: Iterable[Place]) -> dict[str, tuple[int, int]]:
 
 
 def _matches(marks: Sequence[Mark], truth: Sequence[Mark], iou: float) -> int:
-    faces = [Face(mark.box, 0.5, "person") for mark in marks]
+    faces = [mark.face("person", 0.5) for mark in marks]
     fits = match(Truth(0, 0, tuple(mark.box for mark in truth)), faces, iou)
     return int((fits.face >= 0).sum())
 

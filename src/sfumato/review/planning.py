@@ -218,10 +218,7 @@ def _item(detection: Detection, rank: int, total: float, stratum: str, rules: Ru
         width=detection.width,
         height=detection.height,
         label=label_of(detection.key),
-        proposals=tuple(
-            Mark(face.box, face.kind, f"p{i}", face.score, face.origin)
-            for i, face in enumerate(found)
-        ),
+        proposals=tuple(Mark.of(face, f"p{i}") for i, face in enumerate(found)),
         rank=rank,
         reason="sample" if stratum else "risk",
         replicas=rules.replicas,
