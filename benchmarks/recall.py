@@ -50,7 +50,7 @@ from labels import DATA, RULES, Labelled, Rule, images_of, read
 from tqdm import tqdm
 
 from sfumato import boxes
-from sfumato.calibration import SHIFTS, Searched, shifted
+from sfumato.calibration.thresholds import SHIFTS, Searched, shifted
 from sfumato.detection import PROFILES, SAME_FACE_IOU
 from sfumato.detectors import parse
 from sfumato.executors.local import Local

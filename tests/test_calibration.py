@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sfumato import boxes, demo_pictures
-from sfumato.calibration import (
+from sfumato.calibration.thresholds import (
     Searched,
     Setting,
     Table,
