@@ -27,6 +27,7 @@ from sfumato.web.admission import POLICY
 from sfumato.web.limits import Limits
 from sfumato.web.refusals import Refusal
 from sfumato.web.workers import Workers
+from tests.review_views import views
 from tests.web_service import (
     BOX,
     FILE,
@@ -394,19 +395,13 @@ def test_a_person_may_ask_only_so_often(service: Service) -> None:
 # What is seen
 
 
-def views(service: Service) -> list[tuple[str, str, str]]:
-    """Return who was sent which part of what, oldest first."""
-    rows = service.database.read("SELECT person, key, what FROM review_views ORDER BY id")
-    return [(str(person), str(key), str(what)) for person, key, what in rows]
-
-
 def test_every_view_is_noted_before_it_leaves(service: Service, browser: Browser) -> None:
     def noted() -> list[str]:
         who = people.find(service.database, browser.name)
         assert who is not None
-        seen = [view for view in views(service) if view[0] == who.id]
-        assert all(key.startswith(f"{FOLDER}/{FILE}") for _, key, _ in seen)
-        return [what for _, _, what in seen]
+        seen = [view for view in views(service.database) if view.person == who.id]
+        assert all(view.key.startswith(f"{FOLDER}/{FILE}") for view in seen)
+        return [view.what for view in seen]
 
     (lease,) = browser.next()
     for path in ("", "?crop=0,0,20,20", "/face/p0"):
@@ -439,7 +434,7 @@ def test_a_file_that_changed_or_went_is_not_shown(small: Service) -> None:
     assert browser.code("GET", lease["picture"]) == (409, "PICTURE_CHANGED")
     path.unlink()
     assert browser.code("GET", lease["picture"]) == (422, "PICTURE_GONE")
-    assert not views(small)
+    assert not views(small.database)
 
 
 def test_redacted_pictures_show_crops_and_take_answers_about_crops(service: Service) -> None:
@@ -612,7 +607,7 @@ def test_all_of_it_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
         answered = [response for response in browser.seen if "answer" in response.request.url.path]
         assert [response.status_code for response in answered] == [200, 200, 409] * 4
         assert len(list(service.queue.given())) == 4
-        assert len(views(service)) == 12
+        assert len(views(service.database)) == 12
         assert len(browser.next(8, gallery=True)) == 2  # of the odd ones, those not lent yet
         status = service.browser("manager").get("/api/status").json()
         assert status["progress"]["answered"] == 4

@@ -18,11 +18,13 @@ import pytest
 
 from sfumato.database import Database
 from sfumato.ledger import Ledger
-from sfumato.review import access, people, store
+from sfumato.review import people, store
+from sfumato.review.access import View
 from sfumato.review.choice import chance
 from sfumato.review.quality import gold_share
 from sfumato.review.queue import Queue, Rules
 from sfumato.review.vocabulary import Answer, Item, Lease, Mark, Person, Reason, Role
+from tests.review_views import views
 
 FOUND = Mark((10.0, 10.0, 40.0, 50.0), score=0.8, origin="yunet-2023mar")
 DRAWN = Mark((60.0, 20.0, 80.0, 45.0))
@@ -235,7 +237,7 @@ class QueueContract:
         ):
             with pytest.raises(store.UnknownLease):
                 attempt()
-        assert list(access.views(database)) == []
+        assert views(database) == []
 
     @pytest.mark.parametrize(
         "marks",
@@ -450,9 +452,9 @@ class QueueContract:
         queue.saw(ann, lease.token, "whole")
         clock.now += 5
         queue.saw(ann, lease.token, "crop")
-        assert list(access.views(database)) == [
-            access.View(1000.0, ann.id, "a/000.jpg", "whole"),
-            access.View(1005.0, ann.id, "a/000.jpg", "crop"),
+        assert views(database) == [
+            View(1000.0, ann.id, "a/000.jpg", "whole"),
+            View(1005.0, ann.id, "a/000.jpg", "crop"),
         ]
 
     @pytest.mark.parametrize(
@@ -480,7 +482,7 @@ class QueueContract:
         ):
             writing.execute(statement)
         assert [given.answer.verdict for given in queue.given()] == ["unsure"]
-        assert [view.person for view in access.views(database)] == [ann.id]
+        assert [view.person for view in views(database)] == [ann.id]
 
     def test_a_crowd_at_once_never_shares_a_place(self, queue: Queue, database: Database) -> None:
         queue.fill([item(i, replicas=2) for i in range(12)])
