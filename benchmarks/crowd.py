@@ -38,11 +38,11 @@ from numpy.typing import NDArray
 from simulated import CAREFUL, SPAMMERS, Campaign, Scene, campaign, look, reviewed, scenes
 from tqdm import tqdm
 
-from sfumato.evaluation.matching import Truth, match
+from sfumato.review.crowd import Crowd, estimate
 from sfumato.review.merging import Dispute, decide
 from sfumato.review.places import pictures, places
-from sfumato.review.records import Given, Mark
-from sfumato.review.reliability import Crowd, estimate
+from sfumato.review.vocabulary import Given, Mark
+from sfumato.stats.matching import Truth, match
 from sfumato.types import JSON, Box, Face
 
 SETS = ("crowds", "blind", "grey", "portraits")

@@ -36,10 +36,11 @@ from labels import DATA, RULES, read
 from tqdm import tqdm
 
 from sfumato.errors import SfumatoError, UsageError
-from sfumato.evaluation.intervals import Estimate, Numbers
-from sfumato.evaluation.matching import SIZES, size_of
 from sfumato.executors.local import available_cores
 from sfumato.sources.imagefolder import ImageFolder
+from sfumato.stats.bootstrap import Numbers
+from sfumato.stats.intervals import Estimate
+from sfumato.stats.matching import SIZES, size_of
 from sfumato.types import JSON
 
 SET = "imagenet"

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -29,9 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sfumato.review import limits, sampling
+from sfumato.review import sampling
 from sfumato.review.estimation import CROWD, Figure, Recall, Stratum, estimate, part
 from sfumato.review.sampling import Cell, State
+from sfumato.stats import intervals
 from sfumato.types import JSON, Detection, Face
 
 BANDS: Final = ((0.0, 0.001), (0.001, 0.003), (0.003, 0.01), (0.01, 0.03), (0.03, 0.1))
@@ -146,13 +147,39 @@ def drawn(made: World, size: int, rng: np.random.Generator) -> list[Stratum]:
     return list(sampling.tally(taken, {key: missed[key] for of in taken.strata for key in of.keys}))
 
 
+def korn_graubard(
+    strata: Sequence[tuple[int, int, int]], level: float = intervals.LEVEL
+) -> tuple[float, float]:
+    """Return the interval of a stratified share from (population, drawn, hits) of each stratum.
+
+    E. L. Korn and B. I. Graubard, Survey Methodology 24 (1998), 193-201; to compare with.
+
+    Clopper and Pearson's with n* = p (1 - p) / v trials and n* p hits, v the design's variance of
+    p; n* is at most what was drawn, and just that where v is 0. If strata of large weight had few
+    drawn and no hit, it is too narrow: v doesn't know of them.
+    """
+    size = sum(population for population, _, _ in strata)
+    trials = float(sum(drawn for _, drawn, _ in strata))
+    share = sum(population * hits / drawn for population, drawn, hits in strata) / size
+    variance = sum(
+        (population / size) ** 2
+        * (1 - drawn / population)
+        * (hits / drawn * (1 - hits / drawn))
+        / max(drawn - 1, 1)
+        for population, drawn, hits in strata
+    )
+    if variance > 0:
+        trials = min(trials, share * (1 - share) / variance)
+    return intervals.clopper_pearson(share * trials, trials, level)
+
+
 def outcomes(made: World, strata: list[Stratum], *, parts: bool) -> Iterator[Outcome]:
     """Compare the intervals with the truth; with `parts` also those of each stratum and group."""
     everything = np.concatenate(made.faces)
     yield from _compare(made, strata, everything, "overall")
     share = float((everything > 0).mean())
     seen = [(of.population, of.checked, of.with_missed) for of in strata]
-    low, high = limits.korn_graubard(seen)
+    low, high = korn_graubard(seen)
     found = sum(of.with_missed + len(of.also_missed) for of in strata)
     missed = share < low, share > high
     yield Outcome("Korn-Graubard", "overall", made.rate, *missed, high - low, found)
@@ -169,7 +196,7 @@ def outcomes(made: World, strata: list[Stratum], *, parts: bool) -> Iterator[Out
 
 
 def _compare(made: World, strata: list[Stratum], counts: Counts, where: str) -> Iterator[Outcome]:
-    of = part(where, strata, limits.LEVEL, made.allowed)
+    of = part(where, strata, intervals.LEVEL, made.allowed)
     for name in FIGURES:
         figure: Figure = getattr(of, name)
         truth = int(counts.sum()) if name.endswith("faces") else int((counts > 0).sum())
@@ -226,7 +253,7 @@ def imperfect(sets: int, seed: int, recall: float) -> list[Outcome]:
 def coverage(found: list[Outcome]) -> JSON:
     """Return the share of intervals that hold the truth, with its own exact interval."""
     held = sum(not (one.below or one.above) for one in found)
-    low, high = limits.clopper_pearson(held, len(found))
+    low, high = intervals.clopper_pearson(held, len(found))
     return {
         "intervals": len(found),
         "coverage": held / len(found),

@@ -9,12 +9,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.calibration import Searched, kept_at, shifted, tabulate, threshold_of
-from sfumato.evaluation.intervals import Estimate, Numbers, from_draws, resampled
-from sfumato.evaluation.matching import SIZES, Outcome
-from sfumato.evaluation.precision import estimated_precision
-from sfumato.evaluation.reliability import Bin, calibration_error, is_face, reliability
+from sfumato.calibration.thresholds import Searched, kept_at, shifted, tabulate, threshold_of
 from sfumato.recipe import ObfuscateStep
+from sfumato.stats.bootstrap import Numbers, from_draws, resampled
+from sfumato.stats.intervals import Estimate
+from sfumato.stats.matching import SIZES, Outcome
+from sfumato.stats.precision import estimated_precision
+from sfumato.stats.reliability import Bin, calibration_error, is_face, reliability
 from sfumato.types import JSON
 
 Estimates: TypeAlias = dict[str, Estimate]

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from sfumato.errors import UsageError
-from sfumato.evaluation.matching import Truth
+from sfumato.stats.matching import Truth
 from sfumato.types import Box, Pixels
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from recall import LowSearch
 from tqdm import tqdm
 
-from sfumato.calibration import Table, promise, tabulate
+from sfumato.calibration.thresholds import Table, promise, tabulate
 from sfumato.detection import PROFILES
 from sfumato.detectors import parse
 from sfumato.types import JSON

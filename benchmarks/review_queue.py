@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # tests/ has the PostgreS
 from sfumato.database import Database
 from sfumato.review import people, store
 from sfumato.review.queue import Queue, Rules
-from sfumato.review.records import Answer, Item, Lease, Mark, Person
+from sfumato.review.vocabulary import Answer, Item, Lease, Mark, Person
 
 REPLICAS = 2
 
@@ -291,7 +291,6 @@ def check(database: Database, acknowledged: list[str]) -> dict[str, int]:
         "stored": len(stored),
         "lost": len(set(acknowledged) - set(stored)),
         "doubled": len(stored) - len(set(stored)),
-        "records_missing": len(stored) - one("SELECT COUNT(*) FROM records WHERE kind = 'review'"),
         "twice_to_one": one(
             "SELECT COUNT(*) FROM (SELECT 1 FROM review_assignments GROUP BY item, person "
             "HAVING COUNT(*) > 1) AS twice"

@@ -18,7 +18,7 @@ from PIL import Image
 
 from sfumato import boxes
 from sfumato.review.quality import gold_share, spoil
-from sfumato.review.records import Answer, Given, Mark
+from sfumato.review.vocabulary import Answer, Given, Mark
 from sfumato.types import Box
 
 TOUCHES = 0.1  # IoU from which on a person takes a box to be meant for a face

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sfumato.study.analysis.estimates import Estimate, Group, contrasts
+from sfumato.stats.bootstrap import Group
+from sfumato.study.analysis.estimates import Estimate, contrasts
 from sfumato.study.analysis.measures import average_precision_values
 
 RIGHT, TWIN, FIVE = 0, 1, 2

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from sfumato.stats.bootstrap import bootstrap
 from sfumato.study.analysis.answers import calibration
-from sfumato.study.analysis.bootstrap import bootstrap
 from sfumato.study.analysis.comparisons import difference, groups_of, top1
 from sfumato.study.analysis.estimates import contrast, equivalence
 from sfumato.study.analysis.matrix import Cell, Key, Matrix, Outcome, matrix_of

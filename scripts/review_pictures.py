@@ -27,7 +27,7 @@ from sfumato import demo_pictures
 from sfumato.database import Database
 from sfumato.review import people, store
 from sfumato.review.queue import Queue
-from sfumato.review.records import Item, Mark
+from sfumato.review.vocabulary import Item, Mark
 from sfumato.web.application import build
 from sfumato.web.serving import Place, serve
 

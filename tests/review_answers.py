@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sfumato.review.records import Answer, Given, Mark
+from sfumato.review.vocabulary import Answer, Given, Mark
 from sfumato.types import Box, Scope, Verdict
 
 DIGEST = "0" * 64

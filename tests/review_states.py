@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sfumato.review import people, store
 from sfumato.review.queue import Queue, Rules
-from sfumato.review.records import Answer, Lease, Mark, Person
+from sfumato.review.vocabulary import Answer, Lease, Mark, Person
 from tests.contract.review_queue import Clock, item, truth
 
 PEOPLE = st.integers(0, 2)

@@ -18,8 +18,8 @@ from sfumato.audit.groups import add_computed, add_measured, assign, boxes_of, c
 from sfumato.audit.rates import NOT_KNOWN, Column, Group, compare
 from sfumato.detectors import registry
 from sfumato.errors import UsageError
-from sfumato.evaluation import intervals
 from sfumato.formats import groups_csv
+from sfumato.stats import intervals
 from sfumato.types import Box
 from tests.command import sfumato
 

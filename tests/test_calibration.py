@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sfumato import boxes, demo_pictures
-from sfumato.calibration import (
+from sfumato.calibration.thresholds import (
     Searched,
     Setting,
     Table,
@@ -26,7 +26,7 @@ from sfumato.calibration import (
 from sfumato.detection import SAME_FACE_IOU
 from sfumato.detectors import registry
 from sfumato.errors import UsageError
-from sfumato.evaluation.matching import Truth
+from sfumato.stats.matching import Truth
 from sfumato.types import Face
 from tests.command import sfumato
 

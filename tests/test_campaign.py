@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,8 @@ from sfumato.review.joining import come_in, open_door
 from sfumato.review.planning import Rules
 from sfumato.review.queue import Queue
 from sfumato.review.queue import Rules as QueueRules
-from sfumato.review.records import MOST_MARKS, Answer, Lease, Mark
 from sfumato.review.remainder import Remainder, remainder
+from sfumato.review.vocabulary import MOST_MARKS, Answer, Lease, Mark
 from sfumato.settings import Settings
 from sfumato.types import Box, Decision, Detection, Face
 
@@ -71,7 +71,11 @@ class Campaign:
         return done
 
     def merge(self) -> outcome.Merged:
-        return outcome.merge(self.queue, self.ledger, self.fingerprint, ())
+        return self.merged_by(())
+
+    def merged_by(self, judges: Iterable[str]) -> outcome.Merged:
+        given = list(self.queue.given())
+        return outcome.merge(self.queue, given, self.ledger, self.fingerprint, judges)
 
     def left(self) -> Remainder:
         given = list(self.queue.given())
@@ -196,7 +200,7 @@ def test_who_judges_may_also_confirm_in_the_gallery(campaign: Campaign) -> None:
     assert owner is not None
     for lease in campaign.queue.lease(owner, count=50, gallery=True):
         campaign.queue.submit(lease.token, owner, Answer("accept", lease.marks, 1.0, "crops"))
-    merged = outcome.merge(campaign.queue, campaign.ledger, campaign.fingerprint, {owner.id})
+    merged = campaign.merged_by({owner.id})
     assert (merged.decided, merged.disputed) == (3, 0)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfumato.review.capture import chao, chapman
+from sfumato.review.capture import chapman
 
 
 def test_chapman_by_hand() -> None:
@@ -52,38 +52,6 @@ def test_faces_that_are_hard_for_both_make_it_too_low_as_it_says() -> None:
     one, other = rng.random(20_000) < easy, rng.random(20_000) < easy
     found = chapman(int((one & other).sum()), int((one & ~other).sum()), int((~one & other).sum()))
     assert found.high < 20_000
-
-
-def test_chao_by_hand() -> None:
-    found = chao([10, 6, 30])
-    assert found.seen == 46
-    assert found.unseen == pytest.approx(2 / 3 * 10 * 9 / (2 * 7))
-    assert found.seen < found.low < found.total < found.high
-    assert "lower bound" in found.bias
-
-
-@given(st.lists(st.integers(0, 40), min_size=3, max_size=6))
-@settings(max_examples=25, deadline=None)
-def test_chao_never_says_less_than_was_seen_nor_that_none_is_unseen(times: list[int]) -> None:
-    found = chao(times)
-    assert found.seen <= found.low <= found.total <= found.high
-    assert found.high > found.seen
-
-
-def test_chao_is_a_bound_where_faces_are_of_unequal_difficulty() -> None:
-    rng = np.random.default_rng(2)
-    totals = []
-    for _ in range(300):
-        ease = rng.beta(2, 2, 400)
-        times = rng.binomial(4, ease)
-        totals.append(chao(np.bincount(times, minlength=5)[1:].tolist()).total)
-    assert 370 < np.mean(totals) < 400
-
-
-@pytest.mark.parametrize("wrong", [[1, 2], [], [1, -1, 2]])
-def test_chao_refuses_what_it_cannot_use(wrong: list[int]) -> None:
-    with pytest.raises(ValueError, match="three or more"):
-        chao(wrong)
 
 
 def test_chapman_refuses_negative_counts() -> None:

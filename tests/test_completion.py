@@ -9,7 +9,7 @@ from sfumato.database import Database
 from sfumato.errors import UsageError
 from sfumato.review import store
 from sfumato.review.completion import earned, promise
-from sfumato.review.records import Person, Progress
+from sfumato.review.vocabulary import Person, Progress
 
 ADA, BEN = Person("a", "reviewer"), Person("b", "reviewer")
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato import boxes, demo_pictures
-from sfumato.detectors import centerface, names, parse, registry, session, yunet
+from sfumato.detectors import names, parse, registry, session, yunet
 from sfumato.detectors.centerface import CenterFace
+from sfumato.detectors.families import FAMILIES
 from sfumato.detectors.session import Network, Scores, Tensor, find, scaled_size, tensor
 from sfumato.detectors.yunet import YuNet
 from sfumato.errors import UsageError, WeightsError
@@ -52,7 +53,7 @@ class TestCenterFaceDecoding:
         return [plane.astype(np.float32) for plane in (heat, scale, offset)]
 
     def test_boxes_follow_the_formula(self, outputs: list[Tensor]) -> None:
-        found, scores = centerface.decode(outputs, (64, 96), 0.3)
+        found, scores = FAMILIES["centerface"]().decode(outputs, (64, 96), 0.3)
         heat, scale, offset = outputs
         expected = {}
         for row, column in [(2, 5), (9, 0), (15, 23)]:
@@ -66,11 +67,11 @@ class TestCenterFaceDecoding:
             np.testing.assert_allclose(box, expected[score], atol=1e-4)
 
     def test_the_threshold_itself_is_kept(self, outputs: list[Tensor]) -> None:
-        _, scores = centerface.decode(outputs, (64, 96), float(np.float32(0.31)))
+        _, scores = FAMILIES["centerface"]().decode(outputs, (64, 96), float(np.float32(0.31)))
         assert len(scores) == 3
 
     def test_nothing_gives_empty_arrays(self, outputs: list[Tensor]) -> None:
-        found, scores = centerface.decode(outputs, (64, 96), 0.95)
+        found, scores = FAMILIES["centerface"]().decode(outputs, (64, 96), 0.95)
         assert found.shape == (0, 4)
         assert scores.shape == (0,)
 
@@ -93,7 +94,7 @@ class TestYuNetDecoding:
         return [part.astype(np.float32) for part in (*classes, *objects, *shapes)]
 
     def test_boxes_follow_the_formula(self, outputs: list[Tensor]) -> None:
-        found, scores = yunet.decode(outputs, (64, 96), 0.5)
+        found, scores = FAMILIES["yunet"]().decode(outputs, (64, 96), 0.5)
         assert len(found) == 4
         for (grid, index), box, score in zip(
             [(0, 0), (0, 95), (1, 13), (2, 5)], found, scores, strict=True
@@ -108,7 +109,7 @@ class TestYuNetDecoding:
             assert score == pytest.approx(math.sqrt(0.64 + index / 1000), abs=1e-6)
 
     def test_nothing_gives_empty_arrays(self, outputs: list[Tensor]) -> None:
-        found, scores = yunet.decode(outputs, (64, 96), 0.99)
+        found, scores = FAMILIES["yunet"]().decode(outputs, (64, 96), 0.99)
         assert found.shape == (0, 4)
         assert scores.shape == (0,)
 

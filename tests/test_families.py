@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sfumato.detectors import centerface, yunet
 from sfumato.detectors.families import FAMILIES, Family
 from sfumato.detectors.families.blazeface import BlazeFace
 from sfumato.detectors.families.retinaface import RetinaFace
@@ -122,16 +121,14 @@ def test_blazeface_counts_from_the_centres_of_cells(
     agree(BlazeFace(range=name, joined=joined), [*scores, *boxes], expected, 0.7)
 
 
-def test_centerface_and_yunet_are_those_that_are_shipped() -> None:
-    planes = [random(1, n, 16, 24, high=2) for n in (1, 2, 2)]
-    ours = FAMILIES["centerface"]().decode(planes, PADDED, 0.9)
-    for got, expected in zip(ours, centerface.decode(planes, PADDED, 0.9), strict=True):
-        np.testing.assert_array_equal(got, expected)
-    counts = [len(list(cells(stride))) for stride in (8, 16, 32)]
-    outputs = [random(1, n, width) for width in (1, 1, 4) for n in counts]
-    ours = FAMILIES["yunet"]().decode(outputs, PADDED, 0.7)
-    for got, expected in zip(ours, yunet.decode(outputs, PADDED, 0.7), strict=True):
-        np.testing.assert_array_equal(got, expected)
+def test_yunet_counts_cells_that_reach_beyond_the_edge() -> None:
+    """52 pixels are 6.5 cells of 8: such a network has 7 columns, so cell 8 is (1, 1)."""
+    counts = [5 * 7, 3 * 4, 2 * 2]
+    outputs = [np.zeros((1, n, width), dtype=np.float32) for width in (1, 1, 4) for n in counts]
+    outputs[0][0, 8], outputs[3][0, 8] = 1, 1
+    boxes, scores = FAMILIES["yunet"]().decode(outputs, (40, 52), 0.5)
+    assert scores.tolist() == [1.0]
+    assert boxes.tolist() == [[4.0, 4.0, 12.0, 12.0]]
 
 
 def right(name: str) -> tuple[Family, list[Tensor]]:

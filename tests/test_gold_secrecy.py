@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sfumato.database import SQLite
 from sfumato.review import likeness, people, quality
 from sfumato.review.queue import Queue, Rules
-from sfumato.review.records import Item, Mark
+from sfumato.review.vocabulary import Item, Mark
 from sfumato.web.limits import Limits
 from sfumato.web.pictures import Pictures, Wanted
 from tests.web_service import Browser, Service, served

@@ -8,8 +8,8 @@ import pytest
 from sfumato.errors import UsageError
 from sfumato.review import planning, sampling
 from sfumato.review.planning import Known, Rules, risk
-from sfumato.review.records import Item
 from sfumato.review.sampling import Draw
+from sfumato.review.vocabulary import Item
 from sfumato.types import Box, Detection, Face
 
 RULES = Rules()

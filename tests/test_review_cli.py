@@ -21,8 +21,8 @@ from sfumato.private import private_folder
 from sfumato.review import people, store
 from sfumato.review.joining import come_in, open_door
 from sfumato.review.queue import Queue
-from sfumato.review.records import Answer, Lease, Mark
-from sfumato.types import Decision, Detection, Review
+from sfumato.review.vocabulary import Answer, Given, Lease, Mark
+from sfumato.types import Decision, Detection
 from sfumato.web import build as application
 from sfumato.web import serving
 from tests import dataset
@@ -61,6 +61,10 @@ class Site:
     def queue(self) -> Iterator[Queue]:
         with closing(store.open(self.ledger)) as database:
             yield Queue(database)
+
+    def given(self) -> list[Given]:
+        with self.queue() as queue:
+            return list(queue.given())
 
     def answer(self, name: str, say: Callable[[Lease], Answer]) -> int:
         """Have a person answer all there is for them; return how many pictures that was."""
@@ -166,14 +170,14 @@ def test_raw_boxes_and_everybodys_stay_beside_the_decision(site: Site) -> None:
     site.answer("anna", add)
     site.json("merge")
     assert {type(one) for one in site.records("detection")} == {Detection}
-    assert len(site.records("review")) == len(site.records("decision")) == len(site.data.keys)
-    review, decision = site.records("review")[0], site.records("decision")[0]
-    assert isinstance(review, Review)
+    given = site.given()
+    assert len(given) == len(site.records("decision")) == len(site.data.keys)
+    said, decision = given[0], site.records("decision")[0]
     assert isinstance(decision, Decision)
-    assert review.seconds == 3.0
+    assert said.answer.seconds == 3.0
     assert DRAWN in [face.box for face in decision.faces]
-    assert review.reviewer == decision.reviewers[0]
-    assert "anna" not in repr((review, decision))
+    assert said.person == decision.reviewers[0]
+    assert "anna" not in repr((said, decision))
 
 
 def test_a_dispute_waits_for_an_adjudicator_and_is_covered_meanwhile(

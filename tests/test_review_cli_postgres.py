@@ -12,7 +12,7 @@ import pytest
 
 from sfumato.review import people, store
 from sfumato.review.queue import Queue
-from sfumato.review.records import Answer
+from sfumato.review.vocabulary import Answer
 from sfumato.web import serving
 from tests import dataset
 from tests.command import Done, sfumato

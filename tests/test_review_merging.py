@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sfumato.review.crowd import Crowd, Weight
 from sfumato.review.merging import (
     EXISTENCE,
     MERGED,
@@ -22,8 +23,7 @@ from sfumato.review.merging import (
     merge,
     weighted_median,
 )
-from sfumato.review.records import Given, Mark
-from sfumato.review.reliability import Crowd, Weight
+from sfumato.review.vocabulary import Given, Mark
 from sfumato.types import Box, Decision, Face
 from tests.review_answers import DIGEST, box, drawn, proposed, said
 

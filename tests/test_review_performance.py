@@ -8,10 +8,10 @@ from math import isnan
 
 import pytest
 
-from sfumato.evaluation.intervals import wilson
+from sfumato.review.crowd import Crowd
 from sfumato.review.performance import performances
 from sfumato.review.places import pictures
-from sfumato.review.reliability import Crowd
+from sfumato.stats.intervals import wilson
 from tests.review_answers import box, drawn, proposed, said
 
 GOLD = drawn(box(0), box(40))

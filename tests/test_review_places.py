@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfumato.review.places import Place, Vote, distinct, joined, pictures, places
-from sfumato.review.records import Given, Mark
+from sfumato.review.vocabulary import Given, Mark
 from sfumato.types import Box
 from tests.review_answers import box, drawn, proposed, said
 

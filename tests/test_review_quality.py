@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sfumato.review.quality import GOLD_IOU, gold_share, passes, spoil, union_iou
-from sfumato.review.records import Mark
+from sfumato.review.vocabulary import Mark
 from sfumato.types import Box
 
 SIDE = 24

@@ -12,7 +12,7 @@ from sfumato.database import Database, SQLite
 from sfumato.errors import LedgerError, UsageError
 from sfumato.review import people, store
 from sfumato.review.queue import Queue
-from sfumato.review.records import Answer, Person, Role
+from sfumato.review.vocabulary import Answer, Person, Role
 from tests.contract.review_queue import QueueContract, item, truth
 from tests.review_states import QueueStates
 

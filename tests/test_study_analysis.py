@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from sfumato.errors import UsageError
+from sfumato.stats.bootstrap import Group
 from sfumato.study.analysis.answers import analyse
 from sfumato.study.analysis.comparisons import difference, groups_of, questions, top1
-from sfumato.study.analysis.estimates import Group, contrast
+from sfumato.study.analysis.estimates import contrast
 from sfumato.study.analysis.matrix import Key, Matrix, matrices_of, matrix_of, read_matrices
 from sfumato.study.analysis.measures import average_precision, calibration_error
 from sfumato.study.analysis.pairs import candidates, pairs

@@ -17,9 +17,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from sfumato.errors import MissingExtra, UsageError
-from sfumato.evaluation import matching, precision
-from sfumato.evaluation.matching import Truth
-from sfumato.evaluation.precision import average_precision, pseudo_values, rank
+from sfumato.stats import matching, precision
+from sfumato.stats.matching import Truth
+from sfumato.stats.precision import average_precision, pseudo_values, rank
 from sfumato.study import consequences, detection_transfer, matrix, networks, objects, transferring
 from sfumato.study import detection_training as training
 from sfumato.study.configuration import Architecture, Detection, load

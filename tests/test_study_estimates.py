@@ -5,10 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from sfumato.study.analysis.bootstrap import bootstrap
+from sfumato.stats.bootstrap import Group, bootstrap
 from sfumato.study.analysis.estimates import (
     ONE_SEED,
-    Group,
     contrast,
     contrasts,
     equivalence,

@@ -19,14 +19,15 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import LedgerError, MissingExtra, UsageError
-from sfumato.review import access, completion, people
+from sfumato.review import completion, people
 from sfumato.review.queue import Rules
-from sfumato.review.records import Mark
+from sfumato.review.vocabulary import Mark
 from sfumato.web import build as application
 from sfumato.web.admission import POLICY
 from sfumato.web.limits import Limits
 from sfumato.web.refusals import Refusal
 from sfumato.web.workers import Workers
+from tests.review_views import views
 from tests.web_service import (
     BOX,
     FILE,
@@ -398,9 +399,9 @@ def test_every_view_is_noted_before_it_leaves(service: Service, browser: Browser
     def noted() -> list[str]:
         who = people.find(service.database, browser.name)
         assert who is not None
-        views = [view for view in access.views(service.database) if view.person == who.id]
-        assert all(view.key.startswith(f"{FOLDER}/{FILE}") for view in views)
-        return [view.what for view in views]
+        seen = [view for view in views(service.database) if view.person == who.id]
+        assert all(view.key.startswith(f"{FOLDER}/{FILE}") for view in seen)
+        return [view.what for view in seen]
 
     (lease,) = browser.next()
     for path in ("", "?crop=0,0,20,20", "/face/p0"):
@@ -433,7 +434,7 @@ def test_a_file_that_changed_or_went_is_not_shown(small: Service) -> None:
     assert browser.code("GET", lease["picture"]) == (409, "PICTURE_CHANGED")
     path.unlink()
     assert browser.code("GET", lease["picture"]) == (422, "PICTURE_GONE")
-    assert not list(access.views(small.database))
+    assert not views(small.database)
 
 
 def test_redacted_pictures_show_crops_and_take_answers_about_crops(service: Service) -> None:
@@ -606,7 +607,7 @@ def test_all_of_it_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
         answered = [response for response in browser.seen if "answer" in response.request.url.path]
         assert [response.status_code for response in answered] == [200, 200, 409] * 4
         assert len(list(service.queue.given())) == 4
-        assert len(list(access.views(service.database))) == 12
+        assert len(views(service.database)) == 12
         assert len(browser.next(8, gallery=True)) == 2  # of the odd ones, those not lent yet
         status = service.browser("manager").get("/api/status").json()
         assert status["progress"]["answered"] == 4

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sfumato.review.records import Mark
+from sfumato.review.vocabulary import Mark
 from sfumato.web import bodies
 from sfumato.web.refusals import Refusal
 

@@ -170,7 +170,6 @@ def test_a_killed_server_has_what_it_acknowledged(tmp_path: Path) -> None:
             running.end()
     database = store.open(tmp_path / "ledger.sqlite")
     assert len(list(Queue(database).given())) == 1
-    assert list(database.read("SELECT COUNT(*) FROM records WHERE kind = 'review'")) == [(1,)]
     database.close()
 
 
@@ -235,11 +234,10 @@ def test_many_answers_at_once_survive_kills_each_once(tmp_path: Path) -> None:
         "ON a.id = b.assignment"
     )
     answered = Counter(token for (token,) in rows)
-    ((records,),) = database.read("SELECT COUNT(*) FROM records WHERE kind = 'review'")
     ((counted,),) = database.read("SELECT SUM(answered) FROM review_people")
     given = list(Queue(database).given())
     database.close()
-    assert len(given) == records == counted == reviewers * pictures
+    assert len(given) == counted == reviewers * pictures
     assert crowd.acknowledged.keys() <= answered.keys()
     assert set(answered.values()) == {1}
     assert len({(each.person, each.key) for each in given}) == len(given)

@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from sfumato.database import Database
 from sfumato.review import people, store
 from sfumato.review.queue import Queue, Rules
-from sfumato.review.records import Item, Mark, Role
+from sfumato.review.vocabulary import Item, Mark, Role
 from sfumato.web import build as application
 from sfumato.web.limits import Limits
 

@@ -13,12 +13,13 @@ from typing import Literal, TypeAlias
 
 from sfumato import codec
 from sfumato.boxes import misplaced
+from sfumato.calibration.thresholds import Searched
 from sfumato.detection import find
 from sfumato.detectors import registry
 from sfumato.errors import SampleError, UsageError
-from sfumato.evaluation.matching import Truth
 from sfumato.formats import box_files
 from sfumato.sources import open_source
+from sfumato.stats.matching import Truth
 from sfumato.types import Box, Detection, Executor, Failure, Record, Sample, Shard
 from sfumato.work import detectors
 
@@ -155,3 +156,17 @@ def fits_labels(labels: Labels, key: str, detection: Detection) -> bool:
     size = (detection.width, detection.height)
     places = (*labels.faces.get(key, ()), *labels.ignored.get(key, ()))
     return labels.sizes.get(key, size) == size and not any(misplaced(box, *size) for box in places)
+
+
+def searched(labels: Labels, surveyed: Surveyed) -> tuple[list[Searched], list[str]]:
+    """Return the pictures that can be judged, and of all others what hinders it."""
+    problems = [f"{f.key}: {f.code}, {f.reason}" for f in surveyed.failures]
+    problems += [f"{name}: labelled, but not in SRC" for name in labels.unused]
+    pictures = []
+    for key, detections in surveyed.found.items():
+        if fits_labels(labels, key, detections[0]):
+            truth = labels.truth(key, detections[0].width, detections[0].height)
+            pictures.append(Searched(truth, tuple(one.faces for one in detections)))
+        else:
+            problems.append(f"{key}: labelled in another size, or with a box outside it")
+    return pictures, problems

@@ -90,10 +90,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What one person said of one picture: all faces that are in it, to that person's eye.
-
-    `seconds` is how long the picture was in view.
-    """
+    """What one person said of one image: only old ledgers hold it, `review_answers` does now."""
 
     key: str
     digest: str

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from sfumato.database import Database
 from sfumato.review import people, store
 from sfumato.review.queue import Queue, Rules
-from sfumato.review.records import Given, Item, Mark, Role
+from sfumato.review.vocabulary import Given, Item, Mark, Role
 from sfumato.types import Box
 
 SECONDS = 60.0

@@ -12,7 +12,7 @@ pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
 from sfumato.review import people
-from sfumato.review.records import Mark
+from sfumato.review.vocabulary import Mark
 from tests.e2e.review_desk import Desk, near, only
 from tests.e2e.review_site import FACES, Site
 

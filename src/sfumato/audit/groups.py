@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato import boxes
+from sfumato import boxes, codec
 from sfumato.errors import UsageError
-from sfumato.evaluation.matching import SIZES, size_of
 from sfumato.formats.groups_csv import GroupFile, GroupRow
 from sfumato.formats.name_match import pair
+from sfumato.sources import open_source
+from sfumato.stats.matching import SIZES, size_of
 from sfumato.types import Box, Pixels, label_of
 
 COMPUTED: Final = ("size", "class", "brightness", "blur")
@@ -49,6 +51,23 @@ def boxes_of(groups: GroupFile, keys: Sequence[str]) -> dict[str, tuple[Box, ...
         if row.box is not None:
             found.setdefault(key, []).append(row.box)
     return {key: tuple(places) for key, places in sorted(found.items())}
+
+
+def wanted(groups: GroupFile | None, by: str | None) -> list[str]:
+    """Return the columns to compare: those of `by`, "size,class", else all of the table.
+
+    Raises:
+        UsageError: there is no such column, or none at all.
+    """
+    known = () if groups is None else groups.columns
+    columns = [name.strip() for name in by.split(",")] if by else list(known)
+    unknown = [name for name in columns if name not in (*known, *COMPUTED)]
+    if unknown or not columns:
+        what = f"no column {unknown[0]!r}" if unknown else "nothing to compare by"
+        raise UsageError(
+            f"There is {what}: choose from {', '.join((*known, *COMPUTED))} with --by."
+        )
+    return columns
 
 
 def assign(groups: GroupFile, faces: Mapping[str, Sequence[Box]]) -> Assigned:
@@ -101,6 +120,20 @@ def _places(row: GroupRow, faces: Sequence[Box], groups: GroupFile) -> Sequence[
             f"{len(faces)} labelled faces, counted from 0."
         )
     return (row.index,)
+
+
+def add_columns(
+    values: Values, faces: Mapping[str, Sequence[Box]], columns: Iterable[str], source: Path
+) -> None:
+    """Add the columns that are computed, from the labels or from the images of a source."""
+    columns = set(columns)
+    for name in sorted(columns - FROM_PIXELS):
+        add_computed(values, faces, name)
+    measured = FROM_PIXELS & columns
+    for key, places in faces.items() if measured else ():
+        pixels = codec.decode(open_source(source).sample(key).data).frames[0]
+        for face, box in zip(values[key], places, strict=True):
+            add_measured(face, pixels, box, measured)
 
 
 def add_computed(values: Values, faces: Mapping[str, Sequence[Box]], column: str) -> None:

@@ -10,8 +10,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.evaluation.comparison import holm, permutation
-from sfumato.evaluation.intervals import FEWEST, difference, ratio, resampled, wilson
+from sfumato.stats.bootstrap import FEWEST, ratio, resampled
+from sfumato.stats.comparison import holm, permutation
+from sfumato.stats.intervals import difference, wilson
 
 LEVEL: Final = 0.05
 _SMALLER: Final = " smaller groups"

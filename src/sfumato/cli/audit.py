@@ -5,53 +5,32 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from sfumato import boxes as geometry
-from sfumato import codec, obfuscation
+from sfumato import obfuscation
 from sfumato.audit.chart import chart
-from sfumato.audit.groups import (
-    COMPUTED,
-    FROM_PIXELS,
-    Values,
-    add_computed,
-    add_measured,
-    assign,
-    boxes_of,
-    cut,
-)
-from sfumato.audit.rates import Column, Group, compare
-from sfumato.cli import options
+from sfumato.audit.groups import COMPUTED, Values, add_columns, assign, boxes_of, wanted
+from sfumato.audit.missed import Asked, compared
+from sfumato.audit.table import as_text
+from sfumato.cli import options, told
 from sfumato.cli.faces import detections
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
 from sfumato.database import named
 from sfumato.detection import SAME_FACE_IOU
-from sfumato.errors import OutputError, UsageError
-from sfumato.evaluation.matching import shares
+from sfumato.errors import UsageError
 from sfumato.formats.groups_csv import GroupFile
 from sfumato.formats.groups_csv import read as read_groups
 from sfumato.settings import Settings, last_recipe
 from sfumato.sources import open_source
 from sfumato.survey import Labels, Survey, fits_labels, look, read_labels
-from sfumato.types import JSON, Box, Face
+from sfumato.types import Box, Face
 
-_NAMED = 10
-_STAR = (
-    "* differs from the rest: the corrected p is below 0.05, the interval leaves out 0, and both "
-    "sides lie in at least ten pictures."
-)
-SAYS_NOT = (
-    "What these numbers don't say: groups are as somebody perceived or labelled them, not what "
-    "people are. Skin, light, size, pose and picture quality go together here; a difference isn't "
-    "a cause. 'No difference found' is not 'no difference': look at the intervals. Other pictures "
-    "and other detectors may differ otherwise, and nobody counted faces that have no label."
-)
+_NOT_SEARCHED = "labelled, but not searched, or of another size, or with a box outside it"
 
 
 @click.group()
@@ -119,50 +98,20 @@ def detection(src: Path, out: Path | None, **values: Any) -> int:
     labels = _labels(source, values["boxes"], groups)
     found, expand = _found(source, out, labels, values)
     faces = {key: labels.faces[key] for key in labels.faces if key in found}
-    _say_left_out(labels, found)
+    told.left_out(
+        *(f"{key}: {_NOT_SEARCHED}" for key in labels.faces if key not in found),
+        *(f"{name}: labelled, but not in SRC" for name in labels.unused),
+    )
     if not any(faces.values()):
         raise UsageError("No picture with a labelled face was searched: nothing to compare.")
-    assigned = _values(source, faces, groups, values["by"])
-    columns = _columns(groups, values["by"])
-    plain, made = _compared(faces, assigned, columns, _missed(faces, found, expand, values), values)
-    plain["expand"] = expand
+    columns = wanted(groups, values["by"])
+    asked = Asked(expand, values["share"], values["seed"], values["min_faces"])
+    assigned = _values(source, faces, groups, columns)
+    plain, made = compared(faces, found, assigned, columns, asked)
     print(json.dumps(plain) if values["as_json"] else as_text(plain, made))
     if values["plot"] is not None:
-        _write(values["plot"], chart(made, plain["rate"]))
+        told.write(values["plot"], chart(made, plain["rate"]))
     return 0
-
-
-def _compared(
-    faces: Mapping[str, tuple[Box, ...]],
-    assigned: Values,
-    columns: Sequence[str],
-    missed: Mapping[str, Sequence[bool]],
-    values: Mapping[str, Any],
-) -> tuple[JSON, list[Group]]:
-    """Line all faces up, compare their groups, and return that as plain data too."""
-    order = [(key, i) for key, places in faces.items() for i in range(len(places))]
-    numbers = {key: number for number, key in enumerate(faces)}
-    flags = np.array([missed[key][i] for key, i in order])
-    made = compare(
-        [
-            Column(name, cut([assigned[key][i].get(name, "") for key, i in order]))
-            for name in columns
-        ],
-        flags,
-        np.array([numbers[key] for key, _ in order]),
-        seed=values["seed"],
-        min_faces=values["min_faces"],
-    )
-    plain: JSON = {
-        "covered_share": values["share"],
-        "pictures": len(faces),
-        "faces": len(order),
-        "missed": int(flags.sum()),
-        "rate": float(flags.mean()),
-        "groups": [{**asdict(group), "differs": group.differs} for group in made],
-        "says_not": SAYS_NOT,
-    }
-    return plain, made
 
 
 def _labels(source: Path, boxes: Path | None, groups: GroupFile | None) -> Labels:
@@ -201,111 +150,23 @@ def _found(
     return joined, values["expand"]
 
 
-def _missed(
-    faces: Mapping[str, tuple[Box, ...]],
-    found: Mapping[str, tuple[Face, ...]],
-    expand: float,
-    values: Mapping[str, Any],
-) -> dict[str, list[bool]]:
-    grown = {key: [geometry.grow(face.box, expand) for face in found[key]] for key in faces}
-    return {
-        key: [part < values["share"] for part in shares(places, grown[key])]
-        for key, places in faces.items()
-    }
-
-
-def _say_left_out(labels: Labels, found: Mapping[str, tuple[Face, ...]]) -> None:
-    lost = [
-        f"{key}: labelled, but not searched, or of another size, or with a box outside it"
-        for key in labels.faces
-        if key not in found
-    ]
-    lost += [f"{name}: labelled, but not in SRC" for name in labels.unused]
-    for one in lost[:_NAMED]:
-        print(f"left out: {one}", file=sys.stderr)
-    if len(lost) > _NAMED:
-        print(f"left out: {len(lost) - _NAMED} more", file=sys.stderr)
-
-
-def _columns(groups: GroupFile | None, by: str | None) -> list[str]:
-    known = () if groups is None else groups.columns
-    wanted = [name.strip() for name in by.split(",")] if by else list(known)
-    unknown = [name for name in wanted if name not in (*known, *COMPUTED)]
-    if unknown or not wanted:
-        what = f"no column {unknown[0]!r}" if unknown else "nothing to compare by"
-        raise UsageError(
-            f"There is {what}: choose from {', '.join((*known, *COMPUTED))} with --by."
-        )
-    return wanted
-
-
 def _values(
     source: Path,
     faces: Mapping[str, tuple[Box, ...]],
     groups: GroupFile | None,
-    by: str | None,
+    columns: Sequence[str],
 ) -> Values:
     """Return the value of every wanted column for every face; a user's column goes first."""
     values: Values = {key: [{} for _ in places] for key, places in faces.items()}
-    computed = _columns(groups, by)
+    known: Sequence[str] = ()
     if groups is not None:
         assigned = assign(groups, faces)
-        values = assigned.values
-        computed = [name for name in computed if name not in groups.columns]
+        values, known = assigned.values, groups.columns
         if assigned.unmatched:
             print(
                 f"{len(assigned.unmatched)} rows of {groups.path.name} fit no labelled face, the "
                 f"first in row {assigned.unmatched[0]}.",
                 file=sys.stderr,
             )
-    for name in sorted(set(computed) - FROM_PIXELS):
-        add_computed(values, faces, name)
-    measured = FROM_PIXELS.intersection(computed)
-    for key, places in faces.items() if measured else ():
-        pixels = codec.decode(open_source(source).sample(key).data).frames[0]
-        for face, box in zip(values[key], places, strict=True):
-            add_measured(face, pixels, box, measured)
+    add_columns(values, faces, (name for name in columns if name not in known), source)
     return values
-
-
-def as_text(plain: JSON, groups: list[Group]) -> str:
-    """Return the table and the sentences that are printed."""
-    about = (
-        f"{plain['missed']:,} of {plain['faces']:,} labelled faces in {plain['pictures']:,} "
-        f"pictures are missed, {plain['rate']:.1%}: less than {plain['covered_share']:.0%} of each "
-        "is covered."
-    )
-    lines = [about]
-    column = ""
-    for group in groups:
-        if group.column != column:
-            column = group.column
-            head = f"{'missed':<14}{'share (95 % interval)':<24}{'against the rest':<26}p (Holm)"
-            lines += ["", f"{column[:27]:<28}{head}"]
-        lines.append(_line(group))
-    boot = any(group.interval == "bootstrap" for group in groups)
-    kind = "Wilson's"
-    if boot:
-        kind += " where no two faces share a picture, else a bootstrap over pictures (of fewer "
-        kind += "than ten: Wilson's, each picture a trial)"
-    lines += ["", f"Intervals: {kind}. {_STAR}", SAYS_NOT]
-    return "\n".join(lines)
-
-
-def _line(group: Group) -> str:
-    count = f"{group.missed:,}/{group.faces:,}"
-    rate = f"{group.rate:.1%} ({100 * group.low:.1f}-{100 * group.high:.1f})"
-    against = p = ""
-    if group.difference is not None:
-        low, high = group.difference_low or 0.0, group.difference_high or 0.0
-        against = f"{100 * group.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-    if group.p is not None and group.corrected is not None:
-        p = f"{group.p:.4f} ({group.corrected:.4f}){' *' if group.differs else ''}"
-    return f"  {group.value[:25]:<26}{count:<14}{rate:<24}{against:<26}{p}".rstrip()
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path} can't be written: {error.strerror}.") from error

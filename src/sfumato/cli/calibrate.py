@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from sfumato.calibration import (
-    GROWTHS,
-    SHIFTS,
-    Promise,
-    Searched,
-    Table,
-    promise,
-    shifted,
-    tabulate,
-)
-from sfumato.cli import options
+from sfumato.calibration.promised import as_json, as_text, as_toml
+from sfumato.calibration.thresholds import GROWTHS, SHIFTS, promise, shifted, tabulate
+from sfumato.cli import options, told
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
-from sfumato.errors import OutputError, UsageError
-from sfumato.evaluation.intervals import Estimate, ratio
-from sfumato.survey import Labels, Survey, Surveyed, fits_labels, look, read_labels
-from sfumato.types import JSON
-
-_NAMED = 10
+from sfumato.errors import UsageError
+from sfumato.survey import Survey, look, read_labels, searched
 
 
 @click.command()
@@ -97,186 +84,15 @@ def calibrate(src: Path, boxes: Path, **values: Any) -> int:
     with progress("calibrate", quiet=values["quiet"]) as shown:
         surveyed = look(survey, list(labels.faces), options.executor(values), progress=shown)
     growths = GROWTHS if values["expand"] is None else (values["expand"],)
-    pictures = _judged(labels, surveyed)
-    table = tabulate(pictures, specs, share=values["share"], growths=growths)
-    made = promise(table, values["wanted"], np.random.default_rng(values["seed"]))
-    chosen = tuple(shifted(spec, table.shifts[made.setting.shift]) for spec in specs)
-    plain = as_json(made, table, specs, chosen, values)
-    print(json.dumps(plain) if values["as_json"] else as_text(plain))
-    if values["output"] is not None and made.kept:
-        _write(values["output"], as_toml(plain))
-    return 0 if made.kept else 1
-
-
-def _judged(labels: Labels, surveyed: Surveyed) -> list[Searched]:
-    """Return the pictures that can be judged, and say which can't."""
-    problems = [f"{f.key}: {f.code}, {f.reason}" for f in surveyed.failures]
-    problems += [f"{name}: labelled, but not in SRC" for name in labels.unused]
-    pictures = []
-    for key, detections in surveyed.found.items():
-        if fits_labels(labels, key, detections[0]):
-            truth = labels.truth(key, detections[0].width, detections[0].height)
-            pictures.append(Searched(truth, tuple(one.faces for one in detections)))
-        else:
-            problems.append(f"{key}: labelled in another size, or with a box outside it")
-    for problem in problems[:_NAMED]:
-        print(f"left out: {problem}", file=sys.stderr)
-    if len(problems) > _NAMED:
-        print(f"left out: {len(problems) - _NAMED} more", file=sys.stderr)
+    pictures, problems = searched(labels, surveyed)
+    told.left_out(*problems)
     if not pictures:
         raise UsageError("No labelled picture could be searched: see what was left out.")
-    return pictures
-
-
-def as_json(
-    made: Promise,
-    table: Table,
-    specs: tuple[str, ...],
-    chosen: tuple[str, ...],
-    values: dict[str, Any],
-) -> JSON:
-    """Return all that is known of the choice as plain data."""
-    rng = np.random.default_rng(values["seed"])
-    at = made.setting
-    return {
-        "wanted": values["wanted"],
-        "covered_share": values["share"],
-        "promised": made.kept,
-        "reached": made.reached,
-        "enough": made.enough,
-        "pictures": table.pictures,
-        "pictures_with_faces": int(np.count_nonzero(table.faces)),
-        "faces": int(table.faces.sum()),
-        "pictures_with_faces_needed": made.needed,
-        "setting": {
-            "detectors": list(chosen),
-            "expand": table.growths[at.growth],
-            "shift": table.shifts[at.shift],
-            "aim": made.aim,
-        },
-        "expected": {
-            "recall": _plain(made.recall),
-            "false_boxes": _plain(made.false_boxes),
-            "false_pixels": _plain(made.false_pixels),
-            "needless_pixels": _plain(made.needless),
-        },
-        "on_these_pictures": _at(table, at.shift, at.growth, rng),
-        "before": _before(table, specs, rng),
-        "curve": _curve(table, specs),
-    }
-
-
-def _curve(table: Table, specs: tuple[str, ...]) -> list[JSON]:
-    """Return every setting with what it covers and costs on these pictures."""
-    return [
-        {
-            "shift": shift,
-            "detectors": [shifted(spec, shift) for spec in specs],
-            "expand": growth,
-            "recall": float(table.covered[i, j].sum() / table.faces.sum()),
-            "false_boxes": float(table.false_boxes[i].mean()),
-            "false_pixels": float(table.false_pixels[i, j].mean()),
-            "needless_pixels": float(table.needless[i, j].mean()),
-        }
-        for i, shift in enumerate(table.shifts)
-        for j, growth in enumerate(table.growths)
-    ]
-
-
-def _before(table: Table, specs: tuple[str, ...], rng: np.random.Generator) -> JSON:
-    """Return what the detectors do as they are."""
-    at = table.usual
-    found = _at(table, at.shift, at.growth, rng)
-    return {"detectors": list(specs), "expand": table.growths[at.growth], **found}
-
-
-def _at(table: Table, shift: int, growth: int, rng: np.random.Generator) -> JSON:
-    ones = np.ones(table.pictures)
-    columns = {
-        "false_boxes": table.false_boxes[shift],
-        "false_pixels": table.false_pixels[shift, growth],
-        "needless_pixels": table.needless[shift, growth],
-    }
-    figures = {name: _plain(ratio(c, ones, rng, share=False)) for name, c in columns.items()}
-    return {"recall": _plain(ratio(table.covered[shift, growth], table.faces, rng)), **figures}
-
-
-def _plain(estimate: Estimate) -> JSON:
-    return {"value": estimate.value, "interval_95": [estimate.low, estimate.high]}
-
-
-def as_text(plain: JSON) -> str:
-    """Return the table and the sentences that are printed."""
-    rows = [
-        ("as it is", plain["before"]),
-        ("chosen, on these pictures", plain["on_these_pictures"]),
-        ("chosen, on others like them", plain["expected"]),
-    ]
-    about = (
-        f"{plain['pictures']:,} pictures, {plain['faces']:,} labelled faces in "
-        f"{plain['pictures_with_faces']:,} of them; wanted: {plain['wanted']:.1%} of the faces, "
-        f"each covered by {plain['covered_share']:.0%}."
-    )
-    lines = [
-        about,
-        "",
-        f"{'':<29}{'faces covered':<24}{'false boxes':<20}{'false pixels':<14}needless pixels",
-    ]
-    lines += [f"{name:<29}{_cells(row)}" for name, row in rows]
-    lines += ["", *_verdict(plain)]
-    return "\n".join(lines)
-
-
-def _cells(row: JSON) -> str:
-    (low, high), recall = row["recall"]["interval_95"], row["recall"]["value"]
-    (fewest, most), false = row["false_boxes"]["interval_95"], row["false_boxes"]["value"]
-    faces = f"{recall:.1%} ({100 * low:.1f}-{100 * high:.1f})"
-    boxes = f"{false:.2f} ({fewest:.2f}-{most:.2f})"
-    pixels, needless = row["false_pixels"]["value"], row["needless_pixels"]["value"]
-    return f"{faces:<24}{boxes:<20}{pixels:<14.2%}{needless:.2%}"
-
-
-def _verdict(plain: JSON) -> list[str]:
-    setting, wanted = plain["setting"], plain["wanted"]
-    words = " ".join(f"--detector {spec}" for spec in setting["detectors"])
-    words += f" --expand {setting['expand']:g}"
-    if not plain["enough"]:
-        per_picture = plain["faces"] / plain["pictures_with_faces"]
-        needed = plain["pictures_with_faces_needed"]
-        why = (
-            f"No promise: with {plain['pictures_with_faces']:,} pictures that show a face, not "
-            f"even a sample without a miss could tell that {wanted:.1%} are covered. Label at "
-            f"least {needed:,} such pictures (about {round(needed * per_picture):,} faces at "
-            f"{per_picture:.1f} a picture), or want less."
-        )
-        return [why, f"The best guess is {words}"]
-    if not plain["reached"]:
-        why = (
-            f"No promise: no setting of these detectors covers {wanted:.1%} on pictures that it "
-            "wasn't chosen on. Try another profile, or want less."
-        )
-        return [why, f"The nearest is {words}"]
-    (low, high), recall = (plain["expected"]["recall"][name] for name in ("interval_95", "value"))
-    promised = (
-        f"Expect {recall:.1%} (95 % interval {100 * low:.1f}-{100 * high:.1f}) on pictures like "
-        "these; of other pictures this says nothing."
-    )
-    return [f"Chosen: {words}", promised]
-
-
-def as_toml(plain: JSON) -> str:
-    """Return the settings file for `sfumato run --config`, with what it promises as comments."""
-    setting = plain["setting"]
-    detectors = ", ".join(json.dumps(spec) for spec in setting["detectors"])
-    head = "\n".join(f"# {line}" if line else "#" for line in as_text(plain).splitlines())
-    return (
-        f"# Written by `sfumato calibrate`.\n#\n{head}\n\n"
-        f"detector = [{detectors}]\nexpand = {setting['expand']:g}\n"
-    )
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path} can't be written: {error.strerror}.") from error
+    table = tabulate(pictures, specs, share=values["share"], growths=growths)
+    made = promise(table, values["wanted"], np.random.default_rng(values["seed"]))
+    asked = {name: values[name] for name in ("wanted", "share", "seed")}
+    plain = as_json(made, table, specs, **asked)
+    print(json.dumps(plain) if values["as_json"] else as_text(plain))
+    if values["output"] is not None and made.kept:
+        told.write(values["output"], as_toml(plain))
+    return 0 if made.kept else 1

@@ -37,11 +37,12 @@ def alike(
 def find_all(
     images: Sequence[Pixels], network: Network, *, long_side: int, threshold: float
 ) -> list[list[Face]]:
-    """Find the faces of each picture, as `session.find` does; in batches unless on a processor.
+    """Find the faces of each picture, as `session.find` does; in batches on a graphics card.
 
-    Only for a network that takes batches.
+    On a processor, where a batch is no faster, images run one after another; so they do through a
+    network that takes no batches, such as YuNet, which joins the cells of a batch into one image.
     """
-    if network.device == CPU:
+    if network.device == CPU or not network.batch:
         return [find(image, network, long_side=long_side, threshold=threshold) for image in images]
     pictures = [as_rgb(image) for image in images]
     tensors = [tensor(picture, long_side, order=network.order) for picture in pictures]

@@ -2,8 +2,8 @@
 
 In: the upright picture is scaled so that its longer side has a fixed length, and padded with
 zeros at the right and the bottom to a multiple of 32. Out: boxes are mapped back by the exact
-ratios, cut to the picture and freed of doubles. What a network's numbers mean stands in its own
-module, as a `Network`.
+ratios, cut to the picture and freed of doubles. What a network's numbers mean stands in its
+family; which network it is in its own module, as a `Network`.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Network:
 
     `origin` is the versioned name its faces carry, `order` the channels of an RGB picture in the
     order in which it takes them, `overlap` the IoU above which the weaker of two boxes goes,
-    `device` where it runs. With `takes_bytes` it takes (1, height, width, 3) uint8 RGB and does
-    the rest itself.
+    `device` where it runs, `batch` whether it takes several images at once. With `takes_bytes` it
+    takes (1, height, width, 3) uint8 RGB and does the rest itself.
     """
 
     file: str
@@ -61,6 +61,7 @@ class Network:
     overlap: float
     device: str = CPU
     takes_bytes: bool = False
+    batch: bool = False
 
 
 class Named(Protocol):

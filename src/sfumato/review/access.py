@@ -5,7 +5,6 @@ Triggers of the database refuse to change or delete a line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -32,9 +31,3 @@ def log(db: Database, view: View) -> None:
             "INSERT INTO review_views (seen, person, key, what) VALUES (?, ?, ?, ?)",
             (view.seen, view.person, view.key, view.what),
         )
-
-
-def views(db: Database) -> Iterator[View]:
-    """Yield all lines, oldest first."""
-    for row in db.read("SELECT seen, person, key, what FROM review_views ORDER BY id"):
-        yield View(*row)

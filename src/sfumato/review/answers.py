@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sfumato.database import Connection, Database
-from sfumato.ledger import append
 from sfumato.review import quality
 from sfumato.review.choice import GONE
-from sfumato.review.records import Answer, Given, Mark, Receipt
 from sfumato.review.store import (
     ADJUDICATION,
     ANSWERED,
@@ -20,13 +18,12 @@ from sfumato.review.store import (
     marks_from,
     written,
 )
-from sfumato.types import Face, Review
+from sfumato.review.vocabulary import Answer, Given, Mark, Receipt
 
 # The lock is inside: the picture's own row stays free.
 _FIND: Final = """
 SELECT a.id, a.token, a.person, a.state, a.gold, a.tutorial, a.whole, a.version, a.draft, a.shown,
-    i.proposals, i.id, i.key, i.digest, i.width, i.height,
-    (SELECT value FROM review_campaign WHERE name = 'fingerprint')
+    i.proposals, i.id, i.key, i.digest, i.width, i.height
 FROM (SELECT * FROM review_assignments WHERE token = ? AND person = ? {lock}) AS a
 CROSS JOIN review_items AS i WHERE i.id = a.item
 """
@@ -51,7 +48,6 @@ class Work:
     digest: str
     width: int
     height: int
-    fingerprint: str
 
 
 def find(db: Connection, token: str, person: str) -> Work:
@@ -108,7 +104,6 @@ def store(db: Connection, work: Work, answer: Answer, *, iou: float, now: float)
         "UPDATE review_assignments SET state = ?, draft = NULL WHERE id = ?",
         (ANSWERED, work.assignment),
     )
-    _record(db, work, answer)
     db.execute(
         "UPDATE review_people SET answered = answered + 1, slots = slots + ?, gold = gold + ?, "
         "passed = passed + ?, seconds = seconds + ? WHERE id = ?",
@@ -176,19 +171,6 @@ def _traced(mark: Mark, proposed: Mark | None) -> Mark:
     if (mark.box, mark.kind) == (proposed.box, proposed.kind):
         return proposed
     return Mark(mark.box, mark.kind, mark.proposal)
-
-
-def _record(db: Connection, work: Work, answer: Answer) -> None:
-    """Append what the person said to the ledger's records, beside the raw detections."""
-    human = f"human:{work.person}"
-    faces = tuple(
-        Face(mark.box, 1.0 if mark.score is None else mark.score, mark.origin or human, mark.kind)
-        for mark in answer.marks
-    )
-    record = Review(
-        work.key, work.digest, work.person, answer.verdict, faces, answer.seconds, answer.scope
-    )
-    append(db, [(work.fingerprint, record)])
 
 
 def _receipt(work: Work, score: float | None) -> Receipt:

@@ -14,11 +14,12 @@ from typing import Final
 import numpy as np
 
 from sfumato.boxes import as_boxes, iou
-from sfumato.evaluation.intervals import ratio, wilson
 from sfumato.review.outcome import Merged
 from sfumato.review.quality import GOLD_IOU, passes
-from sfumato.review.records import Given, Mark
 from sfumato.review.remainder import Remainder
+from sfumato.review.vocabulary import Given, Mark
+from sfumato.stats.bootstrap import ratio
+from sfumato.stats.intervals import wilson
 from sfumato.types import JSON, Assessment
 
 LAYOUT: Final = 1

@@ -27,12 +27,12 @@ from sfumato.records import understood
 from sfumato.review import planning, sampling
 from sfumato.review.intake import show_to
 from sfumato.review.queue import Queue
-from sfumato.review.records import Item, Mark
 from sfumato.review.remainder import checked
 from sfumato.review.sampling import Draw
 from sfumato.review.store import campaign as noted
 from sfumato.review.store import note
 from sfumato.review.urgency import misses, reorder, see_whole
+from sfumato.review.vocabulary import Item, Mark
 from sfumato.types import Detection, label_of
 
 SAMPLE: Final = 500  # pictures drawn at random unless another number is wanted
@@ -212,7 +212,7 @@ def _golden(truths: Mapping[str, tuple[Detection, object]], replicas: int) -> It
             width=one.width,
             height=one.height,
             label=label_of(one.key),
-            proposals=tuple(Mark(f.box, f.kind, "", f.score, f.origin) for f in one.faces),
+            proposals=tuple(map(Mark.of, one.faces)),
             rank=rank,
             reason="gold",
             replicas=replicas,

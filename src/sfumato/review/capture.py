@@ -1,4 +1,4 @@
-"""How many faces there are if two or more looked: capture and recapture.
+"""How many faces there are if two people looked: capture and recapture.
 
 Faces that one has found and the other hasn't say how many both have missed, *if* each finds what
 the other misses as often as what the other finds (independence), and if every face is as easy as
@@ -7,28 +7,20 @@ the same, and the estimate is too low. It stands beside the sample's, never in i
 
 - D. G. Chapman, University of California Publications in Statistics 1 (1951), 131-160: estimator.
 - M. Sadinle, Communications in Statistics 38 (2009), 1909-1924: transformed logit interval.
-- A. Chao, Biometrics 43 (1987), 783-791: lower bound for unequal faces and several that looked, in
-  the bias-corrected form that ecologists know as Chao2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import exp, sqrt
 from statistics import NormalDist
 from typing import Final
 
-from sfumato.review import limits
-from sfumato.review.limits import LEVEL
+from sfumato.stats.intervals import LEVEL
 
 INDEPENDENCE: Final = (
     "both find a face independently of each other, each face as easily as any other; faces that "
     "are hard for both make this figure too low"
-)
-LOWER: Final = (
-    "a lower bound: faces may be of unequal difficulty; those that nobody could find aren't in it, "
-    "and if those who looked agree more than chance has it, it is too low even as a bound"
 )
 
 
@@ -74,36 +66,3 @@ def chapman(both: int, first: int, second: int, level: float = LEVEL) -> Recaptu
     z = NormalDist().inv_cdf((1 + level) / 2)
     low, high = (seen - 0.5 + unseen * exp(sign * z * spread) for sign in (-1, 1))
     return Recapture("Chapman", seen, total, max(low, seen), max(high, total), INDEPENDENCE)
-
-
-def chao(times: Sequence[int], level: float = LEVEL) -> Recapture:
-    """Return Chao's lower bound from how many faces were found by 1, 2, … of those who looked.
-
-    `times[k]` faces were found by k + 1 of them; `len(times)` looked, three at least (of two, the
-    bound is near Chapman's estimate). The unseen count is at least (t - 1) / t f1 (f1 - 1) /
-    (2 (f2 + 1)); the interval is log-normal. Where f1 is 0 or 1, its upper end takes the exact
-    Poisson limit of f1.
-
-    Raises:
-        ValueError: fewer than three looked, or a count is negative.
-        MissingExtra: SciPy isn't installed.
-    """
-    if len(times) < 3 or min(times) < 0:
-        raise ValueError("Chao's bound needs the counts of three or more, none of them negative")
-    looked, once, twice = len(times), times[0], times[1]
-    seen = sum(times)
-    factor = (looked - 1) / looked
-    unseen = factor * once * (once - 1) / (2 * (twice + 1))
-    variance = (
-        factor * once * (once - 1) / (2 * (twice + 1))
-        + factor**2 * once * (2 * once - 1) ** 2 / (4 * (twice + 1) ** 2)
-        + factor**2 * once**2 * twice * (once - 1) ** 2 / (4 * (twice + 1) ** 4)
-    )
-    if unseen > 0:
-        z = NormalDist().inv_cdf((1 + level) / 2)
-        wide = exp(z * sqrt(log(1 + variance / unseen**2)))
-        low, high = seen + unseen / wide, seen + unseen * wide
-    else:  # none or one was found once: as many as may have been by chance
-        most = limits.gamma(once, once, (1.0, 1.0), level)[1]
-        low, high = float(seen), seen + factor * most * (most - 1) / (2 * (twice + 1))
-    return Recapture("Chao", seen, seen + unseen, low, high, LOWER)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from sfumato.database import Database
 from sfumato.errors import UsageError
 from sfumato.records import understood
-from sfumato.review.records import Person, Progress
 from sfumato.review.store import campaign, note
+from sfumato.review.vocabulary import Person, Progress
 
 _NAME = "completion"
 

@@ -8,8 +8,8 @@ from math import ceil, sqrt
 from typing import Final
 
 from sfumato.errors import UsageError
-from sfumato.review import limits
 from sfumato.review.estimation import Stratum
+from sfumato.stats import intervals
 
 FLOOR: Final = 20  # pictures of each stratum at least
 UNKNOWN: Final = 0.01  # share of pictures with missed faces before anything is known
@@ -104,5 +104,5 @@ def _width(known: Sequence[_Known], sizes: Sequence[float]) -> float:
         total += weight * size * stratum.rate
         variance += weight * (weight + 1) * size * stratum.rate
         stands = max(stands, weight)
-    low, high = limits.gamma(total, variance, (stands, stands * (stands + 1)))
+    low, high = intervals.gamma(total, variance, (stands, stands * (stands + 1)))
     return (high - low) / 2

@@ -7,7 +7,7 @@ checked pictures, only those others hold missed faces: this is *left*. *missed* 
 before: left, and what was found.
 
 Pictures (m_i is 0 or 1) of one stratum, or of strata sampled at one rate, have the exact interval
-of a hypergeometric count. Everything else has Fay and Feuer's gamma interval (`limits.gamma`) of a
+of a hypergeometric count. Everything else has Fay and Feuer's (`intervals.gamma`) of a
 weighted sum of rare events: a picture is one event however many faces it holds, its weight is
 a m, and it adds a (a + 1) m² to the variance, which is N (N - n) / n² m², the design's variance of
 a total drawn without replacement, for rare events. The event that the upper limit adds has the
@@ -22,15 +22,14 @@ nothing. A stratum in which all pictures were checked is counted, not estimated.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from math import ceil, exp, floor, hypot, isfinite, log
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from math import ceil, exp, floor, hypot, log
+from typing import Final, Literal, TypeAlias
 
 from sfumato import boxes
 from sfumato.errors import UsageError
-from sfumato.evaluation import matching
-from sfumato.review import limits
-from sfumato.types import JSON, Box
+from sfumato.stats import intervals, matching
+from sfumato.types import Box
 
 CROWD: Final = 2  # faces that a picture in which none was seen to be missed may hold
 SHARE: Final = 0.7  # of a face under covers, from which on it isn't missed: labels are loose
@@ -144,7 +143,7 @@ def estimate(
     strata: Sequence[Stratum],
     *,
     recall: Recall | None = None,
-    level: float = limits.LEVEL,
+    level: float = intervals.LEVEL,
     crowd: int = CROWD,
 ) -> Estimate:
     """Estimate what was missed and what is left, in all, by stratum and by group.
@@ -214,7 +213,7 @@ def _pooled(strata: Sequence[Stratum], level: float) -> Figure | None:
         return None
     population, drawn = sum(s.population for s in others), sum(s.checked for s in others)
     hits = sum(s.with_missed for s in others)
-    low, high = limits.hypergeometric(hits, drawn, population, level)
+    low, high = intervals.hypergeometric(hits, drawn, population, level)
     value = hits * (population - drawn) / drawn if drawn else 0.0
     # Whole numbers: where all but a few were drawn, the value may lie between two of them.
     return Figure(value, low - hits, max(high - hits, ceil(value)))
@@ -233,7 +232,7 @@ def _weighted(strata: Sequence[Stratum], level: float, crowd: int) -> Figure:
         stands = max(stands, weight)
         fullest = max([fullest, *stratum.missed_counts])
     heaviest = stands * fullest, stands * (stands + 1) * fullest**2
-    low, high = limits.gamma(total, variance, heaviest, level)
+    low, high = intervals.gamma(total, variance, heaviest, level)
     return Figure(total, floor(low), ceil(high))
 
 
@@ -258,7 +257,7 @@ def _correct(strata: Sequence[Stratum], recall: Recall, level: float, crowd: int
             f"people found {recall.found} of {recall.planted} planted faces: nothing can be "
             "corrected by that. Leave the recall out."
         )
-    low, high = limits.clopper_pearson(recall.found, recall.planted, level)
+    low, high = intervals.clopper_pearson(recall.found, recall.planted, level)
     seen = Figure(recall.found / recall.planted, low, high)
     of = part("overall", strata, level, crowd)
     pictures = _divided(of.missed_pictures, seen, of.found_pictures)
@@ -305,26 +304,3 @@ def missed_faces(
     """
     grown = [boxes.grow(box, expand) for box in covered]
     return sum(part < share for part in matching.shares(faces, grown))
-
-
-def as_json(result: Estimate) -> JSON:
-    """Return the estimate as JSON, figures and words; what isn't finite is null."""
-    from sfumato.review import wording
-
-    figures: JSON = _plain(asdict(result))
-    return {
-        "measured": result.overall is not None,
-        "sentence": wording.sentence(result),
-        "assumptions": list(wording.assumptions(result)) if result.overall else [],
-        **figures,
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    return value

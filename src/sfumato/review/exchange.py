@@ -22,9 +22,9 @@ from sfumato.formats.annotations import Annotated
 from sfumato.formats.name_match import pair
 from sfumato.review import answers, people
 from sfumato.review.quality import GOLD_IOU
-from sfumato.review.records import MOST_MARKS, Answer, Mark, Person
 from sfumato.review.store import ANSWERED, LENT, Conflict, count, marks_from
-from sfumato.types import Boxes, Detection, Face
+from sfumato.review.vocabulary import MOST_MARKS, Answer, Mark, Person
+from sfumato.types import Boxes, Detection
 
 _EVERYTHING: Final = 1 << 40
 _SAME: Final = 0.999
@@ -53,7 +53,7 @@ def outgoing(database: Database, first: int | None = None) -> Iterator[Detection
     )
     for key, digest, width, height, proposals in rows:
         faces = tuple(
-            Face(mark.box, 1.0 if mark.score is None else mark.score, mark.origin, mark.kind)
+            mark.face(mark.origin, 1.0 if mark.score is None else mark.score)
             for mark in marks_from(proposals)
         )
         yield Detection(key, digest, width, height, faces)

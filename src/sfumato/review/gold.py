@@ -13,8 +13,8 @@ from sfumato.database import Connection, Database, Row
 from sfumato.review import quality
 from sfumato.review.choice import Desk, Pick
 from sfumato.review.likeness import Pool, wrong
-from sfumato.review.records import Mark
 from sfumato.review.store import count, marks_from, written
+from sfumato.review.vocabulary import Mark
 
 
 def add(database: Database, truths: Mapping[str, tuple[Mark, ...]]) -> int:

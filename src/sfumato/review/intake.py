@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Final
 
 from sfumato.database import Database
-from sfumato.review.records import Item, Mark
 from sfumato.review.store import ADJUDICATION, GOLD, WORK, count, written
+from sfumato.review.vocabulary import Item, Mark
 
 _BATCH: Final = 20_000  # items in a transaction
 _COLUMNS: Final = (

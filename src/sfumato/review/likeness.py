@@ -22,7 +22,7 @@ from itertools import islice
 from typing import Final
 
 from sfumato.review import quality
-from sfumato.review.records import Mark
+from sfumato.review.vocabulary import Mark
 from sfumato.types import Box
 
 POOL: Final = 24  # pictures on either side that may lend their boxes

@@ -1,6 +1,6 @@
 """From several people's boxes of one picture to one set of boxes, or to a question for a judge.
 
-Places come from `places`, weights from `reliability`. A place shows something with a probability
+Places come from `places`, weights from `crowd`. A place shows something with a probability
 from the weighted votes; its box is the weighted median of those who said yes, side by side; its
 kind is their weighted vote. What stays in doubt is a `Dispute`, which carries a decision all the
 same: **until somebody has judged, every box in doubt is covered**. A face that is missed is worse
@@ -19,10 +19,10 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sfumato.review.crowd import Crowd, Weight, estimate
 from sfumato.review.places import OVERLAP, Picture, Place, pictures
-from sfumato.review.records import Given, Mark
-from sfumato.review.reliability import Crowd, Weight, estimate
-from sfumato.types import Box, Decision, Face
+from sfumato.review.vocabulary import Given, Mark
+from sfumato.types import Box, Decision
 
 Word = TypeVar("Word", bound=str)
 
@@ -150,7 +150,7 @@ def _settled(picture: Picture) -> Decision | None:
         return None
     by = picture.judged.person if picture.judged else ""
     origin = f"human:{by or 'gold'}"
-    faces = tuple(Face(mark.box, 1.0, origin, mark.kind) for mark in picture.truth)
+    faces = tuple(mark.face(origin, 1.0) for mark in picture.truth)
     people = (by,) if by else ()
     return Decision(picture.key, picture.digest, faces, "adjudicated", people)
 
@@ -158,7 +158,7 @@ def _settled(picture: Picture) -> Decision | None:
 def _decided(picture: Picture, crowd: Crowd, settings: Merging) -> Decision | Dispute:
     result = merged(picture, crowd, settings)
     people = tuple(one.person for one in picture.given if one.answer.verdict != "unsure")
-    faces = tuple(Face(m.box, m.score or 0.0, MERGED, m.kind) for m in result.faces)
+    faces = tuple(mark.face(MERGED, mark.score or 0.0) for mark in result.faces)
     decision = Decision(picture.key, picture.digest, faces, "merged", people)
     if not result.disputed:
         return decision

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from sfumato.ledger import Ledger
 from sfumato.review.merging import Dispute, decide
 from sfumato.review.queue import Queue
-from sfumato.review.records import MOST_MARKS, Given, Item, Mark
 from sfumato.review.store import marks_from
-from sfumato.types import Decision, Detection, Face
+from sfumato.review.vocabulary import MOST_MARKS, Given, Item, Mark
+from sfumato.types import Decision, Detection
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,17 @@ class Merged:
     waiting: int
 
 
-def merge(queue: Queue, ledger: Ledger, fingerprint: str, adjudicators: Iterable[str]) -> Merged:
-    """Decide every picture that enough people answered, and send disputes to adjudicators."""
-    given = list(queue.given())
+def merge(
+    queue: Queue,
+    given: Sequence[Given],
+    ledger: Ledger,
+    fingerprint: str,
+    adjudicators: Iterable[str],
+) -> Merged:
+    """Decide every picture that enough people answered, and send disputes to adjudicators.
+
+    `given` are all answers of the queue.
+    """
     needed = queue.replicas()
     complete = _complete(given, needed)
     decisions: list[Decision] = []
@@ -62,14 +70,15 @@ def _unasked_gold(ledger: Ledger, decided: Container[str]) -> list[Decision]:
         "ON i.id = g.item ORDER BY i.key"
     )
     return [
-        Decision(key, digest, tuple(_known(mark) for mark in marks_from(truth)), "adjudicated")
+        Decision(
+            key,
+            digest,
+            tuple(mark.face("human:gold", 1.0) for mark in marks_from(truth)),
+            "adjudicated",
+        )
         for key, digest, truth in rows
         if key not in decided
     ]
-
-
-def _known(mark: Mark) -> Face:
-    return Face(mark.box, 1.0, "human:gold", mark.kind)
 
 
 def _unscored(decision: Decision) -> Decision:
@@ -119,12 +128,8 @@ def _for_adjudicators(
                 width=found.width,
                 height=found.height,
                 label="",
-                proposals=tuple(_mark(face) for face in dispute.provisional.faces),
+                proposals=tuple(map(Mark.of, dispute.provisional.faces)),
                 rank=rank,
                 reason="adjudication",
                 replicas=1,
             )
-
-
-def _mark(face: Face) -> Mark:
-    return Mark(face.box, face.kind, score=face.score, origin=face.origin)

@@ -14,7 +14,7 @@ from typing import Final, cast, get_args
 
 from sfumato.database import Database, Row
 from sfumato.errors import UsageError
-from sfumato.review.records import Person, Role
+from sfumato.review.vocabulary import Person, Role
 
 _BYTES: Final = 32
 _DAY: Final = 86400.0

@@ -1,7 +1,7 @@
 """What is known of each person's work: recall, precision, agreement, time, gold passed and failed.
 
 For a manager's eye and the report; pseudonyms only. These are plain counts. The weights that
-merging uses come from `reliability`, which fits a model to the same answers.
+merging uses come from `crowd`, which fits a model to the same answers.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from sfumato.evaluation.intervals import Estimate, ratio, wilson
-from sfumato.evaluation.matching import Truth, match
+from sfumato.review.crowd import Crowd
 from sfumato.review.places import Picture, Place
 from sfumato.review.quality import GOLD_IOU, passes
-from sfumato.review.records import Given, Mark
-from sfumato.review.reliability import Crowd
-from sfumato.types import JSON, Face
+from sfumato.review.vocabulary import Given, Mark
+from sfumato.stats.bootstrap import ratio
+from sfumato.stats.intervals import Estimate, wilson
+from sfumato.stats.matching import Truth, match
+from sfumato.types import JSON
 
 FIT: Final = 0.5  # IoU at which a box matches a face, one to one
 
@@ -37,7 +38,7 @@ class Performance:
     `recall` and `precision` are of faces and boxes in gold pictures, `gold` of the gold pictures
     passed, `agreement` of places where most others agree among themselves. A share of nothing is
     NaN. `seconds` is the median time a picture (None without an answer), `weight` that of
-    `reliability` if it was given.
+    `crowd` if it was given.
     """
 
     person: str
@@ -123,7 +124,7 @@ def _agreements(places: Iterable[Place]) -> dict[str, tuple[int, int]]:
 
 
 def _matches(marks: Sequence[Mark], truth: Sequence[Mark], iou: float) -> int:
-    faces = [Face(mark.box, 0.5, "person") for mark in marks]
+    faces = [mark.face("person", 0.5) for mark in marks]
     fits = match(Truth(0, 0, tuple(mark.box for mark in truth)), faces, iou)
     return int((fits.face >= 0).sum())
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato import boxes
-from sfumato.review.records import Given, Mark
+from sfumato.review.vocabulary import Given, Mark
 from sfumato.types import Box
 
 OVERLAP: Final = 0.2  # IoU from which on boxes of two people may show the same

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from sfumato import boxes
 from sfumato.errors import UsageError
-from sfumato.review.records import MOST_MARKS, Item, Mark
 from sfumato.review.sampling import Draw, priority
+from sfumato.review.vocabulary import MOST_MARKS, Item, Mark
 from sfumato.types import Detection, Face, label_of
 
 _MEETS: Final = 0.3  # IoU from which on two detectors mean the same face
@@ -217,10 +217,7 @@ def _item(detection: Detection, rank: int, total: float, stratum: str, rules: Ru
         width=detection.width,
         height=detection.height,
         label=label_of(detection.key),
-        proposals=tuple(
-            Mark(face.box, face.kind, f"p{i}", face.score, face.origin)
-            for i, face in enumerate(found)
-        ),
+        proposals=tuple(Mark.of(face, f"p{i}") for i, face in enumerate(found)),
         rank=rank,
         reason="sample" if stratum else "risk",
         replicas=rules.replicas,

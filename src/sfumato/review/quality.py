@@ -2,7 +2,7 @@
 
 A gold picture is one whose truth is known. It is shown with boxes that are wrong on purpose, so
 that nobody passes by accepting what is there (Yang et al., ICML 2022, did the same). All of it
-happens on the server: the truth never leaves it. Who fails loses weight in `reliability`, not work.
+happens on the server: the truth never leaves it. Who fails loses weight in `crowd`, not work.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from sfumato import boxes
-from sfumato.review.records import Mark
+from sfumato.review.vocabulary import Mark
 from sfumato.types import Box
 
 GOLD_IOU: Final = 0.72  # of the unions; the page of ImageNet's face annotation asked for it

@@ -17,16 +17,6 @@ from sfumato.database import Connection, Database, Row
 from sfumato.review import access, answers, gold, intake, quality
 from sfumato.review.choice import Desk, Pick, choose, leave, pool, sit_down
 from sfumato.review.likeness import Pool
-from sfumato.review.records import (
-    Answer,
-    Given,
-    Item,
-    Lease,
-    Mark,
-    Person,
-    Progress,
-    Receipt,
-)
 from sfumato.review.store import (
     ADJUDICATION,
     ANSWERED,
@@ -40,6 +30,16 @@ from sfumato.review.store import (
     count,
     marks_from,
     written,
+)
+from sfumato.review.vocabulary import (
+    Answer,
+    Given,
+    Item,
+    Lease,
+    Mark,
+    Person,
+    Progress,
+    Receipt,
 )
 
 _TOKEN_BYTES: Final = 24

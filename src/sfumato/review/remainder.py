@@ -15,11 +15,11 @@ from typing import Final
 from sfumato.boxes import as_boxes, iou
 from sfumato.ledger import Ledger
 from sfumato.recipe import ObfuscateStep
-from sfumato.review import capture, estimation, sampling
+from sfumato.review import capture, estimation, sampling, wording
 from sfumato.review.capture import Recapture
 from sfumato.review.estimation import Estimate, Recall, Stratum
-from sfumato.review.records import Given
 from sfumato.review.sampling import Draw
+from sfumato.review.vocabulary import Given
 from sfumato.types import JSON, Box, Decision, Detection
 
 _PUBLISHED_GROWTH: Final = 0.1  # of the recipe `imagenet`, on each side
@@ -41,7 +41,7 @@ class Remainder:
 
     def as_json(self) -> JSON:
         """Return both figures, with the sentence that can be quoted and a short form of it."""
-        found = estimation.as_json(self.estimate)
+        found = wording.as_json(self.estimate)
         found["short"] = _short(self.estimate)
         found["disputed"] = self.disputed
         found["recapture"] = None

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sfumato.database import Database
-from sfumato.review.records import Mark
 from sfumato.review.store import LENT, marks_from
+from sfumato.review.vocabulary import Mark
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from sfumato import schema
 from sfumato.database import Connection, Database, Dialect, Where, connect, unusable
 from sfumato.errors import LedgerError, SfumatoError
 from sfumato.records import understood
-from sfumato.review.records import MOST_MARKS, Mark
+from sfumato.review.vocabulary import MOST_MARKS, Mark
 
 LAYOUT: Final = 1
 

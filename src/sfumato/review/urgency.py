@@ -12,10 +12,10 @@ from itertools import islice
 from typing import Final
 
 from sfumato.database import Database
-from sfumato.review.records import Item
 from sfumato.review.remainder import Checked
 from sfumato.review.sampling import Draw
 from sfumato.review.store import count
+from sfumato.review.vocabulary import Item
 from sfumato.types import label_of
 
 _BATCH: Final = 20_000

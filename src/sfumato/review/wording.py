@@ -1,10 +1,13 @@
-"""The sentences that an auditor can quote."""
+"""What an estimate says: the sentences that an auditor can quote, and all of it as JSON."""
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import asdict
+from math import isfinite
+from typing import Any, Final
 
 from sfumato.review.estimation import Corrected, Estimate, Figure, Part
+from sfumato.types import JSON
 
 NOT_MEASURED: Final = (
     "How many faces are still in there is not measured: people have checked no random sample."
@@ -42,6 +45,17 @@ def assumptions(result: Estimate) -> tuple[str, ...]:
     if result.corrected:
         return (*told, result.corrected.assumption)
     return (*told, "people missed nothing in the pictures they checked")
+
+
+def as_json(result: Estimate) -> JSON:
+    """Return the estimate as JSON, figures and words; what isn't finite is null."""
+    figures: JSON = _plain(asdict(result))
+    return {
+        "measured": result.overall is not None,
+        "sentence": sentence(result),
+        "assumptions": list(assumptions(result)) if result.overall else [],
+        **figures,
+    }
 
 
 def _checked(of: Part, whole: int) -> str:
@@ -105,3 +119,13 @@ def _percent(share: float) -> str:
     if percent >= 10:
         return f"{percent:.0f} %"
     return f"{percent:.2g} %" if percent < 1 else f"{percent:.1f} %"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value

@@ -2,7 +2,7 @@
 
 The measure is COCO's average precision (Lin et al. 2014), averaged over classes: at an IoU of 0.5,
 as PASCAL VOC has it, and over 0.5, 0.55, … 0.95. It is no mean over pictures; jackknife
-pseudo-values of 200 groups of pictures stand for one (`evaluation.precision.pseudo_values`).
+pseudo-values of 200 groups of pictures stand for one (`stats.precision.pseudo_values`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.evaluation.matching import Truth
-from sfumato.evaluation.precision import pseudo_values, rank
+from sfumato.stats.matching import Truth
+from sfumato.stats.precision import pseudo_values, rank
 from sfumato.study.detection_training import Found
 from sfumato.study.objects import Object, Scenes
 from sfumato.study.transfer import Score

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sfumato.evaluation.comparison import holm
+from sfumato.stats.comparison import holm
 from sfumato.study import probing
 from sfumato.study.features import Floats
 

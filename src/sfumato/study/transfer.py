@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
+from sfumato.stats.bootstrap import Group
 from sfumato.study import probing
-from sfumato.study.analysis.estimates import Estimate, Group, Values, contrast
+from sfumato.study.analysis.estimates import Estimate, Values, contrast
 from sfumato.study.analysis.measures import average_precision_values
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import Data, Transfer

@@ -21,7 +21,7 @@ from sfumato.database import Database
 from sfumato.errors import SfumatoError
 from sfumato.review import joining
 from sfumato.review.queue import Queue
-from sfumato.review.records import Person
+from sfumato.review.vocabulary import Person
 from sfumato.web import sessions, statics
 from sfumato.web.admission import Admission, address_of, mark
 from sfumato.web.desk import Desk

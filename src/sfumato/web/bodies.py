@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
 from sfumato.boxes import misplaced
-from sfumato.review.records import MOST_MARKS, Answer, Mark
+from sfumato.review.vocabulary import MOST_MARKS, Answer, Mark
 from sfumato.types import Box
 from sfumato.web.refusals import Refusal
 

@@ -19,8 +19,8 @@ from sfumato.review.access import Extent
 from sfumato.review.completion import earned, quota
 from sfumato.review.people import Invited
 from sfumato.review.queue import Queue
-from sfumato.review.records import Lease, Mark, Person, Progress
 from sfumato.review.sheets import Sheet, in_gallery, sheet_of
+from sfumato.review.vocabulary import Lease, Mark, Person, Progress
 from sfumato.types import JSON
 from sfumato.web import bodies
 from sfumato.web.pictures import CROP, Pictures, Wanted, seen_around

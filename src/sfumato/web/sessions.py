@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from sfumato.database import Database
 from sfumato.review.people import recognise
-from sfumato.review.records import Person
+from sfumato.review.vocabulary import Person
 
 COOKIE: Final = "sfumato"
 _KEPT_S: Final = 30 * 86_400  # by the browser; when the link ends is the server's business

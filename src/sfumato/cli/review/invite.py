@@ -10,7 +10,7 @@ import click
 
 from sfumato.cli.review.desk import common, days, opened
 from sfumato.review import people
-from sfumato.review.records import Role
+from sfumato.review.vocabulary import Role
 
 
 @click.command()

@@ -46,8 +46,8 @@ def decide(campaign: Campaign) -> tuple[Merged, Remainder]:
         one.person.id for one in people.people(campaign.database) if one.person.role != "reviewer"
     }
     fingerprint = campaign.fingerprint
-    merged = outcome.merge(campaign.queue, campaign.ledger, fingerprint, judges)
     given = list(campaign.queue.given())
+    merged = outcome.merge(campaign.queue, given, campaign.ledger, fingerprint, judges)
     step = campaign.recipe.obfuscate
     drawn, recall = draw_of(campaign.database), recall_of(given)
     if recall is not None and not recall.found:

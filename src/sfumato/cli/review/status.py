@@ -12,7 +12,7 @@ import click
 from sfumato.cli.review.desk import Campaign, common, opened
 from sfumato.names import shown
 from sfumato.report.review import read
-from sfumato.review import people, reliability
+from sfumato.review import crowd, people
 from sfumato.review.campaign import draw_of, kinds
 from sfumato.review.people import Invited
 from sfumato.review.performance import Performance, performances
@@ -46,8 +46,8 @@ def _told(campaign: Campaign) -> JSON:
     last = campaign.ledger.latest_of(campaign.fingerprint, ("assessment",), "")
     now = time.time()
     answered = list(pictures(campaign.queue.given()))
-    crowd = reliability.estimate(answered)
-    known = {one.person: one for one in performances(answered, crowd=crowd)}
+    believed = crowd.estimate(answered)
+    known = {one.person: one for one in performances(answered, crowd=believed)}
     return {
         "answered": progress.all_answered,
         "left": progress.all_left,

@@ -1,7 +1,8 @@
-"""YuNet: class, objectness and box on three grids; the formula is `sfumato.detectors.yunet`'s.
+"""YuNet: class, objectness and box on grids of three cell sizes.
 
 Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 20
-(2023) 656-665, doi:10.1007/s11633-023-1423-y.
+(2023) 656-665, doi:10.1007/s11633-023-1423-y. The score is ``sqrt(class * objectness)``; with a
+cell of s pixels and a box b, the centre is ``s (cell + b[:2])`` and the sides are ``s exp(b[2:])``.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from sfumato.detectors import yunet
-from sfumato.detectors.families.grids import cells, rows, share
+import numpy as np
+
+from sfumato.detectors.families.grids import around, cells, corners, rows, share
 from sfumato.detectors.session import Scores, Tensor
 from sfumato.types import Boxes
 
-_WIDTHS = {"cls": 1, "obj": 1, "bbox": 4}
+_CELLS: Final = (8, 16, 32)  # pixels between neighbouring cells of each grid
+_WIDTHS: Final = {"cls": 1, "obj": 1, "bbox": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +39,23 @@ class YuNet:
     @property
     def roles(self) -> tuple[str, ...]:
         """Return the outputs: all classes, then all objectnesses, then all boxes."""
-        return tuple(f"{kind}_{cell}" for kind in _WIDTHS for cell in yunet.CELLS)
+        return tuple(f"{kind}_{cell}" for kind in _WIDTHS for cell in _CELLS)
 
     def decode(
         self, outputs: Sequence[Tensor], padded: tuple[int, int], threshold: float
     ) -> tuple[Boxes, Scores]:
-        """Decode outputs (1, cells, 1 or 4)."""
-        shaped = []
-        for role, output in zip(self.roles, outputs, strict=True):
-            kind, _, cell = role.partition("_")
-            count = math.prod(cells(padded, int(cell)))
-            shaped.append(rows(output, count, _WIDTHS[kind], role)[None])
-        return yunet.decode(shaped, padded, threshold)
+        """Decode outputs (cells, 1 or 4), batched or not; cells go row by row."""
+        named = dict(zip(self.roles, outputs, strict=True))
+        boxes, kept = [], []
+        for cell in _CELLS:
+            grid = cells(padded, cell)
+            classes, objects, shapes = (
+                rows(named[role], math.prod(grid), width, role)
+                for role, width in ((f"{kind}_{cell}", width) for kind, width in _WIDTHS.items())
+            )
+            scores = np.sqrt(np.clip(classes[:, 0], 0.0, 1.0) * np.clip(objects[:, 0], 0.0, 1.0))
+            index = np.flatnonzero(scores >= threshold)
+            centre = cell * (corners(index, grid[1]) + shapes[index, :2])
+            boxes.append(around(centre, cell * np.exp(shapes[index, 2:])))
+            kept.append(scores[index])
+        return np.concatenate(boxes), np.concatenate(kept)

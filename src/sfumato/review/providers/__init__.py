@@ -1,8 +1,4 @@
-"""Where people come from: an own server, files for another tool, or a paid service.
-
-    local     links to our own page for people one knows
-    files     an export for Label Studio, CVAT or COCO, and what comes back
-    prolific  a study on Prolific whose participants work on our own page
+"""People from a paid service, who work on our own page: a study on Prolific.
 
 A provider *offers* work, which is free; *publishing* is a step of its own, the only one that may
 spend money. Answers of people on our own page are in the queue already; `submissions` says who
@@ -13,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 State: TypeAlias = Literal["draft", "open", "closed"]
 # working: has begun. done: says it is finished. accepted and refused: settled by us.
 Progress: TypeAlias = Literal["working", "done", "accepted", "refused", "given up"]
-
-PROVIDERS: Final = ("local", "files", "prolific")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +66,7 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """One of `PROVIDERS`."""
+        """The name of the service."""
         ...
 
     def offer(self, work: Work) -> Offer:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.evaluation.comparison import holm
-from sfumato.study.analysis.bootstrap import bootstrap
+from sfumato.stats.bootstrap import Group, bootstrap
+from sfumato.stats.comparison import holm
 from sfumato.study.analysis.comparisons import (
     REMEDY,
     Measure,
@@ -24,7 +24,6 @@ from sfumato.study.analysis.comparisons import (
 from sfumato.study.analysis.estimates import (
     FEWEST,
     Estimate,
-    Group,
     contrast,
     equivalence,
     over_models,

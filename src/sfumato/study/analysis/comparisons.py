@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
-from sfumato.study.analysis.estimates import Group
+from sfumato.stats.bootstrap import Group
 from sfumato.study.analysis.matrix import Cell, Key, Matrix
 
 ORIGINAL: Final = "original"

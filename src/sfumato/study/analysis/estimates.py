@@ -36,6 +36,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from sfumato.stats.bootstrap import Group
+from sfumato.stats.intervals import least
 from sfumato.study.analysis.strata import Layout
 from sfumato.types import JSON
 
@@ -47,19 +49,6 @@ _NOTHING: Final = 1e-12  # what is smaller, against what it is made of, is round
 _ZERO: Final = 1e-22  # the square of what values that cancel out leave of one another
 
 Values: TypeAlias = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Group:
-    """Trainings that are replicates of one another, with what each gives for every image.
-
-    `values` (S, n) float. A `fixed` group is one model that isn't trained anew: its seed is no
-    sample of anything, and only images vary.
-    """
-
-    weight: float
-    values: NDArray[Any]
-    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +293,7 @@ def _unchanged(value: float, n: int, trainings: int) -> Estimate:
     None of n images does anything else, so with 95 % at most 1 - 0.025^(1/n) of all do
     (Clopper and Pearson 1934). The sign test gives p.
     """
-    bound = 1 - ((1 - LEVEL) / 2) ** (1 / n)
+    bound = 1 - least(n)
     p = 1.0 if abs(value) < _NOTHING else 2 * 0.5**n
     se = bound / t_quantile(0.5 + LEVEL / 2, n - 1)
     return Estimate(value, se, n - 1, n - 1, value - bound, value + bound, p, p, n, trainings)

@@ -16,9 +16,10 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.evaluation.comparison import holm
+from sfumato.stats.bootstrap import Group
+from sfumato.stats.comparison import holm
 from sfumato.study.analysis.comparisons import Measure, Question, groups_of, top1
-from sfumato.study.analysis.estimates import Estimate, Group, contrasts
+from sfumato.study.analysis.estimates import Estimate, contrasts
 from sfumato.study.analysis.matrix import Cell, Key, Matrix
 from sfumato.types import JSON
 

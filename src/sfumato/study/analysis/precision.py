@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sfumato.stats.bootstrap import Group
 from sfumato.study.analysis.comparisons import Question, common_seeds, trainings
-from sfumato.study.analysis.estimates import Estimate, Group, Tally
+from sfumato.study.analysis.estimates import Estimate, Tally
 from sfumato.study.analysis.matrix import Cell, Key, Matrix
 from sfumato.study.analysis.measures import average_precision_values
 from sfumato.study.analysis.strata import Layout

@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
-from sfumato.study.analysis.bootstrap import ROUNDS
+from sfumato.stats.bootstrap import ROUNDS
 from sfumato.study.analysis.comparisons import Question
 from sfumato.study.analysis.estimates import Equivalence, Estimate
 from sfumato.study.analysis.matrix import Key

@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.evaluation.comparison import holm
-from sfumato.study.analysis.estimates import FEWEST, Estimate, Group, contrast, contrasts
+from sfumato.stats.bootstrap import Group
+from sfumato.stats.comparison import holm
+from sfumato.study.analysis.estimates import FEWEST, Estimate, contrast, contrasts
 from sfumato.types import JSON
 
 # Shares of the picture's area, or of the object's box: the first bin is nothing at all.

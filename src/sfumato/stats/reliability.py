@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato import boxes
-from sfumato.evaluation.matching import Truth
+from sfumato.stats.matching import Truth
 from sfumato.types import Face
 
 

@@ -19,10 +19,10 @@ from scipy import stats
 
 from sfumato import demo_pictures
 from sfumato.detectors import registry
-from sfumato.evaluation import comparison, intervals
-from sfumato.evaluation.matching import SIZES, Truth, judge, match, size_of
-from sfumato.evaluation.precision import average_precision, estimated_precision
-from sfumato.evaluation.reliability import calibration_error, is_face, reliability
+from sfumato.stats import bootstrap, comparison, intervals
+from sfumato.stats.matching import SIZES, Truth, judge, match, size_of
+from sfumato.stats.precision import average_precision, estimated_precision
+from sfumato.stats.reliability import calibration_error, is_face, reliability
 from sfumato.types import Box, Face
 
 Pictures = Sequence[tuple[Truth, Sequence[Face]]]
@@ -275,7 +275,7 @@ def test_the_trials_needed_are_the_fewest_that_can_tell(share: float) -> None:
 def test_an_interval_of_independent_trials_is_about_the_exact_one() -> None:
     rng = np.random.default_rng(1)
     part = (rng.random(2000) < 0.9).astype(np.int64)
-    estimate = intervals.ratio(part, np.ones_like(part), rng)
+    estimate = bootstrap.ratio(part, np.ones_like(part), rng)
     theirs = stats.binomtest(int(part.sum()), 2000).proportion_ci(method="exact")
     assert (estimate.low, estimate.high) == pytest.approx((theirs.low, theirs.high), abs=0.004)
     assert (estimate.part, estimate.whole) == (part.sum(), 2000)
@@ -284,8 +284,8 @@ def test_an_interval_of_independent_trials_is_about_the_exact_one() -> None:
 def test_faces_that_are_missed_together_widen_the_interval() -> None:
     rng = np.random.default_rng(2)
     one_each = (rng.random(100) < 0.8).astype(np.int64)
-    alone = intervals.ratio(one_each, np.ones(100, dtype=np.int64), np.random.default_rng(0))
-    crowds = intervals.ratio(10 * one_each, np.full(100, 10), np.random.default_rng(0))
+    alone = bootstrap.ratio(one_each, np.ones(100, dtype=np.int64), np.random.default_rng(0))
+    crowds = bootstrap.ratio(10 * one_each, np.full(100, 10), np.random.default_rng(0))
     assert crowds.whole == 1000
     assert crowds.high - crowds.low == pytest.approx(alone.high - alone.low)
 
@@ -297,7 +297,7 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     for _ in range(300):
         faces = rng.integers(1, 5, 120)
         found = rng.binomial(faces, np.where(rng.random(120) < 0.3, 0.5, 0.9))
-        estimate = intervals.ratio(found, faces, rng, rounds=400)
+        estimate = bootstrap.ratio(found, faces, rng, rounds=400)
         held += estimate.low <= 0.3 * 0.5 + 0.7 * 0.9 <= estimate.high
     assert 270 <= held <= 297
 
@@ -305,7 +305,7 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says() -> None:
 def test_the_same_seed_gives_the_same_interval_and_another_another() -> None:
     part, whole = np.arange(40), np.arange(3, 43)
     one, two, three = (
-        intervals.ratio(part, whole, np.random.default_rng(seed)) for seed in (0, 0, 1)
+        bootstrap.ratio(part, whole, np.random.default_rng(seed)) for seed in (0, 0, 1)
     )
     assert one == two
     assert (one.low, one.high) != (three.low, three.high)
@@ -314,22 +314,22 @@ def test_the_same_seed_gives_the_same_interval_and_another_another() -> None:
 def test_one_picture_of_many_faces_is_one_observation() -> None:
     """Resampled, it would always say the same: an interval of no width."""
     part, whole = np.array([7, 0, 0]), np.array([15, 0, 0])
-    estimate = intervals.ratio(part, whole, np.random.default_rng(0))
+    estimate = bootstrap.ratio(part, whole, np.random.default_rng(0))
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
         (7 / 15, *intervals.wilson(7 / 15, 1))
     )
     assert estimate.high - estimate.low > 0.7
-    many = intervals.ratio(np.tile([7, 1], 5), np.full(10, 15), np.random.default_rng(0))
+    many = bootstrap.ratio(np.tile([7, 1], 5), np.full(10, 15), np.random.default_rng(0))
     assert many.high - many.low < 0.3
 
 
 def test_all_or_nothing_still_has_a_width_and_nothing_at_all_no_value() -> None:
     rng = np.random.default_rng(0)
     ones = np.ones(20, dtype=np.int64)
-    assert intervals.ratio(ones, ones, rng).low == pytest.approx(0.025 ** (1 / 20))
-    assert intervals.ratio(0 * ones, ones, rng).high == pytest.approx(1 - 0.025 ** (1 / 20))
-    assert intervals.ratio(ones, ones, rng, share=False).low == 1.0
-    assert math.isnan(intervals.ratio(0 * ones, 0 * ones, rng).value)
+    assert bootstrap.ratio(ones, ones, rng).low == pytest.approx(0.025 ** (1 / 20))
+    assert bootstrap.ratio(0 * ones, ones, rng).high == pytest.approx(1 - 0.025 ** (1 / 20))
+    assert bootstrap.ratio(ones, ones, rng, share=False).low == 1.0
+    assert math.isnan(bootstrap.ratio(0 * ones, 0 * ones, rng).value)
 
 
 # --- comparisons --------------------------------------------------------------------------------
@@ -415,3 +415,12 @@ def test_where_all_are_found_nothing_differs() -> None:
     nothing = np.zeros(20, dtype=bool)
     p = comparison.permutation(inside, nothing, np.arange(20), np.random.default_rng(0), 99)
     assert p == 1.0
+
+
+def test_drawing_with_replacement_draws_as_many_as_there_are() -> None:
+    times = bootstrap.times_drawn(np.random.default_rng(0), 4000, 7)
+    assert times.shape == (4000, 7)
+    assert set(times.sum(axis=1).tolist()) == {7}
+    assert times.mean(axis=0) == pytest.approx(np.ones(7), abs=0.06)
+    again = np.random.default_rng(0).integers(0, 7, size=(4000, 7))
+    assert times[-1].tolist() == np.bincount(again[-1], minlength=7).tolist()

@@ -26,9 +26,10 @@ from sfumato import boxes
 from sfumato.detection import SAME_FACE_IOU
 from sfumato.detectors import registry
 from sfumato.errors import UsageError
-from sfumato.evaluation.intervals import Estimate, ratio, trials_needed
-from sfumato.evaluation.matching import Truth, area_share, shares, touches_nothing
 from sfumato.recipe import ObfuscateStep
+from sfumato.stats.bootstrap import ratio
+from sfumato.stats.intervals import Estimate, trials_needed
+from sfumato.stats.matching import Truth, area_share, shares, touches_nothing
 from sfumato.types import Face
 
 SHIFTS: Final = tuple(round(-3 + 0.2 * i, 1) for i in range(26))  # log-odds, -3 to 2

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sfumato.review.crowd import Crowd, Missing, Weight, estimate
 from sfumato.review.drawings import ECHO
 from sfumato.review.places import pictures
-from sfumato.review.records import Given
-from sfumato.review.reliability import Crowd, Missing, Weight, estimate
+from sfumato.review.vocabulary import Given
 from tests.review_answers import box, drawn, proposed, said
 
 RIGHT, WRONG = box(0), box(40)

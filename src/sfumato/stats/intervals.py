@@ -1,20 +1,24 @@
-"""Intervals of what was counted in a sample drawn without replacement from a known population.
+"""How sure a figure is: 95 % intervals of shares, counts and sums of rare events, by formula.
 
-All are two-sided; `level` is what they cover at least (exact) or about (gamma). They need SciPy
-(`sfumato[review]`).
+Those of figures whose pictures depend on each other are drawn: `bootstrap`. What is exact and
+needs more than arithmetic needs SciPy (`sfumato[review]`). All are two-sided; `level` is what they
+cover at least (exact) or about (Wilson, gamma).
 
+- E. B. Wilson, Journal of the American Statistical Association 22 (1927), 209-212: score interval
+  of a share.
 - C. J. Clopper and E. S. Pearson, Biometrika 26 (1934), 404-413: exact for a share.
 - The same tails, of the hypergeometric distribution, where the population is finite. There is no
   closed form, so the limits are searched for.
 - M. P. Fay and E. J. Feuer, Statistics in Medicine 16 (1997), 791-801: gamma interval for a
   weighted sum of Poisson counts.
-- E. L. Korn and B. I. Graubard, Survey Methodology 24 (1998), 193-201: Clopper and Pearson's with
-  the effective size of the sample, to compare with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, log, sqrt
+from statistics import NormalDist
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -24,27 +28,69 @@ from sfumato.errors import MissingExtra
 
 LEVEL: Final = 0.95
 _ASKED: Final = 16
-Counts: TypeAlias = NDArray[np.int64]
+_Counts: TypeAlias = NDArray[np.int64]
 
 
-def scipy_stats() -> Any:
-    """Return `scipy.stats`.
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A ratio of two sums with its 95 % interval; `value` is NaN if there is nothing to count."""
 
-    Raises:
-        MissingExtra: SciPy isn't installed.
+    part: float
+    whole: float
+    value: float
+    low: float
+    high: float
+
+
+def wilson(hits: float, trials: float) -> tuple[float, float]:
+    """Return Wilson's 95 % score interval of a share of independent trials; (0, 1) without one.
+
+    Neither need be whole.
     """
-    try:
-        from scipy import stats
-    except ImportError as missing:
-        raise MissingExtra("the estimate needs SciPy: pip install 'sfumato[review]'") from missing
-    return stats
+    if not trials:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+    share = hits / trials
+    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
+    low = 0.0 if hits == 0 else middle - half
+    high = 1.0 if hits == trials else middle + half
+    return low, high
+
+
+def difference(one: Estimate, other: Estimate) -> tuple[float, float]:
+    """Return an interval of one share minus another from the intervals of both.
+
+    Newcombe's hybrid score method (1998, method 10), for any two intervals (Zou and Donner 2008).
+    It takes the shares for independent; where pictures add to both it is too wide.
+    """
+    gap = one.value - other.value
+    below = sqrt((one.value - one.low) ** 2 + (other.high - other.value) ** 2)
+    above = sqrt((one.high - one.value) ** 2 + (other.value - other.low) ** 2)
+    return gap - below, gap + above
+
+
+def least(trials: int) -> float:
+    """Return the lower end of the exact (Clopper-Pearson) 95 % interval where all trials are hits.
+
+    1 minus it is the upper end where none is.
+    """
+    return float(((1 - LEVEL) / 2) ** (1 / trials))
+
+
+def trials_needed(share: float) -> int:
+    """Return how many independent trials, all of them hits, put the exact interval above a share.
+
+    With fewer, even a sample without a single miss can't tell that the share is reached.
+    """
+    return ceil(log((1 - LEVEL) / 2) / log(share))
 
 
 def clopper_pearson(hits: float, trials: float, level: float = LEVEL) -> tuple[float, float]:
-    """Return the exact interval of a share; (0, 1) without a trial. Both may be broken numbers."""
+    """Return the exact interval of a share; (0, 1) without a trial. Neither need be whole."""
     if not trials:
         return 0.0, 1.0
-    beta, tail = scipy_stats().beta, (1 - level) / 2
+    beta, tail = _scipy_stats().beta, (1 - level) / 2
     low = float(beta.ppf(tail, hits, trials - hits + 1)) if hits > 0 else 0.0
     high = float(beta.ppf(1 - tail, hits + 1, trials - hits)) if hits < trials else 1.0
     return low, high
@@ -61,7 +107,7 @@ def hypergeometric(hits: int, drawn: int, population: int, level: float = LEVEL)
     """
     if not 0 <= hits <= drawn <= population:
         raise ValueError(f"{hits} hits of {drawn} drawn of {population} can't be")
-    chance, tail = scipy_stats().hypergeom, (1 - level) / 2
+    chance, tail = _scipy_stats().hypergeom, (1 - level) / 2
     lowest, highest = hits, population - drawn + hits
     if drawn == 0 or lowest == highest:
         return lowest, highest
@@ -70,7 +116,7 @@ def hypergeometric(hits: int, drawn: int, population: int, level: float = LEVEL)
     return low, max(low, beyond - 1)
 
 
-def _first(low: int, high: int, holds: Callable[[Counts], NDArray[np.bool_]]) -> int:
+def _first(low: int, high: int, holds: Callable[[_Counts], NDArray[np.bool_]]) -> int:
     """Return the first number from which on something holds, `high` if it does nowhere before.
 
     Many are asked at a time: a call of SciPy costs more than the numbers in it.
@@ -94,7 +140,7 @@ def gamma(
     above, of the one that has seen one event more, the `heaviest` there may be (weight, variance).
     With equal weights these are the exact Poisson limits.
     """
-    quantile, tail = scipy_stats().gamma.ppf, (1 - level) / 2
+    quantile, tail = _scipy_stats().gamma.ppf, (1 - level) / 2
     low = 0.0
     if total > 0:
         low = float(quantile(tail, total * total / variance, scale=variance / total))
@@ -104,25 +150,14 @@ def gamma(
     return low, float(quantile(1 - tail, mean * mean / spread, scale=spread / mean))
 
 
-def korn_graubard(
-    strata: Sequence[tuple[int, int, int]], level: float = LEVEL
-) -> tuple[float, float]:
-    """Return the interval of a stratified share from (population, drawn, hits) of each stratum.
+def _scipy_stats() -> Any:
+    """Return `scipy.stats`.
 
-    Clopper and Pearson's with n* = p (1 - p) / v trials and n* p hits, v the design's variance of
-    p; n* is at most what was drawn, and just that where v is 0. If strata of large weight had few
-    drawn and no hit, it is too narrow: v doesn't know of them. Nothing here rests on it.
+    Raises:
+        MissingExtra: SciPy isn't installed.
     """
-    size = sum(population for population, _, _ in strata)
-    trials = float(sum(drawn for _, drawn, _ in strata))
-    share = sum(population * hits / drawn for population, drawn, hits in strata) / size
-    variance = sum(
-        (population / size) ** 2
-        * (1 - drawn / population)
-        * (hits / drawn * (1 - hits / drawn))
-        / max(drawn - 1, 1)
-        for population, drawn, hits in strata
-    )
-    if variance > 0:
-        trials = min(trials, share * (1 - share) / variance)
-    return clopper_pearson(share * trials, trials, level)
+    try:
+        from scipy import stats
+    except ImportError as missing:
+        raise MissingExtra("the estimate needs SciPy: pip install 'sfumato[review]'") from missing
+    return stats

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.evaluation.intervals import Estimate, Numbers
-from sfumato.evaluation.matching import Truth, match
+from sfumato.stats.bootstrap import Numbers, times_drawn
+from sfumato.stats.intervals import Estimate
+from sfumato.stats.matching import Truth, match
 from sfumato.types import Face
 
 _RECALLS: Final = np.linspace(0.0, 1.0, 101)
@@ -43,8 +44,8 @@ def estimated_precision(
     ranking = rank(pictures, iou=iou)
     n = len(ranking.faces)
     value = _average(ranking, np.ones(n))
-    drawn = (np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(rounds))
-    low, high = np.nanpercentile([_average(ranking, times) for times in drawn], [2.5, 97.5])
+    drawn = [_average(ranking, times_drawn(rng, 1, n)[0]) for _ in range(rounds)]
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
     right, faces = float(ranking.right.sum()), float(ranking.faces.sum())
     return Estimate(right, faces, value, float(low), float(high))
 

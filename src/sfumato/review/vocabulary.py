@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from sfumato.types import Box, Kind, Scope, Verdict
+from sfumato.types import Box, Face, Kind, Scope, Verdict
 
 Role: TypeAlias = Literal["reviewer", "adjudicator", "manager"]
 # Why an item is in the queue. sample: drawn at random, to estimate what is missed. gold: its
@@ -34,6 +34,15 @@ class Mark:
     proposal: str = ""
     score: float | None = None
     origin: str = ""
+
+    @classmethod
+    def of(cls, face: Face, proposal: str = "") -> Mark:
+        """Return a face as people see it."""
+        return cls(face.box, face.kind, proposal, face.score, face.origin)
+
+    def face(self, origin: str, score: float) -> Face:
+        """Return this box as a face of an origin."""
+        return Face(self.box, score, origin, self.kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,56 @@
+"""The comparison of groups as a table, and the sentences that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sfumato.audit.rates import Group
+from sfumato.types import JSON
+
+_STAR: Final = (
+    "* differs from the rest: the corrected p is below 0.05, the interval leaves out 0, and both "
+    "sides lie in at least ten pictures."
+)
+SAYS_NOT: Final = (
+    "What these numbers don't say: groups are as somebody perceived or labelled them, not what "
+    "people are. Skin, light, size, pose and picture quality go together here; a difference isn't "
+    "a cause. 'No difference found' is not 'no difference': look at the intervals. Other pictures "
+    "and other detectors may differ otherwise, and nobody counted faces that have no label."
+)
+
+
+def as_text(plain: JSON, groups: Sequence[Group]) -> str:
+    """Return the table and the sentences that are printed."""
+    about = (
+        f"{plain['missed']:,} of {plain['faces']:,} labelled faces in {plain['pictures']:,} "
+        f"pictures are missed, {plain['rate']:.1%}: less than {plain['covered_share']:.0%} of each "
+        "is covered."
+    )
+    lines = [about]
+    column = ""
+    for group in groups:
+        if group.column != column:
+            column = group.column
+            head = f"{'missed':<14}{'share (95 % interval)':<24}{'against the rest':<26}p (Holm)"
+            lines += ["", f"{column[:27]:<28}{head}"]
+        lines.append(_line(group))
+    boot = any(group.interval == "bootstrap" for group in groups)
+    kind = "Wilson's"
+    if boot:
+        kind += " where no two faces share a picture, else a bootstrap over pictures (of fewer "
+        kind += "than ten: Wilson's, each picture a trial)"
+    lines += ["", f"Intervals: {kind}. {_STAR}", SAYS_NOT]
+    return "\n".join(lines)
+
+
+def _line(group: Group) -> str:
+    count = f"{group.missed:,}/{group.faces:,}"
+    rate = f"{group.rate:.1%} ({100 * group.low:.1f}-{100 * group.high:.1f})"
+    against = p = ""
+    if group.difference is not None:
+        low, high = group.difference_low or 0.0, group.difference_high or 0.0
+        against = f"{100 * group.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    if group.p is not None and group.corrected is not None:
+        p = f"{group.p:.4f} ({group.corrected:.4f}){' *' if group.differs else ''}"
+    return f"  {group.value[:25]:<26}{count:<14}{rate:<24}{against:<26}{p}".rstrip()

@@ -1,0 +1,1 @@
+"""Choosing thresholds and growth on labelled images, and saying what they promise."""
