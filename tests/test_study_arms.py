@@ -17,7 +17,6 @@ from sfumato.study import arms, configuration, pictures
 from sfumato.study.arms import Making
 from sfumato.study.configuration import Arms, Data, Remedy, Study
 from sfumato.study.placement import draws, elsewhere
-from sfumato.study.template import TEMPLATE
 from sfumato.study.transforms import RandomFaceObfuscation
 from sfumato.types import Pixels
 from tests import study_pictures
@@ -193,7 +192,7 @@ def test_a_probe_without_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_init_writes_can_be_read_and_the_published_recipe_is_there(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text(TEMPLATE, encoding="utf-8")
+    assert sfumato("study", "init", tmp_path).code == 0
     study = configuration.load(tmp_path)
     assert isinstance(study, Study)
     assert study.data.pictures == tmp_path / "pictures"

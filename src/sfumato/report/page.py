@@ -14,10 +14,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sfumato.names import shown
-from sfumato.report.charts import class_chart, face_charts, strength_chart
+from sfumato.report.charts.bars import bar_chart, share_bar, strip
 from sfumato.report.data import Report, account_line
+from sfumato.report.figures import class_chart, face_charts, strength_chart
 from sfumato.report.pairs import Pair
-from sfumato.report.plots import share_bar, strip
 from sfumato.report.words import FAILED, MEANING, TERMS_OF_WEIGHTS, uses_wider_face
 from sfumato.types import JSON
 
@@ -94,7 +94,7 @@ def template(name: str, **filters: Callable[..., str]) -> Template:
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    return template("report.html.j2", percent=percent, number=number)
+    return template("report.html.j2", percent=percent, number=number, bar_chart=bar_chart)
 
 
 def percent(part: float, whole: float = 1.0) -> str:

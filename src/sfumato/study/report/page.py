@@ -12,13 +12,13 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from sfumato import __version__
+from sfumato.report.charts.differences import Dot, changed, curve, forest, scatter
+from sfumato.report.charts.svg import Svg, signed
 from sfumato.report.page import template
-from sfumato.report.plots import Svg
 from sfumato.study.analysis.estimates import Estimate
 from sfumato.study.analysis.records import Analysis, Answer, Answers, GridRow
 from sfumato.study.analysis.subsets import Subset
 from sfumato.study.published import ARMS, MODELS, averages
-from sfumato.study.report.charts import Bar, Dot, curve, forest, scatter, signed
 from sfumato.study.report.probes import KINDS, Probe, of_kind, picture
 from sfumato.study.report.words import (
     ALPHA,
@@ -163,12 +163,12 @@ def _is_count(value: object) -> bool:
 
 def _part(part: Answers, margin: float) -> Part:
     bars = [
-        Bar(f"{one.question.arm}: {_KIND_WORDS[one.question.kind]}", *_points(one.change))
+        changed(f"{one.question.arm}: {_KIND_WORDS[one.question.kind]}", *_points(one.change))
         for kind in _FOREST
         for one in part.of_kind(kind)
     ]
     grid = {(row.train, row.test): row for row in part.grid}
-    picture = forest(f"forest-{part.protocol}", "Changes in top-1", bars, 100 * margin)
+    picture = forest(f"forest-{part.protocol}", "Changes in top-1", bars, margin=100 * margin)
     main = main_answers(part)
     detailed = sorted((one for one in part.answers if one.classes), key=lambda o: o not in main)
     return Part(
@@ -217,7 +217,7 @@ def _curve(id_: str, subsets: Sequence[Subset], label: str) -> Svg | None:
     if len(subsets) < 2:
         return None
     bars = [
-        Bar(row.name, *_points(row.found), note=f"n {row.found.n:,}")
+        changed(row.name, *_points(row.found), note=f"n {row.found.n:,}")
         for row in subsets
         if isfinite(row.found.value)
     ]
