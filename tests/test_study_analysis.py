@@ -13,8 +13,8 @@ from sfumato.study.analysis.estimates import Group, contrast
 from sfumato.study.analysis.matrix import Key, Matrix, matrices_of, matrix_of, read_matrices
 from sfumato.study.analysis.measures import average_precision, calibration_error
 from sfumato.study.analysis.pairs import candidates, pairs
-from sfumato.study.analysis.records import Answer, Choice
 from sfumato.study.analysis.remedies import NO_GAP, fieller, remedy
+from sfumato.study.analysis.results import Answer, Choice
 from sfumato.study.analysis.supercategories import read_supercategories
 from tests.study_predictions import (
     AFFECTED,

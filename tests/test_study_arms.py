@@ -20,6 +20,7 @@ from sfumato.study.placement import draws, elsewhere
 from sfumato.study.transforms import RandomFaceObfuscation
 from sfumato.types import Pixels
 from tests import study_pictures
+from tests.command import sfumato
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from sfumato.errors import MissingExtra, UsageError
 from sfumato.evaluation import matching, precision
 from sfumato.evaluation.matching import Truth
 from sfumato.evaluation.precision import average_precision, pseudo_values, rank
-from sfumato.study import consequences, detection_transfer, matrix, networks, objects, transferring
-from sfumato.study import detection_training as training
+from sfumato.study import consequences, networks, runs, transfer
 from sfumato.study.configuration import Architecture, Detection, load
+from sfumato.study.detection import objects, scoring, training
 from sfumato.study.report.probes import read_probes
 from sfumato.study.transfer import Score, tables, told
 from sfumato.types import Face
@@ -254,7 +254,7 @@ def test_scores_are_those_of_pycocotools(wanted: Detection) -> None:
     found = training.Found(
         np.asarray(scene_of), np.asarray(boxes, np.float32), np.asarray(classes), np.asarray(scores)
     )
-    ours = [one.interval()[0] for one in detection_transfer.scores(found, tested)]
+    ours = [one.interval()[0] for one in scoring.scores(found, tested)]
     theirs = by_pycocotools(found, tested)
     assert ours == pytest.approx([theirs[1], theirs[0]], abs=1e-9)
 
@@ -321,16 +321,16 @@ def test_pictures_without_a_box_of_a_class_are_not_matched(
         return match(truth, faces, iou)
 
     monkeypatch.setattr(precision, "match", counted)
-    detection_transfer.scores(found, tested)
+    scoring.scores(found, tested)
     assert calls == [1] * 10
 
 
 def test_groups_are_even_and_names_have_no_part() -> None:
     keys = [f"{i:05}" for i in range(450)]
-    group = detection_transfer.groups(keys)
+    group = scoring.groups(keys)
     assert set(np.bincount(group)) == {2, 3}
     assert len(set(group)) == 200
-    backwards = detection_transfer.groups(keys[::-1])
+    backwards = scoring.groups(keys[::-1])
     assert backwards[::-1].tolist() == group.tolist()
 
 
@@ -371,7 +371,7 @@ LAST_MAPS = {
 @pytest.mark.parametrize("name", LAST_MAPS)
 def test_the_last_maps_of_each_stride(torchvision_operators: ModuleType, name: str) -> None:
     """ResNet's are the ends of its four stages, MobileNetV2's those of its blocks, and so on."""
-    from sfumato.study.detection_network import Backbone
+    from sfumato.study.detection.network import Backbone
 
     torch = networks.need_torch()
     backbone = Backbone(networks.load(networks.Source(name, "", 10)), name, frozen=True)
@@ -388,7 +388,7 @@ def test_the_last_maps_of_each_stride(torchvision_operators: ModuleType, name: s
 
 @pytest.mark.slow
 def test_normalisation_is_frozen_where_there_are_weights(torchvision_operators: ModuleType) -> None:
-    from sfumato.study.detection_network import Backbone
+    from sfumato.study.detection.network import Backbone
 
     torch = networks.need_torch()
     for frozen in (True, False):
@@ -403,7 +403,7 @@ def test_normalisation_is_frozen_where_there_are_weights(torchvision_operators: 
 
 @pytest.mark.slow
 def test_a_network_without_such_maps_is_refused(torchvision_operators: ModuleType) -> None:
-    from sfumato.study.detection_network import Backbone
+    from sfumato.study.detection.network import Backbone
 
     for name in (
         "timm/vit_tiny_patch16_224",
@@ -513,10 +513,10 @@ def test_a_detector_learns_what_is_there_to_see(
     found = training.read(path)
     assert found.boxes.min() >= 0
     assert found.boxes.max() <= study_objects.SIDE
-    half, _ = detection_transfer.scores(found, tested)
+    half, _ = scoring.scores(found, tested)
     untrained = replace(longer, rate=1e-9, epochs=1)
     path = training.fit(task_of(untrained, tmp_path / "untrained.npz"))
-    nothing, _ = detection_transfer.scores(training.read(path), tested)
+    nothing, _ = scoring.scores(training.read(path), tested)
     assert half.values.mean() > 0.5
     assert nothing.values.mean() < 0.2
 
@@ -578,8 +578,8 @@ def test_a_study_transfers_to_detection(
     (tmp_path / "faces.csv").rename(folder / "faces.csv")
     (folder / "study.toml").write_text(STUDY, encoding="utf-8")
     study = load(folder)
-    transferring.check(study)
-    outcome = matrix.run(folder, study)
+    transfer.check(study)
+    outcome = runs.run(folder, study)
     (path,) = consequences.look(outcome.plan, "cpu")
     (probe,) = read_probes(folder)
     assert probe.kind == "detection"
@@ -605,7 +605,7 @@ def test_a_study_transfers_to_detection(
 def test_what_is_missing_is_said_before_anything_is_trained(wanted: Detection) -> None:
     study = load_with(wanted.pictures.parent, 'test-boxes = "nothing.json"')
     with pytest.raises(UsageError, match=r"detection 'shapes': there is no .*nothing\.json"):
-        transferring.check(study)
+        transfer.check(study)
 
 
 @pytest.mark.slow
@@ -613,13 +613,13 @@ def test_what_could_only_fail_after_training_is_said_before(
     torchvision_operators: ModuleType, wanted: Detection
 ) -> None:
     study = load_with(wanted.pictures.parent, 'test-boxes = "b.json"')
-    assert transferring.check(study).objects[0][0].name == "shapes"
+    assert transfer.check(study).objects[0][0].name == "shapes"
     no_maps = replace(study, architectures=(Architecture(name="swin_t"),))
     with pytest.raises(UsageError, match="swin_t doesn't halve its maps"):
-        transferring.check(no_maps)
+        transfer.check(no_maps)
     wanted.test_boxes.write_text("no JSON")
     with pytest.raises(UsageError, match=r"b\.json: start: expected JSON"):
-        transferring.check(study)
+        transfer.check(study)
 
 
 def test_tasks_of_one_name_are_refused(wanted: Detection) -> None:

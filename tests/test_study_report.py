@@ -14,7 +14,7 @@ from sfumato.errors import UsageError
 from sfumato.study.analysis.answers import analyse
 from sfumato.study.analysis.estimates import Estimate
 from sfumato.study.analysis.matrix import matrix_of
-from sfumato.study.analysis.records import Analysis, Choice
+from sfumato.study.analysis.results import Analysis, Choice
 from sfumato.study.report import record
 from sfumato.study.report.page import render
 from sfumato.study.report.probes import KINDS, picture, read_probes

@@ -10,8 +10,8 @@ import pytest
 from sfumato.errors import UsageError
 from sfumato.formats import voc
 from sfumato.formats.entries import Drawn
-from sfumato.study import objects
 from sfumato.study.configuration import Detection
+from sfumato.study.detection import objects
 from tests import study_objects
 
 # As in VOC2007's 000001.xml, by hand, with a part and a difficult object.

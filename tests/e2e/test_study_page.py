@@ -12,7 +12,7 @@ import pytest
 
 from sfumato.study.analysis.answers import analyse
 from sfumato.study.analysis.matrix import matrix_of
-from sfumato.study.analysis.records import Choice
+from sfumato.study.analysis.results import Choice
 from sfumato.study.report.page import render
 from sfumato.study.report.probes import read_probes
 from tests.e2e.browser import Page, chromium, find_chromium

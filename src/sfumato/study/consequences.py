@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from sfumato.documents import parse_json
-from sfumato.study import transferring
+from sfumato.study import transfer
 from sfumato.study.arms import Progress
 from sfumato.study.configuration import is_random, method_of
+from sfumato.study.detection.scoring import detected
 from sfumato.study.files import write
 from sfumato.study.gradcam import Looked, masses, summary
 from sfumato.study.looking import Look
-from sfumato.study.matrix import models
 from sfumato.study.networks import Source
 from sfumato.study.plan import Plan
-from sfumato.study.shortcut_search import search
+from sfumato.study.runs import models
+from sfumato.study.shortcut import search
 from sfumato.study.training import trained
-from sfumato.study.transferring import Tried
+from sfumato.study.transfer import Tried
 from sfumato.types import JSON
 
 FOLDER: Final = "probes"
@@ -42,7 +43,7 @@ def look(
     have been read.
     """
     wanted = plan.study.consequences
-    tried = tried or transferring.read(plan.study)
+    tried = tried or transfer.read(plan.study)
     digests = tried.digests()
     written: list[Path] = []
     for architecture in plan.study.architectures:
@@ -55,9 +56,9 @@ def look(
             if wanted.gradcam and protocol != "probe":
                 kinds["gradcam"] = gradcam
             if plan.study.transfer and protocol != "as-is":
-                kinds["transfer"] = partial(transferring.probed, tried)
+                kinds["transfer"] = partial(transfer.probed, tried)
             if plan.study.detection and protocol != "as-is":
-                kinds["detection"] = partial(transferring.detected, tried)
+                kinds["detection"] = partial(detected, tried)
             for kind, make in kinds.items():
                 fingerprint = _fingerprint(into, kind, protocol, digests)
                 written.append(_kept(into, (kind, protocol), fingerprint, make, progress))
@@ -172,7 +173,7 @@ def _fingerprint(into: Look, kind: str, protocol: str, digests: Sequence[str]) -
         into.plan.run_of(cell, "", {}).fingerprint for cell in into.cells(protocol, study.arms.test)
     ]
     parts = study.settings("consequences", "probe")
-    if kind in transferring.KINDS:
+    if kind in transfer.KINDS:
         parts |= {**study.settings(kind), "data": list(digests)}
     return hashlib.sha256(json.dumps([kind, cells, parts], sort_keys=True).encode()).hexdigest()
 

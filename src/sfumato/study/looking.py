@@ -15,10 +15,10 @@ from sfumato.study import probing
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import Architecture
 from sfumato.study.features import Seen, see
-from sfumato.study.matrix import models, probe_file, seen_by
 from sfumato.study.networks import Source
 from sfumato.study.pictures import Labelling, Picture
 from sfumato.study.plan import Cell, Plan, Split
+from sfumato.study.runs import models, probe_file, seen_by
 from sfumato.study.training import trained
 
 Logits: TypeAlias = NDArray[np.floating[Any]]

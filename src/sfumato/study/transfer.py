@@ -25,14 +25,20 @@ from sfumato.study import probing
 from sfumato.study.analysis.estimates import Estimate, Group, Values, contrast
 from sfumato.study.analysis.measures import average_precision_values
 from sfumato.study.arms import Stored
-from sfumato.study.configuration import Data, Transfer
+from sfumato.study.configuration import Data, Detection, Study, Transfer
+from sfumato.study.detection import objects
+from sfumato.study.detection.objects import Scenes
+from sfumato.study.detection.training import need_maps, need_operators
 from sfumato.study.features import Floats, Seen
+from sfumato.study.looking import Look
+from sfumato.study.networks import Source
 from sfumato.study.pictures import collect, label
 from sfumato.types import JSON
 
 ORIGINAL: Final = "original"
 PRETRAINED: Final = "as pretrained"
 RANDOM: Final = "random weights"
+KINDS: Final = ("transfer", "detection")
 _FOLDS: Final = 5
 
 
@@ -76,12 +82,103 @@ class Score:
 Models: TypeAlias = Mapping[tuple[str, str], Sequence[Sequence[Score]]]
 
 
-def read(transfer: Transfer) -> Task:
-    """Return a folder with its labels.
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The other tasks of a study, read once: that takes minutes where pictures are many."""
+
+    folders: tuple[Task, ...] = ()
+    objects: tuple[tuple[Detection, Scenes, Scenes], ...] = ()
+
+    def digests(self) -> list[str]:
+        """Return the SHA-256 of the pictures and labels of every task, for fingerprints."""
+        digests = [one.fingerprint() for one in self.folders]
+        for _, *sides in self.objects:
+            # What is left out is told, but is nothing that a detector depends on.
+            digests += [f"{side.digest} {len(side.left_out)}" for side in sides]
+        return digests
+
+
+def check(study: Study) -> Tried:
+    """Refuse what could only fail hours later, when the study's models are trained.
 
     Raises:
-        UsageError: pictures or labels are missing, or a question has the same answer everywhere.
+        UsageError: a file or folder isn't there or isn't what it should be, or no detector can be
+            built on a network.
+        MissingExtra: detectors need operators that don't work here.
     """
+    for probe in study.transfer:
+        _there(f"transfer {probe.name!r}", probe.pictures, probe.labels)
+    for one in study.detection:
+        _there(f"detection {one.name!r}", one.pictures, one.test, one.boxes, one.test_boxes)
+    if study.detection:
+        need_operators(study.device)
+        for architecture in study.architectures:
+            if set(architecture.protocols) != {"as-is"}:
+                need_maps(architecture.name)
+    return read(study)
+
+
+def read(study: Study) -> Tried:
+    """Return the tasks, none where no network is tried on them.
+
+    Raises:
+        UsageError: pictures, labels or boxes are missing or aren't what they should be.
+    """
+    if all(set(one.protocols) == {"as-is"} for one in study.architectures):
+        return Tried()
+    return Tried(
+        tuple(_read(one) for one in study.transfer),
+        tuple((one, *objects.read(one)) for one in study.detection),
+    )
+
+
+def _there(what: str, *paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not path.exists():
+            raise UsageError(f"{what}: there is no {path}.")
+
+
+def probed(tried: Tried, into: Look, protocol: str, _: Path) -> JSON:
+    """Return how well features of each arm serve other folders, and random weights."""
+    plan = into.plan
+    found: dict[tuple[str, str], list[list[Score]]] = {}
+    for task in tried.folders:
+        for name, several in sources(into, protocol).items():
+            seen = [into.see(task.files, source) for source in several]
+            models = [[score(task, one, plan.study.probe.l2)] for one in seen]
+            found[task.name, name] = models
+    return {
+        "headline": f"Features of {into.architecture.name}, probed on "
+        f"{', '.join(one.name for one in plan.study.transfer)}. {told(found)}".rstrip(),
+        "tables": tables(found),
+        "pictures": [],
+    }
+
+
+def sources(into: Look, protocol: str, *, trained_again: bool = False) -> dict[str, list[Source]]:
+    """Return the networks whose features are tried: of each train arm and seed, and random ones.
+
+    A pretrained network is the same for all seeds; it is there once, unless something is trained
+    on it that differs by the seed.
+    """
+    found: dict[str, list[Source]] = {}
+    for cell in into.cells(protocol):
+        name = PRETRAINED if protocol == "probe" else cell.train_arm
+        source = into.network_of(cell)
+        if source not in found.setdefault(name, []):
+            found[name].append(source)
+    seeds = into.plan.study.seeds
+    if trained_again and PRETRAINED in found:
+        found[PRETRAINED] *= len(seeds)
+    first = next(iter(found.values()))[0]
+    found[RANDOM] = [
+        Source(first.name, "", first.outputs, seed, first.preparation) for seed in seeds
+    ]
+    return found
+
+
+def _read(transfer: Transfer) -> Task:
+    """Return a folder with its labels."""
     collection = collect(transfer.pictures, Data(pictures=transfer.pictures))
     if transfer.labels is None:
         labelling = label(collection, None)

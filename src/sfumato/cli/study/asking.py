@@ -15,7 +15,7 @@ from sfumato.errors import MissingExtra
 from sfumato.names import shown
 
 if TYPE_CHECKING:
-    from sfumato.study.analysis.records import Analysis
+    from sfumato.study.analysis.results import Analysis
 
 _PATH = click.Path(path_type=Path)
 
@@ -73,7 +73,7 @@ def analysed(folder: Path, values: dict[str, Any]) -> tuple[Path, Analysis]:
         raise MissingExtra("`sfumato study` needs SciPy: pip install 'sfumato[study]'.")
     from sfumato.study.analysis.answers import analyse as answer
     from sfumato.study.analysis.matrix import matrices_of, read_matrices
-    from sfumato.study.analysis.records import Choice
+    from sfumato.study.analysis.results import Choice
     from sfumato.study.brought import Source, read_brought
     from sfumato.study.regions import read_regions
 

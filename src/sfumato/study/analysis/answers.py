@@ -35,7 +35,8 @@ from sfumato.study.analysis.mcnemar import mcnemar
 from sfumato.study.analysis.measures import calibration_values
 from sfumato.study.analysis.pairs import pairs
 from sfumato.study.analysis.precision import precisions
-from sfumato.study.analysis.records import (
+from sfumato.study.analysis.remedies import remedy
+from sfumato.study.analysis.results import (
     Analysis,
     Answer,
     Answers,
@@ -45,7 +46,6 @@ from sfumato.study.analysis.records import (
     Levels,
     ModelRow,
 )
-from sfumato.study.analysis.remedies import remedy
 from sfumato.study.analysis.subsets import (
     AREA_EDGES,
     OVERLAP_EDGES,

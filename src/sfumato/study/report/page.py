@@ -16,7 +16,7 @@ from sfumato.report.charts.differences import Dot, changed, curve, forest, scatt
 from sfumato.report.charts.svg import Svg, signed
 from sfumato.report.page import template
 from sfumato.study.analysis.estimates import Estimate
-from sfumato.study.analysis.records import Analysis, Answer, Answers, GridRow
+from sfumato.study.analysis.results import Analysis, Answer, Answers, GridRow
 from sfumato.study.analysis.subsets import Subset
 from sfumato.study.published import ARMS, MODELS, averages
 from sfumato.study.report.probes import KINDS, Probe, of_kind, picture

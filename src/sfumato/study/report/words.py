@@ -10,7 +10,7 @@ from typing import Final
 from sfumato.report.charts.svg import signed
 from sfumato.study.analysis.comparisons import RANDOM, REENCODED, REMEDY
 from sfumato.study.analysis.estimates import Estimate
-from sfumato.study.analysis.records import Answer, Answers
+from sfumato.study.analysis.results import Answer, Answers
 from sfumato.types import JSON
 
 ALPHA: Final = 0.05

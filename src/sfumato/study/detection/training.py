@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from sfumato.errors import MissingExtra, UsageError
 from sfumato.study.configuration import Detection
+from sfumato.study.detection.objects import THINNEST, Scene, thickness
 from sfumato.study.features import available, one_thread, pixels_of
 from sfumato.study.files import whole, write
 from sfumato.study.networks import Source, load, need_torch, need_torchvision
-from sfumato.study.objects import THINNEST, Scene, thickness
 from sfumato.study.placement import draws
 from sfumato.types import Pixels
 
@@ -102,7 +102,7 @@ def need_maps(name: str) -> None:
     Raises:
         UsageError: it can't; there is no such network.
     """
-    building = import_module("sfumato.study.detection_network")
+    building = import_module("sfumato.study.detection.network")
     with _drawn(need_torch(), "cpu"):
         building.build(load(Source(name)), name, 1, size=_WATCHED, frozen=False)
 
@@ -146,7 +146,7 @@ class _Run:
         settings = task.settings
         network = load(task.source)
         torch.manual_seed(task.seed)
-        building = import_module("sfumato.study.detection_network")
+        building = import_module("sfumato.study.detection.network")
         self._module = building.build(
             network,
             task.source.name,
