@@ -27,7 +27,7 @@ from sfumato.study.analysis.answers import calibration
 from sfumato.study.analysis.bootstrap import bootstrap
 from sfumato.study.analysis.comparisons import difference, groups_of, top1
 from sfumato.study.analysis.estimates import contrast, equivalence
-from sfumato.study.analysis.matrix import Cell, Key, Matrix, Outcome, matrix_of
+from sfumato.study.analysis.matrix import Cell, Key, Matrix, RunOutcome, matrix_of
 from sfumato.study.analysis.pairs import pairs
 from sfumato.study.analysis.precision import precisions
 from sfumato.study.analysis.subsets import Difference, by_part
@@ -214,7 +214,7 @@ def of_logits(rng: np.random.Generator, classes: int = 10, images: int = 100) ->
                 logits = own + rng.normal(0, 0.5, shared.shape) + rng.normal(0, 0.1, classes)
                 run = Run(model, "scratch", arm, arm, seed, names)
                 found = Predictions.of_logits(run, keys, labels, 1.5 * logits)
-                outcomes.append(Outcome.of_predictions(found, found.logits))
+                outcomes.append(RunOutcome.of_predictions(found, found.logits))
     matrix = matrix_of(outcomes)
     made = precisions(matrix, "scratch", QUESTION, MODELS[:3])
     assert made is not None

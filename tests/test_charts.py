@@ -17,7 +17,7 @@ from sfumato.report.charts.bars import (
     share_bar,
     strip,
 )
-from sfumato.report.charts.differences import Dot, changed, curve, forest, scatter
+from sfumato.report.charts.differences import Dot, Interval, changed, curve, forest, scatter
 from sfumato.report.charts.svg import as_file, compact, signed
 
 HOSTILE = '<script>alert("1")</script>\u202e'
@@ -106,7 +106,12 @@ def test_charts_place_values_by_their_size() -> None:
 
 
 def test_a_forest_as_a_file_has_its_headings_counts_and_notes_in_words() -> None:
-    rows = ["a <&> b", changed("x", 3.0, 1.0, 5.0), HOSTILE, changed("y", 0.0, -1.0, 1.0)]
+    rows: list[Interval | str] = [
+        "a <&> b",
+        changed("x", 3.0, 1.0, 5.0),
+        HOSTILE,
+        changed("y", 0.0, -1.0, 1.0),
+    ]
     drawn = forest("x", "t", rows, mark=2.0, labels=("missed, %", "left", "right"))
     root = ET.fromstring(as_file(drawn, "Title <1>", ("above", "below & all")))
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]

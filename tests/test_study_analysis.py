@@ -14,7 +14,7 @@ from sfumato.study.analysis.matrix import Key, Matrix, matrices_of, matrix_of, r
 from sfumato.study.analysis.measures import average_precision, calibration_error
 from sfumato.study.analysis.pairs import candidates, pairs
 from sfumato.study.analysis.remedies import NO_GAP, fieller, remedy
-from sfumato.study.analysis.results import Answer, Choice
+from sfumato.study.analysis.results import AnalysisChoice, StudyAnswer
 from sfumato.study.analysis.supercategories import read_supercategories
 from tests.study_predictions import (
     AFFECTED,
@@ -31,7 +31,7 @@ from tests.study_predictions import (
     write_study,
 )
 
-QUICK = Choice(rounds=20)
+QUICK = AnalysisChoice(rounds=20)
 PAIR = (FULL[0], FULL[2])
 COST = difference("cost", "gaussian", ("original",) * 2, ("gaussian",) * 2, "")
 
@@ -42,7 +42,7 @@ def matrix() -> Matrix:
 
 
 @pytest.fixture(scope="module")
-def answers(matrix: Matrix) -> dict[tuple[str, str], Answer]:
+def answers(matrix: Matrix) -> dict[tuple[str, str], StudyAnswer]:
     found = analyse([matrix], QUICK).parts[0].answers
     return {(one.question.kind, one.question.arm): one for one in found}
 
@@ -64,7 +64,7 @@ def test_every_question_that_the_arms_allow_is_asked(matrix: Matrix) -> None:
     }
 
 
-def test_figures_are_what_counting_gives(answers: dict[tuple[str, str], Answer]) -> None:
+def test_figures_are_what_counting_gives(answers: dict[tuple[str, str], StudyAnswer]) -> None:
     one = answers["cost", "gaussian"]
     before, after = (
         [
@@ -100,7 +100,9 @@ def test_figures_are_what_counting_gives(answers: dict[tuple[str, str], Answer])
     assert one.rows[0].errors[0] == pytest.approx(np.std(seeds, ddof=1) / 3**0.5)
 
 
-def test_classes_and_areas_are_parts_of_the_whole(answers: dict[tuple[str, str], Answer]) -> None:
+def test_classes_and_areas_are_parts_of_the_whole(
+    answers: dict[tuple[str, str], StudyAnswer],
+) -> None:
     one = answers["cost", "gaussian"]
     for rows in (one.classes, one.areas, one.affected):
         total = sum(row.found.n * row.found.value for row in rows)
@@ -144,7 +146,7 @@ def test_probes_of_the_same_seed_are_paired_and_other_trainings_are_not() -> Non
 
 
 def test_the_interaction_is_a_difference_of_differences(
-    matrix: Matrix, answers: dict[tuple[str, str], Answer]
+    matrix: Matrix, answers: dict[tuple[str, str], StudyAnswer]
 ) -> None:
     def mean(train: str, test: str) -> float:
         cells = [matrix.cells[Key("scratch", m, train, test)] for m in ("net", "other")]
@@ -334,7 +336,7 @@ def test_supercategories_come_from_a_file(tmp_path: Path) -> None:
     (one,) = read_supercategories(path, [CLASSES])
     assert one.classes == {"canine": [0, 1], "vessel": [2], "sled": [1]}
     found = (
-        analyse([matrix_of(outcomes(PAIR))], Choice(supercategories=path, rounds=20))
+        analyse([matrix_of(outcomes(PAIR))], AnalysisChoice(supercategories=path, rounds=20))
         .parts[0]
         .answers[0]
     )

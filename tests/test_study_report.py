@@ -14,7 +14,7 @@ from sfumato.errors import UsageError
 from sfumato.study.analysis.answers import analyse
 from sfumato.study.analysis.estimates import Estimate
 from sfumato.study.analysis.matrix import matrix_of
-from sfumato.study.analysis.results import Analysis, Choice
+from sfumato.study.analysis.results import Analysis, AnalysisChoice
 from sfumato.study.report import record
 from sfumato.study.report.page import render
 from sfumato.study.report.probes import KINDS, picture, read_probes
@@ -28,7 +28,7 @@ HOSTILE = '<script>alert("1")</script>\u202e'
 @pytest.fixture(scope="module")
 def analysis() -> Analysis:
     made = outcomes(FULL[:5])
-    return analyse([matrix_of(made, regions())], Choice(rounds=20))
+    return analyse([matrix_of(made, regions())], AnalysisChoice(rounds=20))
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_json_is_valid_and_says_what_is_unknown(analysis: Analysis) -> None:
     assert one["change"]["n"] == 160
     assert one["change"]["interval"] == "95%"
     assert len(one["bootstrap"]) == 2
-    alone = analyse([matrix_of(outcomes(FULL[:1], seeds=1))], Choice(rounds=20))
+    alone = analyse([matrix_of(outcomes(FULL[:1], seeds=1))], AnalysisChoice(rounds=20))
     assert json.dumps(record(alone, []), allow_nan=False)
     assert "runs are of one arm" in render(alone, [])
 

@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
 def weights(folder: Path) -> Path:
     """Write random weights of the small network with three classes, as a file that is brought."""
     torch = networks.need_torch()
-    network = networks.load(networks.Source("small-cnn", "", 3, seed=5))
+    network = networks.load(networks.NetworkSource("small-cnn", "", 3, seed=5))
     torch.save(network.module.state_dict(), folder / "weights.pt")
     return folder / "weights.pt"
 
@@ -190,7 +190,7 @@ def test_probes_and_classifiers_as_they_are(folder: Path) -> None:
     assert as_is.run.classes == ("a", "b", "c")
     # As the network itself says it, without this code's features, cache and processes.
     torch = networks.need_torch()
-    network = networks.load(networks.Source("small-cnn", str(path)))
+    network = networks.load(networks.NetworkSource("small-cnn", str(path)))
     from PIL import Image
 
     for key, found in zip(as_is.images[:3], as_is.logit_max[:3], strict=True):
@@ -328,16 +328,16 @@ def test_mixed_precision_trains(folder: Path) -> None:
 def test_networks_of_torchvision_and_timm(torchvision: object, tmp_path: Path) -> None:
     torch = networks.need_torch()
     for name in ("torchvision/mobilenet_v2", "timm/resnet18", "squeezenet1_0"):
-        network = networks.load(networks.Source(name, "", 7, seed=1))
+        network = networks.load(networks.NetworkSource(name, "", 7, seed=1))
         assert network.module(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
         torch.save(network.module.state_dict(), tmp_path / "file.pt")
-        again = networks.load(networks.Source(name, str(tmp_path / "file.pt")))
+        again = networks.load(networks.NetworkSource(name, str(tmp_path / "file.pt")))
         given = torch.ones(1, 3, 64, 64)
         assert torch.equal(again.module(given), network.module(given))
         tuned = networks.with_classes(again, 3, seed=0)
         assert tuned.module(given).shape == (1, 3)
     with pytest.raises(UsageError, match="Neither torchvision nor timm"):
-        networks.load(networks.Source("resnet19"))
+        networks.load(networks.NetworkSource("resnet19"))
 
 
 def test_a_picture_is_prepared_as_torchvision_does_it(torchvision: object) -> None:
@@ -389,7 +389,7 @@ def test_without_torchvision_its_networks_are_refused_with_a_sentence(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(MissingExtra, match="pip install 'sfumato"):
-        networks.load(networks.Source("resnet18"))
+        networks.load(networks.NetworkSource("resnet18"))
 
 
 def test_grad_cam_of_a_network_that_is_known_by_hand() -> None:

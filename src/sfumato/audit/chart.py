@@ -32,9 +32,12 @@ def chart(groups: Sequence[Group], overall: float) -> str:
 
 def _row(group: Group) -> Interval:
     p = group.corrected
+    rate, low, high = (100 * value for value in (group.rate, group.low, group.high))
     return Interval(
         group.value,
-        *(100 * rate for rate in (group.rate, group.low, group.high)),
+        rate,
+        low,
+        high,
         words="" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001",
         note=f"{group.column} {group.value}: {group.rate:.1%}",
         tone="dot marked" if group.differs else "dot",

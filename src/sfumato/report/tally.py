@@ -21,7 +21,7 @@ from sfumato.report.data import (
     Check,
     ClassCount,
     Distribution,
-    Faces,
+    FaceStatistics,
     Others,
     Report,
     SecondImages,
@@ -246,8 +246,8 @@ class Tally:
             grown = [self._cover(face.box) for face in faces]
             self._covered.append(_covered_share(grown, seen.width, seen.height))
 
-    def _faces(self) -> Faces:
-        return Faces(
+    def _faces(self) -> FaceStatistics:
+        return FaceStatistics(
             per_picture=tuple(sorted(self._per_picture.items())),
             size_px=Distribution.of(self._sizes, SIZE_EDGES),
             relative_size=Distribution.of(self._relative, RELATIVE_EDGES),

@@ -21,9 +21,9 @@ from sfumato.study.configuration import is_random, method_of
 from sfumato.study.detection.scoring import detected
 from sfumato.study.files import write
 from sfumato.study.gradcam import Looked, masses, summary
-from sfumato.study.looking import Look
-from sfumato.study.networks import Source
-from sfumato.study.plan import Plan
+from sfumato.study.looking import ModelLook
+from sfumato.study.networks import NetworkSource
+from sfumato.study.plan import StudyPlan
 from sfumato.study.runs import models
 from sfumato.study.shortcut import search
 from sfumato.study.training import trained
@@ -35,7 +35,7 @@ _LAYOUT: Final = 1
 
 
 def look(
-    plan: Plan, device: str, progress: Progress | None = None, tried: Tried | None = None
+    plan: StudyPlan, device: str, progress: Progress | None = None, tried: Tried | None = None
 ) -> list[Path]:
     """Look for every consequence that the configuration names; return the files.
 
@@ -48,9 +48,9 @@ def look(
     written: list[Path] = []
     for architecture in plan.study.architectures:
         source = plan.source(architecture)
-        into = Look(plan, architecture, source, source.fingerprint(), device)
+        into = ModelLook(plan, architecture, source, source.fingerprint(), device)
         for protocol in architecture.protocols:
-            kinds: dict[str, Callable[[Look, str, Path], JSON]] = {}
+            kinds: dict[str, Callable[[ModelLook, str, Path], JSON]] = {}
             if wanted.shortcut:
                 kinds["shortcut"] = search
             if wanted.gradcam and protocol != "probe":
@@ -65,7 +65,7 @@ def look(
     return written
 
 
-def gradcam(into: Look, protocol: str, _: Path) -> JSON:
+def gradcam(into: ModelLook, protocol: str, _: Path) -> JSON:
     """Return the share of Grad-CAM inside faces, before and after, for each train arm."""
     plan, pictures = into.plan, into.pictures
     names = [
@@ -104,14 +104,14 @@ def gradcam(into: Look, protocol: str, _: Path) -> JSON:
     }
 
 
-def _viewers(into: Look, protocol: str) -> list[tuple[str, Source, Mapping[str, int]]]:
+def _viewers(into: ModelLook, protocol: str) -> list[tuple[str, NetworkSource, Mapping[str, int]]]:
     """Return the networks that are looked into: one of each train arm, of the first seed."""
     plan = into.plan
     there = plan.test.arms["original"].files
     if protocol == "as-is":
         labels = into.labelling(protocol).labels
         return [("as is", into.source, {k: v for k, v in labels.items() if k in there})]
-    found: list[tuple[str, Source, Mapping[str, int]]] = []
+    found: list[tuple[str, NetworkSource, Mapping[str, int]]] = []
     for cell in into.cells(protocol):
         if cell.seed == plan.study.seeds[0]:
             split, training = models(plan, cell, into.device)[0]
@@ -130,10 +130,10 @@ def _made_before(path: Path) -> JSON:
 
 
 def _kept(
-    into: Look,
+    into: ModelLook,
     what: tuple[str, str],
     fingerprint: str,
-    make: Callable[[Look, str, Path], JSON],
+    make: Callable[[ModelLook, str, Path], JSON],
     progress: Progress | None,
 ) -> Path:
     """Write what `make` finds, unless it is there with the same settings."""
@@ -167,7 +167,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _fingerprint(into: Look, kind: str, protocol: str, digests: Sequence[str]) -> str:
+def _fingerprint(into: ModelLook, kind: str, protocol: str, digests: Sequence[str]) -> str:
     study = into.plan.study
     cells = [
         into.plan.run_of(cell, "", {}).fingerprint for cell in into.cells(protocol, study.arms.test)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,9 +31,9 @@ from sfumato.study import probing
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import method_of
 from sfumato.study.features import Floats, pixels_of
-from sfumato.study.looking import Look
+from sfumato.study.looking import ModelLook
 from sfumato.study.patches import Patch, patch_of
-from sfumato.study.plan import Cell
+from sfumato.study.plan import PlannedRun
 from sfumato.study.runs import seen_by
 from sfumato.types import JSON
 
@@ -43,6 +43,7 @@ FEWEST: Final = 30
 _FOLDS: Final = 5
 _DRAWS: Final = 1000
 _ROWS: Final = 20
+_TOO_FEW: Final = "not measured: fewer than 30 affected pictures"
 _SHOWN_CLASSES: Final = 3
 _SHOWN_PICTURES: Final = 3
 _SHOWN_SIZE: Final = (720, 360)
@@ -51,7 +52,7 @@ Moves = dict[tuple[str, str], list[NDArray[np.float64]]]  # by train arm and pat
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Visibility:
     """How well obfuscated pictures are told from clear ones: AUC with a 95 % interval, n pairs."""
 
     auc: float
@@ -77,7 +78,7 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ClassFinding:
     """A class, its place among the classes, its changes in each seed, and whether it alarms."""
 
     name: str
@@ -99,20 +100,15 @@ class Patched:
     control: tuple[Stored, ...]
     methods: dict[str, tuple[Stored, ...]]
 
-    def all(self) -> list[Stored]:
-        """Return every version of every picture."""
-        return [*self.control, *(one for files in self.methods.values() for one in files)]
 
-
-def search(look: Look, protocol: str, path: Path) -> JSON:
+def search(look: ModelLook, protocol: str, path: Path) -> JSON:
     """Return how well obfuscation is seen and what it speaks for, with tables and pictures.
 
     Pictures are written beside `path`.
     """
     patched = patch(look, protocol)
-    names = look.labelling(protocol).classes
     moves = _moves(look, protocol, patched)
-    found = judge(moves, names)
+    found = judge(moves, look.labelling(protocol).classes)
     visible = _visible(look, protocol)
     alarms = [
         {"class": one.name, "train_arm": arm, "points": 100 * one.change}
@@ -123,13 +119,7 @@ def search(look: Look, protocol: str, path: Path) -> JSON:
     shown = [
         picture
         for (arm, method), all_ in found.items()
-        for picture in _show(
-            patched,
-            method,
-            all_,
-            np.mean(moves[arm, method], axis=0),
-            path.with_name(f"{path.name}-{arm}"),
-        )
+        for picture in _show(patched, method, all_, moves[arm, method], f"{path}-{arm}-{method}")
     ]
     return {
         "headline": _headline(look.architecture.name, alarms, len(patched.keys)),
@@ -141,7 +131,7 @@ def search(look: Look, protocol: str, path: Path) -> JSON:
     }
 
 
-def patch(look: Look, protocol: str) -> Patched:
+def patch(look: ModelLook, protocol: str) -> Patched:
     """Return the test pictures with a patch where no face is, up to the number configured."""
     study = look.plan.study
     labels, pictures = look.labelling(protocol).labels, look.pictures
@@ -157,28 +147,25 @@ def patch(look: Look, protocol: str) -> Patched:
             break
         one = pictures[key]
         found = patch_of("", key, (one.width, one.height), one.faces, study.arms.seed)
-        if found is not None:
-            placed.append((key, found))
+        placed += [] if found is None else [(key, found)]
     return Patched(
         tuple(key for key, _ in placed),
         tuple(files[key].changed(one) for key, one in placed),
         {
-            method: tuple(
-                files[key].changed(Patch(method, one.box, one.taken)) for key, one in placed
-            )
+            method: tuple(files[key].changed(replace(one, method=method)) for key, one in placed)
             for method in methods
         },
     )
 
 
-def judge(moves: Moves, names: Sequence[str]) -> dict[tuple[str, str], list[Finding]]:
+def judge(moves: Moves, names: Sequence[str]) -> dict[tuple[str, str], list[ClassFinding]]:
     """Return the findings by train arm and patch.
 
     Where there is a model that learnt from originals, with the same seed, what its classes do is
     taken away from what the others' do, picture by picture; itself it raises no alarm.
     """
     compared = any(arm != "original" for arm, _ in moves)
-    found: dict[tuple[str, str], list[Finding]] = {}
+    found: dict[tuple[str, str], list[ClassFinding]] = {}
     for (arm, method), seeds in moves.items():
         base = moves.get(("original", method))
         taken = seeds
@@ -190,14 +177,14 @@ def judge(moves: Moves, names: Sequence[str]) -> dict[tuple[str, str], list[Find
     return found
 
 
-def _moves(look: Look, protocol: str, patched: Patched) -> Moves:
+def _moves(look: ModelLook, protocol: str, patched: Patched) -> Moves:
     moves: Moves = {}
     if not patched.keys:
         return moves
-    cells = look.cells(protocol)
-    uses_source = protocol in ("probe", "as-is")
-    seen = look.see(patched.all()) if uses_source else None
-    for cell in cells:
+    seen = None
+    if protocol in ("probe", "as-is"):
+        seen = look.see([one for of in (patched.control, *patched.methods.values()) for one in of])
+    for cell in look.cells(protocol):
         wanted = [
             method
             for method in patched.methods
@@ -209,7 +196,7 @@ def _moves(look: Look, protocol: str, patched: Patched) -> Moves:
 
 
 def _moved(
-    look: Look, cell: Cell, patched: Patched, methods: Sequence[str], seen: Any
+    look: ModelLook, cell: PlannedRun, patched: Patched, methods: Sequence[str], seen: Any
 ) -> dict[str, NDArray[np.float64]]:
     """Return the (n, classes) changes of a cell's probabilities, by method."""
     if not methods:
@@ -233,14 +220,13 @@ def _moved(
     }
 
 
-def _visible(look: Look, protocol: str) -> dict[str, Seen | None]:
+def _visible(look: ModelLook, protocol: str) -> dict[str, Visibility | None]:
     """Return how well each test arm is told from the originals of the pictures it changes."""
     plan, pictures = look.plan, look.pictures
     names = [name for name in plan.study.arms.test if name != "original"]
-    source = look.network_of(look.cells(protocol)[0])
-    seen = seen_by(plan, source, names, look.device)
+    seen = seen_by(plan, look.network_of(look.cells(protocol)[0]), names, look.device)
     clear = plan.test.arms["original"]
-    found: dict[str, Seen | None] = {}
+    found: dict[str, Visibility | None] = {}
     for name in names:
         arm = plan.test.arms[name]
         keys = sorted(
@@ -256,20 +242,21 @@ def _visible(look: Look, protocol: str) -> dict[str, Seen | None]:
 def _show(
     patched: Patched,
     method: str,
-    findings: Sequence[Finding],
-    moved: NDArray[np.float64],
-    base: Path,
+    findings: Sequence[ClassFinding],
+    moves: Sequence[NDArray[np.float64]],
+    name: str,
 ) -> list[JSON]:
     """Write pictures, control beside patch, of the classes that gain most, and most of them.
 
-    Those with an alarm, or else the first; `moved` are the changes (n, classes), mean over seeds.
+    Those with an alarm, or else the first; `moves` are the changes (n, classes) of each seed.
     """
     shown: list[JSON] = []
+    moved = np.mean(moves, axis=0)
     chosen = [one for one in findings if one.alarm][:_SHOWN_CLASSES] or list(findings[:1])
     for number, finding in enumerate(chosen):
         gains = np.nan_to_num(moved[:, finding.place], nan=-np.inf)
         for rank, row in enumerate(np.argsort(-gains, kind="stable")[:_SHOWN_PICTURES]):
-            path = base.with_name(f"{base.name}-{method}-{number}-{rank}.jpg")
+            path = Path(f"{name}-{number}-{rank}.jpg")
             private.folder(path.parent)
             pair = [pixels_of(files[row]) for files in (patched.control, patched.methods[method])]
             picture = Image.fromarray(np.concatenate(pair, axis=1))
@@ -285,7 +272,7 @@ def _show(
 
 def _headline(name: str, alarms: Sequence[JSON], pictures: int) -> str:
     if pictures < FEWEST:
-        return f"{name}: {pictures} pictures could be patched, too few to look for a "
+        return f"{name}: {pictures} pictures could be patched, too few to look for a shortcut."
     if not alarms:
         return (
             f"{name}: no class gains 5 points or more in every seed from an obfuscated patch "
@@ -295,18 +282,16 @@ def _headline(name: str, alarms: Sequence[JSON], pictures: int) -> str:
     return f"{name} has learnt a shortcut: an obfuscated patch alone speaks for {told}."
 
 
-def _visible_table(visible: dict[str, Seen | None]) -> JSON:
+def _visible_table(visible: dict[str, Visibility | None]) -> JSON:
     rows = [
-        [arm, one.auc, one.low, one.high, one.n]
-        if one is not None
-        else [arm, "not measured: fewer than 30 affected pictures", "", "", ""]
+        [arm, *(asdict(one).values() if one else (_TOO_FEW, "", "", ""))]
         for arm, one in visible.items()
     ]
     columns = ["arm", "AUC against original", "low", "high", "n"]
     return {"title": "Can obfuscation be seen in the features?", "columns": columns, "rows": rows}
 
 
-def _table(arm: str, method: str, findings: Sequence[Finding]) -> JSON:
+def _table(arm: str, method: str, findings: Sequence[ClassFinding]) -> JSON:
     rows = [
         [
             one.name,
@@ -326,7 +311,7 @@ def _table(arm: str, method: str, findings: Sequence[Finding]) -> JSON:
     return {"title": title, "columns": columns, "rows": rows}
 
 
-def visibility(clear: Floats, changed: Floats, l2: float, seed: int = 0) -> Seen | None:
+def visibility(clear: Floats, changed: Floats, l2: float, seed: int = 0) -> Visibility | None:
     """Return how well (n, d) features of changed pictures are told from those of the same, clear.
 
     None with fewer than 30 pictures. The interval is a bootstrap over pictures within the folds,
@@ -343,7 +328,8 @@ def visibility(clear: Floats, changed: Floats, l2: float, seed: int = 0) -> Seen
         both = np.concatenate([clear[learnt], changed[learnt]])
         truth = np.repeat(np.arange(2, dtype=np.int64), len(learnt))
         fitted = probing.fit(both, truth, 2, l2)
-        before, after = (_score(fitted.logits(one[tested])) for one in (clear, changed))
+        said = [fitted.logits(one[tested]) for one in (clear, changed)]
+        before, after = (logits[:, 1] - logits[:, 0] for logits in said)
         pairs = after[:, None] - before[None, :]
         counted.append((pairs > 0) + 0.5 * (pairs == 0))
     sizes = np.asarray([len(pairs) for pairs in counted], dtype=np.float64)
@@ -353,7 +339,7 @@ def visibility(clear: Floats, changed: Floats, l2: float, seed: int = 0) -> Seen
         for _ in range(_DRAWS)
     ]
     low, high = np.quantile(drawn, (0.025, 0.975))
-    return Seen(value, float(low), float(high), n)
+    return Visibility(value, float(low), float(high), n)
 
 
 def changes(
@@ -365,9 +351,7 @@ def changes(
     """
     if patched.shape != control.shape or patched.shape != (len(labels), len(names)):
         raise ValueError(f"shapes {patched.shape}, {control.shape} don't fit {len(names)} classes")
-    before, after = (
-        special.softmax(np.asarray(one, dtype=np.float64), axis=1) for one in (control, patched)
-    )
+    before, after = (special.softmax(one.astype(np.float64), axis=1) for one in (control, patched))
     moved: NDArray[np.float64] = after - before
     moved[np.arange(len(labels)), labels] = np.nan
     return moved
@@ -375,8 +359,7 @@ def changes(
 
 def per_class(moved: NDArray[np.float64], names: Sequence[str]) -> list[Moved]:
     """Return what (n, classes) changes say of each class: a t test of the mean against 0."""
-    rows: list[tuple[str, float, float, float, int]] = []
-    tests: list[float] = []
+    rows: list[Moved] = []
     share = LEVEL / max(len(names), 1)
     for place, name in enumerate(names):
         values = moved[:, place]
@@ -385,41 +368,30 @@ def per_class(moved: NDArray[np.float64], names: Sequence[str]) -> list[Moved]:
         mean = float(values.mean()) if n else 0.0
         error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
         if error > 0 and n > 1:
-            tests.append(float(2 * stats.t.sf(abs(mean) / error, n - 1)))
+            p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
             half = float(stats.t.isf(share / 2, n - 1)) * error
         else:  # nothing varies, or there is nothing to vary
-            tests.append(0.0 if error == 0 and mean else 1.0)
-            half = error
-        rows.append((name, mean, mean - half, mean + half, n))
-    corrected = holm(tests)
-    return [
-        Moved(name, mean, low, high, float(p), n)
-        for (name, mean, low, high, n), p in zip(rows, corrected, strict=True)
-    ]
+            p, half = 0.0 if error == 0 and mean else 1.0, error
+        rows.append(Moved(name, mean, mean - half, mean + half, p, n))
+    corrected = holm([one.p for one in rows])
+    return [replace(one, p=float(p)) for one, p in zip(rows, corrected, strict=True)]
 
 
-def findings(per_seed: Sequence[Sequence[Moved]], least: float = LEAST) -> list[Finding]:
+def findings(per_seed: Sequence[Sequence[Moved]], least: float = LEAST) -> list[ClassFinding]:
     """Return the classes, most moved first; an alarm is one that gains in every seed.
 
     In every seed the class's probability must rise by `least` or more, its interval leave out 0
     and Holm's p be below 0.05. Seeds vote by unanimity because pictures can't tell what chance did
     to one training.
     """
-    found: list[Finding] = []
+    found: list[ClassFinding] = []
     for place, same in enumerate(zip(*per_seed, strict=True)):
-        alarm = all(_gains(one, least) for one in same)
-        found.append(Finding(same[0].name, place, tuple(same), alarm))
+        alarm = all(
+            one.n >= FEWEST and one.change >= least and one.low > 0 and one.p < LEVEL
+            for one in same
+        )
+        found.append(ClassFinding(same[0].name, place, same, alarm))
     return sorted(found, key=lambda one: -one.change)
-
-
-def _gains(moved: Moved, least: float) -> bool:
-    enough = moved.n >= FEWEST and moved.change >= least
-    return enough and moved.low > 0 and moved.p < LEVEL
-
-
-def _score(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    score: NDArray[np.float64] = logits[:, 1] - logits[:, 0]
-    return score
 
 
 def _redrawn(pairs: NDArray[np.float64], rng: np.random.Generator) -> float:

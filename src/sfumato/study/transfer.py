@@ -25,13 +25,13 @@ from sfumato.study import probing
 from sfumato.study.analysis.estimates import Estimate, Group, Values, contrast
 from sfumato.study.analysis.measures import average_precision_values
 from sfumato.study.arms import Stored
-from sfumato.study.configuration import Data, Detection, Study, Transfer
+from sfumato.study.configuration import Data, DetectionSettings, Study, Transfer
 from sfumato.study.detection import objects
 from sfumato.study.detection.objects import Scenes
 from sfumato.study.detection.training import need_maps, need_operators
 from sfumato.study.features import Floats, Seen
-from sfumato.study.looking import Look
-from sfumato.study.networks import Source
+from sfumato.study.looking import ModelLook
+from sfumato.study.networks import NetworkSource
 from sfumato.study.pictures import collect, label
 from sfumato.types import JSON
 
@@ -43,7 +43,7 @@ _FOLDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class LabelledFolder:
     """Another labelled folder: its pictures, and either a class or answers (n, questions)."""
 
     name: str
@@ -86,8 +86,8 @@ Models: TypeAlias = Mapping[tuple[str, str], Sequence[Sequence[Score]]]
 class Tried:
     """The other tasks of a study, read once: that takes minutes where pictures are many."""
 
-    folders: tuple[Task, ...] = ()
-    objects: tuple[tuple[Detection, Scenes, Scenes], ...] = ()
+    folders: tuple[LabelledFolder, ...] = ()
+    objects: tuple[tuple[DetectionSettings, Scenes, Scenes], ...] = ()
 
     def digests(self) -> list[str]:
         """Return the SHA-256 of the pictures and labels of every task, for fingerprints."""
@@ -138,7 +138,7 @@ def _there(what: str, *paths: Path | None) -> None:
             raise UsageError(f"{what}: there is no {path}.")
 
 
-def probed(tried: Tried, into: Look, protocol: str, _: Path) -> JSON:
+def probed(tried: Tried, into: ModelLook, protocol: str, _: Path) -> JSON:
     """Return how well features of each arm serve other folders, and random weights."""
     plan = into.plan
     found: dict[tuple[str, str], list[list[Score]]] = {}
@@ -155,13 +155,15 @@ def probed(tried: Tried, into: Look, protocol: str, _: Path) -> JSON:
     }
 
 
-def sources(into: Look, protocol: str, *, trained_again: bool = False) -> dict[str, list[Source]]:
+def sources(
+    into: ModelLook, protocol: str, *, trained_again: bool = False
+) -> dict[str, list[NetworkSource]]:
     """Return the networks whose features are tried: of each train arm and seed, and random ones.
 
     A pretrained network is the same for all seeds; it is there once, unless something is trained
     on it that differs by the seed.
     """
-    found: dict[str, list[Source]] = {}
+    found: dict[str, list[NetworkSource]] = {}
     for cell in into.cells(protocol):
         name = PRETRAINED if protocol == "probe" else cell.train_arm
         source = into.network_of(cell)
@@ -172,12 +174,12 @@ def sources(into: Look, protocol: str, *, trained_again: bool = False) -> dict[s
         found[PRETRAINED] *= len(seeds)
     first = next(iter(found.values()))[0]
     found[RANDOM] = [
-        Source(first.name, "", first.outputs, seed, first.preparation) for seed in seeds
+        NetworkSource(first.name, "", first.outputs, seed, first.preparation) for seed in seeds
     ]
     return found
 
 
-def _read(transfer: Transfer) -> Task:
+def _read(transfer: Transfer) -> LabelledFolder:
     """Return a folder with its labels."""
     collection = collect(transfer.pictures, Data(pictures=transfer.pictures))
     if transfer.labels is None:
@@ -185,7 +187,7 @@ def _read(transfer: Transfer) -> Task:
         classes = [labelling.labels[one.key] for one in collection.pictures]
         files = [Stored(collection.root / one.key, one.digest) for one in collection.pictures]
         truth = np.asarray(classes, dtype=np.int64)
-        return Task(transfer.name, tuple(files), labelling.classes, truth, None)
+        return LabelledFolder(transfer.name, tuple(files), labelling.classes, truth, None)
     names, rows = _read_answers(transfer.labels)
     kept = [one for one in collection.pictures if one.key in rows]
     if not kept:
@@ -195,10 +197,10 @@ def _read(transfer: Transfer) -> Task:
     if flat:
         raise UsageError(f"{transfer.labels}: every picture has the same answer to {flat[0]!r}.")
     files = [Stored(collection.root / one.key, one.digest) for one in kept]
-    return Task(transfer.name, tuple(files), tuple(names), None, answers)
+    return LabelledFolder(transfer.name, tuple(files), tuple(names), None, answers)
 
 
-def score(task: Task, seen: Seen, l2: float) -> Score:
+def score(task: LabelledFolder, seen: Seen, l2: float) -> Score:
     """Return how well a probe on what a network has seen solves a task."""
     features = seen.features[[seen.place[one.id] for one in task.files]]
     if task.classes is not None:

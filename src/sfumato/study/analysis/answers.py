@@ -38,13 +38,13 @@ from sfumato.study.analysis.precision import precisions
 from sfumato.study.analysis.remedies import remedy
 from sfumato.study.analysis.results import (
     Analysis,
-    Answer,
+    AnalysisChoice,
     Answers,
     CellRow,
-    Choice,
     GridRow,
     Levels,
     ModelRow,
+    StudyAnswer,
 )
 from sfumato.study.analysis.subsets import (
     AREA_EDGES,
@@ -61,20 +61,20 @@ DETAILED: Final = ("cost", "shift")  # questions that are answered class by clas
 DEPTH: Final = 5
 
 
-def analyse(matrices: Sequence[Matrix], choice: Choice | None = None) -> Analysis:
+def analyse(matrices: Sequence[Matrix], choice: AnalysisChoice | None = None) -> Analysis:
     """Answer what the runs of each protocol can answer.
 
     Raises:
         UsageError: two cells that belong together have no seed in common, or super-categories
             were asked for with a file that can't be used.
     """
-    choice = choice or Choice()
+    choice = choice or AnalysisChoice()
     families = read_supercategories(choice.supercategories, [one.classes for one in matrices])
     found = (_answers(*each, choice) for each in zip(matrices, families, strict=True))
     return Analysis(tuple(found), choice)
 
 
-def _answers(matrix: Matrix, families: Membership, choice: Choice) -> Answers:
+def _answers(matrix: Matrix, families: Membership, choice: AnalysisChoice) -> Answers:
     protocol = matrix.protocol
     found = [
         answer(matrix, protocol, question, choice, families)
@@ -97,13 +97,13 @@ def _answers(matrix: Matrix, families: Membership, choice: Choice) -> Answers:
 
 
 def answer(
-    matrix: Matrix, protocol: str, question: Question, choice: Choice, families: Membership
-) -> Answer:
+    matrix: Matrix, protocol: str, question: Question, choice: AnalysisChoice, families: Membership
+) -> StudyAnswer:
     """Answer one question; its p_holm is its own p until others stand beside it."""
     models = matrix.architectures(protocol, question.arms)
     groups = groups_of(matrix, protocol, question, top1, models)
     change = contrast(groups, matrix.labels)
-    base = Answer(
+    base = StudyAnswer(
         protocol,
         question,
         tuple(models),
@@ -123,7 +123,7 @@ def answer(
     return _with_classes(matrix, base, whole, families) if question.kind in DETAILED else base
 
 
-def _with_levels(matrix: Matrix, base: Answer) -> Answer:
+def _with_levels(matrix: Matrix, base: StudyAnswer) -> StudyAnswer:
     cells = _cells(matrix, base)
     return replace(
         base,
@@ -134,7 +134,7 @@ def _with_levels(matrix: Matrix, base: Answer) -> Answer:
     )
 
 
-def _with_regions(matrix: Matrix, base: Answer, whole: Difference) -> Answer:
+def _with_regions(matrix: Matrix, base: StudyAnswer, whole: Difference) -> StudyAnswer:
     if matrix.regions is None or matrix.affected is None:
         return replace(base, notes=(*base.notes, "By area: not measured, no regions were given."))
     notes = list(base.notes)
@@ -156,7 +156,9 @@ def _with_regions(matrix: Matrix, base: Answer, whole: Difference) -> Answer:
     )
 
 
-def _with_classes(matrix: Matrix, base: Answer, whole: Difference, families: Membership) -> Answer:
+def _with_classes(
+    matrix: Matrix, base: StudyAnswer, whole: Difference, families: Membership
+) -> StudyAnswer:
     members = {name: np.isin(matrix.labels, classes) for name, classes in families.classes.items()}
     found = precisions(matrix, base.protocol, base.question, base.models)
     notes = base.notes
@@ -181,7 +183,7 @@ def calibration(cell: Cell, seed: int) -> NDArray[np.float64]:
 
 
 def _levels(
-    matrix: Matrix, base: Answer, measure: Measure, models: Sequence[str] | None = None
+    matrix: Matrix, base: StudyAnswer, measure: Measure, models: Sequence[str] | None = None
 ) -> Levels:
     models = base.models if models is None else models
 
@@ -192,7 +194,7 @@ def _levels(
     return Levels(of(before), of(after), of(base.question))
 
 
-def _difference(matrix: Matrix, base: Answer, groups: Sequence[Group]) -> Difference:
+def _difference(matrix: Matrix, base: StudyAnswer, groups: Sequence[Group]) -> Difference:
     sides = [
         groups_of(matrix, base.protocol, _one_sided(base.question, term), top1, base.models)
         for term in base.question.terms
@@ -208,7 +210,7 @@ def _image_means(groups: Sequence[Group]) -> NDArray[np.float64]:
     return total
 
 
-def _model_row(matrix: Matrix, base: Answer, model: str) -> ModelRow:
+def _model_row(matrix: Matrix, base: StudyAnswer, model: str) -> ModelRow:
     before, after = (matrix.cells[Key(base.protocol, model, *arms)] for arms in base.question.arms)
     deep = _deep(matrix, [before, after])
     shared = sorted(set(before.seeds) & set(after.seeds))
@@ -237,7 +239,7 @@ def _one_sided(question: Question, term: Term) -> Question:
     return replace(question, terms=(Term(1, term.train, term.test),))
 
 
-def _cells(matrix: Matrix, base: Answer) -> list[Cell]:
+def _cells(matrix: Matrix, base: StudyAnswer) -> list[Cell]:
     return [
         matrix.cells[Key(base.protocol, model, *arms)]
         for model in base.models
@@ -281,7 +283,7 @@ def _grid(matrix: Matrix) -> list[GridRow]:
     return rows
 
 
-def _corrected(answers: Sequence[Answer]) -> list[Answer]:
+def _corrected(answers: Sequence[StudyAnswer]) -> list[StudyAnswer]:
     """Return the answers with p corrected (Holm) for those that ask the same kind of question."""
     made = list(answers)
     for kind in {one.question.kind for one in made}:

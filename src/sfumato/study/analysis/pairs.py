@@ -27,7 +27,7 @@ _SHARE: Final = 0.02  # of a pair's images that must be taken for each other, on
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ClassPair:
     """Two classes that are confused, and what becomes of their images (points times 100).
 
     `swap` is the change in (predicted as `second`) - (predicted as `first`) over the images of
@@ -57,7 +57,9 @@ class Pair:
         }
 
 
-def pairs(matrix: Matrix, protocol: str, question: Question, models: Sequence[str]) -> list[Pair]:
+def pairs(
+    matrix: Matrix, protocol: str, question: Question, models: Sequence[str]
+) -> list[ClassPair]:
     """Return the confused pairs, at most one for two classes, the clearest swaps first."""
     found = _found(
         matrix,
@@ -111,7 +113,7 @@ def candidates(flows: NDArray[np.float64], labels: NDArray[Any]) -> list[tuple[i
 
 def _found(
     matrix: Matrix, groups_of_measure: GroupsOf, which: list[tuple[int, int, float]]
-) -> list[Pair]:
+) -> list[ClassPair]:
     """Return every pair's changes; pairs share no class, so each is a part of the images."""
     twin = np.full(len(matrix.classes), -1)
     place = np.full(len(matrix.classes), -1)
@@ -137,7 +139,7 @@ def _found(
     swaps, merged = (changes(measure, pair, len(which)) for measure in (turned, either))
     together, alone = changes(top1, pair, len(which)), changes(top1, halves, 2 * len(which))
     return [
-        Pair(
+        ClassPair(
             matrix.classes[j],
             matrix.classes[k],
             share,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.study.analysis.comparisons import Question, common_seeds, trainings
-from sfumato.study.analysis.estimates import Estimate, Group, Tally
+from sfumato.study.analysis.estimates import ContrastTally, Estimate, Group
 from sfumato.study.analysis.matrix import Cell, Key, Matrix
 from sfumato.study.analysis.measures import average_precision_values
 from sfumato.study.analysis.strata import Layout
@@ -49,7 +49,7 @@ def precisions(
     every = np.zeros(len(matrix.images), dtype=np.intp)
     layout = Layout.of(every, 1, matrix.labels)
     levels = np.zeros((2, len(matrix.classes)))
-    sums = _Sums({k: Tally(layout) for k in used}, Tally(layout), levels)
+    sums = _Sums({k: ContrastTally(layout) for k in used}, ContrastTally(layout), levels)
     for together in trainings(matrix, protocol, question, models):
         _add(matrix, together, sums)
     found = [
@@ -68,8 +68,8 @@ def precisions(
 class _Sums:
     """What is added up: a tally for each class, one for their mean, and the levels (2, K)."""
 
-    tallies: dict[int, Tally]
-    mean: Tally
+    tallies: dict[int, ContrastTally]
+    mean: ContrastTally
     levels: NDArray[np.float64]
 
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from sfumato.evaluation.matching import Truth
 from sfumato.evaluation.precision import pseudo_values, rank
-from sfumato.study.configuration import Detection
+from sfumato.study.configuration import DetectionSettings
 from sfumato.study.detection.objects import Object, Scenes
-from sfumato.study.detection.training import Found, Task, file_name, fit, read
-from sfumato.study.looking import Look
-from sfumato.study.networks import Source
+from sfumato.study.detection.training import DetectorTraining, FoundObjects, file_name, fit, read
+from sfumato.study.looking import ModelLook
+from sfumato.study.networks import NetworkSource
 from sfumato.study.processes import spread
 from sfumato.study.transfer import Score, Tried, sources, tables, told
 from sfumato.types import JSON, Box, Face
@@ -31,7 +31,7 @@ _IOUS: Final = tuple((50 + 5 * i) / 100 for i in range(10))
 MEASURES: Final = ("mean AP at 0.5", "mean AP at 0.5 to 0.95")
 
 
-def detected(tried: Tried, into: Look, protocol: str, _: Path) -> JSON:
+def detected(tried: Tried, into: ModelLook, protocol: str, _: Path) -> JSON:
     """Return how well a detector does that is trained on the network of each arm."""
     found: dict[tuple[str, str], list[list[Score]]] = {}
     said: list[str] = []
@@ -55,12 +55,15 @@ def detected(tried: Tried, into: Look, protocol: str, _: Path) -> JSON:
 
 
 def _detectors(
-    into: Look, wanted: Detection, sides: tuple[Scenes, Scenes], networks: Sequence[Source]
-) -> list[Task]:
+    into: ModelLook,
+    wanted: DetectionSettings,
+    sides: tuple[Scenes, Scenes],
+    networks: Sequence[NetworkSource],
+) -> list[DetectorTraining]:
     learnt, tested = sides
     folder = into.plan.cache / "detectors"
     return [
-        Task(
+        DetectorTraining(
             source,
             wanted,
             len(learnt.classes),
@@ -74,7 +77,7 @@ def _detectors(
     ]
 
 
-def scores(found: Found, tested: Scenes) -> list[Score]:
+def scores(found: FoundObjects, tested: Scenes) -> list[Score]:
     """Return both measures of what a detector found; classes without an object don't count."""
     group = groups([one.key for one in tested.scenes])
     at: list[NDArray[np.float64]] = []
@@ -98,7 +101,7 @@ def groups(keys: Sequence[str]) -> NDArray[np.intp]:
     return group
 
 
-def _of_class(found: Found, tested: Scenes, number: int) -> list[tuple[Truth, list[Face]]]:
+def _of_class(found: FoundObjects, tested: Scenes, number: int) -> list[tuple[Truth, list[Face]]]:
     """Return each picture's objects of a class and the boxes that were found for it."""
     boxes: list[list[Face]] = [[] for _ in tested.scenes]
     for i in np.flatnonzero(found.classes == number):

@@ -16,7 +16,7 @@ from sfumato.report.charts.differences import Dot, changed, curve, forest, scatt
 from sfumato.report.charts.svg import Svg, signed
 from sfumato.report.page import template
 from sfumato.study.analysis.estimates import Estimate
-from sfumato.study.analysis.results import Analysis, Answer, Answers, GridRow
+from sfumato.study.analysis.results import Analysis, Answers, GridRow, StudyAnswer
 from sfumato.study.analysis.subsets import Subset
 from sfumato.study.published import ARMS, MODELS, averages
 from sfumato.study.report.probes import KINDS, Probe, of_kind, picture
@@ -49,7 +49,7 @@ _FOREST: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ProtocolPart:
     """What the page shows of one protocol."""
 
     answers: Answers
@@ -68,7 +68,7 @@ class Detail:
 
     id: str
     is_main: bool
-    answer: Answer
+    answer: StudyAnswer
     verdict: str
     tone: str
     area: Svg | None
@@ -161,7 +161,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _part(part: Answers, margin: float) -> Part:
+def _part(part: Answers, margin: float) -> ProtocolPart:
     bars = [
         changed(f"{one.question.arm}: {_KIND_WORDS[one.question.kind]}", *_points(one.change))
         for kind in _FOREST
@@ -171,7 +171,7 @@ def _part(part: Answers, margin: float) -> Part:
     picture = forest(f"forest-{part.protocol}", "Changes in top-1", bars, margin=100 * margin)
     main = main_answers(part)
     detailed = sorted((one for one in part.answers if one.classes), key=lambda o: o not in main)
-    return Part(
+    return ProtocolPart(
         part,
         PROTOCOLS.get(part.protocol, part.protocol),
         headlines(part),
@@ -198,7 +198,7 @@ _KIND_WORDS: Final = {
 }
 
 
-def _detail(id_: str, one: Answer, *, is_main: bool) -> Detail:
+def _detail(id_: str, one: StudyAnswer, *, is_main: bool) -> Detail:
     judged, tone = verdict(one)
     return Detail(
         id_,
@@ -224,7 +224,7 @@ def _curve(id_: str, subsets: Sequence[Subset], label: str) -> Svg | None:
     return curve(id_, f"Change in top-1 by {label}", bars, (label, "change in top-1, points"))
 
 
-def _scatter(id_: str, one: Answer) -> Svg | None:
+def _scatter(id_: str, one: StudyAnswer) -> Svg | None:
     if one.precisions is None:
         return None
     found = {row.name: row.change for row in one.precisions}
@@ -241,7 +241,7 @@ def _scatter(id_: str, one: Answer) -> Svg | None:
     return scatter(id_, "Classes: change in top-1 and in average precision", dots)
 
 
-def _class_rows(one: Answer) -> list[ClassRow]:
+def _class_rows(one: StudyAnswer) -> list[ClassRow]:
     """Return classes by how clear their change is, then by its size."""
     twins = {name: other for pair in one.pairs for name, other in _both(pair.first, pair.second)}
     precisions = {row.name: row for row in one.precisions or ()}
