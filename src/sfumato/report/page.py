@@ -69,8 +69,7 @@ def render(report: Report, *, private: bool, pairs: Sequence[Pair] = ()) -> str:
         settings=list(_settings(report.about.recipe)),
         terms=TERMS_OF_WEIGHTS if uses_wider_face(report.about.recipe) else "",
         pairs=[
-            (pair.key, pair.caption, _data_uri(pair.before), _data_uri(pair.after))
-            for pair in pairs
+            (pair.key, pair.caption, data_uri(pair.before), data_uri(pair.after)) for pair in pairs
         ],
     )
 
@@ -167,7 +166,12 @@ def _settings(recipe: JSON, above: str = "") -> Iterable[tuple[str, str]]:
             yield path, "none" if value is None or value == "" else str(value)
 
 
-def _data_uri(data: bytes) -> str:
+def data_uri(data: bytes) -> str:
+    """Return an encoded picture as it stands in a page that loads nothing.
+
+    Raises:
+        ValueError: it is no JPEG, PNG or WebP.
+    """
     for magic, kind in _MAGIC:
         if data.startswith(magic):
             return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

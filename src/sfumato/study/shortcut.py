@@ -147,7 +147,8 @@ def patch(look: ModelLook, protocol: str) -> Patched:
             break
         one = pictures[key]
         found = patch_of("", key, (one.width, one.height), one.faces, study.arms.seed)
-        placed += [] if found is None else [(key, found)]
+        if found is not None:
+            placed.append((key, found))
     return Patched(
         tuple(key for key, _ in placed),
         tuple(files[key].changed(one) for key, one in placed),
@@ -185,13 +186,10 @@ def _moves(look: ModelLook, protocol: str, patched: Patched) -> Moves:
     if protocol in ("probe", "as-is"):
         seen = look.see([one for of in (patched.control, *patched.methods.values()) for one in of])
     for cell in look.cells(protocol):
-        wanted = [
-            method
-            for method in patched.methods
-            if cell.train_arm == "original" or method_of(cell.train_arm) == method
-        ]
+        arm = cell.train_arm
+        wanted = [one for one in patched.methods if arm == "original" or method_of(arm) == one]
         for method, change in _moved(look, cell, patched, wanted, seen).items():
-            moves.setdefault((cell.train_arm, method), []).append(change)
+            moves.setdefault((arm, method), []).append(change)
     return moves
 
 

@@ -121,15 +121,16 @@ class Matrix:
         """Return which images have an obfuscated region, None if that isn't known."""
         return None if self.regions is None else self.regions.face_area_share > 0
 
-    def architectures(self, protocol: str, arms: Iterable[tuple[str, str]]) -> list[str]:
+    def cell(self, architecture: str, train: str, test: str) -> Cell:
+        """Return the runs of an architecture, trained and tested on these arms."""
+        return self.cells[Key(self.protocol, architecture, train, test)]
+
+    def architectures(self, arms: Iterable[tuple[str, str]]) -> list[str]:
         """Return the architectures that have all of these (train arm, test arm)."""
+        there = {key[1:] for key in self.cells}
+        names = sorted({key.architecture for key in self.cells})
         wanted = list(arms)
-        names = sorted({k.architecture for k in self.cells if k.protocol == protocol})
-        return [
-            name
-            for name in names
-            if all(Key(protocol, name, train, test) in self.cells for train, test in wanted)
-        ]
+        return [name for name in names if all((name, *pair) in there for pair in wanted)]
 
 
 def read_matrices(study: Path, regions: Path | None = None) -> list[Matrix]:

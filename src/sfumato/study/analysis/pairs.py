@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sfumato.evaluation.comparison import holm
 from sfumato.study.analysis.comparisons import Measure, Question, groups_of, top1
 from sfumato.study.analysis.estimates import Estimate, Group, contrasts
-from sfumato.study.analysis.matrix import Cell, Key, Matrix
+from sfumato.study.analysis.matrix import Cell, Matrix
 from sfumato.types import JSON
 
 GroupsOf: TypeAlias = Callable[[Measure], Sequence[Group]]
@@ -57,14 +57,12 @@ class ClassPair:
         }
 
 
-def pairs(
-    matrix: Matrix, protocol: str, question: Question, models: Sequence[str]
-) -> list[ClassPair]:
+def pairs(matrix: Matrix, question: Question, models: Sequence[str]) -> list[ClassPair]:
     """Return the confused pairs, at most one for two classes, the clearest swaps first."""
     found = _found(
         matrix,
-        lambda measure: groups_of(matrix, protocol, question, measure, models),
-        candidates(confusions(matrix, protocol, question, models), matrix.labels),
+        lambda measure: groups_of(matrix, question, measure, models),
+        candidates(confusions(matrix, question, models), matrix.labels),
     )
     tested = [k for k, pair in enumerate(found) if pair.swap.is_estimable]
     for k, p in zip(tested, holm([found[k].swap.cautious_p for k in tested]), strict=True):
@@ -72,16 +70,14 @@ def pairs(
     return sorted(found, key=lambda pair: (-abs(pair.swap.value), pair.first))
 
 
-def confusions(
-    matrix: Matrix, protocol: str, question: Question, models: Sequence[str]
-) -> NDArray[np.float64]:
+def confusions(matrix: Matrix, question: Question, models: Sequence[str]) -> NDArray[np.float64]:
     """Return (K, K) the mean number of images of class j taken for k, over both arms and models."""
     classes = len(matrix.classes)
     total = np.zeros(classes * classes)
     runs = 0
     for model in models:
         for train, test in question.arms:
-            cell = matrix.cells[Key(protocol, model, train, test)]
+            cell = matrix.cell(model, train, test)
             for predicted in cell.predicted:
                 flows = matrix.labels.astype(np.int64) * classes + predicted
                 total += np.bincount(flows, minlength=classes * classes)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sfumato.study.analysis.comparisons import Question, common_seeds, trainings
 from sfumato.study.analysis.estimates import ContrastTally, Estimate, Group
-from sfumato.study.analysis.matrix import Cell, Key, Matrix
+from sfumato.study.analysis.matrix import Cell, Matrix
 from sfumato.study.analysis.measures import average_precision_values
 from sfumato.study.analysis.strata import Layout
 from sfumato.types import JSON
@@ -33,16 +33,14 @@ class ClassPrecision:
 
 
 def precisions(
-    matrix: Matrix, protocol: str, question: Question, models: Sequence[str]
+    matrix: Matrix, question: Question, models: Sequence[str]
 ) -> tuple[list[ClassPrecision], Estimate] | None:
     """Return the change for each class that has an image, and that of their mean.
 
     None where a run has no logits: then it is not measured. The logits of one training's cells
     are in memory at a time.
     """
-    cells = [
-        matrix.cells[Key(protocol, model, *arms)] for arms in question.arms for model in models
-    ]
+    cells = [matrix.cell(model, *arms) for arms in question.arms for model in models]
     if not all(cell.has_logits for cell in cells):
         return None
     used = [int(k) for k in np.unique(matrix.labels)]
@@ -50,7 +48,7 @@ def precisions(
     layout = Layout.of(every, 1, matrix.labels)
     levels = np.zeros((2, len(matrix.classes)))
     sums = _Sums({k: ContrastTally(layout) for k in used}, ContrastTally(layout), levels)
-    for together in trainings(matrix, protocol, question, models):
+    for together in trainings(matrix, question, models):
         _add(matrix, together, sums)
     found = [
         ClassPrecision(

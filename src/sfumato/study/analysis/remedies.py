@@ -49,11 +49,11 @@ class RemedyEffect:
         }
 
 
-def remedy(matrix: Matrix, protocol: str, arm: str) -> RemedyEffect | None:
+def remedy(matrix: Matrix, arm: str) -> RemedyEffect | None:
     """Return what `remedy-<method>` closes; None if one of the three trainings is missing."""
     method = arm.removeprefix(REMEDY)
     cells = [(ORIGINAL, ORIGINAL), (method, ORIGINAL), (arm, ORIGINAL)]
-    models = matrix.architectures(protocol, cells)
+    models = matrix.architectures(cells)
     if not models:
         return None
 
@@ -63,7 +63,7 @@ def remedy(matrix: Matrix, protocol: str, arm: str) -> RemedyEffect | None:
             Term(weight, *cell) for weight, cell in zip(weights, cells, strict=True) if weight
         )
         question = Question("share", arm, terms, "")
-        return contrast(groups_of(matrix, protocol, question, top1, models), matrix.labels)
+        return contrast(groups_of(matrix, question, top1, models), matrix.labels)
 
     gap, closed = sum_of(-1, 0, 1), sum_of(-1, 1, 0)
     nan = float("nan")

@@ -16,6 +16,7 @@ from sfumato.report.charts.differences import Dot, changed, curve, forest, scatt
 from sfumato.report.charts.svg import Svg, signed
 from sfumato.report.page import template
 from sfumato.study.analysis.estimates import Estimate
+from sfumato.study.analysis.precision import ClassPrecision
 from sfumato.study.analysis.results import Analysis, Answers, GridRow, StudyAnswer
 from sfumato.study.analysis.subsets import Subset
 from sfumato.study.published import ARMS, MODELS, averages
@@ -74,18 +75,9 @@ class Detail:
     area: Svg | None
     overlap: Svg | None
     scatter: Svg | None
-    classes: list[ClassRow]
-
-
-@dataclass(frozen=True, slots=True)
-class ClassRow:
-    """A class in the table: top-1 and, where measured, average precision."""
-
-    row: Subset
-    twin: str
-    ap_before: float | None
-    ap_after: float | None
-    ap: Estimate | None
+    classes: list[Subset]
+    twins: dict[str, str]
+    precisions: dict[str, ClassPrecision]
 
 
 def render(
@@ -209,7 +201,9 @@ def _detail(id_: str, one: StudyAnswer, *, is_main: bool) -> Detail:
         _curve(f"area-{id_}", one.areas, "obfuscated share of the picture, %"),
         _curve(f"overlap-{id_}", one.overlaps, "share of the object's box under faces, %"),
         _scatter(f"classes-{id_}", one),
-        _class_rows(one),
+        _classes(one),
+        _twins(one),
+        {row.name: row for row in one.precisions or ()},
     )
 
 
@@ -241,35 +235,18 @@ def _scatter(id_: str, one: StudyAnswer) -> Svg | None:
     return scatter(id_, "Classes: change in top-1 and in average precision", dots)
 
 
-def _class_rows(one: StudyAnswer) -> list[ClassRow]:
+def _classes(one: StudyAnswer) -> list[Subset]:
     """Return classes by how clear their change is, then by its size."""
-    twins = {name: other for pair in one.pairs for name, other in _both(pair.first, pair.second)}
-    precisions = {row.name: row for row in one.precisions or ()}
     order = sorted(
-        one.classes,
-        key=lambda row: (
-            not row.p_holm < ALPHA,
-            -abs(row.found.value),
-            row.name,
-        ),
+        one.classes, key=lambda row: (not row.p_holm < ALPHA, -abs(row.found.value), row.name)
     )
-    rows = []
-    for row in order[:CLASSES_SHOWN]:
-        ap = precisions.get(row.name)
-        rows.append(
-            ClassRow(
-                row,
-                twins.get(row.name, ""),
-                None if ap is None else 100 * ap.before,
-                None if ap is None else 100 * ap.after,
-                None if ap is None else ap.change,
-            )
-        )
-    return rows
+    return order[:CLASSES_SHOWN]
 
 
-def _both(first: str, second: str) -> list[tuple[str, str]]:
-    return [(first, second), (second, first)]
+def _twins(one: StudyAnswer) -> dict[str, str]:
+    """Return what each class of a confusable pair is confused with."""
+    pairs = [(pair.first, pair.second) for pair in one.pairs]
+    return {name: other for a, b in pairs for name, other in ((a, b), (b, a))}
 
 
 def _points(found: Estimate) -> tuple[float, float | None, float | None]:
