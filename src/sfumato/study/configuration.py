@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 from sfumato.documents import read_toml
 from sfumato.errors import UsageError
 from sfumato.obfuscation import METHODS
-from sfumato.study.recipes import RECIPES, TrainingRecipe
+from sfumato.study.recipes import RECIPES, Recipe
 from sfumato.study.toml_tables import build
 from sfumato.types import JSON
 
@@ -104,7 +104,7 @@ class TrainingSettings:
     flip: bool | None = None
     precision: Precision = "float32"
 
-    def resolved(self, *, finetune: bool = False, architecture: str = "") -> TrainingRecipe:
+    def resolved(self, *, finetune: bool = False, architecture: str = "") -> Recipe:
         """Return the recipe with these values in it, for this architecture."""
         given = {
             one.name: getattr(self, one.name)

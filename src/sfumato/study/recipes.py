@@ -17,7 +17,7 @@ _LOW_RATE: Final = ("alexnet", "squeezenet", "vgg")
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingRecipe:
+class Recipe:
     """Stochastic gradient descent with steps.
 
     `rate` is that of a whole `batch` (over all devices); it is divided by 10 every `step` epochs,
@@ -39,7 +39,7 @@ class TrainingRecipe:
     low_rate: float | None = None
     finetune_rate: float = 0.01
 
-    def of(self, architecture: str, *, finetune: bool) -> TrainingRecipe:
+    def of(self, architecture: str, *, finetune: bool) -> Recipe:
         """Return the recipe with the rate that this architecture and this start want."""
         name = architecture.rpartition("/")[2]
         if finetune:
@@ -53,9 +53,9 @@ class TrainingRecipe:
 # experiments/trainval.py: SGD with momentum 0.9, weight decay 1e-4, batches of 256, 90 epochs,
 # the rate by ten every 30; RandomResizedCrop 224 and mirroring; Resize 256, CenterCrop 224.
 # small: pictures of some 32 to 96 pixels, trained in minutes.
-RECIPES: Final[Mapping[str, TrainingRecipe]] = {
-    "yang2022": TrainingRecipe(epochs=90, batch=256, rate=0.1, step=30, low_rate=0.01),
-    "small": TrainingRecipe(
+RECIPES: Final[Mapping[str, Recipe]] = {
+    "yang2022": Recipe(epochs=90, batch=256, rate=0.1, step=30, low_rate=0.01),
+    "small": Recipe(
         epochs=30, batch=64, rate=0.05, size=64, resize=64, smallest_crop=0.5, weight_decay=5e-4
     ),
 }

@@ -26,7 +26,7 @@ from sfumato.study.group import ALONE, ProcessGroup
 from sfumato.study.networks import Network, NetworkSource, load, need_torch, with_classes
 from sfumato.study.placement import draws
 from sfumato.study.preparation import Preparation, random_cut
-from sfumato.study.recipes import TrainingRecipe
+from sfumato.study.recipes import Recipe
 from sfumato.study.transforms import RandomFaceObfuscation
 from sfumato.types import Box, Pixels
 
@@ -54,7 +54,7 @@ class Training:
     source: NetworkSource
     classes: int
     examples: tuple[Example, ...]
-    recipe: TrainingRecipe
+    recipe: Recipe
     seed: int
     checkpoint: Path
     remedy: Remedy | None = None
@@ -241,7 +241,7 @@ def _start(training: Training) -> Network:
     return with_classes(load(source), training.classes, training.seed)
 
 
-def _rate(recipe: TrainingRecipe, epoch: int, passed: float) -> float:
+def _rate(recipe: Recipe, epoch: int, passed: float) -> float:
     """Return the rate at a share of an epoch: by ten every `step` epochs, or half a cosine."""
     if recipe.step:
         return float(recipe.rate * 0.1 ** (epoch // recipe.step))

@@ -37,16 +37,17 @@ if TYPE_CHECKING:
 CLASSES_FIRST: Final = 20  # classes that change most; the others fold out
 CLASSES_SHOWN: Final = 1000
 PAIRS_SHOWN: Final = 20
-_FOREST: Final = (
-    "cost",
-    "beyond-reencoding",
-    "faces",
-    "shift",
-    "shift-faces",
-    "deployment",
-    "interaction",
-    "remedy",
-)
+# What the forest shows, kind by kind, and how its rows say it.
+_FOREST: Final = {
+    "cost": "train and test",
+    "beyond-reencoding": "train and test, vs re-encoded",
+    "faces": "train and test, vs elsewhere",
+    "shift": "test",
+    "shift-faces": "test, vs elsewhere",
+    "deployment": "train, test clear",
+    "interaction": "interaction",
+    "remedy": "train, test clear",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +155,20 @@ def _is_count(value: object) -> bool:
 
 
 def _part(part: Answers, margin: float) -> ProtocolPart:
-    bars = [
-        changed(f"{one.question.arm}: {_KIND_WORDS[one.question.kind]}", *_points(one.change))
-        for kind in _FOREST
+    rows = [
+        changed(f"{one.question.arm}: {words}", *_points(one.change))
+        for kind, words in _FOREST.items()
         for one in part.of_kind(kind)
     ]
     grid = {(row.train, row.test): row for row in part.grid}
-    picture = forest(f"forest-{part.protocol}", "Changes in top-1", bars, margin=100 * margin)
+    picture = forest(f"forest-{part.protocol}", "Changes in top-1", rows, margin=100 * margin)
     main = main_answers(part)
     detailed = sorted((one for one in part.answers if one.classes), key=lambda o: o not in main)
     return ProtocolPart(
         part,
         PROTOCOLS.get(part.protocol, part.protocol),
         headlines(part),
-        picture if bars else None,
+        picture if rows else None,
         _arms(row.train for row in part.grid),
         _arms(row.test for row in part.grid),
         grid,
@@ -176,18 +177,6 @@ def _part(part: Answers, margin: float) -> ProtocolPart:
             for i, one in enumerate(detailed)
         ],
     )
-
-
-_KIND_WORDS: Final = {
-    "cost": "train and test",
-    "beyond-reencoding": "train and test, vs re-encoded",
-    "faces": "train and test, vs elsewhere",
-    "shift": "test",
-    "shift-faces": "test, vs elsewhere",
-    "deployment": "train, test clear",
-    "interaction": "interaction",
-    "remedy": "train, test clear",
-}
 
 
 def _detail(id_: str, one: StudyAnswer, *, is_main: bool) -> Detail:
@@ -210,12 +199,12 @@ def _detail(id_: str, one: StudyAnswer, *, is_main: bool) -> Detail:
 def _curve(id_: str, subsets: Sequence[Subset], label: str) -> Svg | None:
     if len(subsets) < 2:
         return None
-    bars = [
+    bins = [
         changed(row.name, *_points(row.found), note=f"n {row.found.n:,}")
         for row in subsets
         if isfinite(row.found.value)
     ]
-    return curve(id_, f"Change in top-1 by {label}", bars, (label, "change in top-1, points"))
+    return curve(id_, f"Change in top-1 by {label}", bins, (label, "change in top-1, points"))
 
 
 def _scatter(id_: str, one: StudyAnswer) -> Svg | None:

@@ -151,17 +151,17 @@ def _interactions(part: Answers) -> Iterator[Headline]:
             f"{with_interval(found)} more than on {arm} pictures (the interaction; "
             f"n = {found.n:,} images)"
         )
+        tone = "none"
         if not found.is_estimable:
-            yield Headline("Does training on it make a model look for it?", f"{told}.", "open")
+            tone = "open"
         elif found.cautious_p >= ALPHA:
             told += ": none that can be told from chance"
-            yield Headline("Does training on it make a model look for it?", f"{told}.")
         elif found.value < 0:
             told += f": the models fit the arm that they were trained on ({shown_p})"
-            yield Headline("Does training on it make a model look for it?", f"{told}.", "bad")
+            tone = "bad"
         else:
             told += f": they do better on the arm that they didn't learn from ({shown_p})"
-            yield Headline("Does training on it make a model look for it?", f"{told}.")
+        yield Headline("Does training on it make a model look for it?", f"{told}.", tone)
 
 
 def _remedies(part: Answers) -> Iterator[Headline]:
