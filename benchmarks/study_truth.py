@@ -27,7 +27,7 @@ from sfumato.stats.bootstrap import bootstrap
 from sfumato.study.analysis.answers import calibration
 from sfumato.study.analysis.comparisons import difference, groups_of, top1
 from sfumato.study.analysis.estimates import contrast, equivalence
-from sfumato.study.analysis.matrix import Cell, Key, Matrix, Outcome, matrix_of
+from sfumato.study.analysis.matrix import Cell, Key, Matrix, RunOutcome, matrix_of
 from sfumato.study.analysis.pairs import pairs
 from sfumato.study.analysis.precision import precisions
 from sfumato.study.analysis.subsets import Difference, by_part
@@ -131,7 +131,7 @@ class Drawn:
 def analyse(effect: Effect, rng: np.random.Generator, images: int = IMAGES) -> Drawn:
     """Make one world and look for what was planted."""
     matrix = world(effect, rng, images)
-    groups = groups_of(matrix, "scratch", QUESTION, top1, MODELS)
+    groups = groups_of(matrix, QUESTION, top1, MODELS)
     whole = contrast(groups, matrix.labels)
     counts = {
         "overall interval holds the truth": whole.low <= effect.overall <= whole.high,
@@ -153,7 +153,7 @@ def analyse(effect: Effect, rng: np.random.Generator, images: int = IMAGES) -> D
 
 
 def _of_pairs(effect: Effect, matrix: Matrix, moved: set[int]) -> dict[str, bool]:
-    found = pairs(matrix, "scratch", QUESTION, MODELS)
+    found = pairs(matrix, QUESTION, MODELS)
     swapped = {pair.first for pair in found if pair.p_holm < ALPHA}
     planted = {"class 0"} if moved else set()
     first = next(pair for pair in found if pair.first == "class 0")
@@ -174,8 +174,8 @@ def bootstraps(effect: Effect, rng: np.random.Generator, rounds: int = 300) -> d
     """Tell whether percentile intervals hold the truth, with 25 images a class."""
     three = MODELS[:3]
     matrix = world(effect, rng, 25, three)
-    groups = groups_of(matrix, "scratch", QUESTION, top1, three)
-    alone = groups_of(matrix, "scratch", QUESTION, top1, MODELS[:1])
+    groups = groups_of(matrix, QUESTION, top1, three)
+    alone = groups_of(matrix, QUESTION, top1, MODELS[:1])
     found = {}
     for name, some in (("three architectures", groups), ("one architecture", alone)):
         exact = contrast(some, matrix.labels)
@@ -214,11 +214,11 @@ def of_logits(rng: np.random.Generator, classes: int = 10, images: int = 100) ->
                 logits = own + rng.normal(0, 0.5, shared.shape) + rng.normal(0, 0.1, classes)
                 run = Run(model, "scratch", arm, arm, seed, names)
                 found = Predictions.of_logits(run, keys, labels, 1.5 * logits)
-                outcomes.append(Outcome.of_predictions(found, found.logits))
+                outcomes.append(RunOutcome.of_predictions(found, found.logits))
     matrix = matrix_of(outcomes)
-    made = precisions(matrix, "scratch", QUESTION, MODELS[:3])
+    made = precisions(matrix, QUESTION, MODELS[:3])
     assert made is not None
-    gaps = groups_of(matrix, "scratch", QUESTION, calibration, MODELS[:3])
+    gaps = groups_of(matrix, QUESTION, calibration, MODELS[:3])
     error = contrast(gaps, matrix.labels)
     held = {
         f"average precision of class {k}": row.change.low <= 0 <= row.change.high

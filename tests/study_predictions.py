@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.study.analysis.matrix import Outcome
+from sfumato.study.analysis.matrix import RunOutcome
 from sfumato.study.predictions import Predictions, Run, write_run
 from sfumato.study.regions import Regions, write_regions
 
@@ -43,10 +43,10 @@ def predictions(of: Run, loss: float = 0.0, swap: float = 0.0) -> Predictions:
     return Predictions.of_logits(of, IMAGES, LABELS, logits)
 
 
-def outcome(of: Run, **effect: float) -> Outcome:
+def outcome(of: Run, **effect: float) -> RunOutcome:
     found = predictions(of, **effect)
     assert found.logits is not None
-    return Outcome.of_predictions(found, found.logits)
+    return RunOutcome.of_predictions(found, found.logits)
 
 
 def outcomes(
@@ -54,7 +54,7 @@ def outcomes(
     seeds: int = 3,
     models: Sequence[str] = ("net",),
     protocol: str = "scratch",
-) -> list[Outcome]:
+) -> list[RunOutcome]:
     return [
         outcome(run(train, test, seed, model, protocol), **effect)
         for model in models
@@ -96,12 +96,12 @@ def write_study(
     return folder
 
 
-def changed(found: Outcome, **change: Any) -> Outcome:
+def changed(found: RunOutcome, **change: Any) -> RunOutcome:
     """Return an outcome with other columns, unchecked."""
     return replace(found, **change)
 
 
-def shuffled(found: Outcome, seed: int) -> Outcome:
+def shuffled(found: RunOutcome, seed: int) -> RunOutcome:
     """Return the same outcome with its rows in another order."""
     order = np.random.default_rng(seed).permutation(len(found.images))
     logits: NDArray[Any] = np.asarray(found.logits)

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -23,17 +22,6 @@ from sfumato.names import shown
 from sfumato.report.data import Report
 from sfumato.report.page import number, percent, render
 from sfumato.report.pairs import Pair
-from sfumato.report.plots import (
-    PLOT_BOTTOM,
-    PLOT_LEFT,
-    PLOT_RIGHT,
-    PLOT_TOP,
-    Bars,
-    bar_chart,
-    compact,
-    share_bar,
-    strip,
-)
 from sfumato.report.tally import Tally
 from sfumato.types import Decision, Detection, Failure
 from tests.report_records import (
@@ -324,60 +312,6 @@ def test_reading_numbers_does_not_need_jinja() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def chart(counts: tuple[int, ...], over: int = -1) -> ET.Element:
-    bars = Bars(
-        id="c",
-        title="A <title> & more",
-        counts=counts,
-        names=tuple(f"<bin> {n}" for n in range(len(counts))),
-        ticks=((0, "0"), (1, "<1>")),
-        x_label="x & y",
-        y_label="faces",
-        over=over,
-    )
-    return ET.fromstring(bar_chart(bars))
-
-
-@pytest.mark.parametrize("counts", [(1,), (0, 0), (3, 0, 7, 1, 5), tuple(range(20)), (10**7, 1)])
-def test_bars_are_as_high_as_their_counts(counts: tuple[int, ...]) -> None:
-    bars = chart(counts).findall("rect")
-    heights = [float(bar.attrib["height"]) for bar in bars]
-    scale = (PLOT_BOTTOM - PLOT_TOP) / max(*counts, 1)
-    assert heights == [pytest.approx(n * scale, abs=0.006) for n in counts]
-    for bar, height in zip(bars, heights, strict=True):
-        assert float(bar.attrib["y"]) + height == pytest.approx(PLOT_BOTTOM, abs=0.02)
-        assert float(bar.attrib["x"]) >= PLOT_LEFT
-        assert float(bar.attrib["x"]) + float(bar.attrib["width"]) <= PLOT_RIGHT
-    lefts = [float(bar.attrib["x"]) for bar in bars]
-    assert lefts == sorted(set(lefts))
-
-
-def test_a_chart_says_its_numbers_in_words() -> None:
-    svg = chart((1200, 3), over=1)
-    assert svg.attrib["role"] == "img"
-    assert svg.findtext("title") == "A <title> & more"
-    assert svg.findtext("desc") == "faces by x & y. <bin> 0: 1,200; <bin> 1: 3."
-    assert [bar.findtext("title") for bar in svg.findall("rect")] == [
-        "<bin> 0: 1,200",
-        "<bin> 1: 3",
-    ]
-    assert [bar.attrib["class"] for bar in svg.findall("rect")] == ["bar", "bar over"]
-
-
-def test_bars_refuse_what_cannot_be_drawn() -> None:
-    for counts, names in (((), ()), ((1, 2), ("a",)), ((-1,), ("a",))):
-        with pytest.raises(ValueError, match=r"chart|counts"):
-            Bars("c", "t", counts, names, (), "x", "y")
-
-
-def test_strip_and_share_are_proportional() -> None:
-    svg = ET.fromstring(strip([("copied", 30), ("obfuscated", 10), ("refused", 0)]))
-    assert [float(rect.attrib["width"]) for rect in svg] == [750.0, 250.0, 0.0]
-    assert [float(rect.attrib["x"]) for rect in svg] == [0.0, 750.0, 1000.0]
-    filled = [ET.fromstring(share_bar(share))[1].attrib["width"] for share in (0, 0.172, 1, 2)]
-    assert filled == ["0.00", "17.20", "100.00", "100.00"]
-
-
 def test_numbers_are_written_so_that_nothing_is_hidden() -> None:
     assert [percent(n, 100_000) for n in (0, 1, 17_000, 99_999, 100_000)] == [
         "0 %",
@@ -387,9 +321,6 @@ def test_numbers_are_written_so_that_nothing_is_hidden() -> None:
         "100 %",
     ]
     assert percent(0, 0) == "none"
-    assert [compact(n) for n in (0, 999, 1000, 1234, 9999, 135_000, 999_999, 1_431_093)] == [
-        *("0", "999", "1k", "1.2k", "10k", "135k", "1M", "1.4M"),
-    ]
     assert [number(x) for x in (0, 0.123456, float("nan"), float("inf"))] == [
         "0",
         "0.1235",

@@ -14,8 +14,8 @@ from sfumato.study.analysis.estimates import contrast
 from sfumato.study.analysis.matrix import Key, Matrix, matrices_of, matrix_of, read_matrices
 from sfumato.study.analysis.measures import average_precision, calibration_error
 from sfumato.study.analysis.pairs import candidates, pairs
-from sfumato.study.analysis.records import Answer, Choice
 from sfumato.study.analysis.remedies import NO_GAP, fieller, remedy
+from sfumato.study.analysis.results import AnalysisChoice, StudyAnswer
 from sfumato.study.analysis.supercategories import read_supercategories
 from tests.study_predictions import (
     AFFECTED,
@@ -32,7 +32,7 @@ from tests.study_predictions import (
     write_study,
 )
 
-QUICK = Choice(rounds=20)
+QUICK = AnalysisChoice(rounds=20)
 PAIR = (FULL[0], FULL[2])
 COST = difference("cost", "gaussian", ("original",) * 2, ("gaussian",) * 2, "")
 
@@ -43,13 +43,13 @@ def matrix() -> Matrix:
 
 
 @pytest.fixture(scope="module")
-def answers(matrix: Matrix) -> dict[tuple[str, str], Answer]:
+def answers(matrix: Matrix) -> dict[tuple[str, str], StudyAnswer]:
     found = analyse([matrix], QUICK).parts[0].answers
     return {(one.question.kind, one.question.arm): one for one in found}
 
 
 def test_every_question_that_the_arms_allow_is_asked(matrix: Matrix) -> None:
-    asked = {(q.kind, q.arm) for q in questions(matrix, "scratch")}
+    asked = {(q.kind, q.arm) for q in questions(matrix)}
     assert asked == {
         ("cost", "gaussian"),
         ("cost", "reencoded"),
@@ -65,7 +65,7 @@ def test_every_question_that_the_arms_allow_is_asked(matrix: Matrix) -> None:
     }
 
 
-def test_figures_are_what_counting_gives(answers: dict[tuple[str, str], Answer]) -> None:
+def test_figures_are_what_counting_gives(answers: dict[tuple[str, str], StudyAnswer]) -> None:
     one = answers["cost", "gaussian"]
     before, after = (
         [
@@ -101,7 +101,9 @@ def test_figures_are_what_counting_gives(answers: dict[tuple[str, str], Answer])
     assert one.rows[0].errors[0] == pytest.approx(np.std(seeds, ddof=1) / 3**0.5)
 
 
-def test_classes_and_areas_are_parts_of_the_whole(answers: dict[tuple[str, str], Answer]) -> None:
+def test_classes_and_areas_are_parts_of_the_whole(
+    answers: dict[tuple[str, str], StudyAnswer],
+) -> None:
     one = answers["cost", "gaussian"]
     for rows in (one.classes, one.areas, one.affected):
         total = sum(row.found.n * row.found.value for row in rows)
@@ -115,23 +117,23 @@ def test_classes_and_areas_are_parts_of_the_whole(answers: dict[tuple[str, str],
 
 def test_a_model_is_paired_with_itself_on_another_arm(matrix: Matrix) -> None:
     shift = difference("shift", "gaussian", ("original",) * 2, ("original", "gaussian"), "")
-    groups = groups_of(matrix, "scratch", shift, top1, ["net"])
+    groups = groups_of(matrix, shift, top1, ["net"])
     assert len(groups) == 1  # one group: each seed's difference
     before, after = (
         matrix.cells[Key("scratch", "net", "original", test)] for test in ("original", "gaussian")
     )
     for seed in range(3):
         assert np.array_equal(groups[0].values[seed], top1(after, seed) - top1(before, seed))
-    assert len(groups_of(matrix, "scratch", COST, top1, ["net"])) == 2
+    assert len(groups_of(matrix, COST, top1, ["net"])) == 2
 
 
 def test_probes_of_the_same_seed_are_paired_and_other_trainings_are_not() -> None:
     models = ["net", "other"]
     made = matrix_of(outcomes(PAIR, models=models, protocol="probe"))
-    paired = groups_of(made, "probe", COST, top1, models)
+    paired = groups_of(made, COST, top1, models)
     assert len(paired) == 1
     other = matrix_of(outcomes(PAIR, models=models))
-    apart = groups_of(other, "scratch", COST, top1, models)
+    apart = groups_of(other, COST, top1, models)
     assert len(apart) == 4
     assert contrast(paired).value == pytest.approx(contrast(apart).value)
     unequal = matrix_of(
@@ -141,11 +143,11 @@ def test_probes_of_the_same_seed_are_paired_and_other_trainings_are_not() -> Non
             if one.run.id[-1] != "2" or one.run.train_arm == "original"
         ]
     )
-    assert len(groups_of(unequal, "probe", COST, top1, ["net"])) == 2
+    assert len(groups_of(unequal, COST, top1, ["net"])) == 2
 
 
 def test_the_interaction_is_a_difference_of_differences(
-    matrix: Matrix, answers: dict[tuple[str, str], Answer]
+    matrix: Matrix, answers: dict[tuple[str, str], StudyAnswer]
 ) -> None:
     def mean(train: str, test: str) -> float:
         cells = [matrix.cells[Key("scratch", m, train, test)] for m in ("net", "other")]
@@ -159,15 +161,15 @@ def test_the_interaction_is_a_difference_of_differences(
 
 
 def test_a_remedy_closes_a_share_of_the_gap(matrix: Matrix) -> None:
-    found = remedy(matrix, "scratch", "remedy-gaussian")
+    found = remedy(matrix, "remedy-gaussian")
     assert found is not None
     assert found.share == pytest.approx(found.closed.value / found.gap.value)
     assert found.low < found.share < found.high
-    assert remedy(matrix, "scratch", "remedy-fill") is None
+    assert remedy(matrix, "remedy-fill") is None
     none = matrix_of(
         outcomes([FULL[0], ("gaussian", "original", {}), ("remedy-gaussian", "original", {})])
     )
-    flat = remedy(none, "scratch", "remedy-gaussian")
+    flat = remedy(none, "remedy-gaussian")
     assert flat is not None
     assert flat.why == NO_GAP
     assert flat.summary()["share"] is None
@@ -188,7 +190,7 @@ def test_fieller_covers_a_ratio_as_often_as_it_says() -> None:
 
 
 def test_a_swapped_pair_is_no_loss(matrix: Matrix) -> None:
-    found = {pair.first: pair for pair in pairs(matrix, "scratch", COST, ["net", "other"])}
+    found = {pair.first: pair for pair in pairs(matrix, COST, ["net", "other"])}
     swapped = found["dog"]
     assert swapped.second == "husky"
     assert swapped.swap.value > 0.05
@@ -200,7 +202,7 @@ def test_a_swapped_pair_is_no_loss(matrix: Matrix) -> None:
 
 
 def test_a_pair_is_what_counting_its_images_gives(matrix: Matrix) -> None:
-    pair = next(p for p in pairs(matrix, "scratch", COST, ["net"]) if p.first == "dog")
+    pair = next(p for p in pairs(matrix, COST, ["net"]) if p.first == "dog")
     inside = LABELS < 2
     order = np.argsort(np.array([f"{CLASSES[k]}/{i:03}.jpg" for i, k in enumerate(LABELS)]))
     inside = inside[order]
@@ -335,7 +337,7 @@ def test_supercategories_come_from_a_file(tmp_path: Path) -> None:
     (one,) = read_supercategories(path, [CLASSES])
     assert one.classes == {"canine": [0, 1], "vessel": [2], "sled": [1]}
     found = (
-        analyse([matrix_of(outcomes(PAIR))], Choice(supercategories=path, rounds=20))
+        analyse([matrix_of(outcomes(PAIR))], AnalysisChoice(supercategories=path, rounds=20))
         .parts[0]
         .answers[0]
     )

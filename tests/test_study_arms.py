@@ -16,11 +16,14 @@ from sfumato.obfuscation import Gaussian
 from sfumato.study import arms, configuration, pictures
 from sfumato.study.arms import Making
 from sfumato.study.configuration import Arms, Data, Remedy, Study
+from sfumato.study.patches import Patch, Remedied
 from sfumato.study.placement import draws, elsewhere
-from sfumato.study.template import TEMPLATE
+from sfumato.study.preparation import Preparation
+from sfumato.study.recipes import RECIPES
 from sfumato.study.transforms import RandomFaceObfuscation
 from sfumato.types import Pixels
 from tests import study_pictures
+from tests.command import sfumato
 
 
 @pytest.fixture
@@ -193,7 +196,7 @@ def test_a_probe_without_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_init_writes_can_be_read_and_the_published_recipe_is_there(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text(TEMPLATE, encoding="utf-8")
+    assert sfumato("study", "init", tmp_path).code == 0
     study = configuration.load(tmp_path)
     assert isinstance(study, Study)
     assert study.data.pictures == tmp_path / "pictures"
@@ -220,3 +223,21 @@ def test_labels_that_do_not_match_are_refused(data: Data, tmp_path: Path) -> Non
     groups.write_text("n01 tench\nn02 goldfish\n", encoding="utf-8")
     with pytest.raises(UsageError, match="labels don't match"):
         pictures.label_as_is(collection, groups)
+
+
+def test_what_fingerprints_are_made_of_keeps_its_name() -> None:
+    # Runs made by an older version would be made again.
+    assert repr(RECIPES["small"]) == (
+        "Recipe(epochs=30, batch=64, rate=0.05, momentum=0.9, weight_decay=0.0005, step=0, "
+        "size=64, resize=64, smallest_crop=0.5, flip=True, low_rate=None, finetune_rate=0.01)"
+    )
+    assert repr(Preparation()) == (
+        "Preparation(size=224, resize=256, mean=(0.485, 0.456, 0.406), "
+        "deviation=(0.229, 0.224, 0.225), filter='bilinear')"
+    )
+    assert repr(Patch("fill", (0, 1, 2, 3), (0.5, 0.25))) == (
+        "Patch(method='fill', box=(0, 1, 2, 3), taken=(0.5, 0.25))"
+    )
+    assert repr(Remedied(1.0, 0.5, ("fill",), (), 0, "a")) == (
+        "Remedied(p=1.0, elsewhere=0.5, methods=('fill',), faces=(), seed=0, key='a')"
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from sfumato.errors import UsageError
 from sfumato.study.analysis.matrix import matrix_of
-from sfumato.study.brought import Source, read_brought
+from sfumato.study.brought import PredictionFile, read_brought
 
 
 def write(path: Path, header: str, *rows: Sequence[object]) -> str:
@@ -21,7 +21,7 @@ def write(path: Path, header: str, *rows: Sequence[object]) -> str:
 
 
 def read(*texts: str) -> list[object]:
-    return list(read_brought([Source.of_text(text) for text in texts]))
+    return list(read_brought([PredictionFile.of_text(text) for text in texts]))
 
 
 def test_logits_by_class_from_csv(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_logits_by_class_from_csv(tmp_path: Path) -> None:
         ["x", "cat", 2, 1],
         ["y", "dog", 2, 1],
     )
-    found = read_brought([Source.of_text(f"original/gaussian/3/resnet50={path}")])[0]
+    found = read_brought([PredictionFile.of_text(f"original/gaussian/3/resnet50={path}")])[0]
     assert (found.run.architecture, found.run.train_arm, found.run.test_arm, found.run.seed) == (
         "resnet50",
         "original",
@@ -47,7 +47,7 @@ def test_logits_by_class_from_csv(tmp_path: Path) -> None:
 def test_logits_as_lists_from_parquet(tmp_path: Path) -> None:
     table = pa.table({"image": ["x", "y"], "label": [0, 2], "logits": [[3.0, 1, 2], [0.0, 1, 2]]})
     pq.write_table(table, tmp_path / "a.parquet")
-    found = read_brought([Source.of_text(f"a/b/0={tmp_path / 'a.parquet'}")])[0]
+    found = read_brought([PredictionFile.of_text(f"a/b/0={tmp_path / 'a.parquet'}")])[0]
     assert found.predicted.tolist() == [0, 2]
     assert found.run.classes == ("0", "1", "2")
 
@@ -60,7 +60,7 @@ def test_best_classes_alone_know_less(tmp_path: Path) -> None:
         ["y", "9", "10", "9", 0.6],
         ["z", "2", "10", "9", 0.5],
     )
-    found = read_brought([Source.of_text(f"a/b/0={path}")])[0]
+    found = read_brought([PredictionFile.of_text(f"a/b/0={path}")])[0]
     assert found.run.classes == ("2", "9", "10")
     assert found.rank.tolist() == [0, 1, 2]
     assert found.depth == 2
@@ -79,7 +79,7 @@ def test_one_file_may_hold_many_runs_and_classes_are_those_of_all(tmp_path: Path
     path = write(
         tmp_path / "a.csv", "image,label,prediction,train_arm,test_arm,seed,architecture", *rows
     )
-    found = read_brought([Source.of_text(path)])
+    found = read_brought([PredictionFile.of_text(path)])
     assert len(found) == 4
     assert {one.run.classes for one in found} == {("cat", "dog", "eel")}
     cells = matrix_of(found).cells

@@ -20,9 +20,9 @@ from sfumato.errors import MissingExtra, UsageError
 from sfumato.stats import matching, precision
 from sfumato.stats.matching import Truth
 from sfumato.stats.precision import average_precision, pseudo_values, rank
-from sfumato.study import consequences, detection_transfer, matrix, networks, objects, transferring
-from sfumato.study import detection_training as training
-from sfumato.study.configuration import Architecture, Detection, load
+from sfumato.study import consequences, networks, runs, transfer
+from sfumato.study.configuration import Architecture, DetectionSettings, load
+from sfumato.study.detection import objects, scoring, training
 from sfumato.study.report.probes import read_probes
 from sfumato.study.transfer import Score, tables, told
 from sfumato.types import Face
@@ -32,10 +32,10 @@ Pictures = Sequence[tuple[Truth, Sequence[Face]]]
 
 
 @pytest.fixture
-def wanted(tmp_path: Path) -> Detection:
+def wanted(tmp_path: Path) -> DetectionSettings:
     study_objects.write(tmp_path / "a", tmp_path / "a.json", count=6, seed=1)
     study_objects.write(tmp_path / "b", tmp_path / "b.json", count=4, seed=2)
-    return Detection(
+    return DetectionSettings(
         name="shapes",
         pictures=tmp_path / "a",
         boxes=tmp_path / "a.json",
@@ -57,7 +57,7 @@ def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 # --- objects ------------------------------------------------------------------------------------
 
 
-def test_objects_are_read_with_their_classes_and_crowds(wanted: Detection) -> None:
+def test_objects_are_read_with_their_classes_and_crowds(wanted: DetectionSettings) -> None:
     def make(document: dict[str, Any]) -> None:
         first = document["annotations"][0]
         first |= {"category_id": 8, "bbox": [-5, 10, 25, 20]}
@@ -82,7 +82,7 @@ def test_objects_are_read_with_their_classes_and_crowds(wanted: Detection) -> No
     assert ours == theirs
 
 
-def test_pictures_without_their_boxes_are_left_out_by_name(wanted: Detection) -> None:
+def test_pictures_without_their_boxes_are_left_out_by_name(wanted: DetectionSettings) -> None:
     def make(document: dict[str, Any]) -> None:
         document["images"][0]["width"] = 97
         document["images"].append({"id": 99, "file_name": "gone.png"})
@@ -96,7 +96,7 @@ def test_pictures_without_their_boxes_are_left_out_by_name(wanted: Detection) ->
     assert len(learnt.scenes) == 4
 
 
-def test_what_changes_the_boxes_changes_the_digest(wanted: Detection) -> None:
+def test_what_changes_the_boxes_changes_the_digest(wanted: DetectionSettings) -> None:
     first, _ = objects.read(wanted)
     assert objects.read(wanted)[0].digest == first.digest
     changed(wanted.boxes, lambda document: document["annotations"][0].update(category_id=7))
@@ -104,7 +104,7 @@ def test_what_changes_the_boxes_changes_the_digest(wanted: Detection) -> None:
     assert objects.read(wanted)[0].digest != first.digest
 
 
-def test_objects_that_do_not_fit_are_refused_by_sentences(wanted: Detection) -> None:
+def test_objects_that_do_not_fit_are_refused_by_sentences(wanted: DetectionSettings) -> None:
     with pytest.raises(UsageError, match="6 pictures are to be trained and tested on"):
         objects.read(replace(wanted, test=wanted.pictures, test_boxes=wanted.boxes))
     with pytest.raises(UsageError, match=r"a\.json names none of the 4 pictures below"):
@@ -127,7 +127,7 @@ def every(**values: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def test_a_class_that_no_picture_shows_is_refused(wanted: Detection) -> None:
+def test_a_class_that_no_picture_shows_is_refused(wanted: DetectionSettings) -> None:
     """Its objects lie in a picture that isn't there: a detector would never find one."""
 
     def make(document: dict[str, Any]) -> None:
@@ -144,7 +144,9 @@ def test_a_class_that_no_picture_shows_is_refused(wanted: Detection) -> None:
     assert learnt.classes == tested.classes == ("disc",)
 
 
-def test_objects_outside_pictures_and_too_thin_ones_to_learn_are_refused(wanted: Detection) -> None:
+def test_objects_outside_pictures_and_too_thin_ones_to_learn_are_refused(
+    wanted: DetectionSettings,
+) -> None:
     for boxes in (wanted.test_boxes, wanted.boxes):
         whole = boxes.read_text()
         changed(boxes, every(bbox=[500, 500, 20, 20]))
@@ -159,7 +161,7 @@ def test_objects_outside_pictures_and_too_thin_ones_to_learn_are_refused(wanted:
         objects.read(wanted)
 
 
-def test_a_picture_that_breaks_off_is_left_out(wanted: Detection) -> None:
+def test_a_picture_that_breaks_off_is_left_out(wanted: DetectionSettings) -> None:
     """Its header alone is whole: found only when it is decoded, after hours of training."""
     path = wanted.pictures / "1-001.png"
     path.write_bytes(path.read_bytes()[:4000])
@@ -232,7 +234,7 @@ def test_the_spread_of_pseudo_values_is_that_of_new_pictures() -> None:
     assert 0.92 <= inside / 300 <= 0.98
 
 
-def test_scores_are_those_of_pycocotools(wanted: Detection) -> None:
+def test_scores_are_those_of_pycocotools(wanted: DetectionSettings) -> None:
     _, tested = objects.read(wanted)
     scene = tested.scenes[0]
     crowd = ((10.0, 10.0, 80.0, 80.0), 0)
@@ -251,15 +253,15 @@ def test_scores_are_those_of_pycocotools(wanted: Detection) -> None:
             box = (x, y, x + 20, y + 25)
             rows.append((i, box, int(rng.integers(2)), float(rng.random())))
     scene_of, boxes, classes, scores = zip(*rows, strict=True)
-    found = training.Found(
+    found = training.FoundObjects(
         np.asarray(scene_of), np.asarray(boxes, np.float32), np.asarray(classes), np.asarray(scores)
     )
-    ours = [one.interval()[0] for one in detection_transfer.scores(found, tested)]
+    ours = [one.interval()[0] for one in scoring.scores(found, tested)]
     theirs = by_pycocotools(found, tested)
     assert ours == pytest.approx([theirs[1], theirs[0]], abs=1e-9)
 
 
-def by_pycocotools(found: training.Found, tested: objects.Scenes) -> list[float]:
+def by_pycocotools(found: training.FoundObjects, tested: objects.Scenes) -> list[float]:
     annotations = [
         {
             "id": 0,
@@ -307,12 +309,14 @@ def by_pycocotools(found: training.Found, tested: objects.Scenes) -> list[float]
 
 
 def test_pictures_without_a_box_of_a_class_are_not_matched(
-    wanted: Detection, monkeypatch: pytest.MonkeyPatch
+    wanted: DetectionSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 80 classes most pictures show a few: matching all took minutes for each detector."""
     _, tested = objects.read(wanted)
     box = np.asarray([[1, 1, 20, 20]], dtype=np.float32)
-    found = training.Found(np.array([2]), box, np.array([0]), np.array([0.5], dtype=np.float32))
+    found = training.FoundObjects(
+        np.array([2]), box, np.array([0]), np.array([0.5], dtype=np.float32)
+    )
     calls: list[int] = []
     match = matching.match
 
@@ -321,16 +325,16 @@ def test_pictures_without_a_box_of_a_class_are_not_matched(
         return match(truth, faces, iou)
 
     monkeypatch.setattr(precision, "match", counted)
-    detection_transfer.scores(found, tested)
+    scoring.scores(found, tested)
     assert calls == [1] * 10
 
 
 def test_groups_are_even_and_names_have_no_part() -> None:
     keys = [f"{i:05}" for i in range(450)]
-    group = detection_transfer.groups(keys)
+    group = scoring.groups(keys)
     assert set(np.bincount(group)) == {2, 3}
     assert len(set(group)) == 200
-    backwards = detection_transfer.groups(keys[::-1])
+    backwards = scoring.groups(keys[::-1])
     assert backwards[::-1].tolist() == group.tolist()
 
 
@@ -371,10 +375,10 @@ LAST_MAPS = {
 @pytest.mark.parametrize("name", LAST_MAPS)
 def test_the_last_maps_of_each_stride(torchvision_operators: ModuleType, name: str) -> None:
     """ResNet's are the ends of its four stages, MobileNetV2's those of its blocks, and so on."""
-    from sfumato.study.detection_network import Backbone
+    from sfumato.study.detection.network import Backbone
 
     torch = networks.need_torch()
-    backbone = Backbone(networks.load(networks.Source(name, "", 10)), name, frozen=True)
+    backbone = Backbone(networks.load(networks.NetworkSource(name, "", 10)), name, frozen=True)
     channels = [block[0].in_channels for block in backbone.pyramid.inner_blocks]
     assert dict(zip(backbone.strides, channels, strict=True)) == LAST_MAPS[name]
     maps = backbone(torch.zeros(2, 3, 128, 192))
@@ -388,12 +392,12 @@ def test_the_last_maps_of_each_stride(torchvision_operators: ModuleType, name: s
 
 @pytest.mark.slow
 def test_normalisation_is_frozen_where_there_are_weights(torchvision_operators: ModuleType) -> None:
-    from sfumato.study.detection_network import Backbone
+    from sfumato.study.detection.network import Backbone
 
     torch = networks.need_torch()
     for frozen in (True, False):
         backbone = Backbone(
-            networks.load(networks.Source("small-cnn", "", 3)), "small-cnn", frozen=frozen
+            networks.load(networks.NetworkSource("small-cnn", "", 3)), "small-cnn", frozen=frozen
         ).train()
         before = {k: v.clone() for k, v in backbone.body.named_buffers()}
         backbone(torch.rand(2, 3, 64, 64))
@@ -403,7 +407,7 @@ def test_normalisation_is_frozen_where_there_are_weights(torchvision_operators: 
 
 @pytest.mark.slow
 def test_a_network_without_such_maps_is_refused(torchvision_operators: ModuleType) -> None:
-    from sfumato.study.detection_network import Backbone
+    from sfumato.study.detection.network import Backbone
 
     for name in (
         "timm/vit_tiny_patch16_224",
@@ -413,7 +417,7 @@ def test_a_network_without_such_maps_is_refused(torchvision_operators: ModuleTyp
         "timm/swinv2_tiny_window8_256",
         "timm/xcit_nano_12_p16_224",
     ):
-        network = networks.load(networks.Source(name, "", 5))
+        network = networks.load(networks.NetworkSource(name, "", 5))
         with pytest.raises(UsageError, match=f"{name} doesn't halve its maps"):
             Backbone(network, name, frozen=True)
 
@@ -452,11 +456,12 @@ def test_operators_are_tried_where_networks_run(
 # --- training -----------------------------------------------------------------------------------
 
 
-def task_of(wanted: Detection, path: Path, **changes: Any) -> training.Task:
+def task_of(wanted: DetectionSettings, path: Path, **changes: Any) -> training.DetectorTraining:
     learnt, tested = objects.read(wanted)
-    source = networks.Source("small-cnn", "", 3, seed=1)
+    source = networks.NetworkSource("small-cnn", "", 3, seed=1)
     return replace(
-        training.Task(source, wanted, 2, learnt.scenes, tested.scenes, 0, path), **changes
+        training.DetectorTraining(source, wanted, 2, learnt.scenes, tested.scenes, 0, path),
+        **changes,
     )
 
 
@@ -464,7 +469,7 @@ def task_of(wanted: Detection, path: Path, **changes: Any) -> training.Task:
 @pytest.mark.timeout(600)
 def test_same_seed_same_boxes_also_after_a_kill(
     torchvision_operators: ModuleType,
-    wanted: Detection,
+    wanted: DetectionSettings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -504,7 +509,7 @@ def test_same_seed_same_boxes_also_after_a_kill(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_detector_learns_what_is_there_to_see(
-    torchvision_operators: ModuleType, wanted: Detection, tmp_path: Path
+    torchvision_operators: ModuleType, wanted: DetectionSettings, tmp_path: Path
 ) -> None:
     study_objects.write(tmp_path / "c", tmp_path / "c.json", count=24, seed=7)
     longer = replace(wanted, pictures=tmp_path / "c", boxes=tmp_path / "c.json", epochs=3)
@@ -513,10 +518,10 @@ def test_a_detector_learns_what_is_there_to_see(
     found = training.read(path)
     assert found.boxes.min() >= 0
     assert found.boxes.max() <= study_objects.SIDE
-    half, _ = detection_transfer.scores(found, tested)
+    half, _ = scoring.scores(found, tested)
     untrained = replace(longer, rate=1e-9, epochs=1)
     path = training.fit(task_of(untrained, tmp_path / "untrained.npz"))
-    nothing, _ = detection_transfer.scores(training.read(path), tested)
+    nothing, _ = scoring.scores(training.read(path), tested)
     assert half.values.mean() > 0.5
     assert nothing.values.mean() < 0.2
 
@@ -524,7 +529,7 @@ def test_a_detector_learns_what_is_there_to_see(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_rate_that_diverges_is_named(
-    torchvision_operators: ModuleType, wanted: Detection, tmp_path: Path
+    torchvision_operators: ModuleType, wanted: DetectionSettings, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"detector's loss became no number.*'shapes'"):
         training.fit(task_of(replace(wanted, rate=1e9), tmp_path / "never.npz"))
@@ -569,7 +574,7 @@ size = 32
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_study_transfers_to_detection(
-    torchvision_operators: ModuleType, wanted: Detection, tmp_path: Path
+    torchvision_operators: ModuleType, wanted: DetectionSettings, tmp_path: Path
 ) -> None:
     folder = tmp_path / "study"
     study_pictures.write_faces(
@@ -578,8 +583,8 @@ def test_a_study_transfers_to_detection(
     (tmp_path / "faces.csv").rename(folder / "faces.csv")
     (folder / "study.toml").write_text(STUDY, encoding="utf-8")
     study = load(folder)
-    transferring.check(study)
-    outcome = matrix.run(folder, study)
+    transfer.check(study)
+    outcome = runs.run(folder, study)
     (path,) = consequences.look(outcome.plan, "cpu")
     (probe,) = read_probes(folder)
     assert probe.kind == "detection"
@@ -602,27 +607,27 @@ def test_a_study_transfers_to_detection(
     assert list((outcome.plan.cache / "detectors").iterdir()) == boxes  # nothing is learnt anew
 
 
-def test_what_is_missing_is_said_before_anything_is_trained(wanted: Detection) -> None:
+def test_what_is_missing_is_said_before_anything_is_trained(wanted: DetectionSettings) -> None:
     study = load_with(wanted.pictures.parent, 'test-boxes = "nothing.json"')
     with pytest.raises(UsageError, match=r"detection 'shapes': there is no .*nothing\.json"):
-        transferring.check(study)
+        transfer.check(study)
 
 
 @pytest.mark.slow
 def test_what_could_only_fail_after_training_is_said_before(
-    torchvision_operators: ModuleType, wanted: Detection
+    torchvision_operators: ModuleType, wanted: DetectionSettings
 ) -> None:
     study = load_with(wanted.pictures.parent, 'test-boxes = "b.json"')
-    assert transferring.check(study).objects[0][0].name == "shapes"
+    assert transfer.check(study).objects[0][0].name == "shapes"
     no_maps = replace(study, architectures=(Architecture(name="swin_t"),))
     with pytest.raises(UsageError, match="swin_t doesn't halve its maps"):
-        transferring.check(no_maps)
+        transfer.check(no_maps)
     wanted.test_boxes.write_text("no JSON")
     with pytest.raises(UsageError, match=r"b\.json: start: expected JSON"):
-        transferring.check(study)
+        transfer.check(study)
 
 
-def test_tasks_of_one_name_are_refused(wanted: Detection) -> None:
+def test_tasks_of_one_name_are_refused(wanted: DetectionSettings) -> None:
     """The numbers of one would stand for both."""
     folder = wanted.pictures.parent
     load_with(folder, 'test-boxes = "b.json"')

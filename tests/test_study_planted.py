@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sfumato.study import consequences, matrix
+from sfumato.study import consequences, runs
 from sfumato.study.configuration import load
 from sfumato.study.predictions import read_run
 from tests import study_pictures
@@ -70,7 +70,7 @@ def study(folder: Path, faceless: Any, covered: Any, train: str) -> Done:
     study_pictures.write(folder / "release", count=COUNT, faceless=faceless, covered=covered)
     study_pictures.write_faces(folder / "faces.csv", faces)
     (folder / "study.toml").write_text(STUDY.replace("{train}", train), encoding="utf-8")
-    outcome = matrix.run(folder, load(folder))
+    outcome = runs.run(folder, load(folder))
     paths = consequences.look(outcome.plan, "cpu")
     (probe,) = [path for path in paths if path.name.startswith("shortcut")]
     return Done(folder, json.loads(probe.read_text(encoding="utf-8")))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from sfumato.errors import MissingExtra, UsageError
-from sfumato.study import consequences, group, matrix, networks
+from sfumato.study import consequences, group, networks, runs
 from sfumato.study.configuration import Architecture, load
 from sfumato.study.predictions import read_run, runs_of
 from tests import study_pictures
@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
 def weights(folder: Path) -> Path:
     """Write random weights of the small network with three classes, as a file that is brought."""
     torch = networks.need_torch()
-    network = networks.load(networks.Source("small-cnn", "", 3, seed=5))
+    network = networks.load(networks.NetworkSource("small-cnn", "", 3, seed=5))
     torch.save(network.module.state_dict(), folder / "weights.pt")
     return folder / "weights.pt"
 
@@ -74,9 +74,9 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_same_seed_same_bytes_whatever_the_number_of_workers(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(folder, other)
-    first = matrix.run(folder, load(folder))
+    first = runs.run(folder, load(folder))
     assert (first.runs, first.made) == (16, 16)
-    matrix.run(other, replace(load(other), workers=3))
+    runs.run(other, replace(load(other), workers=3))
     assert files(folder) == files(other)
     assert len(files(folder)) == 32
     found = read_run(folder / "runs/small-cnn-scratch-fill-random-fill-seed1", logits=True)
@@ -85,20 +85,20 @@ def test_same_seed_same_bytes_whatever_the_number_of_workers(folder: Path, tmp_p
 
 
 def test_a_killed_study_goes_on_without_making_a_run_again(folder: Path, tmp_path: Path) -> None:
-    matrix.run(folder, load(folder))
+    runs.run(folder, load(folder))
     whole = files(folder)
     gone = [folder / "runs/small-cnn-scratch-fill-fill-seed0", folder / "cache", folder / "models"]
     for path in gone:
         shutil.rmtree(path)
     stamps = {path: path.stat().st_mtime_ns for path, _ in runs_of(folder)}
-    again = matrix.run(folder, load(folder))
+    again = runs.run(folder, load(folder))
     assert again.made == 1
     assert files(folder) == whole
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
-    assert matrix.run(folder, load(folder)).made == 0
+    assert runs.run(folder, load(folder)).made == 0
     # Another setting makes other runs of the same name.
     shorter = replace(load(folder), training=replace(load(folder).training, epochs=1))
-    assert matrix.run(folder, shorter).made == 16
+    assert runs.run(folder, shorter).made == 16
 
 
 def test_a_study_killed_outright_leaves_no_process_and_goes_on(
@@ -106,14 +106,14 @@ def test_a_study_killed_outright_leaves_no_process_and_goes_on(
 ) -> None:
     other = tmp_path / "other"
     shutil.copytree(folder, other)
-    matrix.run(other, load(other))
+    runs.run(other, load(other))
     script = folder / "run.py"
     script.write_text(
         "import sys\nfrom dataclasses import replace\nfrom pathlib import Path\n"
-        "from sfumato.study import matrix\nfrom sfumato.study.configuration import load\n"
+        "from sfumato.study import runs\nfrom sfumato.study.configuration import load\n"
         "if __name__ == '__main__':\n"
         "    home = Path(sys.argv[1])\n"
-        "    matrix.run(home, replace(load(home), workers=2))\n",
+        "    runs.run(home, replace(load(home), workers=2))\n",
         encoding="utf-8",
     )
     marked = {**os.environ, "SFUMATO_TEST_MARK": str(folder)}
@@ -127,7 +127,7 @@ def test_a_study_killed_outright_leaves_no_process_and_goes_on(
         time.sleep(0.05)
     assert not _marked(str(folder))
     assert not runs_are_there(folder)
-    assert matrix.run(folder, load(folder)).made == 16
+    assert runs.run(folder, load(folder)).made == 16
     assert files(folder) == files(other)
 
 
@@ -151,7 +151,7 @@ def test_a_training_that_was_killed_goes_on_after_its_last_epoch(
     from sfumato.study import training
 
     study = replace(load(folder), seeds=(0,))
-    matrix.run(folder, study)
+    runs.run(folder, study)
     whole = {path.name: path.read_bytes() for path in folder.glob("models/*.pt")}
     shutil.rmtree(folder / "models")
     shutil.rmtree(folder / "runs")
@@ -166,10 +166,10 @@ def test_a_training_that_was_killed_goes_on_after_its_last_epoch(
 
     monkeypatch.setattr(training._Run, "_step", dies)
     with pytest.raises(KeyboardInterrupt):
-        matrix.run(folder, study)
+        runs.run(folder, study)
     assert list(folder.glob("models/*.part"))
     monkeypatch.setattr(training._Run, "_step", step)
-    matrix.run(folder, study)
+    runs.run(folder, study)
     again = {path.name: path.read_bytes() for path in folder.glob("models/*.pt")}
     assert again == whole
 
@@ -184,13 +184,13 @@ def test_probes_and_classifiers_as_they_are(folder: Path) -> None:
         ),
         as_is=replace(load(folder).as_is, classes=folder / "classes.txt"),
     )
-    outcome = matrix.run(folder, study)
+    outcome = runs.run(folder, study)
     assert outcome.runs == 16 + 4
     as_is = read_run(folder / "runs/small-cnn-as-is-original-original-seed0", logits=True)
     assert as_is.run.classes == ("a", "b", "c")
     # As the network itself says it, without this code's features, cache and processes.
     torch = networks.need_torch()
-    network = networks.load(networks.Source("small-cnn", str(path)))
+    network = networks.load(networks.NetworkSource("small-cnn", str(path)))
     from PIL import Image
 
     for key, found in zip(as_is.images[:3], as_is.logit_max[:3], strict=True):
@@ -213,7 +213,7 @@ def test_fine_tuning_starts_from_the_given_weights(folder: Path) -> None:
             Architecture(name="small-cnn", weights=path.name, protocols=("finetune", "scratch")),
         ),
     )
-    assert matrix.run(folder, study).made == 16
+    assert runs.run(folder, study).made == 16
 
     def distance(protocol: str) -> float:
         (model,) = folder.glob(f"models/small-cnn-{protocol}-fill-seed0-part0-*.pt")
@@ -225,7 +225,7 @@ def test_fine_tuning_starts_from_the_given_weights(folder: Path) -> None:
 
 def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match="There is no device 'nowhere' here: use cpu"):
-        matrix.run(folder, replace(load(folder), device="nowhere"))
+        runs.run(folder, replace(load(folder), device="nowhere"))
 
 
 def test_a_probe_with_a_folder_to_test_on_draws_its_training_pictures(folder: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_probe_with_a_folder_to_test_on_draws_its_training_pictures(folder: Pa
         data=replace(study.data, test=folder / "val"),
         architectures=(Architecture(name="small-cnn", weights="weights.pt", protocols=("probe",)),),
     )
-    outcome = matrix.run(folder, study)
+    outcome = runs.run(folder, study)
     assert len(outcome.plan.test.keys) == 9
     splits = [outcome.plan.splits(seed)[0] for seed in (0, 1)]
     assert splits[0].train != splits[1].train
@@ -253,7 +253,7 @@ def test_transfer_has_a_baseline_of_random_weights(folder: Path) -> None:
     text += '[[transfer]]\nname = "other"\npictures = "other"\n'
     text += '[[transfer]]\nname = "answers"\npictures = "other"\nlabels = "answers.csv"\n'
     (folder / "study.toml").write_text(text, encoding="utf-8")
-    outcome = matrix.run(folder, load(folder))
+    outcome = runs.run(folder, load(folder))
     (path,) = consequences.look(outcome.plan, "cpu")
     rows = json.loads(path.read_text())["tables"][0]["rows"]
     assert {row[1] for row in rows} == {"original", "fill", "random weights"}
@@ -274,11 +274,11 @@ def test_several_processes_train_together(folder: Path) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     script = folder / "together.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom sfumato.study import matrix\n"
+        "import sys\nfrom pathlib import Path\nfrom sfumato.study import runs\n"
         "from sfumato.study.configuration import load\n"
         "if __name__ == '__main__':\n"
         "    home = Path(sys.argv[1])\n"
-        "    outcome = matrix.run(home, load(home))\n"
+        "    outcome = runs.run(home, load(home))\n"
         "    name = 'leads' if outcome.leads else 'follows'\n"
         "    (home / name).write_text(str(outcome.made))\n",  # their output may mix
         encoding="utf-8",
@@ -301,7 +301,7 @@ def test_a_rate_that_diverges_is_named(folder: Path) -> None:
     study = load(folder)
     study = replace(study, training=replace(study.training, rate=1e12, epochs=6))
     with pytest.raises(UsageError, match=r"training diverged\. Lower training.rate"):
-        matrix.run(folder, study)
+        runs.run(folder, study)
 
 
 def test_weights_that_do_not_fit_are_named(folder: Path) -> None:
@@ -310,34 +310,34 @@ def test_weights_that_do_not_fit_are_named(folder: Path) -> None:
         architectures=(Architecture(name="small-cnn", weights="w.pt", protocols=("probe",)),),
     )
     with pytest.raises(UsageError, match=r"There is no file .*w.pt"):
-        matrix.run(folder, study)
+        runs.run(folder, study)
     networks.need_torch().save({"a": networks.need_torch().zeros(3, 3)}, folder / "w.pt")
     with pytest.raises(UsageError, match="aren't those of small-cnn"):
-        matrix.run(folder, study)
+        runs.run(folder, study)
     (folder / "w.pt").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(UsageError, match=r"holds code, which is never run|can't be read"):
-        matrix.run(folder, study)
+        runs.run(folder, study)
 
 
 def test_mixed_precision_trains(folder: Path) -> None:
     study = load(folder)
     study = replace(study, seeds=(0,), training=replace(study.training, precision="bfloat16"))
-    assert matrix.run(folder, study).made == 8
+    assert runs.run(folder, study).made == 8
 
 
 def test_networks_of_torchvision_and_timm(torchvision: object, tmp_path: Path) -> None:
     torch = networks.need_torch()
     for name in ("torchvision/mobilenet_v2", "timm/resnet18", "squeezenet1_0"):
-        network = networks.load(networks.Source(name, "", 7, seed=1))
+        network = networks.load(networks.NetworkSource(name, "", 7, seed=1))
         assert network.module(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
         torch.save(network.module.state_dict(), tmp_path / "file.pt")
-        again = networks.load(networks.Source(name, str(tmp_path / "file.pt")))
+        again = networks.load(networks.NetworkSource(name, str(tmp_path / "file.pt")))
         given = torch.ones(1, 3, 64, 64)
         assert torch.equal(again.module(given), network.module(given))
         tuned = networks.with_classes(again, 3, seed=0)
         assert tuned.module(given).shape == (1, 3)
     with pytest.raises(UsageError, match="Neither torchvision nor timm"):
-        networks.load(networks.Source("resnet19"))
+        networks.load(networks.NetworkSource("resnet19"))
 
 
 def test_a_picture_is_prepared_as_torchvision_does_it(torchvision: object) -> None:
@@ -389,7 +389,7 @@ def test_without_torchvision_its_networks_are_refused_with_a_sentence(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(MissingExtra, match="pip install 'sfumato"):
-        networks.load(networks.Source("resnet18"))
+        networks.load(networks.NetworkSource("resnet18"))
 
 
 def test_grad_cam_of_a_network_that_is_known_by_hand() -> None:

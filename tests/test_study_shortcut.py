@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sfumato.study import shortcut
 from sfumato.study.patches import Patch, patch_of
-from sfumato.study.shortcut_search import judge
+from sfumato.study.shortcut import judge
 from tests import study_pictures
 
 NAMES = ("a", "b", "c", "d")

@@ -10,8 +10,8 @@ import pytest
 from sfumato.errors import UsageError
 from sfumato.formats import voc
 from sfumato.formats.entries import Drawn
-from sfumato.study import objects
-from sfumato.study.configuration import Detection
+from sfumato.study.configuration import DetectionSettings
+from sfumato.study.detection import objects
 from tests import study_objects
 
 # As in VOC2007's 000001.xml, by hand, with a part and a difficult object.
@@ -114,10 +114,10 @@ def test_a_set_in_this_layout_is_the_one_in_coco(tmp_path: Path) -> None:
             (tmp_path / f"VOC/Annotations/{stem}.xml").write_text(
                 f"<annotation><filename>{stem}.png</filename>{text}</annotation>", encoding="utf-8"
             )
-    ours = Detection(
+    ours = DetectionSettings(
         name="voc", pictures=pictures, boxes=lists / "trainval.txt", test_boxes=lists / "test.txt"
     )
-    theirs = Detection(
+    theirs = DetectionSettings(
         name="coco", pictures=pictures, boxes=wanted["trainval"], test_boxes=wanted["test"]
     )
     assert objects.read(ours) == objects.read(theirs)

@@ -12,7 +12,7 @@ import pytest
 
 from sfumato.study.analysis.answers import analyse
 from sfumato.study.analysis.matrix import matrix_of
-from sfumato.study.analysis.records import Choice
+from sfumato.study.analysis.results import AnalysisChoice
 from sfumato.study.report.page import render
 from sfumato.study.report.probes import read_probes
 from tests.e2e.browser import Page, chromium, find_chromium
@@ -46,7 +46,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "probes" / "a.json").write_text(
         json.dumps({**probe, "alarms": [1], "tables": [table], "pictures": []})
     )
-    analysis = analyse([matrix_of(made, regions())], Choice(rounds=20))
+    analysis = analyse([matrix_of(made, regions())], AnalysisChoice(rounds=20))
     page = folder / "study.html"
     page.write_text(render(analysis, read_probes(folder), LONG), encoding="utf-8")
     return page

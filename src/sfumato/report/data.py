@@ -157,7 +157,7 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
-class Faces:
+class FaceStatistics:
     """Statistics of the final boxes, as found or decided (not grown).
 
     `per_picture`: (number of faces, pictures with that many), ascending. `size_px`: longer side.
@@ -240,7 +240,7 @@ class Report:
     encodings: tuple[tuple[str, int], ...]
     refusals: tuple[tuple[Code, int], ...]
     checks: tuple[Check, ...]
-    faces: Faces
+    faces: FaceStatistics
     failed: tuple[Finding, ...]
     refused: tuple[Failure, ...]
     ignored: int

@@ -14,10 +14,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sfumato.names import shown
-from sfumato.report.charts import class_chart, face_charts, strength_chart
+from sfumato.report.charts.bars import bar_chart, share_bar, strip
 from sfumato.report.data import Report, account_line
+from sfumato.report.figures import class_chart, face_charts, strength_chart
 from sfumato.report.pairs import Pair
-from sfumato.report.plots import share_bar, strip
 from sfumato.report.words import FAILED, MEANING, TERMS_OF_WEIGHTS, uses_wider_face
 from sfumato.types import JSON
 
@@ -69,8 +69,7 @@ def render(report: Report, *, private: bool, pairs: Sequence[Pair] = ()) -> str:
         settings=list(_settings(report.about.recipe)),
         terms=TERMS_OF_WEIGHTS if uses_wider_face(report.about.recipe) else "",
         pairs=[
-            (pair.key, pair.caption, _data_uri(pair.before), _data_uri(pair.after))
-            for pair in pairs
+            (pair.key, pair.caption, data_uri(pair.before), data_uri(pair.after)) for pair in pairs
         ],
     )
 
@@ -94,7 +93,7 @@ def template(name: str, **filters: Callable[..., str]) -> Template:
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    return template("report.html.j2", percent=percent, number=number)
+    return template("report.html.j2", percent=percent, number=number, bar_chart=bar_chart)
 
 
 def percent(part: float, whole: float = 1.0) -> str:
@@ -167,7 +166,12 @@ def _settings(recipe: JSON, above: str = "") -> Iterable[tuple[str, str]]:
             yield path, "none" if value is None or value == "" else str(value)
 
 
-def _data_uri(data: bytes) -> str:
+def data_uri(data: bytes) -> str:
+    """Return an encoded picture as it stands in a page that loads nothing.
+
+    Raises:
+        ValueError: it is no JPEG, PNG or WebP.
+    """
     for magic, kind in _MAGIC:
         if data.startswith(magic):
             return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

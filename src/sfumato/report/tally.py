@@ -21,7 +21,7 @@ from sfumato.report.data import (
     Check,
     ClassCount,
     Distribution,
-    Faces,
+    FaceStatistics,
     Others,
     Report,
     SecondImages,
@@ -182,7 +182,11 @@ class Tally:
             self._ignored_names.add(name)
 
     def choose(self) -> tuple[Choice, ...]:
-        """Return the pictures that the private report should show, in order."""
+        """Return the pictures (at most 24) that the private report shows before and after.
+
+        Failed checks first, then those that passed the strength check most narrowly, then a
+        spread over face sizes and classes; always the same for the same records.
+        """
         return self._shortlist.choose()
 
     def report(self) -> Report:
@@ -246,8 +250,8 @@ class Tally:
             grown = [self._cover(face.box) for face in faces]
             self._covered.append(_covered_share(grown, seen.width, seen.height))
 
-    def _faces(self) -> Faces:
-        return Faces(
+    def _faces(self) -> FaceStatistics:
+        return FaceStatistics(
             per_picture=tuple(sorted(self._per_picture.items())),
             size_px=Distribution.of(self._sizes, SIZE_EDGES),
             relative_size=Distribution.of(self._relative, RELATIVE_EDGES),
@@ -259,15 +263,6 @@ class Tally:
             left=Distribution.of(self._left, LEFT_EDGES, closed="right"),
             limit=next(iter(self._limits)) if len(self._limits) == 1 else None,
         )
-
-
-def choose_pairs(tally: Tally) -> tuple[Choice, ...]:
-    """Choose the pictures (at most 24) that the private report shows before and after.
-
-    Failed checks first, then those that passed the strength check most narrowly, then a spread
-    over face sizes and classes; always the same for the same records.
-    """
-    return tally.choose()
 
 
 def _cover(about: About) -> Callable[[Box], Box]:

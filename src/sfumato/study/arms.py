@@ -34,7 +34,7 @@ from sfumato.sources.reading import read_steadily
 from sfumato.study.configuration import Arms, Remedy, is_random, is_remedy, method_of
 from sfumato.study.files import write
 from sfumato.study.patches import Change, Remedied
-from sfumato.study.pictures import Collection, Labelling, Picture
+from sfumato.study.pictures import Collection, Labelling, StudyImage
 from sfumato.study.placement import draws, elsewhere
 from sfumato.study.processes import spread
 from sfumato.types import JSON, Box, Pixels
@@ -81,7 +81,7 @@ class _Task:
     """One picture of one arm, to be made: everything that its bytes depend on."""
 
     source: Path
-    picture: Picture
+    picture: StudyImage
     arm: str
     arms: Arms
     folder: Path
@@ -270,7 +270,7 @@ def _bytes(task: _Task) -> bytes:
     return codec.edit(data, boxes, method, on_unsupported="reencode").data if boxes else data
 
 
-def random_places(picture: Picture, seed: int) -> list[Box]:
+def random_places(picture: StudyImage, seed: int) -> list[Box]:
     """Return where the arm `random-…` covers a picture: its faces' shapes, and no face."""
     rng = draws(seed, "places", picture.key)
     return elsewhere(picture.faces, picture.faces, (picture.width, picture.height), rng)

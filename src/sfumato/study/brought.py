@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
-from sfumato.study.analysis.matrix import Outcome
+from sfumato.study.analysis.matrix import RunOutcome
 from sfumato.study.predictions import Predictions, Run
 
 _RUN_COLUMNS: Final = ("architecture", "train_arm", "test_arm", "seed")
@@ -33,14 +33,14 @@ _UNNAMED: Final = "model"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PredictionFile:
     """A file of predictions, and the run it is of; None where its columns say so."""
 
     path: Path
     run: tuple[str, str, str, int] | None = None
 
     @classmethod
-    def of_text(cls, text: str) -> Source:
+    def of_text(cls, text: str) -> PredictionFile:
         """Return what `FILE` or `TRAIN/TEST/SEED[/ARCHITECTURE]=FILE` means.
 
         Raises:
@@ -73,7 +73,7 @@ class _Rows:
     classes: tuple[str, ...]
 
 
-def read_brought(sources: Sequence[Source]) -> list[Outcome]:
+def read_brought(sources: Sequence[PredictionFile]) -> list[RunOutcome]:
     """Return the outcomes in all files, with the same classes for all.
 
     Raises:
@@ -86,7 +86,7 @@ def read_brought(sources: Sequence[Source]) -> list[Outcome]:
     return [_of_logits(one) if one.logits is not None else _of_best(one, classes) for one in rows]
 
 
-def _rows_of(source: Source) -> list[_Rows]:
+def _rows_of(source: PredictionFile) -> list[_Rows]:
     table = _read(source.path)
     names = set(table.column_names)
     if missing := sorted({"image", "label"} - names):
@@ -165,15 +165,15 @@ def _best(part: pa.Table, where: str) -> NDArray[Any]:
     return np.array(columns, dtype=object).T
 
 
-def _of_logits(rows: _Rows) -> Outcome:
+def _of_logits(rows: _Rows) -> RunOutcome:
     run = _run(rows, rows.classes)
     place = {name: k for k, name in enumerate(rows.classes)}
     assert rows.logits is not None, "its caller has looked"
     found = Predictions.of_logits(run, rows.images, _indices(rows, place), rows.logits)
-    return Outcome.of_predictions(found, rows.logits)
+    return RunOutcome.of_predictions(found, rows.logits)
 
 
-def _of_best(rows: _Rows, classes: tuple[str, ...]) -> Outcome:
+def _of_best(rows: _Rows, classes: tuple[str, ...]) -> RunOutcome:
     place = {name: k for k, name in enumerate(classes)}
     labels = _indices(rows, place)
     assert rows.top is not None, "its caller has looked"
@@ -185,7 +185,7 @@ def _of_best(rows: _Rows, classes: tuple[str, ...]) -> Outcome:
     depth = top.shape[1]
     rank = np.where(hits.any(axis=1), hits.argmax(axis=1), depth).astype(np.int32)
     _refuse_twice(rows)
-    return Outcome(
+    return RunOutcome(
         _run(rows, classes), rows.images, labels, top[:, 0], rank, rows.confidence, None, depth
     )
 

@@ -74,7 +74,7 @@ class Architecture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class ProbeSettings:
     """A linear probe: `l2` is the weight of the squared coefficients against the mean loss."""
 
     l2: float = 0.01
@@ -88,7 +88,7 @@ class AsIs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
+class TrainingSettings:
     """A recipe by name; what is given besides replaces its values (`sfumato.study.recipes`)."""
 
     recipe: str = "yang2022"
@@ -146,7 +146,7 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detection:
+class DetectionSettings:
     """Other pictures with boxes of objects: a detector is trained on some and tested on others.
 
     `boxes` and `test_boxes` are COCO JSON or lists of PASCAL VOC (`ImageSets/Main/test.txt`);
@@ -183,13 +183,13 @@ class Study:
     arms: Arms = Arms()
     architectures: tuple[Architecture, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
-    probe: Probe = Probe()
+    probe: ProbeSettings = ProbeSettings()
     as_is: AsIs = AsIs()
-    training: Training = Training()
+    training: TrainingSettings = TrainingSettings()
     remedy: Remedy = Remedy()
     consequences: Consequences = Consequences()
     transfer: tuple[Transfer, ...] = ()
-    detection: tuple[Detection, ...] = ()
+    detection: tuple[DetectionSettings, ...] = ()
     workers: int = 0
     device: str = "cpu"
 

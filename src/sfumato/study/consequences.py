@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from sfumato.documents import parse_json
-from sfumato.study import transferring
+from sfumato.study import transfer
 from sfumato.study.arms import Progress
 from sfumato.study.configuration import is_random, method_of
+from sfumato.study.detection.scoring import detected
 from sfumato.study.files import write
 from sfumato.study.gradcam import Looked, masses, summary
-from sfumato.study.looking import Look
-from sfumato.study.matrix import models
-from sfumato.study.networks import Source
-from sfumato.study.plan import Plan
-from sfumato.study.shortcut_search import search
+from sfumato.study.looking import ModelLook
+from sfumato.study.networks import NetworkSource
+from sfumato.study.plan import StudyPlan
+from sfumato.study.runs import models
+from sfumato.study.shortcut import search
 from sfumato.study.training import trained
-from sfumato.study.transferring import Tried
+from sfumato.study.transfer import Tried
 from sfumato.types import JSON
 
 FOLDER: Final = "probes"
@@ -34,7 +35,7 @@ _LAYOUT: Final = 1
 
 
 def look(
-    plan: Plan, device: str, progress: Progress | None = None, tried: Tried | None = None
+    plan: StudyPlan, device: str, progress: Progress | None = None, tried: Tried | None = None
 ) -> list[Path]:
     """Look for every consequence that the configuration names; return the files.
 
@@ -42,29 +43,29 @@ def look(
     have been read.
     """
     wanted = plan.study.consequences
-    tried = tried or transferring.read(plan.study)
+    tried = tried or transfer.read(plan.study)
     digests = tried.digests()
     written: list[Path] = []
     for architecture in plan.study.architectures:
         source = plan.source(architecture)
-        into = Look(plan, architecture, source, source.fingerprint(), device)
+        into = ModelLook(plan, architecture, source, source.fingerprint(), device)
         for protocol in architecture.protocols:
-            kinds: dict[str, Callable[[Look, str, Path], JSON]] = {}
+            kinds: dict[str, Callable[[ModelLook, str, Path], JSON]] = {}
             if wanted.shortcut:
                 kinds["shortcut"] = search
             if wanted.gradcam and protocol != "probe":
                 kinds["gradcam"] = gradcam
             if plan.study.transfer and protocol != "as-is":
-                kinds["transfer"] = partial(transferring.probed, tried)
+                kinds["transfer"] = partial(transfer.probed, tried)
             if plan.study.detection and protocol != "as-is":
-                kinds["detection"] = partial(transferring.detected, tried)
+                kinds["detection"] = partial(detected, tried)
             for kind, make in kinds.items():
                 fingerprint = _fingerprint(into, kind, protocol, digests)
                 written.append(_kept(into, (kind, protocol), fingerprint, make, progress))
     return written
 
 
-def gradcam(into: Look, protocol: str, _: Path) -> JSON:
+def gradcam(into: ModelLook, protocol: str, _: Path) -> JSON:
     """Return the share of Grad-CAM inside faces, before and after, for each train arm."""
     plan, pictures = into.plan, into.pictures
     names = [
@@ -103,14 +104,14 @@ def gradcam(into: Look, protocol: str, _: Path) -> JSON:
     }
 
 
-def _viewers(into: Look, protocol: str) -> list[tuple[str, Source, Mapping[str, int]]]:
+def _viewers(into: ModelLook, protocol: str) -> list[tuple[str, NetworkSource, Mapping[str, int]]]:
     """Return the networks that are looked into: one of each train arm, of the first seed."""
     plan = into.plan
     there = plan.test.arms["original"].files
     if protocol == "as-is":
         labels = into.labelling(protocol).labels
         return [("as is", into.source, {k: v for k, v in labels.items() if k in there})]
-    found: list[tuple[str, Source, Mapping[str, int]]] = []
+    found: list[tuple[str, NetworkSource, Mapping[str, int]]] = []
     for cell in into.cells(protocol):
         if cell.seed == plan.study.seeds[0]:
             split, training = models(plan, cell, into.device)[0]
@@ -129,10 +130,10 @@ def _made_before(path: Path) -> JSON:
 
 
 def _kept(
-    into: Look,
+    into: ModelLook,
     what: tuple[str, str],
     fingerprint: str,
-    make: Callable[[Look, str, Path], JSON],
+    make: Callable[[ModelLook, str, Path], JSON],
     progress: Progress | None,
 ) -> Path:
     """Write what `make` finds, unless it is there with the same settings."""
@@ -166,13 +167,13 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _fingerprint(into: Look, kind: str, protocol: str, digests: Sequence[str]) -> str:
+def _fingerprint(into: ModelLook, kind: str, protocol: str, digests: Sequence[str]) -> str:
     study = into.plan.study
     cells = [
         into.plan.run_of(cell, "", {}).fingerprint for cell in into.cells(protocol, study.arms.test)
     ]
     parts = study.settings("consequences", "probe")
-    if kind in transferring.KINDS:
+    if kind in transfer.KINDS:
         parts |= {**study.settings(kind), "data": list(digests)}
     return hashlib.sha256(json.dumps([kind, cells, parts], sort_keys=True).encode()).hexdigest()
 

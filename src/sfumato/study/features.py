@@ -24,7 +24,7 @@ from sfumato.errors import UsageError
 from sfumato.sources.reading import read_steadily
 from sfumato.study.arms import Arm, Stored
 from sfumato.study.files import write
-from sfumato.study.networks import Network, Source, load, need_torch
+from sfumato.study.networks import Network, NetworkSource, load, need_torch
 from sfumato.study.processes import spread
 from sfumato.types import Pixels
 
@@ -48,14 +48,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    source: Source
+    source: NetworkSource
     files: tuple[Stored, ...]
     path: Path
     device: str
 
 
 def see(
-    source: Source,
+    source: NetworkSource,
     stored: Sequence[Stored],
     cache: Path,
     *,
@@ -178,13 +178,13 @@ def available(device: str) -> str:
     return device
 
 
-def _chunk(source: Source, files: Sequence[Stored], folder: Path, device: str) -> _Chunk:
+def _chunk(source: NetworkSource, files: Sequence[Stored], folder: Path, device: str) -> _Chunk:
     name = hashlib.sha256("\n".join(one.id for one in files).encode()).hexdigest()[:32]
     return _Chunk(source, tuple(files), folder / f"{name}.npz", device)
 
 
 @lru_cache(maxsize=1)  # a worker's tasks follow one another with the same network
-def _eye(source: Source, fingerprint: str, device: str) -> Eye:  # noqa: ARG001 (part of the key)
+def _eye(source: NetworkSource, fingerprint: str, device: str) -> Eye:  # noqa: ARG001 (part of the key)
     return Eye(load(source), device)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sfumato.boxes import grow
 from sfumato.study.arms import Stored
 from sfumato.study.features import one_thread, pixels_of
-from sfumato.study.networks import Network, Source, load
+from sfumato.study.networks import Network, NetworkSource, load
 from sfumato.study.processes import spread
 from sfumato.types import Box
 
@@ -53,11 +53,11 @@ class Mass:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    source: Source
+    source: NetworkSource
     pictures: tuple[Looked, ...]
 
 
-def masses(source: Source, pictures: Sequence[Looked], workers: int) -> NDArray[np.float64]:
+def masses(source: NetworkSource, pictures: Sequence[Looked], workers: int) -> NDArray[np.float64]:
     """Return (n, versions + 1) shares inside faces: of each version's map, and of the area.
 
     NaN where the map is empty (the class gets nothing from any place) or no face is in view.

@@ -21,7 +21,7 @@ _PATIENCE: Final = timedelta(days=7)  # while the leader makes arms and tests
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ProcessGroup:
     """This process among `size`; `local` is its number on its machine."""
 
     rank: int = 0
@@ -57,7 +57,7 @@ class Group:
         return f"cuda:{self.local}" if wanted == "cuda" and self.size > 1 else wanted
 
 
-ALONE: Final = Group()
+ALONE: Final = ProcessGroup()
 
 
 def is_first() -> bool:
@@ -66,7 +66,7 @@ def is_first() -> bool:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Group]:
+def joined(device: str) -> Iterator[ProcessGroup]:
     """Join the processes that the launcher started, and leave them at the end."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size < 2:
@@ -74,7 +74,7 @@ def joined(device: str) -> Iterator[Group]:
         return
     torch = need_torch()
     cuda = device.startswith("cuda")
-    group = Group(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
+    group = ProcessGroup(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
     if cuda:
         torch.cuda.set_device(group.local)
     torch.distributed.init_process_group("nccl" if cuda else "gloo", timeout=_PATIENCE)

@@ -15,10 +15,10 @@ from sfumato.study import probing
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import Architecture
 from sfumato.study.features import Seen, see
-from sfumato.study.matrix import models, probe_file, seen_by
-from sfumato.study.networks import Source
-from sfumato.study.pictures import Labelling, Picture
-from sfumato.study.plan import Cell, Plan, Split
+from sfumato.study.networks import NetworkSource
+from sfumato.study.pictures import Labelling, StudyImage
+from sfumato.study.plan import PlannedRun, Split, StudyPlan
+from sfumato.study.runs import models, probe_file, seen_by
 from sfumato.study.training import trained
 
 Logits: TypeAlias = NDArray[np.floating[Any]]
@@ -27,17 +27,17 @@ Judge: TypeAlias = tuple[Sequence[str], Callable[[Sequence[Stored]], Logits]]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ModelLook:
     """An architecture of a plan; `network` is the fingerprint of its source."""
 
-    plan: Plan
+    plan: StudyPlan
     architecture: Architecture
-    source: Source
+    source: NetworkSource
     network: str
     device: str
 
     @property
-    def pictures(self) -> dict[str, Picture]:
+    def pictures(self) -> dict[str, StudyImage]:
         """Return the tested pictures by key."""
         return {one.key: one for one in self.plan.test.collection.pictures}
 
@@ -47,17 +47,17 @@ class Look:
             return self.plan.as_is
         return self.plan.test.labelling
 
-    def cells(self, protocol: str, tested: Sequence[str] = ("original",)) -> list[Cell]:
+    def cells(self, protocol: str, tested: Sequence[str] = ("original",)) -> list[PlannedRun]:
         """Return the cells of a protocol on some test arms."""
         as_is, study = protocol == "as-is", self.plan.study
         arms = ("original",) if as_is else study.arms.train
         seeds = (0,) if as_is else study.seeds
         return [
-            Cell(self.architecture, self.network, protocol, *three)
+            PlannedRun(self.architecture, self.network, protocol, *three)
             for three in product(arms, tested, seeds)
         ]
 
-    def see(self, files: Iterable[Stored], source: Source | None = None) -> Seen:
+    def see(self, files: Iterable[Stored], source: NetworkSource | None = None) -> Seen:
         """Return what a network (this one, unless it is said) makes of files."""
         plan = self.plan
         return see(
@@ -68,13 +68,13 @@ class Look:
             device=self.device,
         )
 
-    def network_of(self, cell: Cell) -> Source:
+    def network_of(self, cell: PlannedRun) -> NetworkSource:
         """Return the network whose features a cell uses: for trained ones, its first split's."""
         if cell.protocol in ("probe", "as-is"):
             return self.source
         return trained(models(self.plan, cell, self.device)[0][1])
 
-    def judges(self, cell: Cell, seen: Seen) -> list[Judge]:
+    def judges(self, cell: PlannedRun, seen: Seen) -> list[Judge]:
         """Return what gives a cell's logits, for each split; `seen` are this network's features."""
         if cell.protocol == "as-is":
             return [(self.plan.test.keys, lambda files: rows_of(seen, files, seen.logits))]
@@ -89,14 +89,14 @@ class Look:
         """Return keys in an order that has nothing to do with their names, always the same."""
         return sorted(keys, key=lambda key: hashlib.sha256(key.encode()).digest())
 
-    def _judge(self, source: Source) -> Callable[[Sequence[Stored]], Logits]:
+    def _judge(self, source: NetworkSource) -> Callable[[Sequence[Stored]], Logits]:
         def judge(files: Sequence[Stored]) -> Logits:
             seen = self.see(files, source)
             return rows_of(seen, files, seen.logits)
 
         return judge
 
-    def _probes(self, cell: Cell, seen: Seen) -> list[Judge]:
+    def _probes(self, cell: PlannedRun, seen: Seen) -> list[Judge]:
         plan = self.plan
         found: list[Judge] = []
         for number, split in enumerate(plan.splits(cell.seed)):
@@ -106,7 +106,7 @@ class Look:
             found.append((split.test, _probe_judge(fitted, seen)))
         return found
 
-    def _fitted(self, cell: Cell, split: Split) -> probing.Fitted:
+    def _fitted(self, cell: PlannedRun, split: Split) -> probing.Fitted:
         """Fit a probe again that isn't kept any more."""
         plan = self.plan
         learnt = seen_by(plan, self.source, [cell.train_arm], self.device)

@@ -34,7 +34,7 @@ _LITE_MEAN, _LITE_DEVIATION, _LITE_CROP = 127 / 255, 128 / 255, 0.875
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class NetworkSource:
     """A network that can be loaded, here or in another process: name, file, number of classes.
 
     `weights` is a file, DOWNLOAD, or "" for random ones, drawn with `seed`. `outputs` is the
@@ -65,7 +65,7 @@ class Network:
     preparation: Preparation
 
 
-def resolve(name: str, weights: str, base: Path) -> Source:
+def resolve(name: str, weights: str, base: Path) -> NetworkSource:
     """Return the source of an architecture as the configuration names it.
 
     A file of weights is relative to `base`; `package` is looked up among what is installed.
@@ -74,16 +74,16 @@ def resolve(name: str, weights: str, base: Path) -> Source:
         UsageError: the file or the package isn't there; the message says what to install.
     """
     if weights == PACKAGE:
-        return Source(name, str(_packaged(name)))
+        return NetworkSource(name, str(_packaged(name)))
     if weights in (NO_WEIGHTS, DOWNLOAD):
-        return Source(name, weights)
+        return NetworkSource(name, weights)
     path = base / weights
     if not path.is_file():
         raise UsageError(f"There is no file {path} with the weights of {name}.")
-    return Source(name, str(path))
+    return NetworkSource(name, str(path))
 
 
-def load(source: Source) -> Network:
+def load(source: NetworkSource) -> Network:
     """Return the network.
 
     Raises:

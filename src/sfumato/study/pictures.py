@@ -30,7 +30,7 @@ _NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class StudyImage:
     """One picture: its key, the SHA-256 of its bytes, its upright size, and its faces.
 
     `faces` are boxes in upright pixels, as found. `objects` are those of the labelled object,
@@ -55,7 +55,7 @@ class Collection:
     """The usable pictures below a folder, by key, and why the others aren't."""
 
     root: Path
-    pictures: tuple[Picture, ...]
+    pictures: tuple[StudyImage, ...]
     left_out: Mapping[str, str]
 
     def without(self, left_out: Mapping[str, str]) -> Collection:
@@ -89,7 +89,7 @@ def collect(root: Path, data: Data) -> Collection:
         UsageError: there is no folder or no picture in it, or the faces can't be had.
     """
     source = open_source(root)
-    found: list[Picture] = []
+    found: list[StudyImage] = []
     left_out: dict[str, str] = {}
     for key in source.scan().pictures:
         try:
@@ -98,7 +98,7 @@ def collect(root: Path, data: Data) -> Collection:
         except SampleError as error:
             left_out[key] = str(error)
             continue
-        found.append(Picture(key, sample.digest, width, height))
+        found.append(StudyImage(key, sample.digest, width, height))
     if not found:
         raise UsageError(f"{root} holds no picture that can be read: give a folder of classes.")
     faces = _faces(source, found, data)
@@ -215,7 +215,7 @@ def _read_groups(path: Path) -> dict[str, str]:
 
 
 def _faces(
-    source: Source, pictures: Sequence[Picture], data: Data
+    source: Source, pictures: Sequence[StudyImage], data: Data
 ) -> Mapping[str, tuple[Box, ...]]:
     if data.boxes is not None:
         return _from_file(data.boxes, pictures)
@@ -226,7 +226,7 @@ def _faces(
     return {one.key: () for one in pictures}
 
 
-def _from_file(path: Path, pictures: Sequence[Picture]) -> dict[str, tuple[Box, ...]]:
+def _from_file(path: Path, pictures: Sequence[StudyImage]) -> dict[str, tuple[Box, ...]]:
     matched = box_files.load(path).match([one.key for one in pictures])
     faces = {key: tuple(face.box for face in found) for key, found in matched.faces.items()}
     if not faces:
@@ -237,7 +237,7 @@ def _from_file(path: Path, pictures: Sequence[Picture]) -> dict[str, tuple[Box, 
     return {key: f for key, f in faces.items() if matched.sizes.get(key, sizes[key]) == sizes[key]}
 
 
-def _from_ledger(path: Path, pictures: Sequence[Picture]) -> dict[str, tuple[Box, ...]]:
+def _from_ledger(path: Path, pictures: Sequence[StudyImage]) -> dict[str, tuple[Box, ...]]:
     """Return the final boxes by digest: a ledger speaks of bytes, whatever they are called."""
     if not path.is_file():
         raise UsageError(f"There is no ledger {path}: `sfumato detect SRC --ledger` makes it.")
@@ -255,7 +255,7 @@ def _from_ledger(path: Path, pictures: Sequence[Picture]) -> dict[str, tuple[Box
 
 
 def _from_detector(
-    source: Source, pictures: Sequence[Picture], profile: str
+    source: Source, pictures: Sequence[StudyImage], profile: str
 ) -> dict[str, tuple[Box, ...]]:
     detectors = [registry.parse(spec) for spec in specifications(profile)]
     faces: dict[str, tuple[Box, ...]] = {}
@@ -271,7 +271,7 @@ def _from_detector(
     return faces
 
 
-def _overlap(picture: Picture, grown: Sequence[Box]) -> float:
+def _overlap(picture: StudyImage, grown: Sequence[Box]) -> float:
     """Return the share of the object's boxes under the faces, weighted by area; NaN: unknown."""
     inside = [clip(box, picture.width, picture.height) for box in picture.objects]
     boxes = [box for box in inside if box is not None]

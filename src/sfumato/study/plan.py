@@ -16,7 +16,7 @@ from sfumato.study import arms as making
 from sfumato.study.arms import Arm, Making, Progress
 from sfumato.study.configuration import Architecture, Study, is_remedy, method_of
 from sfumato.study.files import write
-from sfumato.study.networks import Source, resolve
+from sfumato.study.networks import NetworkSource, resolve
 from sfumato.study.pictures import (
     Collection,
     Labelling,
@@ -61,7 +61,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StudyPlan:
     """A study with its pictures read and its arms made. `crossed`: trained and tested on parts."""
 
     folder: Path
@@ -96,11 +96,11 @@ class Plan:
             for part in parts
         ]
 
-    def source(self, architecture: Architecture) -> Source:
+    def source(self, architecture: Architecture) -> NetworkSource:
         """Return where an architecture's network comes from."""
         return resolve(architecture.name, architecture.weights, self.folder)
 
-    def run_of(self, cell: Cell, device: str, versions: Mapping[str, str]) -> Run:
+    def run_of(self, cell: PlannedRun, device: str, versions: Mapping[str, str]) -> Run:
         """Return the record of a cell's run."""
         as_is = cell.protocol == "as-is"
         labelling = self.as_is if as_is and self.as_is else self.test.labelling
@@ -117,7 +117,7 @@ class Plan:
             versions=versions,
         )
 
-    def is_done(self, cell: Cell) -> bool:
+    def is_done(self, cell: PlannedRun) -> bool:
         """Tell whether a run with these very settings is there, wherever it was made."""
         wanted = self.run_of(cell, "", {})
         path = self.folder / "runs" / wanted.id / RUN_FILE
@@ -134,7 +134,7 @@ class Plan:
         text = json.dumps(dict(sorted(reasons.items())), indent=1, ensure_ascii=False)
         write(self.folder / "left_out.json", f"{text}\n".encode())
 
-    def _fingerprint(self, cell: Cell, labelling: Labelling) -> str:
+    def _fingerprint(self, cell: PlannedRun, labelling: Labelling) -> str:
         parts: dict[str, Any] = {
             "layout": LAYOUT,
             "network": cell.network,
@@ -146,7 +146,7 @@ class Plan:
             parts |= self.training_settings(cell)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def training_settings(self, cell: Cell) -> dict[str, Any]:
+    def training_settings(self, cell: PlannedRun) -> dict[str, Any]:
         """Return what a trained model depends on besides its network."""
         arm = cell.train_arm
         fresh = cell.protocol != "probe"  # a remedy is drawn anew each time a picture is seen
@@ -171,7 +171,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class PlannedRun:
     """One run to be made; `network` is the fingerprint of the architecture with its weights."""
 
     architecture: Architecture
@@ -182,7 +182,7 @@ class Cell:
     seed: int
 
 
-def make_plan(folder: Path, study: Study, progress: Progress | None = None) -> Plan:
+def make_plan(folder: Path, study: Study, progress: Progress | None = None) -> StudyPlan:
     """Read the pictures and make the arms.
 
     Raises:
@@ -211,20 +211,20 @@ def make_plan(folder: Path, study: Study, progress: Progress | None = None) -> P
     as_is = None
     if "as-is" in protocols and study.as_is.classes is not None:
         as_is = label_as_is(test.collection, study.as_is.classes)
-    return Plan(folder, study, train, test, as_is, study.workers)
+    return StudyPlan(folder, study, train, test, as_is, study.workers)
 
 
-def cells(plan: Plan) -> list[Cell]:
+def cells(plan: StudyPlan) -> list[PlannedRun]:
     """Return all runs that the configuration asks for, in a fixed order."""
     study = plan.study
-    found: list[Cell] = []
+    found: list[PlannedRun] = []
     for one in study.architectures:
         network = plan.source(one).fingerprint()
         for protocol in one.protocols:
             for arm in ("original",) if protocol == "as-is" else study.arms.train:
                 for seed in (0,) if protocol == "as-is" else study.seeds:
                     found += [
-                        Cell(one, network, protocol, arm, tested, seed)
+                        PlannedRun(one, network, protocol, arm, tested, seed)
                         for tested in study.arms.test
                     ]
     return found

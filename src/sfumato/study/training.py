@@ -22,8 +22,8 @@ from sfumato.study.arms import Stored
 from sfumato.study.configuration import Precision, Remedy
 from sfumato.study.features import Floats, one_thread, pixels_of
 from sfumato.study.files import whole
-from sfumato.study.group import ALONE, Group
-from sfumato.study.networks import Network, Source, load, need_torch, with_classes
+from sfumato.study.group import ALONE, ProcessGroup
+from sfumato.study.networks import Network, NetworkSource, load, need_torch, with_classes
 from sfumato.study.placement import draws
 from sfumato.study.preparation import Preparation, random_cut
 from sfumato.study.recipes import Recipe
@@ -51,7 +51,7 @@ class Training:
     `remedy` changes each picture each time it is seen; `readers` is a number of processes.
     """
 
-    source: Source
+    source: NetworkSource
     classes: int
     examples: tuple[Example, ...]
     recipe: Recipe
@@ -69,9 +69,9 @@ class Training:
         return Preparation(self.recipe.size, self.recipe.resize)
 
 
-def trained(training: Training) -> Source:
+def trained(training: Training) -> NetworkSource:
     """Return the trained network, as it can be loaded."""
-    return Source(
+    return NetworkSource(
         training.source.name,
         str(training.checkpoint),
         training.classes,
@@ -79,7 +79,7 @@ def trained(training: Training) -> Source:
     )
 
 
-def train(training: Training, group: Group = ALONE) -> Path:
+def train(training: Training, group: ProcessGroup = ALONE) -> Path:
     """Train, unless it is done, and return where the weights are.
 
     Raises:
@@ -134,7 +134,7 @@ class _Pictures:
 class _Run:
     """A training on its way."""
 
-    def __init__(self, torch: Any, training: Training, group: Group) -> None:
+    def __init__(self, torch: Any, training: Training, group: ProcessGroup) -> None:
         self._torch, self._training, self._group = torch, training, group
         network = _start(training)
         self._module = network.module.to(training.device).train()
@@ -237,7 +237,7 @@ class _Run:
 def _start(training: Training) -> Network:
     source = training.source
     if not source.weights:
-        return load(Source(source.name, "", training.classes, training.seed))
+        return load(NetworkSource(source.name, "", training.classes, training.seed))
     return with_classes(load(source), training.classes, training.seed)
 
 

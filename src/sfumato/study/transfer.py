@@ -26,19 +26,25 @@ from sfumato.study import probing
 from sfumato.study.analysis.estimates import Estimate, Values, contrast
 from sfumato.study.analysis.measures import average_precision_values
 from sfumato.study.arms import Stored
-from sfumato.study.configuration import Data, Transfer
+from sfumato.study.configuration import Data, DetectionSettings, Study, Transfer
+from sfumato.study.detection import objects
+from sfumato.study.detection.objects import Scenes
+from sfumato.study.detection.training import need_maps, need_operators
 from sfumato.study.features import Floats, Seen
+from sfumato.study.looking import ModelLook
+from sfumato.study.networks import NetworkSource
 from sfumato.study.pictures import collect, label
 from sfumato.types import JSON
 
 ORIGINAL: Final = "original"
 PRETRAINED: Final = "as pretrained"
 RANDOM: Final = "random weights"
+KINDS: Final = ("transfer", "detection")
 _FOLDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class LabelledFolder:
     """Another labelled folder: its pictures, and either a class or answers (n, questions)."""
 
     name: str
@@ -77,19 +83,112 @@ class Score:
 Models: TypeAlias = Mapping[tuple[str, str], Sequence[Sequence[Score]]]
 
 
-def read(transfer: Transfer) -> Task:
-    """Return a folder with its labels.
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The other tasks of a study, read once: that takes minutes where pictures are many."""
+
+    folders: tuple[LabelledFolder, ...] = ()
+    objects: tuple[tuple[DetectionSettings, Scenes, Scenes], ...] = ()
+
+    def digests(self) -> list[str]:
+        """Return the SHA-256 of the pictures and labels of every task, for fingerprints."""
+        digests = [one.fingerprint() for one in self.folders]
+        for _, *sides in self.objects:
+            # What is left out is told, but is nothing that a detector depends on.
+            digests += [f"{side.digest} {len(side.left_out)}" for side in sides]
+        return digests
+
+
+def check(study: Study) -> Tried:
+    """Refuse what could only fail hours later, when the study's models are trained.
 
     Raises:
-        UsageError: pictures or labels are missing, or a question has the same answer everywhere.
+        UsageError: a file or folder isn't there or isn't what it should be, or no detector can be
+            built on a network.
+        MissingExtra: detectors need operators that don't work here.
     """
+    for probe in study.transfer:
+        _there(f"transfer {probe.name!r}", probe.pictures, probe.labels)
+    for one in study.detection:
+        _there(f"detection {one.name!r}", one.pictures, one.test, one.boxes, one.test_boxes)
+    if study.detection:
+        need_operators(study.device)
+        for architecture in study.architectures:
+            if set(architecture.protocols) != {"as-is"}:
+                need_maps(architecture.name)
+    return read(study)
+
+
+def read(study: Study) -> Tried:
+    """Return the tasks, none where no network is tried on them.
+
+    Raises:
+        UsageError: pictures, labels or boxes are missing or aren't what they should be.
+    """
+    if all(set(one.protocols) == {"as-is"} for one in study.architectures):
+        return Tried()
+    return Tried(
+        tuple(_read(one) for one in study.transfer),
+        tuple((one, *objects.read(one)) for one in study.detection),
+    )
+
+
+def _there(what: str, *paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not path.exists():
+            raise UsageError(f"{what}: there is no {path}.")
+
+
+def probed(tried: Tried, into: ModelLook, protocol: str, _: Path) -> JSON:
+    """Return how well features of each arm serve other folders, and random weights."""
+    plan = into.plan
+    found: dict[tuple[str, str], list[list[Score]]] = {}
+    for task in tried.folders:
+        for name, several in sources(into, protocol).items():
+            seen = [into.see(task.files, source) for source in several]
+            models = [[score(task, one, plan.study.probe.l2)] for one in seen]
+            found[task.name, name] = models
+    return {
+        "headline": f"Features of {into.architecture.name}, probed on "
+        f"{', '.join(one.name for one in plan.study.transfer)}. {told(found)}".rstrip(),
+        "tables": tables(found),
+        "pictures": [],
+    }
+
+
+def sources(
+    into: ModelLook, protocol: str, *, trained_again: bool = False
+) -> dict[str, list[NetworkSource]]:
+    """Return the networks whose features are tried: of each train arm and seed, and random ones.
+
+    A pretrained network is the same for all seeds; it is there once, unless something is trained
+    on it that differs by the seed.
+    """
+    found: dict[str, list[NetworkSource]] = {}
+    for cell in into.cells(protocol):
+        name = PRETRAINED if protocol == "probe" else cell.train_arm
+        source = into.network_of(cell)
+        if source not in found.setdefault(name, []):
+            found[name].append(source)
+    seeds = into.plan.study.seeds
+    if trained_again and PRETRAINED in found:
+        found[PRETRAINED] *= len(seeds)
+    first = next(iter(found.values()))[0]
+    found[RANDOM] = [
+        NetworkSource(first.name, "", first.outputs, seed, first.preparation) for seed in seeds
+    ]
+    return found
+
+
+def _read(transfer: Transfer) -> LabelledFolder:
+    """Return a folder with its labels."""
     collection = collect(transfer.pictures, Data(pictures=transfer.pictures))
     if transfer.labels is None:
         labelling = label(collection, None)
         classes = [labelling.labels[one.key] for one in collection.pictures]
         files = [Stored(collection.root / one.key, one.digest) for one in collection.pictures]
         truth = np.asarray(classes, dtype=np.int64)
-        return Task(transfer.name, tuple(files), labelling.classes, truth, None)
+        return LabelledFolder(transfer.name, tuple(files), labelling.classes, truth, None)
     names, rows = _read_answers(transfer.labels)
     kept = [one for one in collection.pictures if one.key in rows]
     if not kept:
@@ -99,10 +198,10 @@ def read(transfer: Transfer) -> Task:
     if flat:
         raise UsageError(f"{transfer.labels}: every picture has the same answer to {flat[0]!r}.")
     files = [Stored(collection.root / one.key, one.digest) for one in kept]
-    return Task(transfer.name, tuple(files), tuple(names), None, answers)
+    return LabelledFolder(transfer.name, tuple(files), tuple(names), None, answers)
 
 
-def score(task: Task, seen: Seen, l2: float) -> Score:
+def score(task: LabelledFolder, seen: Seen, l2: float) -> Score:
     """Return how well a probe on what a network has seen solves a task."""
     features = seen.features[[seen.place[one.id] for one in task.files]]
     if task.classes is not None:

@@ -15,7 +15,7 @@ from sfumato.errors import MissingExtra
 from sfumato.names import shown
 
 if TYPE_CHECKING:
-    from sfumato.study.analysis.records import Analysis
+    from sfumato.study.analysis.results import Analysis
 
 _PATH = click.Path(path_type=Path)
 
@@ -73,19 +73,19 @@ def analysed(folder: Path, values: dict[str, Any]) -> tuple[Path, Analysis]:
         raise MissingExtra("`sfumato study` needs SciPy: pip install 'sfumato[study]'.")
     from sfumato.study.analysis.answers import analyse as answer
     from sfumato.study.analysis.matrix import matrices_of, read_matrices
-    from sfumato.study.analysis.records import Choice
-    from sfumato.study.brought import Source, read_brought
+    from sfumato.study.analysis.results import AnalysisChoice
+    from sfumato.study.brought import PredictionFile, read_brought
     from sfumato.study.regions import read_regions
 
     home = absolute(folder)
     regions = None if values["regions"] is None else absolute(values["regions"])
     if values["predictions"]:
-        sources = [Source.of_text(text) for text in values["predictions"]]
+        sources = [PredictionFile.of_text(text) for text in values["predictions"]]
         known = None if regions is None else read_regions(regions)
         matrices = matrices_of(read_brought(sources), known)
     else:
         matrices = read_matrices(home, regions)
-    choice = Choice(values["margin"] / 100, values["seed"], values["supercategories"])
+    choice = AnalysisChoice(values["margin"] / 100, values["seed"], values["supercategories"])
     return home, answer(matrices, choice)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -10,7 +11,6 @@ from sfumato import private
 from sfumato.cli.run import absolute
 from sfumato.errors import OutputError, UsageError
 from sfumato.study.configuration import FILE
-from sfumato.study.template import TEMPLATE
 
 
 @click.command()
@@ -21,7 +21,7 @@ def init(folder: Path) -> int:
     try:
         private.folder(path.parent)
         with path.open("x", encoding="utf-8") as stream:
-            stream.write(TEMPLATE)
+            stream.write(files("sfumato").joinpath("templates/study.toml").read_text("utf-8"))
     except FileExistsError as error:
         raise UsageError(f"{path} is there already: edit it, or choose another folder.") from error
     except OSError as error:

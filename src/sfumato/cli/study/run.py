@@ -40,13 +40,13 @@ def run(folder: Path, **values: Any) -> int:
     Each run is a folder below DIR/runs with its predictions. Killed or interrupted, the same
     command goes on. On several GPUs: torchrun --no-python --nproc-per-node N sfumato study run DIR.
     """
-    from sfumato.study import consequences, group, matrix, plan, transferring
+    from sfumato.study import consequences, group, plan, runs, transfer
 
     began = time.monotonic()
     home = absolute(folder)
     study = _with(load(home), values["weights"], values["workers"], values["device"])
     # What one refuses ends all.
-    tried = transferring.check(study) if group.is_first() else None
+    tried = transfer.check(study) if group.is_first() else None
     told, as_json = None if values["quiet"] else _Lines(), values["as_json"]
     if values["dry_run"]:
         planned = plan.make_plan(home, study, told)
@@ -54,7 +54,7 @@ def run(folder: Path, **values: Any) -> int:
         left = sum(not planned.is_done(cell) for cell in wanted)
         _conclude({"runs": len(wanted), "left": left}, began, as_json=as_json)
         return 0
-    outcome = matrix.run(home, study, told)
+    outcome = runs.run(home, study, told)
     if outcome.leads:
         consequences.look(outcome.plan, study.device, told, tried)
         numbers = {"runs": outcome.runs, "made": outcome.made}

@@ -29,22 +29,22 @@ from sfumato.study.analysis.estimates import (
     over_models,
     standard_error,
 )
-from sfumato.study.analysis.matrix import Cell, Key, Matrix
+from sfumato.study.analysis.matrix import Cell, Matrix
 from sfumato.study.analysis.mcnemar import mcnemar
 from sfumato.study.analysis.measures import calibration_values
 from sfumato.study.analysis.pairs import pairs
 from sfumato.study.analysis.precision import precisions
-from sfumato.study.analysis.records import (
+from sfumato.study.analysis.remedies import remedy
+from sfumato.study.analysis.results import (
     Analysis,
-    Answer,
+    AnalysisChoice,
     Answers,
     CellRow,
-    Choice,
     GridRow,
     Levels,
     ModelRow,
+    StudyAnswer,
 )
-from sfumato.study.analysis.remedies import remedy
 from sfumato.study.analysis.subsets import (
     AREA_EDGES,
     OVERLAP_EDGES,
@@ -60,29 +60,25 @@ DETAILED: Final = ("cost", "shift")  # questions that are answered class by clas
 DEPTH: Final = 5
 
 
-def analyse(matrices: Sequence[Matrix], choice: Choice | None = None) -> Analysis:
+def analyse(matrices: Sequence[Matrix], choice: AnalysisChoice | None = None) -> Analysis:
     """Answer what the runs of each protocol can answer.
 
     Raises:
         UsageError: two cells that belong together have no seed in common, or super-categories
             were asked for with a file that can't be used.
     """
-    choice = choice or Choice()
+    choice = choice or AnalysisChoice()
     families = read_supercategories(choice.supercategories, [one.classes for one in matrices])
     found = (_answers(*each, choice) for each in zip(matrices, families, strict=True))
     return Analysis(tuple(found), choice)
 
 
-def _answers(matrix: Matrix, families: Membership, choice: Choice) -> Answers:
-    protocol = matrix.protocol
-    found = [
-        answer(matrix, protocol, question, choice, families)
-        for question in questions(matrix, protocol)
-    ]
+def _answers(matrix: Matrix, families: Membership, choice: AnalysisChoice) -> Answers:
+    found = [answer(matrix, question, choice, families) for question in questions(matrix)]
     arms = sorted({key.train_arm for key in matrix.cells if key.train_arm.startswith(REMEDY)})
-    remedies = [one for arm in arms if (one := remedy(matrix, protocol, arm)) is not None]
+    remedies = [one for arm in arms if (one := remedy(matrix, arm)) is not None]
     return Answers(
-        protocol,
+        matrix.protocol,
         len(matrix.images),
         None if matrix.affected is None else int(matrix.affected.sum()),
         matrix.classes,
@@ -96,14 +92,14 @@ def _answers(matrix: Matrix, families: Membership, choice: Choice) -> Answers:
 
 
 def answer(
-    matrix: Matrix, protocol: str, question: Question, choice: Choice, families: Membership
-) -> Answer:
+    matrix: Matrix, question: Question, choice: AnalysisChoice, families: Membership
+) -> StudyAnswer:
     """Answer one question; its p_holm is its own p until others stand beside it."""
-    models = matrix.architectures(protocol, question.arms)
-    groups = groups_of(matrix, protocol, question, top1, models)
+    models = matrix.architectures(question.arms)
+    groups = groups_of(matrix, question, top1, models)
     change = contrast(groups, matrix.labels)
-    base = Answer(
-        protocol,
+    base = StudyAnswer(
+        matrix.protocol,
         question,
         tuple(models),
         None,
@@ -111,8 +107,8 @@ def answer(
         change.p,
         equivalence(change, choice.margin),
         bootstrap(groups, np.random.default_rng(choice.seed), rounds=choice.rounds),
-        over_models([_change_of(matrix, protocol, question, model).value for model in models]),
-        notes=tuple(_left_out(matrix, protocol, models)),
+        over_models([_change_of(matrix, question, model).value for model in models]),
+        notes=tuple(_left_out(matrix, models)),
     )
     if not question.is_pair:
         return base
@@ -122,7 +118,7 @@ def answer(
     return _with_classes(matrix, base, whole, families) if question.kind in DETAILED else base
 
 
-def _with_levels(matrix: Matrix, base: Answer) -> Answer:
+def _with_levels(matrix: Matrix, base: StudyAnswer) -> StudyAnswer:
     cells = _cells(matrix, base)
     return replace(
         base,
@@ -133,7 +129,7 @@ def _with_levels(matrix: Matrix, base: Answer) -> Answer:
     )
 
 
-def _with_regions(matrix: Matrix, base: Answer, whole: Difference) -> Answer:
+def _with_regions(matrix: Matrix, base: StudyAnswer, whole: Difference) -> StudyAnswer:
     if matrix.regions is None or matrix.affected is None:
         return replace(base, notes=(*base.notes, "By area: not measured, no regions were given."))
     notes = list(base.notes)
@@ -155,9 +151,11 @@ def _with_regions(matrix: Matrix, base: Answer, whole: Difference) -> Answer:
     )
 
 
-def _with_classes(matrix: Matrix, base: Answer, whole: Difference, families: Membership) -> Answer:
+def _with_classes(
+    matrix: Matrix, base: StudyAnswer, whole: Difference, families: Membership
+) -> StudyAnswer:
     members = {name: np.isin(matrix.labels, classes) for name, classes in families.classes.items()}
-    found = precisions(matrix, base.protocol, base.question, base.models)
+    found = precisions(matrix, base.question, base.models)
     notes = base.notes
     if found is None:
         notes = (*notes, "Average precision: not measured, logits were not kept for all runs.")
@@ -165,7 +163,7 @@ def _with_classes(matrix: Matrix, base: Answer, whole: Difference, families: Mem
         base,
         classes=tuple(by_part(whole, matrix.labels, matrix.classes)),
         supercategories=tuple(by_membership(whole, members, matrix.labels)),
-        pairs=tuple(pairs(matrix, base.protocol, base.question, base.models)),
+        pairs=tuple(pairs(matrix, base.question, base.models)),
         precisions=None if found is None else tuple(found[0]),
         mean_precision=None if found is None else found[1],
         notes=notes,
@@ -180,20 +178,20 @@ def calibration(cell: Cell, seed: int) -> NDArray[np.float64]:
 
 
 def _levels(
-    matrix: Matrix, base: Answer, measure: Measure, models: Sequence[str] | None = None
+    matrix: Matrix, base: StudyAnswer, measure: Measure, models: Sequence[str] | None = None
 ) -> Levels:
     models = base.models if models is None else models
 
     def of(question: Question) -> Estimate:
-        return contrast(groups_of(matrix, base.protocol, question, measure, models), matrix.labels)
+        return contrast(groups_of(matrix, question, measure, models), matrix.labels)
 
     before, after = (_one_sided(base.question, term) for term in base.question.terms)
     return Levels(of(before), of(after), of(base.question))
 
 
-def _difference(matrix: Matrix, base: Answer, groups: Sequence[Group]) -> Difference:
+def _difference(matrix: Matrix, base: StudyAnswer, groups: Sequence[Group]) -> Difference:
     sides = [
-        groups_of(matrix, base.protocol, _one_sided(base.question, term), top1, base.models)
+        groups_of(matrix, _one_sided(base.question, term), top1, base.models)
         for term in base.question.terms
     ]
     before, after = (_image_means(side) for side in sides)
@@ -207,8 +205,8 @@ def _image_means(groups: Sequence[Group]) -> NDArray[np.float64]:
     return total
 
 
-def _model_row(matrix: Matrix, base: Answer, model: str) -> ModelRow:
-    before, after = (matrix.cells[Key(base.protocol, model, *arms)] for arms in base.question.arms)
+def _model_row(matrix: Matrix, base: StudyAnswer, model: str) -> ModelRow:
+    before, after = (matrix.cell(model, *arms) for arms in base.question.arms)
     deep = _deep(matrix, [before, after])
     shared = sorted(set(before.seeds) & set(after.seeds))
     tests = tuple(
@@ -228,20 +226,16 @@ def _seed_error(cell: Cell) -> float:
     return standard_error([float(top1(cell, seed).mean()) for seed in cell.seeds])
 
 
-def _change_of(matrix: Matrix, protocol: str, question: Question, model: str) -> Estimate:
-    return contrast(groups_of(matrix, protocol, question, top1, [model]), matrix.labels)
+def _change_of(matrix: Matrix, question: Question, model: str) -> Estimate:
+    return contrast(groups_of(matrix, question, top1, [model]), matrix.labels)
 
 
 def _one_sided(question: Question, term: Term) -> Question:
     return replace(question, terms=(Term(1, term.train, term.test),))
 
 
-def _cells(matrix: Matrix, base: Answer) -> list[Cell]:
-    return [
-        matrix.cells[Key(base.protocol, model, *arms)]
-        for model in base.models
-        for arms in base.question.arms
-    ]
+def _cells(matrix: Matrix, base: StudyAnswer) -> list[Cell]:
+    return [matrix.cell(model, *arms) for model in base.models for arms in base.question.arms]
 
 
 def _deep(matrix: Matrix, cells: Sequence[Cell]) -> bool:
@@ -270,17 +264,17 @@ def _cell_row(cell: Cell, labels: NDArray[Any]) -> CellRow:
 def _grid(matrix: Matrix) -> list[GridRow]:
     """Return each train and test arm, over the architectures that have all if there are any."""
     arms = sorted({(key.train_arm, key.test_arm) for key in matrix.cells})
-    everywhere = matrix.architectures(matrix.protocol, arms)
+    everywhere = matrix.architectures(arms)
     rows = []
     for train, test in arms:
-        models = everywhere or matrix.architectures(matrix.protocol, [(train, test)])
+        models = everywhere or matrix.architectures([(train, test)])
         question = Question("level", test, (Term(1, train, test),), "")
-        groups = groups_of(matrix, matrix.protocol, question, top1, models)
+        groups = groups_of(matrix, question, top1, models)
         rows.append(GridRow(train, test, tuple(models), contrast(groups, matrix.labels)))
     return rows
 
 
-def _corrected(answers: Sequence[Answer]) -> list[Answer]:
+def _corrected(answers: Sequence[StudyAnswer]) -> list[StudyAnswer]:
     """Return the answers with p corrected (Holm) for those that ask the same kind of question."""
     made = list(answers)
     for kind in {one.question.kind for one in made}:
@@ -292,8 +286,8 @@ def _corrected(answers: Sequence[Answer]) -> list[Answer]:
     return made
 
 
-def _left_out(matrix: Matrix, protocol: str, models: Sequence[str]) -> list[str]:
-    every = {k.architecture for k in matrix.cells if k.protocol == protocol}
+def _left_out(matrix: Matrix, models: Sequence[str]) -> list[str]:
+    every = {k.architecture for k in matrix.cells}
     missing = sorted(every - set(models))
     if not missing:
         return []

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
 from sfumato.stats.bootstrap import Group
-from sfumato.study.analysis.matrix import Cell, Key, Matrix
+from sfumato.study.analysis.matrix import Cell, Matrix
 
 ORIGINAL: Final = "original"
 REENCODED: Final = "reencoded"
@@ -70,19 +70,19 @@ def difference(
     return Question(kind, arm, (Term(-1, *before), Term(1, *after)), title)
 
 
-def questions(matrix: Matrix, protocol: str) -> list[Question]:
-    """Return the questions that a protocol's cells can answer, the plain ones first."""
-    there = {(k.train_arm, k.test_arm) for k in matrix.cells if k.protocol == protocol}
+def questions(matrix: Matrix) -> list[Question]:
+    """Return the questions that its cells can answer, the plain ones first."""
+    there = {(k.train_arm, k.test_arm) for k in matrix.cells}
     candidates = [q for make in (_costs, _shifts, _gaps) for q in make(there)]
     return [
         question
         for question in candidates
-        if set(question.arms) <= there and matrix.architectures(protocol, question.arms)
+        if set(question.arms) <= there and matrix.architectures(question.arms)
     ]
 
 
 def groups_of(
-    matrix: Matrix, protocol: str, question: Question, measure: Measure, models: Sequence[str]
+    matrix: Matrix, question: Question, measure: Measure, models: Sequence[str]
 ) -> list[Group]:
     """Return the groups whose sum answers the question, the mean over these architectures.
 
@@ -90,7 +90,7 @@ def groups_of(
         UsageError: two cells of the same models have no seed in common.
     """
     groups = []
-    for together in trainings(matrix, protocol, question, models):
+    for together in trainings(matrix, question, models):
         seeds = common_seeds([cell for _, cell in together])
         values = np.zeros((len(seeds), 1))
         for weight, cell in together:
@@ -100,18 +100,18 @@ def groups_of(
 
 
 def trainings(
-    matrix: Matrix, protocol: str, question: Question, models: Sequence[str]
+    matrix: Matrix, question: Question, models: Sequence[str]
 ) -> list[list[tuple[float, Cell]]]:
     """Return weighted cells, those whose seeds are the same trainings in one list.
 
     The weights are the question's, shared out among the architectures.
     """
     cells = [
-        (term.weight / len(models), matrix.cells[Key(protocol, model, term.train, term.test)])
+        (term.weight / len(models), matrix.cell(model, term.train, term.test))
         for model in models
         for term in question.terms
     ]
-    if protocol in PAIRED and len({cell.seeds for _, cell in cells}) == 1:
+    if matrix.protocol in PAIRED and len({cell.seeds for _, cell in cells}) == 1:
         return [cells]
     found: dict[tuple[str, str], list[tuple[float, Cell]]] = {}
     for weight, cell in cells:

@@ -135,13 +135,13 @@ def contrasts(
 
     `strata` (n,) are whole numbers from 0, such as classes: new images would be as many of each.
     """
-    tally = Tally(Layout.of(parts, number, strata))
+    tally = ContrastTally(Layout.of(parts, number, strata))
     for group in groups:
         tally.add(group)
     return tally.estimates()
 
 
-class Tally:
+class ContrastTally:
     """Adds up groups, one at a time, so that their values needn't be in memory together."""
 
     def __init__(self, layout: Layout) -> None:

@@ -30,7 +30,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class RunOutcome:
     """What a run said, as far as it is known; predictions that others bring may know less.
 
     `predicted` (n,) are the best classes, `rank` (n,) that of the label, 0 the best; where only
@@ -121,15 +121,16 @@ class Matrix:
         """Return which images have an obfuscated region, None if that isn't known."""
         return None if self.regions is None else self.regions.face_area_share > 0
 
-    def architectures(self, protocol: str, arms: Iterable[tuple[str, str]]) -> list[str]:
+    def cell(self, architecture: str, train: str, test: str) -> Cell:
+        """Return the runs of an architecture, trained and tested on these arms."""
+        return self.cells[Key(self.protocol, architecture, train, test)]
+
+    def architectures(self, arms: Iterable[tuple[str, str]]) -> list[str]:
         """Return the architectures that have all of these (train arm, test arm)."""
+        there = {key[1:] for key in self.cells}
+        names = sorted({key.architecture for key in self.cells})
         wanted = list(arms)
-        names = sorted({k.architecture for k in self.cells if k.protocol == protocol})
-        return [
-            name
-            for name in names
-            if all(Key(protocol, name, train, test) in self.cells for train, test in wanted)
-        ]
+        return [name for name in names if all((name, *pair) in there for pair in wanted)]
 
 
 def read_matrices(study: Path, regions: Path | None = None) -> list[Matrix]:
@@ -143,13 +144,13 @@ def read_matrices(study: Path, regions: Path | None = None) -> list[Matrix]:
     outcomes = []
     for folder, _ in runs_of(study):
         found = read_run(folder)
-        outcomes.append(Outcome.of_predictions(found, folder if _keeps_logits(folder) else None))
+        outcomes.append(RunOutcome.of_predictions(found, folder if _keeps_logits(folder) else None))
     path = regions or study / REGIONS_FILE
     known = read_regions(path) if regions or path.is_file() else None
     return matrices_of(outcomes, known)
 
 
-def matrices_of(outcomes: Sequence[Outcome], regions: Regions | None = None) -> list[Matrix]:
+def matrices_of(outcomes: Sequence[RunOutcome], regions: Regions | None = None) -> list[Matrix]:
     """Lay the runs of each protocol side by side, as `matrix_of` does.
 
     Raises:
@@ -165,7 +166,7 @@ def matrices_of(outcomes: Sequence[Outcome], regions: Regions | None = None) -> 
     ]
 
 
-def matrix_of(outcomes: Sequence[Outcome], regions: Regions | None = None) -> Matrix:
+def matrix_of(outcomes: Sequence[RunOutcome], regions: Regions | None = None) -> Matrix:
     """Lay runs of one protocol side by side.
 
     Raises:
@@ -178,7 +179,7 @@ def matrix_of(outcomes: Sequence[Outcome], regions: Regions | None = None) -> Ma
     order = np.argsort(np.array(first.images), kind="stable")
     images = tuple(first.images[i] for i in order)
     labels = first.labels[order]
-    by_key: dict[Key, list[tuple[Outcome, NDArray[np.intp]]]] = defaultdict(list)
+    by_key: dict[Key, list[tuple[RunOutcome, NDArray[np.intp]]]] = defaultdict(list)
     for outcome in outcomes:
         _refuse_other_classes(first, outcome)
         own = _order_like(first, images, outcome)
@@ -198,7 +199,7 @@ def matrix_of(outcomes: Sequence[Outcome], regions: Regions | None = None) -> Ma
     )
 
 
-def _cell(key: Key, found: list[tuple[Outcome, NDArray[np.intp]]]) -> Cell:
+def _cell(key: Key, found: list[tuple[RunOutcome, NDArray[np.intp]]]) -> Cell:
     found = sorted(found, key=lambda pair: pair[0].run.seed)
     seeds = tuple(outcome.run.seed for outcome, _ in found)
     if len(set(seeds)) != len(seeds):
@@ -222,7 +223,7 @@ def _cell(key: Key, found: list[tuple[Outcome, NDArray[np.intp]]]) -> Cell:
     )
 
 
-def _order_like(first: Outcome, images: tuple[str, ...], other: Outcome) -> NDArray[np.intp]:
+def _order_like(first: RunOutcome, images: tuple[str, ...], other: RunOutcome) -> NDArray[np.intp]:
     place = {name: i for i, name in enumerate(other.images)}
     missing = [name for name in images if name not in place]
     added = sorted(set(other.images) - set(images))
@@ -236,7 +237,7 @@ def _order_like(first: Outcome, images: tuple[str, ...], other: Outcome) -> NDAr
     return np.array([place[name] for name in images], dtype=np.intp)
 
 
-def _refuse_other_classes(first: Outcome, other: Outcome) -> None:
+def _refuse_other_classes(first: RunOutcome, other: RunOutcome) -> None:
     ours, theirs = first.run.classes, other.run.classes
     if ours == theirs:
         return
@@ -254,8 +255,8 @@ def _refuse_other_classes(first: Outcome, other: Outcome) -> None:
 
 
 def _refuse_other_labels(
-    first: Outcome,
-    other: Outcome,
+    first: RunOutcome,
+    other: RunOutcome,
     images: tuple[str, ...],
     labels: NDArray[np.int32],
     own: NDArray[np.intp],
@@ -276,7 +277,7 @@ def _keeps_logits(folder: Path) -> bool:
     return "logits" in pq.read_schema(folder / PREDICTIONS_FILE).names
 
 
-def _name(outcome: Outcome) -> str:
+def _name(outcome: RunOutcome) -> str:
     return f"the run {outcome.run.id}"
 
 

@@ -20,7 +20,7 @@ from sfumato.stats.bootstrap import Group
 from sfumato.stats.comparison import holm
 from sfumato.study.analysis.comparisons import Measure, Question, groups_of, top1
 from sfumato.study.analysis.estimates import Estimate, contrasts
-from sfumato.study.analysis.matrix import Cell, Key, Matrix
+from sfumato.study.analysis.matrix import Cell, Matrix
 from sfumato.types import JSON
 
 GroupsOf: TypeAlias = Callable[[Measure], Sequence[Group]]
@@ -28,7 +28,7 @@ _SHARE: Final = 0.02  # of a pair's images that must be taken for each other, on
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ClassPair:
     """Two classes that are confused, and what becomes of their images (points times 100).
 
     `swap` is the change in (predicted as `second`) - (predicted as `first`) over the images of
@@ -58,12 +58,12 @@ class Pair:
         }
 
 
-def pairs(matrix: Matrix, protocol: str, question: Question, models: Sequence[str]) -> list[Pair]:
+def pairs(matrix: Matrix, question: Question, models: Sequence[str]) -> list[ClassPair]:
     """Return the confused pairs, at most one for two classes, the clearest swaps first."""
     found = _found(
         matrix,
-        lambda measure: groups_of(matrix, protocol, question, measure, models),
-        candidates(confusions(matrix, protocol, question, models), matrix.labels),
+        lambda measure: groups_of(matrix, question, measure, models),
+        candidates(confusions(matrix, question, models), matrix.labels),
     )
     tested = [k for k, pair in enumerate(found) if pair.swap.is_estimable]
     for k, p in zip(tested, holm([found[k].swap.cautious_p for k in tested]), strict=True):
@@ -71,16 +71,14 @@ def pairs(matrix: Matrix, protocol: str, question: Question, models: Sequence[st
     return sorted(found, key=lambda pair: (-abs(pair.swap.value), pair.first))
 
 
-def confusions(
-    matrix: Matrix, protocol: str, question: Question, models: Sequence[str]
-) -> NDArray[np.float64]:
+def confusions(matrix: Matrix, question: Question, models: Sequence[str]) -> NDArray[np.float64]:
     """Return (K, K) the mean number of images of class j taken for k, over both arms and models."""
     classes = len(matrix.classes)
     total = np.zeros(classes * classes)
     runs = 0
     for model in models:
         for train, test in question.arms:
-            cell = matrix.cells[Key(protocol, model, train, test)]
+            cell = matrix.cell(model, train, test)
             for predicted in cell.predicted:
                 flows = matrix.labels.astype(np.int64) * classes + predicted
                 total += np.bincount(flows, minlength=classes * classes)
@@ -112,7 +110,7 @@ def candidates(flows: NDArray[np.float64], labels: NDArray[Any]) -> list[tuple[i
 
 def _found(
     matrix: Matrix, groups_of_measure: GroupsOf, which: list[tuple[int, int, float]]
-) -> list[Pair]:
+) -> list[ClassPair]:
     """Return every pair's changes; pairs share no class, so each is a part of the images."""
     twin = np.full(len(matrix.classes), -1)
     place = np.full(len(matrix.classes), -1)
@@ -138,7 +136,7 @@ def _found(
     swaps, merged = (changes(measure, pair, len(which)) for measure in (turned, either))
     together, alone = changes(top1, pair, len(which)), changes(top1, halves, 2 * len(which))
     return [
-        Pair(
+        ClassPair(
             matrix.classes[j],
             matrix.classes[k],
             share,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from sfumato.stats.bootstrap import Group
 from sfumato.study.analysis.comparisons import Question, common_seeds, trainings
-from sfumato.study.analysis.estimates import Estimate, Tally
-from sfumato.study.analysis.matrix import Cell, Key, Matrix
+from sfumato.study.analysis.estimates import ContrastTally, Estimate
+from sfumato.study.analysis.matrix import Cell, Matrix
 from sfumato.study.analysis.measures import average_precision_values
 from sfumato.study.analysis.strata import Layout
 from sfumato.types import JSON
@@ -34,24 +34,22 @@ class ClassPrecision:
 
 
 def precisions(
-    matrix: Matrix, protocol: str, question: Question, models: Sequence[str]
+    matrix: Matrix, question: Question, models: Sequence[str]
 ) -> tuple[list[ClassPrecision], Estimate] | None:
     """Return the change for each class that has an image, and that of their mean.
 
     None where a run has no logits: then it is not measured. The logits of one training's cells
     are in memory at a time.
     """
-    cells = [
-        matrix.cells[Key(protocol, model, *arms)] for arms in question.arms for model in models
-    ]
+    cells = [matrix.cell(model, *arms) for arms in question.arms for model in models]
     if not all(cell.has_logits for cell in cells):
         return None
     used = [int(k) for k in np.unique(matrix.labels)]
     every = np.zeros(len(matrix.images), dtype=np.intp)
     layout = Layout.of(every, 1, matrix.labels)
     levels = np.zeros((2, len(matrix.classes)))
-    sums = _Sums({k: Tally(layout) for k in used}, Tally(layout), levels)
-    for together in trainings(matrix, protocol, question, models):
+    sums = _Sums({k: ContrastTally(layout) for k in used}, ContrastTally(layout), levels)
+    for together in trainings(matrix, question, models):
         _add(matrix, together, sums)
     found = [
         ClassPrecision(
@@ -69,8 +67,8 @@ def precisions(
 class _Sums:
     """What is added up: a tally for each class, one for their mean, and the levels (2, K)."""
 
-    tallies: dict[int, Tally]
-    mean: Tally
+    tallies: dict[int, ContrastTally]
+    mean: ContrastTally
     levels: NDArray[np.float64]
 
 

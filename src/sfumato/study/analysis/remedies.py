@@ -26,7 +26,7 @@ NO_GAP = "there is no gap to close that can be told from none"
 
 
 @dataclass(frozen=True, slots=True)
-class Remedy:
+class RemedyEffect:
     """What a remedy does on clear pictures: `share` of the `gap` closed, in [low, high]."""
 
     arm: str
@@ -49,11 +49,11 @@ class Remedy:
         }
 
 
-def remedy(matrix: Matrix, protocol: str, arm: str) -> Remedy | None:
+def remedy(matrix: Matrix, arm: str) -> RemedyEffect | None:
     """Return what `remedy-<method>` closes; None if one of the three trainings is missing."""
     method = arm.removeprefix(REMEDY)
     cells = [(ORIGINAL, ORIGINAL), (method, ORIGINAL), (arm, ORIGINAL)]
-    models = matrix.architectures(protocol, cells)
+    models = matrix.architectures(cells)
     if not models:
         return None
 
@@ -63,20 +63,20 @@ def remedy(matrix: Matrix, protocol: str, arm: str) -> Remedy | None:
             Term(weight, *cell) for weight, cell in zip(weights, cells, strict=True) if weight
         )
         question = Question("share", arm, terms, "")
-        return contrast(groups_of(matrix, protocol, question, top1, models), matrix.labels)
+        return contrast(groups_of(matrix, question, top1, models), matrix.labels)
 
     gap, closed = sum_of(-1, 0, 1), sum_of(-1, 1, 0)
     nan = float("nan")
     if not gap.is_estimable or not closed.is_estimable:
-        return Remedy(arm, gap, closed, nan, nan, nan, gap.why or closed.why)
+        return RemedyEffect(arm, gap, closed, nan, nan, nan, gap.why or closed.why)
     if not gap.low > 0:
-        return Remedy(arm, gap, closed, nan, nan, nan, NO_GAP)
+        return RemedyEffect(arm, gap, closed, nan, nan, nan, NO_GAP)
     both = sum_of(-2, 1, 1)
     together = (both.se**2 - gap.se**2 - closed.se**2) / 2  # the covariance of both
     ends = fieller(closed, gap, together)
     if ends is None:
-        return Remedy(arm, gap, closed, nan, nan, nan, NO_GAP)
-    return Remedy(arm, gap, closed, closed.value / gap.value, *ends)
+        return RemedyEffect(arm, gap, closed, nan, nan, nan, NO_GAP)
+    return RemedyEffect(arm, gap, closed, closed.value / gap.value, *ends)
 
 
 def fieller(top: Estimate, bottom: Estimate, covariance: float) -> tuple[float, float] | None:

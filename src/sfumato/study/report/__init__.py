@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from sfumato import __version__
-from sfumato.study.analysis.records import Analysis
+from sfumato.study.analysis.results import Analysis
 from sfumato.study.files import write
 from sfumato.study.report.page import render
 from sfumato.study.report.probes import KINDS, Probe, of_kind, read_probes

@@ -12,13 +12,14 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from sfumato import __version__
+from sfumato.report.charts.differences import Dot, changed, curve, forest, scatter
+from sfumato.report.charts.svg import Svg, signed
 from sfumato.report.page import template
-from sfumato.report.plots import Svg
 from sfumato.study.analysis.estimates import Estimate
-from sfumato.study.analysis.records import Analysis, Answer, Answers, GridRow
+from sfumato.study.analysis.precision import ClassPrecision
+from sfumato.study.analysis.results import Analysis, Answers, GridRow, StudyAnswer
 from sfumato.study.analysis.subsets import Subset
 from sfumato.study.published import ARMS, MODELS, averages
-from sfumato.study.report.charts import Bar, Dot, curve, forest, scatter, signed
 from sfumato.study.report.probes import KINDS, Probe, of_kind, picture
 from sfumato.study.report.words import (
     ALPHA,
@@ -36,20 +37,21 @@ if TYPE_CHECKING:
 CLASSES_FIRST: Final = 20  # classes that change most; the others fold out
 CLASSES_SHOWN: Final = 1000
 PAIRS_SHOWN: Final = 20
-_FOREST: Final = (
-    "cost",
-    "beyond-reencoding",
-    "faces",
-    "shift",
-    "shift-faces",
-    "deployment",
-    "interaction",
-    "remedy",
-)
+# What the forest shows, kind by kind, and how its rows say it.
+_FOREST: Final = {
+    "cost": "train and test",
+    "beyond-reencoding": "train and test, vs re-encoded",
+    "faces": "train and test, vs elsewhere",
+    "shift": "test",
+    "shift-faces": "test, vs elsewhere",
+    "deployment": "train, test clear",
+    "interaction": "interaction",
+    "remedy": "train, test clear",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ProtocolPart:
     """What the page shows of one protocol."""
 
     answers: Answers
@@ -68,24 +70,15 @@ class Detail:
 
     id: str
     is_main: bool
-    answer: Answer
+    answer: StudyAnswer
     verdict: str
     tone: str
     area: Svg | None
     overlap: Svg | None
     scatter: Svg | None
-    classes: list[ClassRow]
-
-
-@dataclass(frozen=True, slots=True)
-class ClassRow:
-    """A class in the table: top-1 and, where measured, average precision."""
-
-    row: Subset
-    twin: str
-    ap_before: float | None
-    ap_after: float | None
-    ap: Estimate | None
+    classes: list[Subset]
+    twins: dict[str, str]
+    precisions: dict[str, ClassPrecision]
 
 
 def render(
@@ -161,21 +154,21 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _part(part: Answers, margin: float) -> Part:
-    bars = [
-        Bar(f"{one.question.arm}: {_KIND_WORDS[one.question.kind]}", *_points(one.change))
-        for kind in _FOREST
+def _part(part: Answers, margin: float) -> ProtocolPart:
+    rows = [
+        changed(f"{one.question.arm}: {words}", *_points(one.change))
+        for kind, words in _FOREST.items()
         for one in part.of_kind(kind)
     ]
     grid = {(row.train, row.test): row for row in part.grid}
-    picture = forest(f"forest-{part.protocol}", "Changes in top-1", bars, 100 * margin)
+    picture = forest(f"forest-{part.protocol}", "Changes in top-1", rows, margin=100 * margin)
     main = main_answers(part)
     detailed = sorted((one for one in part.answers if one.classes), key=lambda o: o not in main)
-    return Part(
+    return ProtocolPart(
         part,
         PROTOCOLS.get(part.protocol, part.protocol),
         headlines(part),
-        picture if bars else None,
+        picture if rows else None,
         _arms(row.train for row in part.grid),
         _arms(row.test for row in part.grid),
         grid,
@@ -186,19 +179,7 @@ def _part(part: Answers, margin: float) -> Part:
     )
 
 
-_KIND_WORDS: Final = {
-    "cost": "train and test",
-    "beyond-reencoding": "train and test, vs re-encoded",
-    "faces": "train and test, vs elsewhere",
-    "shift": "test",
-    "shift-faces": "test, vs elsewhere",
-    "deployment": "train, test clear",
-    "interaction": "interaction",
-    "remedy": "train, test clear",
-}
-
-
-def _detail(id_: str, one: Answer, *, is_main: bool) -> Detail:
+def _detail(id_: str, one: StudyAnswer, *, is_main: bool) -> Detail:
     judged, tone = verdict(one)
     return Detail(
         id_,
@@ -209,22 +190,24 @@ def _detail(id_: str, one: Answer, *, is_main: bool) -> Detail:
         _curve(f"area-{id_}", one.areas, "obfuscated share of the picture, %"),
         _curve(f"overlap-{id_}", one.overlaps, "share of the object's box under faces, %"),
         _scatter(f"classes-{id_}", one),
-        _class_rows(one),
+        _classes(one),
+        _twins(one),
+        {row.name: row for row in one.precisions or ()},
     )
 
 
 def _curve(id_: str, subsets: Sequence[Subset], label: str) -> Svg | None:
     if len(subsets) < 2:
         return None
-    bars = [
-        Bar(row.name, *_points(row.found), note=f"n {row.found.n:,}")
+    bins = [
+        changed(row.name, *_points(row.found), note=f"n {row.found.n:,}")
         for row in subsets
         if isfinite(row.found.value)
     ]
-    return curve(id_, f"Change in top-1 by {label}", bars, (label, "change in top-1, points"))
+    return curve(id_, f"Change in top-1 by {label}", bins, (label, "change in top-1, points"))
 
 
-def _scatter(id_: str, one: Answer) -> Svg | None:
+def _scatter(id_: str, one: StudyAnswer) -> Svg | None:
     if one.precisions is None:
         return None
     found = {row.name: row.change for row in one.precisions}
@@ -241,35 +224,18 @@ def _scatter(id_: str, one: Answer) -> Svg | None:
     return scatter(id_, "Classes: change in top-1 and in average precision", dots)
 
 
-def _class_rows(one: Answer) -> list[ClassRow]:
+def _classes(one: StudyAnswer) -> list[Subset]:
     """Return classes by how clear their change is, then by its size."""
-    twins = {name: other for pair in one.pairs for name, other in _both(pair.first, pair.second)}
-    precisions = {row.name: row for row in one.precisions or ()}
     order = sorted(
-        one.classes,
-        key=lambda row: (
-            not row.p_holm < ALPHA,
-            -abs(row.found.value),
-            row.name,
-        ),
+        one.classes, key=lambda row: (not row.p_holm < ALPHA, -abs(row.found.value), row.name)
     )
-    rows = []
-    for row in order[:CLASSES_SHOWN]:
-        ap = precisions.get(row.name)
-        rows.append(
-            ClassRow(
-                row,
-                twins.get(row.name, ""),
-                None if ap is None else 100 * ap.before,
-                None if ap is None else 100 * ap.after,
-                None if ap is None else ap.change,
-            )
-        )
-    return rows
+    return order[:CLASSES_SHOWN]
 
 
-def _both(first: str, second: str) -> list[tuple[str, str]]:
-    return [(first, second), (second, first)]
+def _twins(one: StudyAnswer) -> dict[str, str]:
+    """Return what each class of a confusable pair is confused with."""
+    pairs = [(pair.first, pair.second) for pair in one.pairs]
+    return {name: other for a, b in pairs for name, other in ((a, b), (b, a))}
 
 
 def _points(found: Estimate) -> tuple[float, float | None, float | None]:

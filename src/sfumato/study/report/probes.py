@@ -7,7 +7,6 @@ originals.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from sfumato.documents import parse_json
 from sfumato.errors import UsageError
+from sfumato.report.page import data_uri
 from sfumato.types import JSON
 
 FOLDER: Final = "probes"
@@ -90,10 +90,9 @@ def picture(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}.") from error
-    kind = "png" if data.startswith(_PNG) else "jpeg" if data.startswith(_JPEG) else ""
-    if not kind or len(data) > _LARGEST:
+    if len(data) > _LARGEST or not data.startswith((_PNG, _JPEG)):
         raise UsageError(f"{path} is no PNG or JPEG of at most 4 MB.")
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return data_uri(data)
 
 
 def _read(path: Path) -> Probe:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from sfumato.report.charts.svg import signed
 from sfumato.study.analysis.comparisons import RANDOM, REENCODED, REMEDY
 from sfumato.study.analysis.estimates import Estimate
-from sfumato.study.analysis.records import Answer, Answers
-from sfumato.study.report.charts import signed
+from sfumato.study.analysis.results import Answers, StudyAnswer
 from sfumato.types import JSON
 
 ALPHA: Final = 0.05
@@ -72,7 +72,7 @@ def headlines(part: Answers) -> list[Headline]:
     return sorted(made, key=lambda h: order.index(h.question))
 
 
-def verdict(one: Answer) -> tuple[str, str]:
+def verdict(one: StudyAnswer) -> tuple[str, str]:
     """Return what a difference means against the margin, and its tone."""
     found, test = one.change, one.equivalence
     margin = f"{100 * test.margin:g} point{'' if test.margin == 0.01 else 's'}"
@@ -108,7 +108,7 @@ def p_words(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
 
 
-def sizes(one: Answer) -> str:
+def sizes(one: StudyAnswer) -> str:
     """Write how much a figure rests on."""
     trained = one.protocol != "as-is"
     seeds = sorted({len(row.seeds) for row in one.rows if trained})
@@ -117,12 +117,12 @@ def sizes(one: Answer) -> str:
     return f"n = {one.change.n:,} images, {models} architecture{'s' if models > 1 else ''}{many}"
 
 
-def _is_headline(one: Answer) -> bool:
+def _is_headline(one: StudyAnswer) -> bool:
     kind, arm = one.question.kind, one.question.arm
     return kind in _KINDS and (kind == "remedy" or not arm.startswith(_CONTROLS))
 
 
-def _of_answer(one: Answer) -> Headline:
+def _of_answer(one: StudyAnswer) -> Headline:
     question, subject = _KINDS[one.question.kind]
     judged, tone = verdict(one)
     subject = subject.format(arm=one.question.arm)
@@ -130,7 +130,7 @@ def _of_answer(one: Answer) -> Headline:
     return Headline(question, answer, tone)
 
 
-def main_answers(part: Answers) -> list[Answer]:
+def main_answers(part: Answers) -> list[StudyAnswer]:
     """Return the answers that are told in detail: trained and tested on it, else tested on it."""
     for kind in ("cost", "shift"):
         found = [one for one in part.of_kind(kind) if _is_headline(one)]
@@ -151,17 +151,17 @@ def _interactions(part: Answers) -> Iterator[Headline]:
             f"{with_interval(found)} more than on {arm} pictures (the interaction; "
             f"n = {found.n:,} images)"
         )
+        tone = "none"
         if not found.is_estimable:
-            yield Headline("Does training on it make a model look for it?", f"{told}.", "open")
+            tone = "open"
         elif found.cautious_p >= ALPHA:
             told += ": none that can be told from chance"
-            yield Headline("Does training on it make a model look for it?", f"{told}.")
         elif found.value < 0:
             told += f": the models fit the arm that they were trained on ({shown_p})"
-            yield Headline("Does training on it make a model look for it?", f"{told}.", "bad")
+            tone = "bad"
         else:
             told += f": they do better on the arm that they didn't learn from ({shown_p})"
-            yield Headline("Does training on it make a model look for it?", f"{told}.")
+        yield Headline("Does training on it make a model look for it?", f"{told}.", tone)
 
 
 def _remedies(part: Answers) -> Iterator[Headline]:
@@ -181,7 +181,7 @@ def _remedies(part: Answers) -> Iterator[Headline]:
         yield Headline("Does the remedy help?", told, "good" if one.low > 0 else "open")
 
 
-def _details(one: Answer) -> Iterator[Headline]:
+def _details(one: StudyAnswer) -> Iterator[Headline]:
     yield from _classes(one)
     yield from _areas(one)
     if one.calibration is not None:
@@ -194,7 +194,7 @@ def _details(one: Answer) -> Iterator[Headline]:
         )
 
 
-def _classes(one: Answer) -> Iterator[Headline]:
+def _classes(one: StudyAnswer) -> Iterator[Headline]:
     tested = [row for row in one.classes if row.found.is_estimable]
     if not tested:
         return
@@ -214,7 +214,7 @@ def _classes(one: Answer) -> Iterator[Headline]:
     yield Headline("Which classes pay?", f"{told}.", "bad" if worse else "none")
 
 
-def _areas(one: Answer) -> Iterator[Headline]:
+def _areas(one: StudyAnswer) -> Iterator[Headline]:
     if len(one.affected) < 2:
         return
     inside, outside = one.affected

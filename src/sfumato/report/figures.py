@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
+from sfumato.report.charts.bars import Bars
 from sfumato.report.data import Distribution, Report
-from sfumato.report.plots import Bars, Svg, bar_chart
 
 _FEWEST_CLASSES = 5  # fewer say more in the table
 
@@ -15,20 +14,7 @@ _FEWEST_CLASSES = 5  # fewer say more in the table
 _FACE_BINS = (*((n, n) for n in range(1, 10)), (10, 19), (20, 49), (50, None))
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart with its heading, a sentence, and the numbers as rows for those who want them."""
-
-    id: str
-    title: str
-    note: str
-    x_label: str
-    y_label: str
-    svg: Svg
-    rows: tuple[tuple[str, int], ...]
-
-
-def face_charts(report: Report) -> list[Chart]:
+def face_charts(report: Report) -> list[Bars]:
     """Return the charts about faces; none where there is nothing to show."""
     faces = report.faces
     charts = [
@@ -43,13 +29,13 @@ def face_charts(report: Report) -> list[Chart]:
     return [chart for chart in charts if chart is not None]
 
 
-def class_chart(report: Report) -> Chart | None:
+def class_chart(report: Report) -> Bars | None:
     """Return the classes by their share of pictures with a face, in tenths."""
     if len(report.classes) < _FEWEST_CLASSES:
         return None
     edges = tuple(n / 10 for n in range(11))
     shares = Distribution.of([row.share for row in report.classes], edges)
-    bars = Bars(
+    return Bars(
         id="classes-chart",
         title="Classes by their share of pictures with a face",
         counts=shares.counts,
@@ -57,16 +43,19 @@ def class_chart(report: Report) -> Chart | None:
         ticks=tuple((n, f"{10 * n}") for n in range(0, 11, 2)),
         x_label="pictures with a face, %",
         y_label="classes",
+        note="Every class counts once, whatever its size.",
     )
-    return _chart(bars, "Every class counts once, whatever its size.")
 
 
-def strength_chart(report: Report) -> Chart | None:
+def strength_chart(report: Report) -> Bars | None:
     """Return what the strength check measured, as a share of its limit; the last bar is over it."""
     left, limit = report.faces.left, report.faces.limit
     if not left.total:
         return None
-    bars = Bars(
+    note = "The worst covered face of each picture, measured on the written file."
+    if limit is not None:
+        note += f" The limit is {limit:g}."
+    return Bars(
         id="left-chart",
         title="What is left of the faces, against the limit",
         counts=left.counts,
@@ -75,19 +64,11 @@ def strength_chart(report: Report) -> Chart | None:
         x_label="% of what is allowed",
         y_label="pictures",
         over=len(left.counts) - 1,
+        note=f"{note} {left.counts[-1]:,} of {left.total:,} lie over it.",
     )
-    note = "The worst covered face of each picture, measured on the written file."
-    if limit is not None:
-        note += f" The limit is {limit:g}."
-    return _chart(bars, f"{note} {left.counts[-1]:,} of {left.total:,} lie over it.")
 
 
-def _chart(bars: Bars, note: str) -> Chart:
-    rows = tuple(zip(bars.names, bars.counts, strict=True))
-    return Chart(bars.id, bars.title, note, bars.x_label, bars.y_label, bar_chart(bars), rows)
-
-
-def _per_picture(report: Report) -> Chart:
+def _per_picture(report: Report) -> Bars:
     names = [
         "50 or more" if b is None else f"{a}" if a == b else f"{a} to {b}" for a, b in _FACE_BINS
     ]
@@ -96,7 +77,8 @@ def _per_picture(report: Report) -> Chart:
         sum(n for faces, n in report.faces.per_picture if a <= faces <= (faces if b is None else b))
         for a, b in _FACE_BINS
     ]
-    bars = Bars(
+    without = report.faces.searched - report.faces.pictures
+    return Bars(
         id="faces-chart",
         title="Faces in a picture",
         counts=tuple(counts),
@@ -104,18 +86,17 @@ def _per_picture(report: Report) -> Chart:
         ticks=tuple((i + 0.5, text) for i, text in enumerate(short)),
         x_label="faces",
         y_label="pictures",
+        note=f"Pictures without a face ({without:,}) are left out.",
     )
-    without = report.faces.searched - report.faces.pictures
-    return _chart(bars, f"Pictures without a face ({without:,}) are left out.")
 
 
-def _sizes(sizes: Distribution) -> Chart:
+def _sizes(sizes: Distribution) -> Bars:
     first, last = _used(sizes.counts)
     edges = sizes.edges[first : last + 2]
     counts = sizes.counts[first : last + 1]
     names = [f"{a:.0f} to {b:.0f} px" for a, b in pairwise(edges)]
     octaves = [(i, f"{edge:.0f}") for i, edge in enumerate(edges) if (first + i) % 2 == 0]
-    bars = Bars(
+    return Bars(
         id="size-chart",
         title="Size of the faces",
         counts=counts,
@@ -123,39 +104,39 @@ def _sizes(sizes: Distribution) -> Chart:
         ticks=tuple(octaves),
         x_label="longer side, px (log scale)",
         y_label="faces",
+        note=_quantiles(sizes, "{:.0f}\u00a0px"),
     )
-    return _chart(bars, _quantiles(sizes, "{:.0f}\u00a0px"))
 
 
-def _relative(sizes: Distribution) -> Chart:
-    bars = Bars(
-        id="relative-chart",
-        title="Size of the faces in their picture",
-        counts=sizes.counts,
-        names=tuple(_percent_bins(sizes.edges)),
-        ticks=_percent_ticks(sizes.edges),
-        x_label="% of the picture's longer side",
-        y_label="faces",
-    )
-    return _chart(bars, _quantiles(sizes, "{:.1f}\u00a0%", times=100))
+def _relative(sizes: Distribution) -> Bars:
+    titles = ("relative-chart", "Size of the faces in their picture")
+    return _percent(sizes, *titles, "% of the picture's longer side", "faces")
 
 
-def _covered(shares: Distribution) -> Chart:
-    bars = Bars(
-        id="covered-chart",
-        title="How much of a picture is covered",
+def _covered(shares: Distribution) -> Bars:
+    titles = ("covered-chart", "How much of a picture is covered")
+    note = "The grown boxes, without their soft edge. "
+    return _percent(shares, *titles, "% of the picture's area", "pictures with a face", note)
+
+
+def _percent(
+    shares: Distribution, id_: str, title: str, x_label: str, y_label: str, note: str = ""
+) -> Bars:
+    return Bars(
+        id=id_,
+        title=title,
         counts=shares.counts,
-        names=tuple(_percent_bins(shares.edges)),
-        ticks=_percent_ticks(shares.edges),
-        x_label="% of the picture's area",
-        y_label="pictures with a face",
+        names=tuple(f"{100 * a:g} to {100 * b:g} %" for a, b in pairwise(shares.edges)),
+        ticks=tuple((i, f"{100 * edge:g}") for i, edge in enumerate(shares.edges)),
+        x_label=x_label,
+        y_label=y_label,
+        note=note + _quantiles(shares, "{:.1f}\u00a0%", times=100),
     )
-    spread = _quantiles(shares, "{:.1f}\u00a0%", times=100)
-    return _chart(bars, f"The grown boxes, without their soft edge. {spread}")
 
 
-def _scores(number: int, origin: str, scores: Distribution) -> Chart:
-    bars = Bars(
+def _scores(number: int, origin: str, scores: Distribution) -> Bars:
+    note = "Of the boxes that it alone has found or has found best."
+    return Bars(
         id=f"score-chart-{number}",
         title=f"Scores of {origin}",
         counts=scores.counts,
@@ -163,9 +144,8 @@ def _scores(number: int, origin: str, scores: Distribution) -> Chart:
         ticks=tuple((4 * n, f"{n / 5:g}") for n in range(6)),
         x_label="score",
         y_label="faces",
+        note=f"{note} {_quantiles(scores, '{:.2f}')}",
     )
-    note = "Of the boxes that it alone has found or has found best."
-    return _chart(bars, f"{note} {_quantiles(scores, '{:.2f}')}")
 
 
 def _used(counts: Sequence[int]) -> tuple[int, int]:
@@ -181,11 +161,3 @@ def _quantiles(values: Distribution, form: str, *, times: float = 1.0) -> str:
         form.format((values.quantile(name) or 0.0) * times) for name in ("p05", "median", "p95")
     )
     return f"Median {middle}; nine in ten from {low} to {high}."
-
-
-def _percent_bins(edges: Sequence[float]) -> list[str]:
-    return [f"{100 * a:g} to {100 * b:g} %" for a, b in pairwise(edges)]
-
-
-def _percent_ticks(edges: Sequence[float]) -> tuple[tuple[float, str], ...]:
-    return tuple((i, f"{100 * edge:g}") for i, edge in enumerate(edges))

@@ -25,9 +25,9 @@ from sfumato.study import probing
 from sfumato.study.arms import Progress
 from sfumato.study.configuration import Study, is_remedy, method_of
 from sfumato.study.features import Floats, Seen, available, see
-from sfumato.study.group import Group, joined
-from sfumato.study.networks import Source
-from sfumato.study.plan import Cell, Plan, Split, cells, make_plan
+from sfumato.study.group import ProcessGroup, joined
+from sfumato.study.networks import NetworkSource
+from sfumato.study.plan import PlannedRun, Split, StudyPlan, cells, make_plan
 from sfumato.study.predictions import Predictions, write_run
 from sfumato.study.processes import count, spread
 from sfumato.study.training import Example, Training, shapes_of, train, trained
@@ -36,16 +36,16 @@ _MOST_LOGITS = 1000  # classes; beyond it predictions are kept without their log
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunsMade:
     """What a call of `run` did: the plan, how many runs there are, and how many it made."""
 
-    plan: Plan
+    plan: StudyPlan
     runs: int
     made: int
     leads: bool = True  # of several processes, only one reports
 
 
-def run(folder: Path, study: Study, progress: Progress | None = None) -> Outcome:
+def run(folder: Path, study: Study, progress: Progress | None = None) -> RunsMade:
     """Make every run of a study that isn't there yet.
 
     Raises:
@@ -62,10 +62,12 @@ def run(folder: Path, study: Study, progress: Progress | None = None) -> Outcome
         if group.leads:
             _predict(plan, missing, device, progress)
         group.wait()
-    return Outcome(plan, len(wanted), len(missing), group.leads)
+    return RunsMade(plan, len(wanted), len(missing), group.leads)
 
 
-def _planned(folder: Path, study: Study, group: Group, progress: Progress | None) -> Plan:
+def _planned(
+    folder: Path, study: Study, group: ProcessGroup, progress: Progress | None
+) -> StudyPlan:
     if group.leads:
         plan = make_plan(folder, study, progress)
         plan.write_down()
@@ -86,7 +88,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def models(plan: Plan, cell: Cell, device: str) -> list[tuple[Split, Training]]:
+def models(plan: StudyPlan, cell: PlannedRun, device: str) -> list[tuple[Split, Training]]:
     """Return the trainings of a cell: one for each split of its seed."""
     study, side = plan.study, plan.train
     base = method_of(cell.train_arm) if is_remedy(cell.train_arm) else cell.train_arm
@@ -124,16 +126,16 @@ def models(plan: Plan, cell: Cell, device: str) -> list[tuple[Split, Training]]:
     return found
 
 
-def probe_file(plan: Plan, cell: Cell, number: int) -> Path:
+def probe_file(plan: StudyPlan, cell: PlannedRun, number: int) -> Path:
     """Return where the probe of a cell's split is kept."""
     return plan.cache / "probes" / f"{_trained_name(plan, cell, number)}.npz"
 
 
-def _checkpoint(plan: Plan, cell: Cell, number: int) -> Path:
+def _checkpoint(plan: StudyPlan, cell: PlannedRun, number: int) -> Path:
     return plan.folder / "models" / f"{_trained_name(plan, cell, number)}.pt"
 
 
-def _trained_name(plan: Plan, cell: Cell, number: int) -> str:
+def _trained_name(plan: StudyPlan, cell: PlannedRun, number: int) -> str:
     parts = {**plan.training_settings(cell), "network": cell.network, "split": number}
     parts["protocol"] = cell.protocol
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -143,7 +145,11 @@ def _trained_name(plan: Plan, cell: Cell, number: int) -> str:
 
 
 def _train(
-    plan: Plan, missing: Sequence[Cell], device: str, group: Group, progress: Progress | None
+    plan: StudyPlan,
+    missing: Sequence[PlannedRun],
+    device: str,
+    group: ProcessGroup,
+    progress: Progress | None,
 ) -> None:
     tasks: dict[Path, Training] = {}
     for cell in missing:
@@ -161,7 +167,9 @@ def _train(
             progress("models trained", number, len(todo))
 
 
-def _predict(plan: Plan, missing: Sequence[Cell], device: str, progress: Progress | None) -> None:
+def _predict(
+    plan: StudyPlan, missing: Sequence[PlannedRun], device: str, progress: Progress | None
+) -> None:
     for (_, protocol), group in groupby(missing, lambda one: (one.network, one.protocol)):
         wanted = list(group)
         if protocol == "as-is":
@@ -174,7 +182,11 @@ def _predict(plan: Plan, missing: Sequence[Cell], device: str, progress: Progres
 
 
 def seen_by(
-    plan: Plan, source: Source, names: Sequence[str], device: str, progress: Progress | None = None
+    plan: StudyPlan,
+    source: NetworkSource,
+    names: Sequence[str],
+    device: str,
+    progress: Progress | None = None,
 ) -> Seen:
     """Return what a network makes of these arms, on both sides, from the cache if it is there."""
     stored = [
@@ -192,7 +204,9 @@ def seen_by(
     return see(source, stored, plan.cache, workers=plan.workers, device=device, told=told)
 
 
-def _as_is(plan: Plan, wanted: Sequence[Cell], device: str, progress: Progress | None) -> None:
+def _as_is(
+    plan: StudyPlan, wanted: Sequence[PlannedRun], device: str, progress: Progress | None
+) -> None:
     if plan.as_is is None:
         raise ValueError("as-is needs its classes")
     arms = [cell.test_arm for cell in wanted]
@@ -229,7 +243,9 @@ def _fit(task: _Fit) -> list[NDArray[np.float64]]:
     return logits
 
 
-def _probe(plan: Plan, wanted: Sequence[Cell], device: str, progress: Progress | None) -> None:
+def _probe(
+    plan: StudyPlan, wanted: Sequence[PlannedRun], device: str, progress: Progress | None
+) -> None:
     arms = {cell.test_arm for cell in wanted} | {cell.train_arm for cell in wanted}
     source = plan.source(wanted[0].architecture)
     seen = seen_by(plan, source, sorted(arms), device, progress)
@@ -244,7 +260,7 @@ def _probe(plan: Plan, wanted: Sequence[Cell], device: str, progress: Progress |
             progress(f"probes of {source.name}", number, len(tasks))
 
 
-def _fit_of(plan: Plan, seen: Seen, same: Sequence[Cell]) -> _Fit:
+def _fit_of(plan: StudyPlan, seen: Seen, same: Sequence[PlannedRun]) -> _Fit:
     train_keys, test_keys = plan.train.keys, plan.test.keys
     row = {key: i for i, key in enumerate(train_keys)}
     place = {key: i for i, key in enumerate(test_keys)}
@@ -267,7 +283,9 @@ def _fit_of(plan: Plan, seen: Seen, same: Sequence[Cell]) -> _Fit:
     )
 
 
-def _test(plan: Plan, same: Sequence[Cell], device: str, progress: Progress | None) -> None:
+def _test(
+    plan: StudyPlan, same: Sequence[PlannedRun], device: str, progress: Progress | None
+) -> None:
     """Write the runs of one trained model (or one for each split) on each test arm."""
     keys = plan.test.keys
     place = {key: i for i, key in enumerate(keys)}
@@ -288,8 +306,8 @@ def _test(plan: Plan, same: Sequence[Cell], device: str, progress: Progress | No
 
 
 def _write(
-    plan: Plan,
-    cell: Cell,
+    plan: StudyPlan,
+    cell: PlannedRun,
     keys: Sequence[str],
     truth: NDArray[np.int64],
     logits: NDArray[Any],

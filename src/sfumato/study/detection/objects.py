@@ -17,7 +17,7 @@ from sfumato.formats.entries import Sheet
 from sfumato.formats.name_match import pair
 from sfumato.sources import open_source
 from sfumato.study.arms import Stored
-from sfumato.study.configuration import Detection
+from sfumato.study.configuration import DetectionSettings
 from sfumato.types import Box, Sample
 
 Object: TypeAlias = tuple[Box, int]  # a box and the index of its class
@@ -54,7 +54,7 @@ class Scenes:
         object.__setattr__(self, "digest", hashlib.sha256(both).hexdigest())
 
 
-def read(wanted: Detection) -> tuple[Scenes, Scenes]:
+def read(wanted: DetectionSettings) -> tuple[Scenes, Scenes]:
     """Return the pictures to train on and those to test on, with the same classes.
 
     Raises:

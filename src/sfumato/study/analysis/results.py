@@ -12,15 +12,15 @@ from sfumato.study.analysis.comparisons import Question
 from sfumato.study.analysis.estimates import Equivalence, Estimate
 from sfumato.study.analysis.matrix import Key
 from sfumato.study.analysis.mcnemar import McNemar
-from sfumato.study.analysis.pairs import Pair
+from sfumato.study.analysis.pairs import ClassPair
 from sfumato.study.analysis.precision import ClassPrecision
-from sfumato.study.analysis.remedies import Remedy
+from sfumato.study.analysis.remedies import RemedyEffect
 from sfumato.study.analysis.subsets import Subset
 from sfumato.types import JSON
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class AnalysisChoice:
     """How to analyse: the margin of equivalence (a fraction), seed and rounds of the bootstrap.
 
     `supercategories` is WordNet's database or a table, as `read_supercategories` takes it.
@@ -76,7 +76,7 @@ class ModelRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StudyAnswer:
     """What is known of one question; what wasn't measured is None, and a note says why."""
 
     protocol: str
@@ -96,7 +96,7 @@ class Answer:
     overlaps: tuple[Subset, ...] = ()
     supercategories: tuple[Subset, ...] = ()
     classes: tuple[Subset, ...] = ()
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[ClassPair, ...] = ()
     precisions: tuple[ClassPrecision, ...] | None = None
     mean_precision: Estimate | None = None
     notes: tuple[str, ...] = ()
@@ -181,11 +181,11 @@ class Answers:
     dataset: str
     cells: tuple[CellRow, ...]
     grid: tuple[GridRow, ...]
-    answers: tuple[Answer, ...]
-    remedies: tuple[Remedy, ...]
+    answers: tuple[StudyAnswer, ...]
+    remedies: tuple[RemedyEffect, ...]
     notes: tuple[str, ...]
 
-    def of_kind(self, kind: str) -> list[Answer]:
+    def of_kind(self, kind: str) -> list[StudyAnswer]:
         """Return the answers to one kind of question."""
         return [one for one in self.answers if one.question.kind == kind]
 
@@ -210,7 +210,7 @@ class Analysis:
     """A study's answers, one part a protocol, and how they were asked for."""
 
     parts: tuple[Answers, ...]
-    choice: Choice
+    choice: AnalysisChoice
 
     def summary(self) -> JSON:
         """Return everything for `study.json`, in points."""

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.errors import MissingExtra, UsageError
-from sfumato.study.configuration import Detection
+from sfumato.study.configuration import DetectionSettings
+from sfumato.study.detection.objects import THINNEST, Scene, thickness
 from sfumato.study.features import available, one_thread, pixels_of
 from sfumato.study.files import whole, write
-from sfumato.study.networks import Source, load, need_torch, need_torchvision
-from sfumato.study.objects import THINNEST, Scene, thickness
+from sfumato.study.networks import NetworkSource, load, need_torch, need_torchvision
 from sfumato.study.placement import draws
 from sfumato.types import Pixels
 
@@ -36,14 +36,14 @@ _WATCHED: Final = 480  # size of a detector that is only built
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class DetectorTraining:
     """A detector to be trained on `learnt` and run on `tested`; its boxes go to `path`.
 
     `source` is the classifier whose maps it uses. `settings` are everything else that counts.
     """
 
-    source: Source
-    settings: Detection
+    source: NetworkSource
+    settings: DetectionSettings
     classes: int
     learnt: tuple[Scene, ...]
     tested: tuple[Scene, ...]
@@ -53,7 +53,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class FoundObjects:
     """What a detector found in n pictures, m boxes in all.
 
     `scene` (m,) is the index of the picture, `boxes` (m, 4) are x0 y0 x1 y1 in its pixels,
@@ -66,7 +66,9 @@ class Found:
     scores: NDArray[np.float32]
 
 
-def file_name(source: Source, settings: Detection, digests: Sequence[str], seed: int) -> str:
+def file_name(
+    source: NetworkSource, settings: DetectionSettings, digests: Sequence[str], seed: int
+) -> str:
     """Return the name of the boxes of a detector: the SHA-256 of all that they depend on."""
     numbers = (settings.epochs, settings.batch, settings.rate, settings.size)
     parts = (_LAYOUT, source.fingerprint(), numbers, tuple(digests), seed)
@@ -102,12 +104,12 @@ def need_maps(name: str) -> None:
     Raises:
         UsageError: it can't; there is no such network.
     """
-    building = import_module("sfumato.study.detection_network")
+    building = import_module("sfumato.study.detection.network")
     with _drawn(need_torch(), "cpu"):
-        building.build(load(Source(name)), name, 1, size=_WATCHED, frozen=False)
+        building.build(load(NetworkSource(name)), name, 1, size=_WATCHED, frozen=False)
 
 
-def fit(task: Task) -> Path:
+def fit(task: DetectorTraining) -> Path:
     """Train a detector and keep what it finds, unless that is there; return where.
 
     Raises:
@@ -124,10 +126,10 @@ def fit(task: Task) -> Path:
     return task.path
 
 
-def read(path: Path) -> Found:
+def read(path: Path) -> FoundObjects:
     """Return the boxes that were kept."""
     with np.load(path) as parts:
-        return Found(parts["scene"], parts["boxes"], parts["classes"], parts["scores"])
+        return FoundObjects(parts["scene"], parts["boxes"], parts["classes"], parts["scores"])
 
 
 @contextmanager
@@ -141,12 +143,12 @@ def _drawn(torch: Any, device: str) -> Iterator[None]:
 class _Run:
     """A detector on its way."""
 
-    def __init__(self, torch: Any, task: Task) -> None:
+    def __init__(self, torch: Any, task: DetectorTraining) -> None:
         self._torch, self._task = torch, task
         settings = task.settings
         network = load(task.source)
         torch.manual_seed(task.seed)
-        building = import_module("sfumato.study.detection_network")
+        building = import_module("sfumato.study.detection.network")
         self._module = building.build(
             network,
             task.source.name,

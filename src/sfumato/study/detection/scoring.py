@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,17 +17,67 @@ from numpy.typing import NDArray
 
 from sfumato.stats.matching import Truth
 from sfumato.stats.precision import pseudo_values, rank
-from sfumato.study.detection_training import Found
-from sfumato.study.objects import Object, Scenes
-from sfumato.study.transfer import Score
-from sfumato.types import Box, Face
+from sfumato.study.configuration import DetectionSettings
+from sfumato.study.detection.objects import Object, Scenes
+from sfumato.study.detection.training import DetectorTraining, FoundObjects, file_name, fit, read
+from sfumato.study.looking import ModelLook
+from sfumato.study.networks import NetworkSource
+from sfumato.study.processes import spread
+from sfumato.study.transfer import Score, Tried, sources, tables, told
+from sfumato.types import JSON, Box, Face
 
 _GROUPS: Final = 200
 _IOUS: Final = tuple((50 + 5 * i) / 100 for i in range(10))
 MEASURES: Final = ("mean AP at 0.5", "mean AP at 0.5 to 0.95")
 
 
-def scores(found: Found, tested: Scenes) -> list[Score]:
+def detected(tried: Tried, into: ModelLook, protocol: str, _: Path) -> JSON:
+    """Return how well a detector does that is trained on the network of each arm."""
+    found: dict[tuple[str, str], list[list[Score]]] = {}
+    said: list[str] = []
+    for wanted, learnt, tested in tried.objects:
+        lacking = len(learnt.left_out) + len(tested.left_out)
+        said.append(f"{wanted.name} ({lacking} pictures left out)" if lacking else wanted.name)
+        tasks = {
+            name: _detectors(into, wanted, (learnt, tested), several)
+            for name, several in sources(into, protocol, trained_again=True).items()
+        }
+        spread_over = into.plan.workers if into.device == "cpu" else 1
+        paths = spread(fit, [one for some in tasks.values() for one in some], spread_over)
+        for name, several in tasks.items():
+            found[wanted.name, name] = [scores(read(next(paths)), tested) for _ in several]
+    return {
+        "headline": f"Faster R-CNN on {into.architecture.name}, trained on "
+        f"{', '.join(said)}. {told(found)}".rstrip(),
+        "tables": tables(found),
+        "pictures": [],
+    }
+
+
+def _detectors(
+    into: ModelLook,
+    wanted: DetectionSettings,
+    sides: tuple[Scenes, Scenes],
+    networks: Sequence[NetworkSource],
+) -> list[DetectorTraining]:
+    learnt, tested = sides
+    folder = into.plan.cache / "detectors"
+    return [
+        DetectorTraining(
+            source,
+            wanted,
+            len(learnt.classes),
+            learnt.scenes,
+            tested.scenes,
+            seed,
+            folder / file_name(source, wanted, (learnt.digest, tested.digest), seed),
+            into.device,
+        )
+        for source, seed in zip(networks, into.plan.study.seeds, strict=True)
+    ]
+
+
+def scores(found: FoundObjects, tested: Scenes) -> list[Score]:
     """Return both measures of what a detector found; classes without an object don't count."""
     group = groups([one.key for one in tested.scenes])
     at: list[NDArray[np.float64]] = []
@@ -50,7 +101,7 @@ def groups(keys: Sequence[str]) -> NDArray[np.intp]:
     return group
 
 
-def _of_class(found: Found, tested: Scenes, number: int) -> list[tuple[Truth, list[Face]]]:
+def _of_class(found: FoundObjects, tested: Scenes, number: int) -> list[tuple[Truth, list[Face]]]:
     """Return each picture's objects of a class and the boxes that were found for it."""
     boxes: list[list[Face]] = [[] for _ in tested.scenes]
     for i in np.flatnonzero(found.classes == number):

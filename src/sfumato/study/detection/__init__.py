@@ -1,0 +1,1 @@
+"""Transfer to object detection: labelled scenes, a detector on each network, and its score."""
