@@ -276,7 +276,12 @@ def read_run(folder: Path, *, logits: bool = False) -> Predictions:
     return found
 
 
-_FLAT: Final = ("label_probability", "label_rank", "logit_max", "logsumexp")
+_FLAT: Final = {
+    "label_probability": np.float32,
+    "label_rank": np.int32,
+    "logit_max": np.float32,
+    "logsumexp": np.float32,
+}
 
 
 def _table(found: Predictions) -> pa.Table:
@@ -284,10 +289,8 @@ def _table(found: Predictions) -> pa.Table:
     columns["label"] = pa.array(found.labels, pa.int32())
     columns["top5"] = _lists(found.top5, pa.int32())
     columns["top5_probability"] = _lists(found.top5_probability, pa.float32())
-    columns["label_probability"] = pa.array(found.label_probability, pa.float32())
-    columns["label_rank"] = pa.array(found.label_rank, pa.int32())
-    columns["logit_max"] = pa.array(found.logit_max, pa.float32())
-    columns["logsumexp"] = pa.array(found.logsumexp, pa.float32())
+    for name, kind in _FLAT.items():
+        columns[name] = pa.array(getattr(found, name), pa.from_numpy_dtype(kind))
     if found.logits is not None:
         columns["logits"] = _lists(found.logits, pa.float16())
     return pa.table(columns)
@@ -305,10 +308,7 @@ def _of_table(table: pa.Table, run: Run, where: str) -> Predictions:
     for name in table.column_names:
         if table[name].null_count:
             raise UsageError(f"{where}: column {name!r} has empty places.")
-    flat: dict[str, Any] = {
-        name: np.asarray(table[name], dtype=np.int32 if name == "label_rank" else np.float32)
-        for name in _FLAT
-    }
+    flat: dict[str, Any] = {n: np.asarray(table[n], dtype=kind) for n, kind in _FLAT.items()}
     rows = table.num_rows
     return Predictions(
         run=run,

@@ -159,13 +159,7 @@ class _Run:
 
     def resume(self) -> None:
         """Go on after the last epoch that was written, if there is one."""
-        if self._part.exists():
-            state = self._torch.load(self._part, map_location="cpu", weights_only=True)
-            self._module.load_state_dict(state["model"])
-            self._descent.load_state_dict(state["descent"])
-            self._scaler.load_state_dict(state["scaler"])
-            self._epoch = state["epoch"]
-        self._epoch = self._group.agreed(self._epoch)
+        self._epoch = self._group.agreed(resumed(self._part, **self._parts()))
 
     def learn(self) -> None:
         """Run the epochs that are left and write the weights."""
@@ -178,9 +172,10 @@ class _Run:
                     f"{self._training.source.name}: the loss became no number in epoch "
                     f"{epoch + 1}, so training diverged. Lower training.rate."
                 )
-            self._save(self._part, {**self._state(), "epoch": epoch + 1})
-        self._save(self._training.checkpoint, {"model": self._module.state_dict()})
+            if self._group.leads:
+                keep(self._part, epoch + 1, **self._parts())
         if self._group.leads:
+            keep(self._training.checkpoint, model=self._module)
             self._part.unlink(missing_ok=True)
         self._group.wait()
 
@@ -219,19 +214,26 @@ class _Run:
                 whole = order[step * self._batch : (step + 1) * self._batch]
                 yield [(epoch, int(i)) for i in whole[self._group.rank :: self._group.size]]
 
-    def _state(self) -> dict[str, Any]:
-        return {
-            "model": self._module.state_dict(),
-            "descent": self._descent.state_dict(),
-            "scaler": self._scaler.state_dict(),
-        }
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self._module, "descent": self._descent, "scaler": self._scaler}
 
-    def _save(self, path: Path, state: dict[str, Any]) -> None:
-        if not self._group.leads:
-            return
-        # Into a stream: given a name, torch keeps it in the file.
-        with whole(path) as part, part.open("wb") as stream:
-            self._torch.save(state, stream)
+
+def resumed(part: Path, **parts: Any) -> int:
+    """Give these parts the state that `keep` wrote, and return how many epochs are done."""
+    if not part.exists():
+        return 0
+    state = need_torch().load(part, map_location="cpu", weights_only=True)
+    for name, one in parts.items():
+        one.load_state_dict(state[name])
+    return int(state["epoch"])
+
+
+def keep(path: Path, epoch: int | None = None, **parts: Any) -> None:
+    """Write the state of these parts, and how many epochs are done."""
+    state = {name: one.state_dict() for name, one in parts.items()}
+    # Into a stream: given a name, torch keeps it in the file.
+    with whole(path) as part, part.open("wb") as stream:
+        need_torch().save(state if epoch is None else {**state, "epoch": epoch}, stream)
 
 
 def _start(training: Training) -> Network:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import isfinite
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sfumato.stats.bootstrap import ROUNDS
 from sfumato.study.analysis.comparisons import Question
@@ -42,11 +42,7 @@ class Levels:
 
     def summary(self) -> JSON:
         """Return all three for `study.json`, in points."""
-        return {
-            "before": self.before.summary(),
-            "after": self.after.summary(),
-            "change": self.change.summary(),
-        }
+        return {one.name: getattr(self, one.name).summary() for one in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,7 @@ class ModelRow:
             "architecture": self.architecture,
             "seeds": list(self.seeds),
             "top1": self.top1.summary(),
-            "top5": None if self.top5 is None else self.top5.summary(),
+            "top5": _summary(self.top5),
             "standard_errors": [100 * e if isfinite(e) else None for e in self.errors],
             "mcnemar": [{"seed": seed, **test.summary()} for seed, test in self.tests],
         }
@@ -116,18 +112,17 @@ class StudyAnswer:
             "equivalence": self.equivalence.summary(),
             "bootstrap": [100 * end if isfinite(end) else None for end in self.bootstrap],
             "over_architectures": self.over_models.summary(),
-            **{name: _summary(getattr(self, name)) for name in _LEVELS},
-            **{name: [one.summary() for one in getattr(self, name)] for name in _LISTS},
-            "average_precision": (
-                None if self.precisions is None else [one.summary() for one in self.precisions]
-            ),
+            **{name: _summary(getattr(self, name)) for name in _MEASURED},
+            "average_precision": _summary(self.precisions),
             "mean_average_precision": _summary(self.mean_precision),
             "notes": list(self.notes),
         }
 
 
-_LEVELS: Final = ("top1", "top5", "calibration")
-_LISTS: Final = ("rows", "affected", "areas", "overlaps", "supercategories", "classes", "pairs")
+_MEASURED: Final = (
+    *("top1", "top5", "calibration", "rows"),
+    *("affected", "areas", "overlaps", "supercategories", "classes", "pairs"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,18 +186,7 @@ class Answers:
 
     def summary(self) -> JSON:
         """Return everything for `study.json`."""
-        return {
-            "protocol": self.protocol,
-            "images": self.images,
-            "affected": self.affected,
-            "classes": list(self.classes),
-            "dataset": self.dataset,
-            "cells": [cell.summary() for cell in self.cells],
-            "grid": [row.summary() for row in self.grid],
-            "answers": [one.summary() for one in self.answers],
-            "remedies": [one.summary() for one in self.remedies],
-            "notes": list(self.notes),
-        }
+        return {one.name: _summary(getattr(self, one.name)) for one in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +201,12 @@ class Analysis:
         return {
             "margin": 100 * self.choice.margin,
             "seed": self.choice.seed,
-            "parts": [part.summary() for part in self.parts],
+            "parts": _summary(self.parts),
         }
 
 
-def _summary(found: Levels | Estimate | None) -> JSON | None:
-    return None if found is None else found.summary()
+def _summary(found: Any) -> Any:
+    """Return a value for `study.json`; records say themselves what they come to."""
+    if isinstance(found, tuple):
+        return [_summary(one) for one in found]
+    return found.summary() if hasattr(found, "summary") else found

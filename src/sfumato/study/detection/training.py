@@ -23,9 +23,10 @@ from sfumato.errors import MissingExtra, UsageError
 from sfumato.study.configuration import DetectionSettings
 from sfumato.study.detection.objects import THINNEST, Scene, thickness
 from sfumato.study.features import available, one_thread, pixels_of
-from sfumato.study.files import whole, write
+from sfumato.study.files import write
 from sfumato.study.networks import NetworkSource, load, need_torch, need_torchvision
 from sfumato.study.placement import draws
+from sfumato.study.training import keep, resumed
 from sfumato.types import Pixels
 
 _MOMENTUM: Final = 0.9
@@ -167,11 +168,7 @@ class _Run:
 
     def resume(self) -> None:
         """Go on after the last epoch that was written, if there is one."""
-        if self._part.exists():
-            state = self._torch.load(self._part, map_location="cpu", weights_only=True)
-            self._module.load_state_dict(state["model"])
-            self._descent.load_state_dict(state["descent"])
-            self._epoch = state["epoch"]
+        self._epoch = resumed(self._part, model=self._module, descent=self._descent)
 
     def learn(self) -> None:
         """Run the epochs that are left."""
@@ -184,7 +181,7 @@ class _Run:
             for step in range(self._steps):
                 chosen = order[step * self._batch : (step + 1) * self._batch]
                 self._step(epoch, step, [task.learnt[i] for i in chosen])
-            self._save({"epoch": epoch + 1})
+            keep(self._part, epoch + 1, model=self._module, descent=self._descent)
 
     def find(self) -> None:
         """Run the detector on the tested pictures and keep its boxes."""
@@ -247,11 +244,6 @@ class _Run:
     def _picture(self, pixels: Pixels) -> Any:
         scaled = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / 255
         return self._torch.from_numpy(scaled).to(self._task.device)
-
-    def _save(self, state: dict[str, Any]) -> None:
-        state |= {"model": self._module.state_dict(), "descent": self._descent.state_dict()}
-        with whole(self._part) as part, part.open("wb") as stream:
-            self._torch.save(state, stream)
 
 
 def _joined(parts: Sequence[dict[str, Any]], name: str) -> NDArray[Any]:
