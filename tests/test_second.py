@@ -173,9 +173,9 @@ def one_word() -> bytes:
         bomb,
         many_starts,
         many_streams,
-        many_segments,
+        pytest.param(many_segments, marks=pytest.mark.slow),
         pytest.param(many_segments_behind, marks=pytest.mark.slow),
-        one_word,
+        pytest.param(one_word, marks=pytest.mark.slow),
     ],
 )
 def test_more_than_is_looked_at_counts_as_one_that_cannot_be_searched(
