@@ -27,7 +27,6 @@ def picture(seed: int = 0) -> Image.Image:
     return Image.fromarray(np.stack(bands, axis=-1).astype(np.uint8))
 
 
-@cache
 def encoded(kind: str, **settings: Any) -> bytes:
     out = io.BytesIO()
     picture().save(out, kind, **settings)
