@@ -42,7 +42,7 @@ def data(tmp_path: Path) -> Dataset:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A data set with its finished release; tests only look at it."""
     made = dataset.make(tmp_path_factory.mktemp("done"))
-    run(made.job(), STAGES, Local(2))
+    run(made.job(), STAGES, Local(1))
     return made
 
 
