@@ -35,7 +35,7 @@ WRITTEN_LAST = {"manifest.parquet", "faces.parquet", "summary.json", "report.htm
 
 @pytest.fixture
 def data(tmp_path: Path) -> Dataset:
-    return dataset.make(tmp_path)
+    return dataset.make(tmp_path, count=2)
 
 
 @pytest.fixture(scope="module")
