@@ -7,7 +7,9 @@ so a run takes a second.
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -86,27 +88,36 @@ def scene(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 def make(root: Path, *, count: int = 3) -> Dataset:
     """Write a data set of three classes, `count` pictures with a face and without in each."""
-    rng = np.random.default_rng(7)
     with_face: list[str] = []
     without: list[str] = []
-    endings = ("JPEG", "png", "webp", "jpg", "bmp", "tif", "gif")
-    for label in ("n01 cats", "n02/ünïcode", "n03"):
-        for number in range(2 * count):
-            keys = with_face if number % 2 else without
-            keys.append(f"{label}/{number} ä.{endings[number % len(endings)]}")
-            path = root / "src" / keys[-1]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            picture = Image.fromarray(scene(rng))
-            if path.suffix == ".webp":
-                picture.save(path, lossless=True)
-            else:
-                picture.save(path)
+    for number, (key, data) in enumerate(_pictures(count).items()):
+        (with_face if number % 2 else without).append(key)
+        path = root / "src" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
     (root / "src" / "labels.txt").write_text("0 1 2")
     with (root / "boxes.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "x0", "y0", "x1", "y1"])
         writer.writerows([key, *BOX] for key in with_face)
     return Dataset(root, tuple(with_face), tuple(without))
+
+
+@cache
+def _pictures(count: int) -> dict[str, bytes]:
+    """Return the files by their keys, without a face and with one in turn."""
+    rng = np.random.default_rng(7)
+    found = {}
+    endings = ("JPEG", "png", "webp", "jpg", "bmp", "tif", "gif")
+    for label in ("n01 cats", "n02/ünïcode", "n03"):
+        for number in range(2 * count):
+            ending = endings[number % len(endings)]
+            kind = Image.registered_extensions()[f".{ending.lower()}"]
+            stream = io.BytesIO()
+            options = {"lossless": True} if kind == "WEBP" else {}
+            Image.fromarray(scene(rng)).save(stream, kind, **options)
+            found[f"{label}/{number} ä.{ending}"] = stream.getvalue()
+    return found
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

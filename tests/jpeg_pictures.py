@@ -6,6 +6,7 @@ import io
 import struct
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ FACE = (50.0, 30.0, 110.0, 105.0)
 
 def picture(width: int = 173, height: int = 141, channels: int = 3) -> NDArray[np.uint8]:
     """Return a picture with edges, ramps and noise: (height, width, channels)."""
+    return _picture(width, height, channels).copy()
+
+
+@cache
+def _picture(width: int, height: int, channels: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(7)
     y, x = np.mgrid[0:height, 0:width]
     waves = [127 + 90 * np.sin(x / (5 + 3 * c)) * np.cos(y / (9 - 2 * c)) for c in range(channels)]
@@ -160,6 +166,7 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "doubled end": lambda: saved(quality=85) + b"\xff\xd9",
     "multiple of 16": lambda: saved(quality=85, size=(160, 144)),
 }
+KINDS = {kind: cache(make) for kind, make in KINDS.items()}
 STRICT = ("4:4:4", "grey", "CMYK", "RGB", "q100", "YCCK")  # pixels outside are identical
 
 

@@ -23,6 +23,7 @@ from sfumato.report.data import Report
 from sfumato.settings import Settings
 from sfumato.types import Pixels
 from tests import dataset
+from tests.command import Here
 from tests.dataset import BOX, WATCHER, files_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -250,7 +251,12 @@ def test_files_that_cannot_be_read_have_a_code(tmp_path: Path) -> None:
 # --- run ----------------------------------------------------------------------------------------
 
 
-def test_a_folder_becomes_a_release(tmp_path: Path) -> None:
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs work in this process: the start of a worker takes longer than such a run."""
+    monkeypatch.setattr(api, "Local", lambda workers: Here())
+
+
+def test_a_folder_becomes_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = dataset.make(tmp_path, count=1)
     steps: list[tuple[int, int]] = []
     report = sfumato.run(
@@ -266,6 +272,7 @@ def test_a_folder_becomes_a_release(tmp_path: Path) -> None:
     assert steps[0] == (0, 6)
     assert steps[-1] == (6, 6)
     assert files_of(data.out).keys() > set(data.keys)
+    here(monkeypatch)
     with pytest.raises(UsageError, match="another recipe"):
         sfumato.run(data.source, data.out, settings=data.settings("fill"))
     again = sfumato.run(data.source, data.out, settings=data.settings("fill"), overwrite=True)
@@ -330,6 +337,7 @@ def test_the_lines_of_the_packages_docstring_run(
     for path in (tmp_path / "group.jpg", photos / "one.jpg"):
         path.write_bytes(person.read_bytes())
     monkeypatch.chdir(tmp_path)
+    here(monkeypatch)
     names: dict[str, object] = {}
     exec("\n".join(lines), names)
     report = names["report"]

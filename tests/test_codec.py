@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,11 @@ def scene(width: int = WIDTH, height: int = HEIGHT, *, channels: int = 3) -> Pix
 
 
 def picture(mode: str = "RGB") -> Image.Image:
+    return _picture(mode).copy()
+
+
+@cache
+def _picture(mode: str) -> Image.Image:
     colours = Image.fromarray(scene())
     if mode == "P":
         return colours.quantize(64)

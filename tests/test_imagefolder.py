@@ -72,7 +72,7 @@ def test_a_name_that_is_not_utf8_is_refused_and_shown_readably(tmp_path: Path) -
 
 
 def test_shards_follow_content_and_survive_insertions(tmp_path: Path) -> None:
-    keys = [f"{i:05d}.jpg" for i in range(2500)]
+    keys = [f"{i:05d}.jpg" for i in range(1500)]
     put(tmp_path, *keys)
     folder = ImageFolder(tmp_path)
     before = cut(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,7 @@ def gif_with(block: bytes) -> bytes:
     return data[:at] + block + data[at:]
 
 
+@cache
 def animated(kind: str) -> bytes:
     out = io.BytesIO()
     picture().save(out, kind, save_all=True, append_images=[picture(3)])

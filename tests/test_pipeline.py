@@ -37,14 +37,14 @@ WRITTEN_LAST = {"manifest.parquet", "faces.parquet", "summary.json", "report.htm
 
 @pytest.fixture
 def data(tmp_path: Path) -> Dataset:
-    return dataset.make(tmp_path)
+    return dataset.make(tmp_path, count=2)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A data set with its finished release; tests only look at it."""
     made = dataset.make(tmp_path_factory.mktemp("done"))
-    run(made.job(), STAGES, Local(2))
+    run(made.job(), STAGES, Local(1))
     return made
 
 

@@ -119,7 +119,9 @@ def test_keep_safe_keeps_date_camera_and_copyright(data: Dataset, tmp_path: Path
     command(data, out, verb="verify")
 
 
-def test_the_policy_comes_from_a_file_a_variable_or_a_call(data: Dataset, tmp_path: Path) -> None:
+def test_the_policy_comes_from_a_file_a_variable_or_a_call(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text('metadata = "all"\n')
     words = ("run", data.source, tmp_path / "out", "--boxes", data.boxes, "--dry-run")
@@ -129,6 +131,7 @@ def test_the_policy_comes_from_a_file_a_variable_or_a_call(data: Dataset, tmp_pa
     assert sfumato(*words, env={"SFUMATO_RUN_METADATA": "some"}).code == 2
     assert "'some'" in sfumato(*words, env={"SFUMATO_RUN_METADATA": "some"}).err
     chosen = replace(data.settings(), metadata="all")
+    monkeypatch.setattr("sfumato.api.Local", lambda workers: Here())
     report = library.run(data.source, tmp_path / "called", settings=chosen, workers=1)
     assert report.summary()["encodings"] == {"exact": 6, "identical": 1}
 

@@ -84,9 +84,9 @@ def released(
     return output, sink.staged(sample.key).read_bytes()
 
 
-# A third of the ways quickly, the others as slow tests: all go through `embedded_images` below.
+# A sixth of the ways quickly, the others as slow tests: all go through `embedded_images` below.
 SOME = slow_unless(
-    [name for name in HIDING if name not in UNMOVABLE], frozenset(list(HIDING)[::3]).__contains__
+    [name for name in HIDING if name not in UNMOVABLE], frozenset(list(HIDING)[::6]).__contains__
 )
 
 
@@ -174,9 +174,9 @@ def one_word() -> bytes:
         bomb,
         many_starts,
         many_streams,
-        many_segments,
+        pytest.param(many_segments, marks=pytest.mark.slow),
         pytest.param(many_segments_behind, marks=pytest.mark.slow),
-        one_word,
+        pytest.param(one_word, marks=pytest.mark.slow),
     ],
 )
 def test_more_than_is_looked_at_counts_as_one_that_cannot_be_searched(

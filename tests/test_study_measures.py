@@ -34,7 +34,7 @@ def by_thresholds(rows: list[tuple[bool, int]], weights: list[Fraction] | None =
     return total
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(ranked)
 def test_average_precision_is_its_definition_with_ties_as_one_step(
     rows: list[tuple[bool, int]],
@@ -51,7 +51,7 @@ def test_scikit_learn_gives_the_same_for_its_own_example() -> None:
     assert np.isnan(average_precision(np.zeros(4, bool), scores))
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(ranked)
 def test_terms_of_average_precision_are_its_slope_in_each_weight(
     rows: list[tuple[bool, int]],

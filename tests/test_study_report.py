@@ -227,13 +227,17 @@ def test_wrong_use_is_a_sentence(tmp_path: Path) -> None:
 
 def test_no_verb_that_reads_predictions_imports_torch(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", cells=FULL[:3:2], models=["net"])
-    for words in (["--help"], ["study", "--help"], ["study", "analyse", "-q", str(folder)]):
-        code = (
-            "import sys\nfrom sfumato.cli import main\ntry:\n    main()\nfinally:\n"
-            "    print(*sorted({'torch', 'torchvision', 'timm'} & set(sys.modules)), 'end')"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == "end", words
+    asked = [["--help"], ["study", "--help"], ["study", "analyse", "-q", str(folder)]]
+    code = (
+        "import json, sys\nfrom sfumato.cli import main\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    sys.argv[1:] = words\n"
+        "    try:\n        main()\n    except SystemExit as left:\n"
+        "        found = {'torch', 'torchvision', 'timm'} & set(sys.modules)\n"
+        "        print(json.dumps([words, left.code, sorted(found)]))"
+    )
+    command = [sys.executable, "-c", code, json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[[")]
+    assert told == [[words, 0, []] for words in asked]

@@ -140,6 +140,7 @@ class _DieAt:
         self.real(origin, path)
 
 
+@pytest.mark.slow
 def test_a_recipe_its_successor_and_itself_again(data: Dataset) -> None:
     releases: dict[str, dict[str, bytes]] = {}
     for method in ("pixelate", "imagenet", "pixelate", "imagenet"):
@@ -184,7 +185,7 @@ CHANGES: dict[str, Callable[[Path, Path], object]] = {
 }
 
 
-QUICK = {"same size and time", "linked to the original", "deleted"}
+QUICK = {"same size and time", "linked to the original"}
 
 
 def _forge(path: Path) -> None:

@@ -344,15 +344,6 @@ def coco(shapes: list[object]) -> dict[str, object]:
     }
 
 
-def labels() -> Iterator[tuple[str, str]]:
-    """Give labels, lists and settings as data sets have them."""
-    yield from _coco_files()
-    yield from _yolo_files()
-    yield from _lists()
-    yield from _tables()
-    yield from _plain()
-
-
 def _coco_files() -> Iterator[tuple[str, str]]:
     rng = np.random.default_rng(4)
     shapes: list[object] = [[polygon(rng, int(n))] for n in rng.integers(3, 300, 30)]
@@ -492,3 +483,13 @@ def _plain() -> Iterator[tuple[str, str]]:
         "a README",
         "# Set\n\nPictures with EXIF and GPS positions removed; see GIF89a, PNG, data/.\n" * 9,
     )
+
+
+# Labels, lists and settings as data sets have them.
+LABELS = {
+    "COCO": _coco_files,
+    "YOLO": _yolo_files,
+    "lists": _lists,
+    "tables": _tables,
+    "others": _plain,
+}

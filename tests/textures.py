@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from sfumato.types import Pixels
@@ -26,6 +28,11 @@ def face(size: int, *, seed: int) -> Pixels:
     Amplitudes fall with frequency as in photographs, over an ellipse of skin with eyes, brows, nose
     and mouth at sharp edges, rendered at four times the size and averaged.
     """
+    return _face(size, seed).copy()
+
+
+@cache
+def _face(size: int, seed: int) -> Pixels:
     generator = np.random.default_rng(seed)
     step = 4 if size < 100 else 1
     side = 3 * size * step
