@@ -669,6 +669,7 @@ def starts_that_fail(data: Dataset) -> dict[str, tuple[str | Path, ...]]:
         "below a file": (*run_, file / "out", *good),
         "ledger below a file": (*run_, data.out, *good, "--ledger", file / "l.sqlite"),
         "ledger isn't one": (*run_, data.out, *good, "--ledger", other / "mine.txt"),
+        "ledger is a folder": (*run_, data.out, *good, "--ledger", other),
         "ledger isn't one, its folder new": (
             *run_,
             data.root / "deep" / "er" / "out",
@@ -690,6 +691,16 @@ def test_a_start_that_fails_leaves_nothing_behind(data: Dataset) -> None:
         dry = sfumato(*words, "--dry-run")
         assert (dry.code, dry.err) == (2, done.err), name
         assert sorted(data.root.rglob("*")) == before, name
+
+
+def test_detections_that_are_not_there_are_named(data: Dataset) -> None:
+    before = sorted(data.root.rglob("*"))
+    for where in (data.root / "misspelt.sqlite", data.source):
+        for more in ((), ("--dry-run",)):
+            done = sfumato("obfuscate", data.source, data.out, "--detections", where, *more)
+            assert done.code == 2
+            assert f"There is no ledger {where}" in done.err
+    assert sorted(data.root.rglob("*")) == before
 
 
 def test_a_start_that_fails_does_not_change_whose_release_it_is(data: Dataset) -> None:

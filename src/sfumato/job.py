@@ -107,6 +107,8 @@ def check_folders(job: Job) -> None:
         )
     if job.out is not None and job.out.exists() and not job.out.is_dir():
         raise UsageError(f"{job.out} is a file: choose a folder for the release.")
+    if not is_url(job.ledger) and Path(job.ledger).is_dir():
+        raise UsageError(f"The ledger ({job.ledger}) is a folder: give a file, such as one in it.")
 
 
 def check(job: Job) -> Content:

@@ -11,8 +11,10 @@ import click
 
 from sfumato.cli import options
 from sfumato.cli.run import absolute, carry_out, writing
-from sfumato.database import Where
+from sfumato.database import Where, named
+from sfumato.errors import UsageError
 from sfumato.formats.selection import Selection
+from sfumato.ledger import is_there
 from sfumato.pipeline import Job, private_folder
 from sfumato.settings import cover_step, last_recipe, last_selection
 
@@ -44,6 +46,8 @@ def obfuscate(src: Path, out: Path, detections: Where | None, **values: Any) -> 
     began = time.monotonic()
     src, out = absolute(src), absolute(out)
     ledger = options.ledger_of(values, out)
+    if detections is not None and not is_there(detections):
+        raise UsageError(f"There is no ledger {named(detections)}: --detections names an older one.")
     origins = [detections] if detections else [ledger, private_folder(src) / "ledger.sqlite"]
     found = last_recipe(
         origins, "detect", f"No faces were searched in {src}: run `sfumato detect {src}` first."
