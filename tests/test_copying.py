@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sfumato.formats import others
+from sfumato.formats.disk import PART_SUFFIX
 from sfumato.formats.imagefolder import FolderSink
 from sfumato.formats.selection import Globs
 from sfumato.ledger import Ledger
@@ -255,3 +256,16 @@ def test_a_file_that_grows_meanwhile_is_refused(
     (failure,) = stage(tmp_path, "x.txt")
     assert isinstance(failure, Failure)
     assert failure.code == "FILE_CHANGED"
+
+
+def test_a_file_named_as_what_isnt_finished_is_taken_for_none(data: Dataset) -> None:
+    """Only the very names that sfumato gives are swept away, and those are never copied."""
+    ours = f".{'0' * 24}.12345678{PART_SUFFIX}"
+    for name in (f"film.txt{PART_SUFFIX}", f"n03/.x{PART_SUFFIX}", f"n03/{ours}"):
+        (data.source / name).write_text("words")
+    for _ in range(2):
+        run(data, "--copy-other", "*")
+        assert (data.out / f"film.txt{PART_SUFFIX}").read_text() == "words"
+        assert (data.out / f"n03/.x{PART_SUFFIX}").read_text() == "words"
+        assert not (data.out / f"n03/{ours}").exists()
+        assert (data.out / "manifest.parquet").exists()

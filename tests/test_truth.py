@@ -8,14 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from sfumato.errors import Code, SampleError
+from sfumato.errors import Code, SampleError, UsageError
 from sfumato.formats import imagefolder
 from sfumato.ledger import Ledger
 from sfumato.pipeline import STAGES, Job, private_folder, run, write_report
@@ -161,6 +164,36 @@ def test_a_source_that_is_put_back_is_not_taken_for_what_came_between(data: Data
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert run(data.job(), STAGES, Here()).verdict == "passed"
     assert files_of(data.out) == wanted
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_source_that_changed_and_kept_its_size_and_time_is_done_again(
+    data: Dataset, elsewhere: bool
+) -> None:
+    path = data.source / "n03" / "still.bmp"
+    pixels = np.zeros((*dataset.SIDE[::-1], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    assert run(data.job(), STAGES, Here()).verdict == "passed"
+    state = path.stat()
+    Image.fromarray(pixels + 1).save(path)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    if elsewhere:  # the release too has to be read to be believed
+        os.utime(data.out / "n03" / "still.bmp", ns=(1, 1))
+    assert run(data.job(), STAGES, Here()).verdict == "passed"
+    assert (data.out / "n03" / "still.bmp").read_bytes() == path.read_bytes()
+    assert run(data.job(), ("verify",), Here()).verdict == "passed"
+
+
+def test_a_source_whose_rights_changed_is_read_and_not_done_again(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(data.job(), STAGES, Here())
+    for key in data.keys:
+        (data.source / key).chmod(0o640)
+    monkeypatch.setattr("sfumato.work.release", _die)
+    monkeypatch.setattr("sfumato.work.detect", _die)
+    assert run(data.job(), STAGES, Here()).verdict == "passed"
 
 
 # --- the release is changed by others -----------------------------------------------------------
@@ -654,6 +687,9 @@ def starts_that_fail(data: Dataset) -> dict[str, tuple[str | Path, ...]]:
     other.mkdir()
     (other / "mine.txt").write_text("keep")
     file.write_text("keep")
+    page = data.root / "web"
+    page.mkdir()
+    (page / "report.html").write_text("<title>mine</title>")
     run_ = ("run", data.source)
     good = ("--boxes", data.boxes)
     return {
@@ -670,6 +706,7 @@ def starts_that_fail(data: Dataset) -> dict[str, tuple[str | Path, ...]]:
         "ledger below a file": (*run_, data.out, *good, "--ledger", file / "l.sqlite"),
         "ledger isn't one": (*run_, data.out, *good, "--ledger", other / "mine.txt"),
         "ledger is a folder": (*run_, data.out, *good, "--ledger", other),
+        "ledger beside a page": (*run_, data.out, *good, "--ledger", page / "l.sqlite"),
         "ledger isn't one, its folder new": (
             *run_,
             data.root / "deep" / "er" / "out",
@@ -691,6 +728,47 @@ def test_a_start_that_fails_leaves_nothing_behind(data: Dataset) -> None:
         dry = sfumato(*words, "--dry-run")
         assert (dry.code, dry.err) == (2, done.err), name
         assert sorted(data.root.rglob("*")) == before, name
+
+
+def test_faces_that_cant_be_taken_over_are_said_by_a_dry_run_too(data: Dataset) -> None:
+    found = private_folder(data.source) / "ledger.sqlite"
+    found.parent.mkdir(mode=0o700)
+    found.write_text("no ledger")
+    before = sorted(data.root.rglob("*"))
+    words = ("run", data.source, data.out, "--boxes", data.boxes)
+    done, dry = sfumato(*words), sfumato(*words, "--dry-run")
+    assert (done.code, dry.code) == (2, 2)
+    assert f"{found} can't be used as a ledger" in done.err
+    assert done.err == dry.err
+    assert sorted(data.root.rglob("*")) == before
+
+
+def test_a_ledger_of_one_release_replaces_nothing_in_another_folder(data: Dataset) -> None:
+    """Such as a copy of the source, whose files have the same names."""
+    job = replace(data.job(), ledger=data.root / "ledgers" / "l.sqlite")
+    run(job, STAGES, Here())
+    released = files_of(data.out)
+    mine = data.root / "mine"
+    shutil.copytree(data.source, mine)
+    (mine / "report.html").write_text("mine")
+    before = files_of(mine)
+    for stages in (STAGES, ("obfuscate",), ("verify",)):
+        for overwrite in (False, True):
+            with pytest.raises(UsageError, match=r"isn't empty, and the release of the ledger"):
+                run(replace(job, out=mine, overwrite=overwrite), stages, Here())
+    with pytest.raises(UsageError, match=r"choose another folder, or another ledger"):
+        write_report(mine, job.ledger)
+    assert files_of(mine) == before
+    # What may be meant stays possible: the same folder, also unfinished, a moved one, a new one.
+    (data.out / "manifest.parquet").unlink()
+    assert run(job, STAGES, Here()).verdict == "passed"
+    moved = replace(job, out=data.root / "moved")
+    data.out.rename(data.root / "moved")
+    assert run(moved, ("verify",), Here()).verdict == "passed"
+    (data.root / "moved" / "manifest.parquet").unlink()
+    assert run(moved, STAGES, Here()).verdict == "passed"
+    run(replace(job, out=data.root / "new"), STAGES, Here())
+    assert files_of(data.root / "new") == files_of(data.root / "moved") == released
 
 
 def test_detections_that_are_not_there_are_named(data: Dataset) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 from sfumato import __version__, codec
 from sfumato.errors import Code, OutputError, SampleError
 from sfumato.failing import standing
-from sfumato.formats.disk import PART_SUFFIX, fsync, write_atomically
+from sfumato.formats.disk import fsync, is_part, write_atomically
 from sfumato.formats.imagefolder import FolderSink, label_of, read_steadily
 from sfumato.formats.manifest import FACES, MANIFEST, Table, face_rows, manifest_row
 from sfumato.formats.others import RESERVED
@@ -100,7 +100,7 @@ def _names_in(root: Path) -> set[str]:
         os.path.relpath(os.path.join(folder, name), root)
         for folder, folders, files in os.walk(root)
         for name in (*files, *(n for n in folders if os.path.islink(os.path.join(folder, n))))
-        if not (folder == str(root) and (name in RESERVED or name.endswith(PART_SUFFIX)))
+        if not (folder == str(root) and (name in RESERVED or is_part(name)))
     )
     return {name.replace(os.sep, "/") for name in names}
 

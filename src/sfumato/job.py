@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from sfumato.formats.walking import Apart
 from sfumato.ledger import Given, Ledger, is_there
 from sfumato.private import SUFFIX
 from sfumato.recipe import Recipe
-from sfumato.records import recipe_from
+from sfumato.records import recipe_from, understood
 from sfumato.settings import read_boxes, selection_of
 from sfumato.types import Failure, Shard
 
@@ -134,6 +135,10 @@ def check(job: Job) -> Content:
     for place in (job.private, job.out):
         if place is not None:
             _check_writable(place)
+    _check_report(job.private / "report.html")
+    for origin in job.detections:
+        if is_there(origin):
+            Ledger(origin, read_only=True).database.close()  # it can be used
     if not is_there(job.ledger):
         check_release(job, None)
     return Content(listing, tuple(folder.cut(listing.pictures)), boxes)
@@ -170,6 +175,26 @@ def _check_writable(place: Path) -> None:
     raise OutputError(f"Can't write to {place}: {why}. Mend that, or choose another folder.")
 
 
+def _check_report(path: Path) -> None:
+    """Make sure that the private report replaces none but one, in a folder that may be anybody's.
+
+    Raises:
+        UsageError: somebody's page lies there.
+    """
+    if path.parent.name.endswith(SUFFIX) or not os.path.lexists(path):
+        return
+    try:
+        with path.open("rb") as file:
+            if b"face obfuscation report</title>" in file.read(8192):
+                return
+    except OSError as error:
+        _LOG.debug("%s can't be read: %s", path, error)
+    raise UsageError(
+        f"{path} isn't sfumato's, and the private report goes there, beside the ledger: choose "
+        "another folder for the ledger."
+    )
+
+
 def check_release(job: Job, ledger: Ledger | None) -> None:
     """Make sure that what lies in OUT comes from this recipe and source, or may be overwritten.
 
@@ -188,6 +213,7 @@ def check_release(job: Job, ledger: Ledger | None) -> None:
                 f"{job.out} isn't empty and wasn't made by sfumato: choose another folder."
             )
         return
+    check_place(job.out, ledger)
     source, _, recipe = last
     before = recipe_from(recipe)  # with what older ones didn't name
     changed = _changed(before, job.recipe)
@@ -197,10 +223,41 @@ def check_release(job: Job, ledger: Ledger | None) -> None:
         changed.append("source")
     if changed == ["detect.boxes"] and _refused_for_boxes(before, job.recipe, ledger):
         return
+    if changed == ["source"] and not job.overwrite:
+        raise UsageError(
+            f"{job.out} was made by another recipe (different: source): it was made from {source}. "
+            "Give that folder, or make it anew by `sfumato run` with --overwrite."
+        )
     if changed and not job.overwrite:
         raise UsageError(
             f"{job.out} was made by another recipe (different: {', '.join(changed)}): choose "
             "another folder, or make it anew with --overwrite."
+        )
+
+
+def check_place(out: Path, ledger: Ledger) -> None:
+    """Make sure that a ledger's release may lie in OUT: what others put there is never replaced.
+
+    The ledger beside OUT is its own. By another, OUT must be one that it had before, or finished:
+    such a release may have been moved. Older versions noted no OUT; their ledgers are believed.
+
+    Raises:
+        UsageError: OUT is a folder of something else.
+    """
+    real, beside = os.path.realpath(out), private_folder(out)
+    own = not is_url(ledger.where) and os.path.realpath(private_of(ledger.where, out)) == (
+        os.path.realpath(beside)
+    )
+    if own or not out.is_dir() or not any(out.iterdir()) or (out / "manifest.parquet").exists():
+        return
+    runs = ledger.read("SELECT recipe FROM runs WHERE command <> 'detect' ORDER BY seq")
+    with understood("the folder of a release"):
+        known = [json.loads(text).get("out") for (text,) in runs]
+    places = [place for place in known if place]
+    if places and real not in places:
+        raise UsageError(
+            f"{out} isn't empty, and the release of the ledger {ledger.name} lies in "
+            f"{places[-1]}: choose another folder, or another ledger."
         )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 import uuid
 from collections import defaultdict
@@ -34,6 +35,7 @@ from sfumato.job import (
     Job,
     check,
     check_folders,
+    check_place,
     check_release,
     private_folder,
     private_of,
@@ -124,6 +126,7 @@ def write_report(out: Path, where: Where) -> Report:
         made, checked = ledger.last_run("%obfuscate%"), ledger.last_run("%verify%")
         if made is None:
             raise UsageError(f"{ledger.name} knows of no release: make one with `sfumato run`.")
+        check_place(out, ledger)
         source, recipe = Path(made[0]), recipe_from(made[2])
         last = recipe if checked is None else recipe_from(checked[2])
         if last.fingerprint("obfuscate") == recipe.fingerprint("obfuscate"):
@@ -204,14 +207,15 @@ def _take(
 
 
 def _begin(job: Job, stages: Sequence[str], ledger: Ledger) -> None:
+    settings = {**job.recipe.as_json(), "selection": job.selection.as_json()}
+    if job.out is not None:
+        settings["out"] = os.path.realpath(job.out)
     ledger.begin(
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         command="+".join(stages),
         source=str(job.source),
         fingerprint=job.recipe.fingerprint("verify"),
-        recipe=json.dumps(
-            {**job.recipe.as_json(), "selection": job.selection.as_json()}, sort_keys=True
-        ),
+        recipe=json.dumps(settings, sort_keys=True),
         versions=json.dumps(software()),
     )
 

@@ -8,14 +8,16 @@ picture by picture.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from sfumato.errors import Code, SampleError
 from sfumato.failing import OTHER_BYTES, last_failed, uncovered
-from sfumato.formats.imagefolder import ImageFolder
+from sfumato.formats.imagefolder import ImageFolder, source_state
 from sfumato.formats.released_names import released_name
 from sfumato.in_step import InStep
 from sfumato.job import Content, Job
@@ -107,9 +109,9 @@ def _wrong_in_release(
 ) -> tuple[set[str], list[Note]]:
     """Return the pictures that are done but not right, and notes of those that had to be read.
 
-    The file isn't what the record says; the refusal may be mended by now; people or checks
-    decided on it since; a verification met other bytes than those that lie there now; or a
-    version made it that didn't look for second images.
+    The file isn't what the record says; the source's isn't any more; the refusal may be mended by
+    now; people or checks decided on it since; a verification met other bytes than those that lie
+    there now; or a version made it that didn't look for second images.
     """
     out, fingerprint = job.out or Path(), job.recipe.fingerprint("obfuscate")
     refused = _Refusals(job, stages, ledger, boxes)
@@ -121,6 +123,8 @@ def _wrong_in_release(
         note = known.last(key)
         if not isinstance(fate, Output):
             wrong |= set() if refused.stands(fate) else {key}
+        elif _differs(job.source, out, fate):
+            wrong.add(key)
         elif not is_as_noted(out / released_name(key), note, fate.written):
             unread[key] = fate.written
     files = [(key, out / released_name(key)) for key in unread]
@@ -137,6 +141,24 @@ def _wrong_in_release(
         if any(one.code in OTHER_BYTES for one in some) and _can_be_read(job, key)
     }
     return wrong, [note for note in found.values() if note.key not in wrong and note.state]
+
+
+def _differs(source: Path, out: Path, output: Output) -> bool:
+    """Say whether a file of the source holds other bytes than were read, its size and time kept.
+
+    It is read only if the time at which it was last changed in any way, or its inode, moved on.
+    What can't be read any more stays as it is, and so does what is one file with that in OUT.
+    """
+    path = source / output.key
+    if not output.state or output.state == source_state(path):
+        return False
+    with suppress(OSError):
+        if os.path.samefile(path, out / released_name(output.key)):
+            return False
+    try:
+        return ImageFolder(source).sample(output.key).digest != output.digest
+    except SampleError:
+        return False
 
 
 def _can_be_read(job: Job, key: str) -> bool:

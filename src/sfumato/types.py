@@ -11,7 +11,7 @@ All data types are frozen, slotted and picklable. Records (`Detection`, `Review`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -52,13 +52,15 @@ class Sample:
     """One picture as stored: `data` are the encoded bytes, `digest` their SHA-256 in hex.
 
     `key` is the path below the source with forward slashes. `label` is the class: the folder
-    part of the key ("" at the top).
+    part of the key ("" at the top). `state` is what the file's size, times and inode were before
+    it was read, "" if nobody knows.
     """
 
     key: str
     label: str
     data: bytes
     digest: str
+    state: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +160,8 @@ class Output:
 
     `ghosts` are boxes covered besides `faces`: a detector still saw a face in the covered one.
     `rejected` are boxes that a detector proposed and people said hold no face: not covered, and
-    no finding if a detector sees a face there again. `state` is, of a file that isn't an image,
-    in which state the source's was when it was looked through. `second_images` are the further
+    no finding if a detector sees a face there again. `state` is in which state the source's file
+    was before it was read. `second_images` are the further
     images that the file held (`codec.embedded_images`), `second_images_removed` those that aren't
     in what was written; the others were searched and show no face.
     """

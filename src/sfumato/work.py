@@ -101,7 +101,7 @@ class Work:
                 # Before it is renamed into place, and from the disk, not from memory.
                 path = self._sink().staged(sample.key)
                 yield from self._verify(sample, picture, output, path, look=look)
-            yield output
+            yield replace(output, state=sample.state)
         except SampleError as error:
             if self.sink is not None and stage == "obfuscate":
                 self.sink.discard(sample.key)

@@ -47,7 +47,9 @@ def obfuscate(src: Path, out: Path, detections: Where | None, **values: Any) -> 
     src, out = absolute(src), absolute(out)
     ledger = options.ledger_of(values, out)
     if detections is not None and not is_there(detections):
-        raise UsageError(f"There is no ledger {named(detections)}: --detections names an older one.")
+        raise UsageError(
+            f"There is no ledger {named(detections)}: --detections names an older one."
+        )
     origins = [detections] if detections else [ledger, private_folder(src) / "ledger.sqlite"]
     found = last_recipe(
         origins, "detect", f"No faces were searched in {src}: run `sfumato detect {src}` first."

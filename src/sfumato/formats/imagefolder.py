@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from sfumato.errors import Code, OutputError, SampleError, UsageError
-from sfumato.formats.disk import PART_SUFFIX, cannot_write, fsync
+from sfumato.formats.disk import PART_SUFFIX, cannot_write, fsync, is_part
 from sfumato.formats.released_names import check_free, check_named, check_readable, released_name
 from sfumato.formats.walking import Apart, walk, without_junk
 from sfumato.types import Failure, Sample, Shard
@@ -150,9 +150,22 @@ class ImageFolder:
             SampleError: it can't be read, isn't a regular file, or changed while it was read.
         """
         check_readable(key, FOREIGN)
+        state = source_state(self.root / key)
         data = read_steadily(self.root / key)
         check_named(key, data)
-        return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest())
+        return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest(), state)
+
+
+def source_state(path: Path) -> str:
+    """Return size, times and inode of a source's file as text, links followed; "" of no file.
+
+    The time of change can't be put back: it shows what kept its size and its other times.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
 
 
 def read_steadily(path: Path, *, settle_s: float = _CLOCK_TICK_S) -> bytes:
@@ -331,7 +344,7 @@ class FolderSink:
         """Remove temporary files that a killed run left behind."""
         for folder, _, names in os.walk(self.root):
             for name in names:
-                if name.endswith(PART_SUFFIX):
+                if is_part(name):
                     os.unlink(os.path.join(folder, name))
 
 
