@@ -771,6 +771,21 @@ def test_a_ledger_of_one_release_replaces_nothing_in_another_folder(data: Datase
     assert files_of(data.root / "new") == files_of(data.root / "moved") == released
 
 
+def test_two_runs_with_two_ledgers_do_not_write_one_release(data: Dataset) -> None:
+    class Meanwhile(Here):
+        def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+            with pytest.raises(UsageError, match=f"Another sfumato works with {data.out}:"):
+                run(other, STAGES, Here())
+            words = ("run", data.source, data.out, "--boxes", data.boxes, "--ledger", other.ledger)
+            assert "Another sfumato works with" in sfumato(*words, "--dry-run").err
+            yield from super().map(task, shards)
+
+    other = replace(data.job(), ledger=data.root / "other" / "l.sqlite")
+    assert run(data.job(), STAGES, Meanwhile()).verdict == "passed"
+    assert not (data.root / "other").exists()
+    assert untrue(data.out) == []
+
+
 def test_detections_that_are_not_there_are_named(data: Dataset) -> None:
     before = sorted(data.root.rglob("*"))
     for where in (data.root / "misspelt.sqlite", data.source):

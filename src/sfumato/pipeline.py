@@ -41,7 +41,7 @@ from sfumato.job import (
     private_of,
 )
 from sfumato.ledger import Ledger, is_there
-from sfumato.lock import locked
+from sfumato.lock import held, locked
 from sfumato.plan import Plan, make_plan
 from sfumato.published import Note, note_all, read_notes
 from sfumato.recipe import Recipe
@@ -122,7 +122,7 @@ def write_report(out: Path, where: Where) -> Report:
     if not is_there(where) or not out.is_dir():
         raise UsageError(f"There is no release in {out} with records in {named(where)}.")
     private = private_of(where, out)
-    with locked(private), Ledger(where) as ledger, ledger.alone():
+    with locked(private), held(out), Ledger(where) as ledger, ledger.alone():
         made, checked = ledger.last_run("%obfuscate%"), ledger.last_run("%verify%")
         if made is None:
             raise UsageError(f"{ledger.name} knows of no release: make one with `sfumato run`.")
@@ -147,7 +147,7 @@ def _begun(job: Job, stages: Sequence[str]) -> Iterator[tuple[Ledger, Content]]:
     with start.tidied(), locked(job.private), start.tidied():
         if job.out is not None:
             make_folder(job.out)
-        with Ledger(job.ledger) as ledger, ledger.alone():
+        with held(job.out), Ledger(job.ledger) as ledger, ledger.alone():
             check_release(job, ledger)
             for folder in {job.private, job.private.parent}:
                 with suppress(PermissionError):  # who may write there may not list it
