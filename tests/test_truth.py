@@ -185,6 +185,20 @@ def test_a_source_that_changed_and_kept_its_size_and_time_is_done_again(
     assert run(data.job(), ("verify",), Here()).verdict == "passed"
 
 
+def test_detection_alone_searches_what_changed_and_kept_its_size_and_time(data: Dataset) -> None:
+    path = data.source / "n03" / "still.bmp"
+    pixels = np.zeros((*dataset.SIDE[::-1], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    words = ("obfuscate", data.source, data.out)
+    assert sfumato("detect", data.source, "--detector", "yunet").code == 0
+    state = path.stat()
+    Image.fromarray(pixels + 1).save(path)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert sfumato(*words).code == 3  # the file changed since faces were searched in it
+    assert sfumato("detect", data.source, "--detector", "yunet").code == 0
+    assert sfumato(*words).code == 0
+
+
 def test_a_source_whose_rights_changed_is_read_and_not_done_again(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -686,10 +700,13 @@ def starts_that_fail(data: Dataset) -> dict[str, tuple[str | Path, ...]]:
     empty.mkdir()
     other.mkdir()
     (other / "mine.txt").write_text("keep")
+    (other / "report.html").write_text("<title>mine</title>")
     file.write_text("keep")
     page = data.root / "web"
     page.mkdir()
-    (page / "report.html").write_text("<title>mine</title>")
+    (page / "sub").mkdir()
+    for name in ("manifest.parquet", "faces.parquet"):
+        (page / name).write_text("of a release")
     run_ = ("run", data.source)
     good = ("--boxes", data.boxes)
     return {
@@ -706,7 +723,9 @@ def starts_that_fail(data: Dataset) -> dict[str, tuple[str | Path, ...]]:
         "ledger below a file": (*run_, data.out, *good, "--ledger", file / "l.sqlite"),
         "ledger isn't one": (*run_, data.out, *good, "--ledger", other / "mine.txt"),
         "ledger is a folder": (*run_, data.out, *good, "--ledger", other),
-        "ledger beside a page": (*run_, data.out, *good, "--ledger", page / "l.sqlite"),
+        "named as what is private": (*run_, private_folder(data.source), *good),
+        "ledger in a release": (*run_, data.out, *good, "--ledger", page / "sub" / "l.sqlite"),
+        "ledger beside a page": (*run_, data.out, *good, "--ledger", other / "l.sqlite"),
         "ledger isn't one, its folder new": (
             *run_,
             data.root / "deep" / "er" / "out",

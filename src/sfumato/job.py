@@ -106,10 +106,31 @@ def check_folders(job: Job) -> None:
             f"The ledger ({named(job.ledger)}) must not lie in OUT ({job.out}), which is "
             "published: choose another folder for it."
         )
+    _check_apart(job)
     if job.out is not None and job.out.exists() and not job.out.is_dir():
         raise UsageError(f"{job.out} is a file: choose a folder for the release.")
     if not is_url(job.ledger) and Path(job.ledger).is_dir():
         raise UsageError(f"The ledger ({job.ledger}) is a folder: give a file, such as one in it.")
+
+
+def _check_apart(job: Job) -> None:
+    """Make sure that nothing private is kept in what is published, and the other way round.
+
+    Raises:
+        UsageError: OUT is named as private folders are, or the ledger lies in a finished release.
+    """
+    if job.out is not None and job.out.name.endswith(SUFFIX):
+        raise UsageError(
+            f"OUT ({job.out}) is named as the folders that are kept private: choose a name "
+            f"that doesn't end in {SUFFIX}."
+        )
+    private = Path(os.path.realpath(job.private))
+    for folder in (private, *private.parents):
+        if all((folder / name).exists() for name in ("manifest.parquet", "faces.parquet")):
+            raise UsageError(
+                f"The ledger ({named(job.ledger)}) must not lie in {folder}, a release, which is "
+                "published: choose another folder for it."
+            )
 
 
 def check(job: Job) -> Content:

@@ -24,7 +24,7 @@ from sfumato.job import Content, Job
 from sfumato.ledger import Given, Ledger
 from sfumato.published import Note, is_as_noted, read_notes
 from sfumato.settings import software
-from sfumato.types import Failure, Output, Record, Redetection, Shard
+from sfumato.types import Detection, Failure, Output, Record, Redetection, Shard
 
 # The same software refuses the same bytes again.
 _OF_THE_BYTES: Final = frozenset(
@@ -79,7 +79,12 @@ def make_plan(job: Job, stages: Sequence[str], ledger: Ledger | None, content: C
     else:
         fates = ledger.latest(job.recipe.fingerprint("detect"), ("detection", "failure"))
         refused = _Refusals(job, stages, ledger, content.boxes)
-        wrong = {key for key, fate in _in_step(marked, fates) if not refused.stands(fate)}
+        wrong = {
+            key
+            for key, fate in _in_step(marked, fates)
+            if not refused.stands(fate)
+            or (isinstance(fate, Detection) and _differs(job.source, fate))
+        }
     return replace(plan, left=tuple(_left(content.shards, done, wrong)))
 
 
@@ -123,7 +128,7 @@ def _wrong_in_release(
         note = known.last(key)
         if not isinstance(fate, Output):
             wrong |= set() if refused.stands(fate) else {key}
-        elif _differs(job.source, out, fate):
+        elif _differs(job.source, fate, out):
             wrong.add(key)
         elif not is_as_noted(out / released_name(key), note, fate.written):
             unread[key] = fate.written
@@ -143,20 +148,20 @@ def _wrong_in_release(
     return wrong, [note for note in found.values() if note.key not in wrong and note.state]
 
 
-def _differs(source: Path, out: Path, output: Output) -> bool:
+def _differs(source: Path, known: Output | Detection, out: Path | None = None) -> bool:
     """Say whether a file of the source holds other bytes than were read, its size and time kept.
 
     It is read only if the time at which it was last changed in any way, or its inode, moved on.
     What can't be read any more stays as it is, and so does what is one file with that in OUT.
     """
-    path = source / output.key
-    if not output.state or output.state == source_state(path):
+    path = source / known.key
+    if not known.state or known.state == source_state(path):
         return False
     with suppress(OSError):
-        if os.path.samefile(path, out / released_name(output.key)):
+        if out is not None and os.path.samefile(path, out / released_name(known.key)):
             return False
     try:
-        return ImageFolder(source).sample(output.key).digest != output.digest
+        return ImageFolder(source).sample(known.key).digest != known.digest
     except SampleError:
         return False
 

@@ -88,7 +88,7 @@ class Detection:
     """The faces found in the bytes with this digest; width and height of the upright image.
 
     `candidates` may be faces but are too doubtful to cover unseen: they wait for a person's eye,
-    are never covered, and never published.
+    are never covered, and never published. `state` is that of the sample.
     """
 
     key: str
@@ -97,6 +97,7 @@ class Detection:
     height: int
     faces: tuple[Face, ...]
     candidates: tuple[Face, ...] = ()
+    state: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +161,10 @@ class Output:
 
     `ghosts` are boxes covered besides `faces`: a detector still saw a face in the covered one.
     `rejected` are boxes that a detector proposed and people said hold no face: not covered, and
-    no finding if a detector sees a face there again. `state` is in which state the source's file
-    was before it was read. `second_images` are the further
-    images that the file held (`codec.embedded_images`), `second_images_removed` those that aren't
-    in what was written; the others were searched and show no face.
+    no finding if a detector sees a face there again. `state` is that of the sample.
+    `second_images` are the further images that the file held (`codec.embedded_images`),
+    `second_images_removed` those that aren't in what was written; the others were searched and
+    show no face.
     """
 
     key: str

@@ -87,7 +87,7 @@ class Work:
                 return
             found, picture = self._detection(sample, ledger)
             if "detect" in self.stages:
-                yield found
+                yield replace(found, state=sample.state)
             if "obfuscate" not in self.stages:
                 return
             stage = "obfuscate"
