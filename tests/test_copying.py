@@ -14,6 +14,7 @@ import pytest
 from sfumato.formats import others
 from sfumato.ledger import Ledger
 from sfumato.sources import reading
+from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.selection import Globs
@@ -259,3 +260,16 @@ def test_a_file_that_grows_meanwhile_is_refused(
     (failure,) = stage(tmp_path, "x.txt")
     assert isinstance(failure, Failure)
     assert failure.code == "FILE_CHANGED"
+
+
+def test_a_file_named_as_what_isnt_finished_is_taken_for_none(data: Dataset) -> None:
+    """Only the very names that sfumato gives are swept away, and those are never copied."""
+    ours = f".{'0' * 24}.12345678{PART_SUFFIX}"
+    for name in (f"film.txt{PART_SUFFIX}", f"n03/.x{PART_SUFFIX}", f"n03/{ours}"):
+        (data.source / name).write_text("words")
+    for _ in range(2):
+        run(data, "--copy-other", "*")
+        assert (data.out / f"film.txt{PART_SUFFIX}").read_text() == "words"
+        assert (data.out / f"n03/.x{PART_SUFFIX}").read_text() == "words"
+        assert not (data.out / f"n03/{ours}").exists()
+        assert (data.out / "manifest.parquet").exists()

@@ -8,14 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from sfumato.errors import Code, SampleError
+from sfumato.errors import Code, SampleError, UsageError
 from sfumato.ledger import Ledger
 from sfumato.pipeline import STAGES, Job, run, write_report
 from sfumato.private import private_folder
@@ -164,6 +167,50 @@ def test_a_source_that_is_put_back_is_not_taken_for_what_came_between(data: Data
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert run(data.job(), STAGES, Here()).verdict == "passed"
     assert files_of(data.out) == wanted
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_source_that_changed_and_kept_its_size_and_time_is_done_again(
+    data: Dataset, elsewhere: bool
+) -> None:
+    path = data.source / "n03" / "still.bmp"
+    pixels = np.zeros((*dataset.SIDE[::-1], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    assert run(data.job(), STAGES, Here()).verdict == "passed"
+    state = path.stat()
+    Image.fromarray(pixels + 1).save(path)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    if elsewhere:  # the release too has to be read to be believed
+        os.utime(data.out / "n03" / "still.bmp", ns=(1, 1))
+    assert run(data.job(), STAGES, Here()).verdict == "passed"
+    assert (data.out / "n03" / "still.bmp").read_bytes() == path.read_bytes()
+    assert run(data.job(), ("verify",), Here()).verdict == "passed"
+
+
+def test_detection_alone_searches_what_changed_and_kept_its_size_and_time(data: Dataset) -> None:
+    path = data.source / "n03" / "still.bmp"
+    pixels = np.zeros((*dataset.SIDE[::-1], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    words = ("obfuscate", data.source, data.out)
+    assert sfumato("detect", data.source, "--detector", "yunet").code == 0
+    state = path.stat()
+    Image.fromarray(pixels + 1).save(path)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert sfumato(*words).code == 3  # the file changed since faces were searched in it
+    assert sfumato("detect", data.source, "--detector", "yunet").code == 0
+    assert sfumato(*words).code == 0
+
+
+def test_a_source_whose_rights_changed_is_read_and_not_done_again(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(data.job(), STAGES, Here())
+    for key in data.keys:
+        (data.source / key).chmod(0o640)
+    monkeypatch.setattr("sfumato.work.release", _die)
+    monkeypatch.setattr("sfumato.work.detect", _die)
+    assert run(data.job(), STAGES, Here()).verdict == "passed"
 
 
 # --- the release is changed by others -----------------------------------------------------------
@@ -653,7 +700,13 @@ def starts_that_fail(data: Dataset) -> dict[str, tuple[str | Path, ...]]:
     empty.mkdir()
     other.mkdir()
     (other / "mine.txt").write_text("keep")
+    (other / "report.html").write_text("<title>mine</title>")
     file.write_text("keep")
+    page = data.root / "web"
+    page.mkdir()
+    (page / "sub").mkdir()
+    for name in ("manifest.parquet", "faces.parquet"):
+        (page / name).write_text("of a release")
     run_ = ("run", data.source)
     good = ("--boxes", data.boxes)
     return {
@@ -669,6 +722,10 @@ def starts_that_fail(data: Dataset) -> dict[str, tuple[str | Path, ...]]:
         "below a file": (*run_, file / "out", *good),
         "ledger below a file": (*run_, data.out, *good, "--ledger", file / "l.sqlite"),
         "ledger isn't one": (*run_, data.out, *good, "--ledger", other / "mine.txt"),
+        "ledger is a folder": (*run_, data.out, *good, "--ledger", other),
+        "named as what is private": (*run_, private_folder(data.source), *good),
+        "ledger in a release": (*run_, data.out, *good, "--ledger", page / "sub" / "l.sqlite"),
+        "ledger beside a page": (*run_, data.out, *good, "--ledger", other / "l.sqlite"),
         "ledger isn't one, its folder new": (
             *run_,
             data.root / "deep" / "er" / "out",
@@ -690,6 +747,72 @@ def test_a_start_that_fails_leaves_nothing_behind(data: Dataset) -> None:
         dry = sfumato(*words, "--dry-run")
         assert (dry.code, dry.err) == (2, done.err), name
         assert sorted(data.root.rglob("*")) == before, name
+
+
+def test_faces_that_cant_be_taken_over_are_said_by_a_dry_run_too(data: Dataset) -> None:
+    found = private_folder(data.source) / "ledger.sqlite"
+    found.parent.mkdir(mode=0o700)
+    found.write_text("no ledger")
+    before = sorted(data.root.rglob("*"))
+    words = ("run", data.source, data.out, "--boxes", data.boxes)
+    done, dry = sfumato(*words), sfumato(*words, "--dry-run")
+    assert (done.code, dry.code) == (2, 2)
+    assert f"{found} can't be used as a ledger" in done.err
+    assert done.err == dry.err
+    assert sorted(data.root.rglob("*")) == before
+
+
+def test_a_ledger_of_one_release_replaces_nothing_in_another_folder(data: Dataset) -> None:
+    """Such as a copy of the source, whose files have the same names."""
+    job = replace(data.job(), ledger=data.root / "ledgers" / "l.sqlite")
+    run(job, STAGES, Here())
+    released = files_of(data.out)
+    mine = data.root / "mine"
+    shutil.copytree(data.source, mine)
+    (mine / "report.html").write_text("mine")
+    before = files_of(mine)
+    for stages in (STAGES, ("obfuscate",), ("verify",)):
+        for overwrite in (False, True):
+            with pytest.raises(UsageError, match=r"isn't empty, and the release of the ledger"):
+                run(replace(job, out=mine, overwrite=overwrite), stages, Here())
+    with pytest.raises(UsageError, match=r"choose another folder, or another ledger"):
+        write_report(mine, job.ledger)
+    assert files_of(mine) == before
+    # What may be meant stays possible: the same folder, also unfinished, a moved one, a new one.
+    (data.out / "manifest.parquet").unlink()
+    assert run(job, STAGES, Here()).verdict == "passed"
+    moved = replace(job, out=data.root / "moved")
+    data.out.rename(data.root / "moved")
+    assert run(moved, ("verify",), Here()).verdict == "passed"
+    (data.root / "moved" / "manifest.parquet").unlink()
+    assert run(moved, STAGES, Here()).verdict == "passed"
+    run(replace(job, out=data.root / "new"), STAGES, Here())
+    assert files_of(data.root / "new") == files_of(data.root / "moved") == released
+
+
+def test_two_runs_with_two_ledgers_do_not_write_one_release(data: Dataset) -> None:
+    class Meanwhile(Here):
+        def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+            with pytest.raises(UsageError, match=f"Another sfumato works with {data.out}:"):
+                run(other, STAGES, Here())
+            words = ("run", data.source, data.out, "--boxes", data.boxes, "--ledger", other.ledger)
+            assert "Another sfumato works with" in sfumato(*words, "--dry-run").err
+            yield from super().map(task, shards)
+
+    other = replace(data.job(), ledger=data.root / "other" / "l.sqlite")
+    assert run(data.job(), STAGES, Meanwhile()).verdict == "passed"
+    assert not (data.root / "other").exists()
+    assert untrue(data.out) == []
+
+
+def test_detections_that_are_not_there_are_named(data: Dataset) -> None:
+    before = sorted(data.root.rglob("*"))
+    for where in (data.root / "misspelt.sqlite", data.source):
+        for more in ((), ("--dry-run",)):
+            done = sfumato("obfuscate", data.source, data.out, "--detections", where, *more)
+            assert done.code == 2
+            assert f"There is no ledger {where}" in done.err
+    assert sorted(data.root.rglob("*")) == before
 
 
 def test_a_start_that_fails_does_not_change_whose_release_it_is(data: Dataset) -> None:

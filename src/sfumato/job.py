@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from sfumato.errors import Code, UsageError
 from sfumato.ledger import Ledger, is_there
 from sfumato.private import SUFFIX
 from sfumato.recipe import Recipe
-from sfumato.records import recipe_from
+from sfumato.records import recipe_from, understood
 from sfumato.settings import read_boxes, selection_of
 from sfumato.sources import Listing, Sink, Source
 from sfumato.sources.disk import check_writable
@@ -98,6 +99,29 @@ def check_folders(job: Job) -> None:
                 f"The ledger ({named(job.ledger)}) must not lie in OUT ({out}), which is "
                 "published: choose another folder for it."
             )
+    _check_apart(job)
+    if not is_url(job.ledger) and Path(job.ledger).is_dir():
+        raise UsageError(f"The ledger ({job.ledger}) is a folder: give a file, such as one in it.")
+
+
+def _check_apart(job: Job) -> None:
+    """Make sure that nothing private is kept in what is published, and the other way round.
+
+    Raises:
+        UsageError: OUT is named as private folders are, or the ledger lies in a finished release.
+    """
+    if job.out is not None and job.out.url.endswith(SUFFIX):
+        raise UsageError(
+            f"OUT ({job.out.url}) is named as the folders that are kept private: choose a name "
+            f"that doesn't end in {SUFFIX}."
+        )
+    private = Path(os.path.realpath(job.private))
+    for folder in (private, *private.parents):
+        if all((folder / name).exists() for name in ("manifest.parquet", "faces.parquet")):
+            raise UsageError(
+                f"The ledger ({named(job.ledger)}) must not lie in {folder}, a release, which is "
+                "published: choose another folder for it."
+            )
 
 
 def check(job: Job) -> Content:
@@ -123,6 +147,10 @@ def check(job: Job) -> Content:
     check_writable(job.private)
     if job.out is not None:
         job.out.check()
+    _check_report(job.private / "report.html")
+    for origin in job.detections:
+        if is_there(origin):
+            Ledger(origin, read_only=True).database.close()  # it can be used
     if not is_there(job.ledger):
         check_release(job, None)
     return Content(listing, tuple(job.source.shards(listing.pictures)), boxes)
@@ -143,6 +171,26 @@ def _apart(job: Job) -> tuple[Path, ...]:
     return (*places, *(private / name for name in names))
 
 
+def _check_report(path: Path) -> None:
+    """Make sure that the private report replaces none but one, in a folder that may be anybody's.
+
+    Raises:
+        UsageError: somebody's page lies there.
+    """
+    if path.parent.name.endswith(SUFFIX) or not os.path.lexists(path):
+        return
+    try:
+        with path.open("rb") as file:
+            if b"face obfuscation report</title>" in file.read(8192):
+                return
+    except OSError as error:
+        _LOG.debug("%s can't be read: %s", path, error)
+    raise UsageError(
+        f"{path} isn't sfumato's, and the private report goes there, beside the ledger: choose "
+        "another folder for the ledger."
+    )
+
+
 def check_release(job: Job, ledger: Ledger | None) -> None:
     """Make sure that what lies in OUT comes from this recipe and source, or may be overwritten.
 
@@ -161,6 +209,7 @@ def check_release(job: Job, ledger: Ledger | None) -> None:
                 f"{job.out.url} isn't empty and wasn't made by sfumato: choose another folder."
             )
         return
+    check_place(job.out, ledger)
     source, _, recipe = last
     before = recipe_from(recipe)  # with what older ones didn't name
     changed = _changed(before, job.recipe)
@@ -170,11 +219,44 @@ def check_release(job: Job, ledger: Ledger | None) -> None:
         changed.append("source")
     if changed == ["detect.boxes"] and _refused_for_boxes(before, job.recipe, ledger):
         return
+    if changed == ["source"] and not job.overwrite:
+        raise UsageError(
+            f"{job.out.url} was made by another recipe (different: source): it was made from "
+            f"{source}. Give that folder, or make it anew by `sfumato run` with --overwrite."
+        )
     if changed and not job.overwrite:
         raise UsageError(
             f"{job.out.url} was made by another recipe (different: {', '.join(changed)}): choose "
             "another folder, or make it anew with --overwrite."
         )
+
+
+def check_place(out: Sink, ledger: Ledger) -> None:
+    """Make sure that a ledger's release may lie in OUT: what others put there is never replaced.
+
+    The ledger beside OUT is its own. By another, OUT must be one that it had before, or finished:
+    such a release may have been moved. Older versions noted no OUT; their ledgers are believed.
+
+    Raises:
+        UsageError: OUT is a folder of something else.
+    """
+    own = os.path.realpath(private_of(ledger.where, out.beside)) == os.path.realpath(out.beside)
+    if (own and not is_url(ledger.where)) or out.is_empty() or out.holds("manifest.parquet"):
+        return
+    runs = ledger.read("SELECT recipe FROM runs WHERE command <> 'detect' ORDER BY seq")
+    with understood("the folder of a release"):
+        known = [json.loads(text).get("out") for (text,) in runs]
+    places = [place for place in known if place]
+    if places and address(out) not in places:
+        raise UsageError(
+            f"{out.url} isn't empty, and the release of the ledger {ledger.name} lies in "
+            f"{places[-1]}: choose another folder, or another ledger."
+        )
+
+
+def address(out: Sink) -> str:
+    """Return where a release lies: the real path of its folder, or else its URL."""
+    return next(map(os.path.realpath, out.places()), out.url)
 
 
 def _changed(before: Recipe, now: Recipe) -> list[str]:

@@ -26,10 +26,19 @@ from sfumato.database import Where, is_url, named
 from sfumato.errors import Code, LedgerError, UsageError
 from sfumato.failing import checks_of
 from sfumato.finish import finish, forget_release
-from sfumato.job import Content, Job, check, check_folders, check_release, private_of
+from sfumato.job import (
+    Content,
+    Job,
+    address,
+    check,
+    check_folders,
+    check_place,
+    check_release,
+    private_of,
+)
 from sfumato.known import attached
 from sfumato.ledger import Ledger, is_there
-from sfumato.lock import locked
+from sfumato.lock import held, locked
 from sfumato.plan import Plan, make_plan
 from sfumato.recipe import Recipe
 from sfumato.records import recipe_from
@@ -110,10 +119,11 @@ def write_report(out: str | os.PathLike[str], where: Where) -> Report:
     if not is_there(where) or not release.is_there():
         raise UsageError(f"There is no release in {out} with records in {named(where)}.")
     private = private_of(where, release.beside)
-    with locked(private), Ledger(where) as ledger, ledger.alone():
+    with locked(private), held(release.places()), Ledger(where) as ledger, ledger.alone():
         made, checked = ledger.last_run("%obfuscate%"), ledger.last_run("%verify%")
         if made is None:
             raise UsageError(f"{ledger.name} knows of no release: make one with `sfumato run`.")
+        check_place(release, ledger)
         source, recipe = open_source(made[0]), recipe_from(made[2])
         last = recipe if checked is None else recipe_from(checked[2])
         if last.fingerprint("obfuscate") == recipe.fingerprint("obfuscate"):
@@ -133,7 +143,8 @@ def _begun(job: Job, stages: Sequence[str]) -> Iterator[tuple[Ledger, Content, S
     start = Start(folders, _files_of(job))
     with start.tidied(), locked(job.private), start.tidied():
         sink = None if job.out is None else job.out.begin()
-        with Ledger(job.ledger) as ledger, ledger.alone():
+        held_out = held(() if sink is None else sink.places())
+        with held_out, Ledger(job.ledger) as ledger, ledger.alone():
             check_release(job, ledger)
             for folder in {job.private, job.private.parent}:
                 with suppress(PermissionError):  # who may write there may not list it
@@ -192,14 +203,15 @@ def _take(
 
 
 def _begin(job: Job, stages: Sequence[str], ledger: Ledger) -> None:
+    settings = {**job.recipe.as_json(), "selection": job.selection.as_json()}
+    if job.out is not None:
+        settings["out"] = address(job.out)
     ledger.begin(
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         command="+".join(stages),
         source=job.source.url,
         fingerprint=job.recipe.fingerprint("verify"),
-        recipe=json.dumps(
-            {**job.recipe.as_json(), "selection": job.selection.as_json()}, sort_keys=True
-        ),
+        recipe=json.dumps(settings, sort_keys=True),
         versions=json.dumps(software()),
     )
 

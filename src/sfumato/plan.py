@@ -20,7 +20,7 @@ from sfumato.ledger import Ledger
 from sfumato.published import is_as_noted
 from sfumato.settings import software
 from sfumato.sources import Note
-from sfumato.types import Failure, ImportedBoxes, Output, Record, Redetection, Shard
+from sfumato.types import Detection, Failure, ImportedBoxes, Output, Record, Redetection, Shard
 
 # The same software refuses the same bytes again.
 _OF_THE_BYTES: Final = frozenset(
@@ -75,7 +75,11 @@ def make_plan(job: Job, stages: Sequence[str], ledger: Ledger | None, content: C
     else:
         fates = ledger.latest(job.recipe.fingerprint("detect"), ("detection", "failure"))
         refused = _Refusals(job, stages, ledger, content.boxes)
-        wrong = {key for key, fate in _in_step(marked, fates) if not refused.stands(fate)}
+        wrong = {
+            key
+            for key, fate in _in_step(marked, fates)
+            if not refused.stands(fate) or (isinstance(fate, Detection) and _differs(job, fate))
+        }
     return replace(plan, left=tuple(_left(content.shards, done, wrong)))
 
 
@@ -105,9 +109,9 @@ def _wrong_in_release(
 ) -> tuple[set[str], list[Note]]:
     """Return the pictures that are done but not right, and notes of those that had to be read.
 
-    The file isn't what the record says; the refusal may be mended by now; people or checks
-    decided on it since; a verification met other bytes than those that lie there now; or a
-    version made it that didn't look for second images.
+    The file isn't what the record says; the source's isn't any more; the refusal may be mended by
+    now; people or checks decided on it since; a verification met other bytes than those that lie
+    there now; or a version made it that didn't look for second images.
     """
     if job.out is None:
         raise UsageError("A release needs an OUT folder.")
@@ -121,6 +125,8 @@ def _wrong_in_release(
         note = known.last(key)
         if not isinstance(fate, Output):
             wrong |= set() if refused.stands(fate) else {key}
+        elif _differs(job, fate):
+            wrong.add(key)
         elif not is_as_noted(sink, key, note, fate.written):
             unread[key] = fate.written
     found = {note.key: note for note in sink.notes(unread)}
@@ -136,6 +142,23 @@ def _wrong_in_release(
         if any(one.code in OTHER_BYTES for one in some) and _can_be_read(job, key)
     }
     return wrong, [note for note in found.values() if note.key not in wrong and note.state]
+
+
+def _differs(job: Job, known: Output | Detection) -> bool:
+    """Say whether a file of the source holds other bytes than were read, its size and time kept.
+
+    It is read only if the time at which it was last changed in any way, or its inode, moved on.
+    What can't be read any more stays as it is, and so does what is one file with that in OUT.
+    """
+    state = job.source.state(known.key)
+    if not known.state or known.state == state:
+        return False
+    if state and job.out is not None and state == job.out.state(known.key):
+        return False
+    try:
+        return job.source.sample(known.key).digest != known.digest
+    except SampleError:
+        return False
 
 
 def _can_be_read(job: Job, key: str) -> bool:

@@ -11,7 +11,7 @@ All data types are frozen, slotted and picklable. Records (`Detection`, `Review`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -43,13 +43,15 @@ class Sample:
     """One picture as stored: `data` are the encoded bytes, `digest` their SHA-256 in hex.
 
     `key` is the path below the source with forward slashes. `label` is the class: the folder
-    part of the key ("" at the top).
+    part of the key ("" at the top). `state` is what the file's size, times and inode were before
+    it was read, "" if nobody knows.
     """
 
     key: str
     label: str
     data: bytes
     digest: str
+    state: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Detection:
     """The faces found in the bytes with this digest; width and height of the upright image.
 
     `candidates` may be faces but are too doubtful to cover unseen: they wait for a person's eye,
-    are never covered, and never published.
+    are never covered, and never published. `state` is that of the sample.
     """
 
     key: str
@@ -86,6 +88,7 @@ class Detection:
     height: int
     faces: tuple[Face, ...]
     candidates: tuple[Face, ...] = ()
+    state: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +149,10 @@ class Output:
 
     `ghosts` are boxes covered besides `faces`: a detector still saw a face in the covered one.
     `rejected` are boxes that a detector proposed and people said hold no face: not covered, and
-    no finding if a detector sees a face there again. `state` is, of a file that isn't an image,
-    in which state the source's was when it was looked through. `second_images` are the further
-    images that the file held (`codec.embedded_images`), `second_images_removed` those that aren't
-    in what was written; the others were searched and show no face.
+    no finding if a detector sees a face there again. `state` is that of the sample.
+    `second_images` are the further images that the file held (`codec.embedded_images`),
+    `second_images_removed` those that aren't in what was written; the others were searched and
+    show no face.
     """
 
     key: str

@@ -78,7 +78,7 @@ class Work:
                 return
             found, picture = self._detection(sample, known)
             if "detect" in self.stages:
-                yield found
+                yield replace(found, state=sample.state)
             if "obfuscate" not in self.stages:
                 return
             stage = "obfuscate"
@@ -91,7 +91,7 @@ class Work:
             if "verify" in self.stages:
                 # Before it is renamed into place, and from the disk, not from memory.
                 yield from self._verify(sample, picture, output, staged=True, look=look)
-            yield output
+            yield replace(output, state=sample.state)
         except SampleError as error:
             if self.sink is not None and stage == "obfuscate":
                 self.sink.discard(sample.key)

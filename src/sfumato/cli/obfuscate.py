@@ -11,7 +11,9 @@ import click
 
 from sfumato.cli import options
 from sfumato.cli.run import absolute, carry_out, writing
-from sfumato.database import Where
+from sfumato.database import Where, named
+from sfumato.errors import UsageError
+from sfumato.ledger import is_there
 from sfumato.pipeline import Job
 from sfumato.settings import cover_step, last_recipe, last_selection
 from sfumato.sources import open_sink, open_source
@@ -45,6 +47,10 @@ def obfuscate(src: Path, out: Path, detections: Where | None, **values: Any) -> 
     began = time.monotonic()
     source = open_source(src)
     ledger = options.ledger_of(values, absolute(out))
+    if detections is not None and not is_there(detections):
+        raise UsageError(
+            f"There is no ledger {named(detections)}: --detections names an older one."
+        )
     origins = [detections] if detections else [ledger, source.beside / "ledger.sqlite"]
     url = source.url
     missing = f"No faces were searched in {url}: run `sfumato detect {url}` first."

@@ -12,7 +12,8 @@ from sfumato.pipeline import Job, Plan, check, check_release, make_plan
 def planned(job: Job, stages: Sequence[str]) -> Plan:
     """Check a job and plan it, as far as its ledger is there already; nothing is written."""
     content = check(job)
-    check_free(job.private)
+    for folder in (job.private, *(() if job.out is None else job.out.places())):
+        check_free(folder)
     if not is_there(job.ledger):
         return make_plan(job, stages, None, content)
     with Ledger(job.ledger, read_only=True) as ledger, ledger.alone():

@@ -13,6 +13,7 @@ from typing import Final
 from sfumato.errors import Code, SampleError
 from sfumato.formats.text import TextScan
 from sfumato.sources import Sink, Source
+from sfumato.sources.disk import is_part
 from sfumato.sources.selection import Globs
 from sfumato.types import Failure, Finding, Output, Record
 
@@ -30,13 +31,14 @@ def stage_others(
     """Stage labels, texts and the like for the release; yield what is to be published, or refused.
 
     A file is read once, in parts: what was looked through is what is written. What bears the name
-    of one of the release's own files at the top is passed over. `states` go into the records.
+    of one of the release's own files at the top, or of an unfinished one, is passed over. `states`
+    go into the records.
 
     Raises:
         OutputError: the release can't be written.
     """
     for key in keys:
-        if key in RESERVED:
+        if key in RESERVED or is_part(key.rpartition("/")[2]):
             continue  # stays listed as ignored
         scan = None if unchecked.match(key) else TextScan(key)
         try:

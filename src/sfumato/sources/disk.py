@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,12 @@ from sfumato import private
 from sfumato.errors import OutputError
 
 PART_SUFFIX: Final = ".sfumato-part"
+_PART: Final = re.compile(rf"\.([0-9a-f]{{24}}\.[0-9a-z]+|[a-z]+\.[a-z]+){re.escape(PART_SUFFIX)}")
+
+
+def is_part(name: str) -> bool:
+    """Say whether a file's name is one that sfumato gives to what isn't finished yet."""
+    return _PART.fullmatch(name) is not None
 
 
 def cannot_write(path: Path, error: OSError) -> str:

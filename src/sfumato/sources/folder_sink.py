@@ -25,6 +25,7 @@ from sfumato.sources.disk import (
     cannot_write,
     check_writable,
     fsync,
+    is_part,
     make_folder,
     rename_durably,
 )
@@ -201,7 +202,7 @@ class FolderSink:
         """Remove temporary files that a killed run left behind."""
         for folder, _, names in os.walk(self.root):
             for name in names:
-                if name.endswith(PART_SUFFIX):
+                if is_part(name):
                     os.unlink(os.path.join(folder, name))
 
     def read(self, key: str, *, staged: bool = False) -> bytes:
@@ -225,7 +226,7 @@ class FolderSink:
             os.path.relpath(os.path.join(folder, name), self.root)
             for folder, folders, files in os.walk(self.root)
             for name in (*files, *(n for n in folders if os.path.islink(os.path.join(folder, n))))
-            if not (folder == str(self.root) and name.endswith(PART_SUFFIX))
+            if not (folder == str(self.root) and is_part(name))
         )
         return {name.replace(os.sep, "/") for name in found}
 

@@ -138,17 +138,21 @@ class ImageFolder:
             SampleError: it can't be read, isn't a regular file, or changed while it was read.
         """
         check_readable(key, FOREIGN)
+        state = self.state(key)
         data = read_steadily(self._path(key))
         check_named(key, data)
-        return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest())
+        return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest(), state)
 
     def parts(self, key: str) -> Iterator[bytes]:
         """Yield a file that is no picture, in parts; raises as `sample` does."""
         return read_in_parts(self._path(key))
 
     def state(self, key: str) -> str:
-        """What differs once a file has changed, without reading it; "" if that can't be told."""
-        return state_of(self._path(key))
+        """Return size, times and inode of a file as text, links followed; "" of no regular file.
+
+        The time of change can't be put back: it shows what kept its size and its other times.
+        """
+        return state_of(self._path(key), follow=True)
 
     def holds(self, name: str) -> bool:
         """Say whether there is a file of this name."""

@@ -21,10 +21,13 @@ from sfumato.sources.doors import Note
 _CLOCK_TICK_NS: Final = 20_000_000
 
 
-def state_of(path: Path) -> str:
-    """Return size, times and inode of a regular file as text; "" of anything else."""
+def state_of(path: Path, *, follow: bool = False) -> str:
+    """Return size, times and inode of a regular file as text; "" of anything else.
+
+    A link is something else, unless it is to be followed.
+    """
     try:
-        found = os.lstat(path)
+        found = os.stat(path, follow_symlinks=follow)
     except OSError:
         return ""
     return _text(found) if stat.S_ISREG(found.st_mode) else ""
