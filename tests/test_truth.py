@@ -23,7 +23,7 @@ from sfumato.ledger import Ledger
 from sfumato.pipeline import STAGES, Job, run, write_report
 from sfumato.private import private_folder
 from sfumato.report.data import Report
-from sfumato.sources import Note, imagefolder, notes
+from sfumato.sources import Note, Sink, imagefolder, notes, open_sink
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.types import Decision, Detection, Face, Result, Shard, Task
 from tests import dataset, planted
@@ -771,28 +771,32 @@ def test_a_ledger_of_one_release_replaces_nothing_in_another_folder(data: Datase
     shutil.copytree(data.source, mine)
     (mine / "report.html").write_text("mine")
     before = files_of(mine)
+
+    def sink(path: Path) -> Sink:
+        return open_sink(path, like=job.source)
+
     for stages in (STAGES, ("obfuscate",), ("verify",)):
         for overwrite in (False, True):
             with pytest.raises(UsageError, match=r"isn't empty, and the release of the ledger"):
-                run(replace(job, out=mine, overwrite=overwrite), stages, Here())
+                run(replace(job, out=sink(mine), overwrite=overwrite), stages, Here())
     with pytest.raises(UsageError, match=r"choose another folder, or another ledger"):
         write_report(mine, job.ledger)
     assert files_of(mine) == before
     # What may be meant stays possible: the same folder, also unfinished, a moved one, a new one.
     (data.out / "manifest.parquet").unlink()
     assert run(job, STAGES, Here()).verdict == "passed"
-    moved = replace(job, out=data.root / "moved")
+    moved = replace(job, out=sink(data.root / "moved"))
     data.out.rename(data.root / "moved")
     assert run(moved, ("verify",), Here()).verdict == "passed"
     (data.root / "moved" / "manifest.parquet").unlink()
     assert run(moved, STAGES, Here()).verdict == "passed"
-    run(replace(job, out=data.root / "new"), STAGES, Here())
+    run(replace(job, out=sink(data.root / "new")), STAGES, Here())
     assert files_of(data.root / "new") == files_of(data.root / "moved") == released
 
 
 def test_two_runs_with_two_ledgers_do_not_write_one_release(data: Dataset) -> None:
     class Meanwhile(Here):
-        def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+        def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
             with pytest.raises(UsageError, match=f"Another sfumato works with {data.out}:"):
                 run(other, STAGES, Here())
             words = ("run", data.source, data.out, "--boxes", data.boxes, "--ledger", other.ledger)
