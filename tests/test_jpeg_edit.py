@@ -16,6 +16,8 @@ from PIL import Image
 from sfumato import jpeg
 from sfumato.errors import SampleError
 from sfumato.jpeg._tables import respell
+from sfumato.jpeg.editing import _Grid, reachable
+from sfumato.jpeg.header import Component, Frame
 from sfumato.jpeg.huffman import codes, extended
 from sfumato.jpeg.independent import compare
 from sfumato.jpeg.picture import Coefficients, Picture, read
@@ -113,6 +115,56 @@ def test_the_result_is_that_of_the_method_on_the_planes(method: Obfuscator) -> N
     wanted = method(pixels(data)[:, :, None], boxes)[:, :, 0]
     got = pixels(edit(data, *boxes, method=method).data)
     assert np.abs(got.astype(int) - wanted.astype(int)).max() <= 2
+
+
+def frame(*factors: tuple[int, int]) -> Frame:
+    """Return the frame of a picture of 64 by 48 with components of these factors, across first."""
+    return Frame("baseline", 64, 48, tuple(Component(n, *two, 0) for n, two in enumerate(factors)))
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ((9.0, 10.0, 23.0, 33.0), (1, 5), (1, 3)),
+        ((8.0, 8.0, 24.0, 32.0), (1, 4), (1, 3)),
+        ((-20.0, -9.0, 5.0, 5.0), (0, 1), (0, 1)),
+        ((50.0, 41.0, 99.0, 99.0), (5, 6), (6, 8)),
+        ((-9.0, -9.0, 99.0, 99.0), (0, 6), (0, 8)),
+    ],
+)
+def test_an_edit_may_touch_the_blocks_under_its_reach(
+    box: Box, rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    exact = Fill(expand=0, feather=0)
+    expected = np.zeros((6, 8), dtype=np.bool_)
+    expected[slice(*rows), slice(*columns)] = True
+    wide = frame((2, 2), (1, 2), (2, 1))
+    assert np.array_equal(reachable(wide, 0, [box], exact), expected)
+    # Half as wide, half as high: a block lies under two.
+    assert np.array_equal(reachable(wide, 1, [box], exact), expected[:, ::2] | expected[:, 1::2])
+    assert np.array_equal(reachable(wide, 2, [box], exact), expected[::2] | expected[1::2])
+    expected[0, 0] = True
+    assert np.array_equal(reachable(wide, 0, [box, (1.0, 1.0, 7.0, 7.0)], exact), expected)
+
+
+@pytest.mark.parametrize(
+    ("factors", "scale", "repeats"),
+    [
+        ([(1, 1)], (1, 1), (1, 1)),
+        ([(2, 2), (1, 2)], (1, 1), (2, 1)),  # 4:2:2, as some cameras say it
+        ([(2, 2), (2, 1)], (1, 1), (1, 2)),
+        ([(4, 2), (1, 2)], (1, 1), (4, 1)),
+        ([(4, 2), (2, 1)], (0.5, 0.5), (1, 1)),
+        ([(3, 2), (2, 2)], (2 / 3, 1), (1, 1)),  # no whole ratio
+        ([(3, 4), (2, 1)], (2 / 3, 1 / 4), (1, 1)),
+    ],
+)
+def test_samples_are_repeated_so_that_a_face_keeps_its_shape(
+    factors: list[tuple[int, int]], scale: tuple[float, float], repeats: tuple[int, int]
+) -> None:
+    grid = _Grid.of(frame(*factors), len(factors) - 1)
+    assert (grid.scale_x, grid.scale_y) == pytest.approx(scale)
+    assert (grid.repeat_x, grid.repeat_y) == repeats
 
 
 def test_strength_is_alike_in_subsampled_planes() -> None:
