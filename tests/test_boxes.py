@@ -122,6 +122,8 @@ def test_a_box_is_believed_if_half_of_it_lies_inside() -> None:
     assert misplaced((-5.5, 0, 4.5, 10), 20, 30) == (
         "the box (-5.5, 0, 4.5, 10) lies only to 45 % inside the image of 20×30 pixels"
     )
+    assert " 42 % " in misplaced((-115, 0, 85, 10), 200, 30)  # 42.5: half to even
+    assert " 44 % " in misplaced((-113, 0, 87, 10), 200, 30)
     assert misplaced((20, 0, 30, 10), 20, 30) == (
         "the box (20, 0, 30, 10) lies outside the image of 20×30 pixels"
     )
@@ -140,7 +142,8 @@ def test_the_best_box_stays_and_those_that_share_more_than_the_limit_with_it_go(
     assert suppress(boxes, scores, 0.625).tolist() == [1, 2, 3]  # 5 of 8: at most the limit
     assert suppress(boxes, scores, 0.6).tolist() == [1, 3]
     assert suppress(boxes, scores, 1.0).tolist() == [1, 2, 0, 4, 3]  # equal scores in order
-    assert suppress(as_boxes([]), np.zeros(0, dtype=np.float32), 0.5).tolist() == []
+    none = suppress(as_boxes([]), np.zeros(0, dtype=np.float32), 0.5)
+    assert boxes[none].shape == (0, 4)
 
 
 def test_equal_scores_keep_their_order_however_many_they_are() -> None:
@@ -156,6 +159,9 @@ def test_a_face_that_two_detectors_see_counts_once_and_what_one_sees_stays() -> 
     second = [Face((0, 0, 10, 9), 0.8, "b"), Face((40, 0, 50, 10), 0.6, "b")]
     assert union([first, second], 0.4) == [second[0], second[1], first[1]]
     assert union([], 0.4) == []
+    # In single precision, in which detectors tell them, these scores are equal.
+    same = [Face((0, 0, 10, 10), 0.5, "a"), Face((0, 0, 10, 9), 0.5 + 1e-9, "b")]
+    assert union([same[:1], same[1:]], 0.4) == same[:1]
 
 
 def test_faces_are_apart_from_others_that_share_at_most_the_limit() -> None:

@@ -477,6 +477,7 @@ def test_make_sets_what_was_asked_for() -> None:
     assert make("fill", expand=0.5, colour=(1, 2, 3)) == Fill(expand=0.5, colour=(1, 2, 3))
     assert make("imagenet", expand=0.5) == ImageNet()
     assert make("gaussian") == Gaussian(strength=0.4, expand=0.25, feather=0.2)
+    assert Pixelate(cells=1).cells == 1
     assert make("pixelate") == Pixelate(cells=8, strength=0.4, expand=0.25, feather=0.2)
     assert make("fill") == Fill(colour=None, expand=0.25, feather=0.2)
     assert list(METHODS) == ["gaussian", "pixelate", "fill", "imagenet"]
