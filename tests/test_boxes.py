@@ -186,17 +186,30 @@ def test_the_covered_share_is_what_counting_pixels_gives(seed: int) -> None:
 
 
 def test_a_box_that_is_covered_whole_is_so_to_the_last_bit() -> None:
-    box = (0.1, 0.2, 0.7, 1.1)
+    box = (1.1, 3.0, 8.9, 6.5)  # in two cells, the sum of which is a little less
     assert covered(box, [box]) == 1
-    assert covered(box, [(0.0, 0.0, 0.3, 2.0), (0.3, 0.0, 2.0, 2.0)]) == 1
+    assert covered(box, [(0.0, 0.0, 7.7, 9.0), (7.7, 0.0, 9.0, 9.0)]) == 1
     assert covered(box, []) == 0
+
+
+@pytest.mark.parametrize(
+    ("box", "cover"),
+    [
+        ((0, 3, 10, 7), (2, 0, 20, 20)),
+        ((0, 3, 10, 7), (-9, 0, 8, 20)),
+        ((3, 0, 7, 10), (0, 2, 20, 20)),
+        ((3, 0, 7, 10), (0, -9, 20, 8)),
+    ],
+)
+def test_what_one_side_of_a_cover_leaves_out_counts(box: Box, cover: Box) -> None:
+    assert covered(box, [cover]) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_a_box_lies_in_the_file_where_its_pixels_are_stored(turn: int) -> None:
-    width, height = 7, 5  # as stored
+    width, height = 9, 5  # as stored
     size = upright_size(width, height, turn)
-    assert size == ((7, 5) if turn < 5 else (5, 7))
+    assert size == ((9, 5) if turn < 5 else (5, 9))
     upright = Image.new("L", size)
     upright.paste(255, (2, 1, 5, 3))
     x0, y0, x1, y1 = (int(side) for side in to_stored((2, 1, 5, 3), turn, width, height))

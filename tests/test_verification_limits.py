@@ -21,6 +21,7 @@ from sfumato.types import Box, Encoding, Face, Finding, Output, Pixels, Sample
 from sfumato.verification import Checks, verify
 from tests.dataset import BOX, scene
 from tests.jpeg_pictures import saved
+from tests.second_images import FILM
 
 FACE = Face(BOX, 1.0, "file")
 REACH = Gaussian().reaches([BOX])[0]
@@ -359,6 +360,104 @@ def several(kind: str, first: Pixels, second: Pixels) -> bytes:
     others = [Image.fromarray(second)]
     Image.fromarray(first).save(out, kind, save_all=True, append_images=others)
     return out.getvalue()
+
+
+def deep_png(pixels: Pixels) -> bytes:
+    """A grey PNG of 16 bits a channel."""
+    out = io.BytesIO()
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_a_copy_of_16_bits_was_searched_only_if_it_was_decoded() -> None:
+    """Detection once looked at the high bytes alone; a copy that lies there may be from then."""
+    asked = checks(FACE, searched=True)
+    deep = deep_png(BEFORE.frames[0])
+    tiff = io.BytesIO()
+    Image.open(io.BytesIO(deep)).save(tiff, "TIFF")
+    for source, expected in (
+        (deep, {Code.VERIFY_FACE_FOUND}),
+        (tiff.getvalue(), {Code.VERIFY_FACE_FOUND}),
+        (SOURCE, set()),
+    ):
+        output = copied(source, source)
+        assert failed(verify(sample_of(source), None, source, output, asked)) == expected
+    # What can't be told counts as one of them.
+    small = replace(asked, max_pixels=99)
+    found = verify(sample_of(SOURCE), None, SOURCE, copied(SOURCE, SOURCE), small)
+    assert failed(found) == {Code.VERIFY_UNREADABLE}
+    decoded = codec.decode(deep)
+    assert failed(verify(sample_of(deep), decoded, deep, copied(deep, deep), asked)) == set()
+
+
+def test_a_file_is_looked_through_for_further_images_unless_that_was_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bytes] = []
+    monkeypatch.setattr(codec, "embedded_images", lambda data: asked.append(data) or ())
+    look, edit = Look(codec.decode(RIGHT_ONE), (), (0.1,)), edited(SOURCE, RIGHT_ONE)
+    copy = copied(SOURCE, SOURCE)
+    searched = checks(searched=True)
+
+    def looked(output: Output, written: bytes, *, seen: bool, decoded: bool = True) -> int:
+        asked.clear()
+        before = BEFORE if decoded else None
+        told = look if seen else None
+        verify(sample_of(SOURCE), before, written, output, searched, look=told)
+        assert set(asked) <= {written}
+        return len(asked)
+
+    # What was released a moment ago, and a copy that was decoded just now.
+    assert looked(edit, RIGHT_ONE, seen=True) == 0
+    assert looked(copy, SOURCE, seen=False) == 0
+    # Unless some of them are still there, or these are other bytes.
+    for removed, times in ((0, 1), (1, 1), (2, 0)):
+        held = replace(edit, second_images=2, second_images_removed=removed)
+        assert looked(held, RIGHT_ONE, seen=True) == times
+        held = replace(copy, second_images=2, second_images_removed=removed)
+        assert looked(held, SOURCE, seen=False) == times
+    assert looked(edit, RIGHT_ONE, seen=False) == 1
+    assert looked(copy, SOURCE, seen=False, decoded=False) == 1
+    assert looked(edit, SOURCE, seen=True) == 1
+    assert looked(copy, RIGHT_ONE, seen=False) == 1
+
+
+def test_a_further_image_in_a_file_is_searched_unless_it_was() -> None:
+    first, second = (saved(size=(40, side), quality=90) for side in (40, 48))
+    source = SOURCE + first
+    assert len(codec.embedded_images(source)) == 1
+    output = replace(copied(source, source), second_images=1)
+
+    def found_in(written: bytes, said: Output, *faces: Face, searched: bool) -> Finding:
+        asked = checks(*faces, searched=searched)
+        return the(verify(sample_of(written), None, written, said, asked), Code.VERIFY_SECOND_IMAGE)
+
+    seen = found_in(source, output, FACE, searched=False)
+    assert (seen.passed, seen.value, seen.limit) == (False, 1, 0)
+    assert seen.detail == "JPEG behind the end"
+    assert found_in(source, output, searched=False).passed
+    assert found_in(source, output, FACE, searched=True).passed  # by these detectors, and stayed
+    for told in (
+        replace(output, second_images=0),
+        replace(output, second_images_removed=1),
+        replace(output, written="f" * 64),
+    ):
+        assert not found_in(source, told, FACE, searched=True).passed
+    # Twice the same kind is named once; more than were searched are searched.
+    twice = SOURCE + first + second
+    named = replace(copied(twice, twice), second_images=1)
+    seen = found_in(twice, named, FACE, searched=True)
+    assert (seen.value, seen.detail) == (2, "JPEG behind the end")
+    assert found_in(twice, replace(named, second_images=2), FACE, searched=True).passed
+    assert found_in(twice, replace(named, second_images=3), FACE, searched=True).passed
+    # What nobody can search never passes, whoever says so.
+    film = SOURCE + FILM
+    seen = found_in(film, replace(copied(film, film), second_images=1), searched=True)
+    assert (seen.passed, seen.value) == (False, 1)
+    both = SOURCE + FILM + first
+    said = replace(copied(both, both), second_images=2)
+    kinds = found_in(both, said, FACE, searched=False).detail
+    assert kinds == ", ".join(one.kind for one in codec.embedded_images(both))
 
 
 # --- edited files -------------------------------------------------------------------------------
