@@ -230,9 +230,13 @@ def test_the_second_opinion_agrees(kind: str, method: Obfuscator) -> None:
     assert kind == "one MCU wide" or not wrong.only_faces_changed
 
 
-def test_box_outside_the_picture_strips_and_changes_no_block() -> None:
+@pytest.mark.parametrize(
+    "box", [(500.0, 500.0, 520.0, 530.0), (173.0, 30.0, 220.0, 90.0), (30.0, 141.0, 90.0, 220.0)]
+)
+def test_box_outside_the_picture_strips_and_changes_no_block(box: Box) -> None:
+    """Also where the last sample of a subsampled plane reaches beyond the picture."""
     data = saved(quality=85, comment=b"hello")
-    result = edit(data, (500.0, 500.0, 520.0, 530.0))
+    result = edit(data, box)
     assert not any(mask.any() for mask in result.touched)
     assert b"hello" not in result.data
     assert np.array_equal(pixels(result.data), pixels(data))
@@ -248,6 +252,49 @@ def test_padding_blocks_beside_a_touched_block_keep_nothing() -> None:
     touched = np.append(result.touched[0][:, 16], False)
     assert touched.any()
     assert not padding.reshape(-1, 64)[touched][:, 1:].any()
+
+
+def with_frame(data: bytes, *, side: int | None = None, sampling: int | None = None) -> bytes:
+    """Return a file whose frame header says another size, or sampling of its first component."""
+    at = next(n for m in (0xC0, 0xC2) if (n := data.find(bytes((0xFF, m, 0)))) >= 0)
+    head = bytearray(data[at : at + 12])
+    if side is not None:
+        head[5:9] = side.to_bytes(2, "big") * 2
+    if sampling is not None:
+        head[11] = sampling
+    return data[:at] + bytes(head) + data[at + 12 :]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_padding_in_which_the_face_goes_on_is_made_flat(progressive: bool) -> None:
+    """A column and a row of padding, where the picture goes on as some encoders write it."""
+    side = 136 if progressive else 144
+    data = saved(quality=95, subsampling=2, size=(side, side), progressive=progressive)
+    data = with_frame(data, side=136)
+    result = edit(data, (100.0, 100.0, 136.0, 136.0))
+    before, after = (
+        read(one, max_pixels=MAX_PIXELS).plane(0).reshape(18, 18, 64) for one in (data, result.data)
+    )
+    (mask, *_) = result.touched
+    assert mask.shape == (17, 17)
+    mask = np.pad(mask, (0, 1), mode="edge")
+    assert mask[17].any()
+    assert mask[:, 17].any()
+    assert not mask[:, 17].all()
+    beside = np.pad(after[:17, :17, 0], (0, 1), mode="edge")
+    padding = np.ones((18, 18), dtype=np.bool_)
+    padding[:17, :17] = False
+    assert not after[mask & padding][:, 1:].any()
+    assert np.array_equal(after[mask & padding][:, 0], beside[mask & padding])
+    assert np.array_equal(after[~mask & padding], before[~mask & padding])
+    assert (after != before)[mask & padding].any()
+
+
+def test_a_scan_of_one_component_has_no_padding_whatever_its_sampling_says() -> None:
+    data = saved("L", quality=90, size=(136, 136))
+    corner = (100.0, 100.0, 136.0, 136.0)
+    result = edit(with_frame(data, sampling=0x22), corner)
+    assert result.data == with_frame(edit(data, corner).data, sampling=0x22)
 
 
 @pytest.mark.parametrize("options", [["-arithmetic"], ["-scans"], ["-restart", "3"]])

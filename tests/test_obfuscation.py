@@ -232,6 +232,19 @@ def test_boxes_of_a_pixel_and_less_are_covered(name: str, side: float) -> None:
         assert (after[9, 9] != before[9, 9]).all()
 
 
+@pytest.mark.parametrize(("start", "first"), [(-4.5, 3), (-4.453125, 4)])
+def test_cells_begin_at_the_box_also_where_it_overhangs(start: float, first: int) -> None:
+    """Cells of 4 pixels, the third of which begins 8 pixels behind the box does."""
+    ramp = np.broadcast_to((8 * np.arange(30, dtype=np.uint8))[:, None, None], (30, 30, 1))
+    covered = Pixelate(cells=4, expand=0, feather=0)
+    at = (start, 5.0, start + 16, 21.0)
+    across = covered(ramp.transpose(1, 0, 2), [at])[12, :12, 0].astype(int)
+    down = covered(ramp, [(at[1], at[0], at[3], at[2])])[:12, 12, 0].astype(int)
+    for line in (across, down):
+        edges = np.flatnonzero(np.diff(line)) + 1
+        assert edges.tolist() == [edge for edge in (first, first + 4, first + 8) if edge < 12]
+
+
 def test_cover_fades_outside_the_grown_box_with_round_corners() -> None:
     before = np.zeros((120, 120, 1), dtype=np.uint8)
     box = (40.0, 40.0, 80.0, 80.0)  # grown by 10, feather 8
