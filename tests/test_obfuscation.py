@@ -16,6 +16,7 @@ from PIL import Image
 
 from sfumato.errors import UsageError
 from sfumato.obfuscation import METHODS, Fill, Gaussian, ImageNet, Method, Pixelate, make
+from sfumato.obfuscation.covering import face_of, gaussian_blur
 from sfumato.types import Box, Obfuscator, Pixels
 from tests.textures import checkerboard, face, noise
 
@@ -185,6 +186,56 @@ def test_imagenet_reaches_as_far_as_its_mask_spreads_and_not_much_farther(size: 
     # The tails of three boxes fall below half a grey level before they end.
     assert slack.min() >= 0
     assert slack.max() <= 2 + 0.1 * size
+
+
+@pytest.mark.parametrize(
+    ("size", "whole"),
+    [(10, 0), (14, 0), (14.14, 1), (14.15, 1), (14.3, 1), (15, 1), (24, 1), (25, 2), (200, 19)],
+)
+def test_imagenet_reaches_by_three_box_blurs(size: float, whole: int) -> None:
+    """Of radius l, the whole part of (sqrt(4 sigma^2 + 1) - 1) / 2: at l^2 + l = sigma^2 one more.
+
+    A thousandth before, as Pillow computes it in float32.
+    """
+    small, large = (100.0, 100.0, 105.0, 105.0), (100.0, 100.0, 100.0 + size, 108.0)
+    spread = 3 * (whole + 1)
+    assert ImageNet().reaches([small, large]) == [
+        (math.floor(99.5 - spread),) * 2 + (math.ceil(105.5 + spread) + 1,) * 2,
+        (
+            math.floor(100 - size / 10 - spread),
+            math.floor(100 - size / 10 - spread),
+            math.ceil(100 + size + size / 10 + spread) + 1,
+            math.ceil(108 + size / 10 + spread) + 1,
+        ),
+    ]
+    assert ImageNet().reaches([]) == []
+
+
+def test_a_face_lies_on_the_grid_of_sub_pixels_and_is_never_cut() -> None:
+    step = 1 / 256
+    found = face_of((10.003, 20.003, 30.001, 50.002), 0.25, 0.2)
+    assert found.box == (10, 20, 30 + step, 50 + step)
+    assert found.size == 30 + step
+    assert found.grown == (5 - step, 12.5 - step, 35 + 2 * step, 57.5 + 2 * step)
+    assert found.feather == pytest.approx(6 + step)
+    assert found.reach == (-2, 6, 42, 64)
+    for empty in ((5.0, 5.0, 5.0, 5.0), (5.0, 5.0, 3.0, 2.0)):
+        assert face_of(empty, 0.25, 0.2).size == 0
+
+
+def test_wide_blurs_run_on_a_reduced_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one for each 2.5 pixels of sigma, from 2 on."""
+    factors: list[int] = []
+    reduce = Image.Image.reduce
+
+    def noting(self: Image.Image, factor: int) -> Image.Image:
+        factors.append(factor)
+        return reduce(self, factor)
+
+    monkeypatch.setattr(Image.Image, "reduce", noting)
+    for sigma in (4.9, 5.0, 7.4, 7.5, 25.0):
+        gaussian_blur(noise(40, 40, 3, seed=2), sigma)
+    assert factors == [2, 2, 3, 10]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -493,6 +544,7 @@ def test_make_sets_what_was_asked_for() -> None:
     assert Pixelate(cells=1).cells == 1
     assert make("pixelate") == Pixelate(cells=8, strength=0.4, expand=0.25, feather=0.2)
     assert make("fill") == Fill(colour=None, expand=0.25, feather=0.2)
+    assert [getattr(one, "whole_picture", False) for one in METHODS.values()] == [0, 0, 0, 1]
     assert list(METHODS) == ["gaussian", "pixelate", "fill", "imagenet"]
 
 
@@ -503,7 +555,11 @@ def test_make_sets_what_was_asked_for() -> None:
         (lambda: make("gaussian", colour=(1, 2, 3)), "only for the method fill"),
         (lambda: make("gaussian", expand=-0.1), "expand"),
         (lambda: make("pixelate", expand=math.inf), "expand"),
-        (lambda: make("fill", colour=(1, 2, 300)), r"0\.\.255"),
+        (lambda: make("fill", colour=(1, 2, 256)), r"0\.\.255"),
+        (lambda: Fill(colour=(-1, 2, 3)), r"0\.\.255"),
+        (lambda: Fill(colour=()), "1 to 4 numbers"),
+        (lambda: Fill(colour=(1, 2, 3, 4, 5)), "1 to 4 numbers"),
+        (lambda: Fill(feather=-0.1), "feather"),
         (lambda: Gaussian(strength=0.0), "strength"),
         (lambda: Gaussian(feather=math.nan), "feather"),
         (lambda: Pixelate(cells=0), "cells"),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from sfumato.boxes import grow, longer_side
 from sfumato.errors import Code
+from sfumato.report import data, tally
 from sfumato.report.data import Distribution, ReportVerdict, account_line
 from sfumato.report.pairs import PAIRS_SHOWN
 from sfumato.report.tally import ROWS_SHOWN, Tally, choose_pairs
@@ -107,6 +108,17 @@ def test_face_statistics_are_those_of_the_boxes() -> None:
     assert report.faces.size_px.quantile("median") == statistics.median_low(sizes)
     assert report.faces.relative_size.quantile("max") == max(sizes) / 500
     assert dict(report.faces.scores).keys() == {"a-1", "b-2"}
+
+
+def test_bins_are_those_that_the_docs_state() -> None:
+    assert (tally.ROWS_SHOWN, tally.LEFT_CAP, data.LAYOUT) == (1000, 1000, 1)
+    octaves = np.array([4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192])
+    assert np.array_equal(tally.SIZE_EDGES[::2], octaves)
+    np.testing.assert_allclose(tally.SIZE_EDGES[1::2], octaves[:-1] * 2**0.5)
+    assert tally.RELATIVE_EDGES == (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
+    assert tally.COVERED_EDGES == (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
+    np.testing.assert_allclose(tally.SCORE_EDGES, np.linspace(0, 1, 21))
+    np.testing.assert_allclose(tally.LEFT_EDGES, [*np.linspace(0, 1, 11), 2])
 
 
 def test_an_edge_belongs_to_one_bin_and_the_ends_are_open() -> None:
