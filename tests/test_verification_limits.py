@@ -19,6 +19,7 @@ from sfumato.obfuscation import Gaussian
 from sfumato.release import Look
 from sfumato.types import Box, Encoding, Face, Finding, Output, Pixels, Sample
 from sfumato.verification import Checks, verify
+from tests.concealing import resized_jpeg
 from tests.dataset import BOX, scene
 from tests.jpeg_pictures import saved
 from tests.second_images import FILM
@@ -458,6 +459,99 @@ def test_a_further_image_in_a_file_is_searched_unless_it_was() -> None:
     said = replace(copied(both, both), second_images=2)
     kinds = found_in(both, said, FACE, searched=False).detail
     assert kinds == ", ".join(one.kind for one in codec.embedded_images(both))
+
+
+def test_what_lies_outside_the_frame_of_a_copy_is_named_unless_decoding_took_it_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clean = saved(size=(96, 64), quality=90)
+    hiding = resized_jpeg(saved(size=(96, 160), quality=90), 96, 64)
+    whole, other = codec.decode(clean), codec.decode(hiding)
+    assert whole.whole
+    assert not other.whole
+    searched = checks(searched=True)
+
+    def found_in(source: bytes, written: bytes, before: Any, output: Output) -> set[Code]:
+        return failed(verify(sample_of(source), before, written, output, searched))
+
+    for before in (None, other):
+        found = found_in(hiding, hiding, before, copied(hiding, hiding))
+        assert found == {Code.VERIFY_METADATA}
+    # Of other bytes than those that were decoded nothing is known.
+    replaced = {Code.VERIFY_METADATA, Code.VERIFY_BYTES_CHANGED}
+    assert found_in(clean, hiding, whole, copied(clean, clean)) == replaced
+    assert found_in(clean, hiding, whole, copied(clean, hiding)) == replaced
+    looked: list[bytes] = []
+    for module in (codec, codec.metadata):
+        monkeypatch.setattr(module, "concealed", lambda data: looked.append(data) or ())
+    assert found_in(clean, clean, whole, copied(clean, clean)) == set()
+    written = codec.edit(clean, [BOX], Gaussian()).data
+    looked.clear()
+    verify(sample_of(clean), whole, written, edited(clean, written), checks())
+    assert looked == []
+    assert found_in(clean, clean, None, copied(clean, clean)) == set()
+    assert looked == [clean]
+
+
+def test_a_copy_of_which_a_further_image_went_is_compared_with_its_source() -> None:
+    source = SOURCE + saved(size=(40, 40), quality=90)
+    output = replace(copied(source, SOURCE, "exact"), second_images=1, second_images_removed=1)
+    found = verify(sample_of(source), None, SOURCE, output, checks(searched=True))
+    assert failed(found) == set()
+    assert the(found, Code.VERIFY_PIXELS_CHANGED).value == 0
+    stayed = replace(output, second_images=0, second_images_removed=0)
+    found = verify(sample_of(source), None, SOURCE, stayed, checks(searched=True))
+    assert failed(found) == {Code.VERIFY_BYTES_CHANGED}
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1"
+
+
+def jpeg(pixels: Pixels, **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=95, subsampling=0, **options)
+    return out.getvalue()
+
+
+def test_a_heic_without_a_face_becomes_a_jpeg_that_shows_the_same() -> None:
+    assert codec.is_heic(HEIC)
+    shown = BEFORE.frames[0]
+    right = jpeg(shown)
+
+    def found_in(
+        written: bytes, encoding: Encoding = "reencoded", source: bytes = HEIC, **settings: object
+    ) -> list[Finding]:
+        output = copied(source, written, encoding)
+        return verify(sample_of(source), BEFORE, written, output, checks(**settings))
+
+    found = found_in(right)
+    assert failed(found) == set()
+    moved = the(found, Code.VERIFY_PIXELS_CHANGED)
+    assert 0 < moved.value < 2
+    assert (moved.limit, moved.detail) == (4, "")
+    assert the(found, Code.VERIFY_METADATA).limit == 0
+    for other in (
+        jpeg(shown[::-1].copy()),
+        jpeg(np.clip(shown.astype(int) + 6, 0, 255).astype(np.uint8)),
+    ):
+        moved = the(found_in(other), Code.VERIFY_PIXELS_CHANGED)
+        assert (moved.passed, moved.limit, moved.detail) == (False, 4, "")
+    smaller = the(found_in(jpeg(shown[:-1].copy())), Code.VERIFY_PIXELS_CHANGED)
+    assert (smaller.passed, smaller.value, smaller.detail) == (False, 255, "its size changed")
+    assert failed(found_in(jpeg(shown, exif=TAGGED))) == {Code.VERIFY_METADATA}
+    cut = [one for one in found_in(right[:60]) if one.code is Code.VERIFY_UNREADABLE]
+    assert {(one.value, one.limit, one.detail != "") for one in cut} == {(1, 0, True)}
+    assert Code.VERIFY_UNREADABLE in failed(found_in(right, max_pixels=99))
+    # Only a HEIC may, and it says so.
+    assert failed(found_in(right, source=SOURCE)) == {Code.VERIFY_BYTES_CHANGED}
+    assert failed(found_in(right, "exact")) == {Code.VERIFY_BYTES_CHANGED}
+    with pytest.raises(ValueError, match="rewritten"):
+        verify(sample_of(HEIC), None, right, copied(HEIC, right, "reencoded"), checks())
+    # One in which a face was covered is compared as any edited file.
+    covered = jpeg(Gaussian()(shown, [BOX]))
+    found = verify(sample_of(HEIC), BEFORE, covered, edited(HEIC, covered, "reencoded"), checks())
+    assert failed(found) == set()
+    assert the(found, Code.VERIFY_PIXELS_CHANGED).limit == 4
 
 
 # --- edited files -------------------------------------------------------------------------------
