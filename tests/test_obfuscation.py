@@ -296,6 +296,23 @@ def test_cells_begin_at_the_box_also_where_it_overhangs(start: float, first: int
         assert edges.tolist() == [edge for edge in (first, first + 4, first + 8) if edge < 12]
 
 
+def test_a_cell_shows_what_the_blur_gives_at_its_centre() -> None:
+    image = noise(32, 32, 3, seed=4)
+    shown = Pixelate(cells=4, expand=0, feather=0)(image, [(8.0, 8.0, 24.0, 24.0)])
+    centres = np.repeat([2, 6, 10, 14], 4)
+    smooth = gaussian_blur(image[8:24, 8:24], 0.4 * 16)
+    assert np.array_equal(shown[8:24, 8:24], smooth[centres[:, None], centres])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_large_box_outside_the_picture_keeps_no_other_from_being_covered(name: str) -> None:
+    before, inner = noise(60, 60, 3, seed=6), (20.0, 20.0, 30.0, 32.0)
+    outer = (200.0, 200.0, 290.0, 290.0)
+    after = make(name)(before, [outer, inner])
+    assert np.array_equal(after, make(name)(before, [inner]))
+    assert (after != before).any()
+
+
 def test_cover_fades_outside_the_grown_box_with_round_corners() -> None:
     before = np.zeros((120, 120, 1), dtype=np.uint8)
     box = (40.0, 40.0, 80.0, 80.0)  # grown by 10, feather 8

@@ -387,6 +387,11 @@ def test_a_copy_of_16_bits_was_searched_only_if_it_was_decoded() -> None:
     small = replace(asked, max_pixels=99)
     found = verify(sample_of(SOURCE), None, SOURCE, copied(SOURCE, SOURCE), small)
     assert failed(found) == {Code.VERIFY_UNREADABLE}
+    # In other formats no more bits than 8 are read, and nothing is asked again.
+    other = saved(size=(96, 64), quality=90)
+    output = copied(other, other)
+    assert failed(verify(sample_of(other), None, other, output, asked)) == set()
+    assert failed(verify(sample_of(other), None, other, output, small)) == set()
     decoded = codec.decode(deep)
     assert failed(verify(sample_of(deep), decoded, deep, copied(deep, deep), asked)) == set()
 
@@ -491,6 +496,26 @@ def test_what_lies_outside_the_frame_of_a_copy_is_named_unless_decoding_took_it_
     assert looked == []
     assert found_in(clean, clean, None, copied(clean, clean)) == set()
     assert looked == [clean]
+
+
+def test_a_copy_may_be_cut_where_its_source_hides_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clean = saved(size=(96, 64), quality=90)
+    hiding = clean[:-2] + bytes(range(256)) + clean[-2:]
+    assert codec.concealed(hiding)
+    output = copied(hiding, clean, "exact")
+    assert failed(verify(sample_of(hiding), None, clean, output, checks())) == set()
+
+    def unreadable(_: bytes) -> tuple[str, ...]:
+        raise SampleError(Code.IMAGE_DECODE, "broken")
+
+    # What can't be read hides nothing that anybody could have cut.
+    monkeypatch.setattr(codec, "concealed", unreadable)
+    found = verify(sample_of(hiding), None, clean, output, checks())
+    assert failed(found) == {Code.VERIFY_BYTES_CHANGED, Code.VERIFY_UNREADABLE}
+    cut = the(found, Code.VERIFY_UNREADABLE)
+    assert (cut.value, cut.limit, cut.detail) == (1, 0, "broken")
 
 
 def test_a_copy_of_which_a_further_image_went_is_compared_with_its_source() -> None:
