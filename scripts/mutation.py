@@ -65,6 +65,14 @@ SUITES: Final = {
     "codec.metadata": ("metadata_walks", "metadata", "avif", "stripping", "panorama", "profile"),
     "codec.inside.search": ("second", "metadata"),
     "codec.inside.removal": ("second", "metadata"),
+    "boxes": ("detection", "obfuscation"),
+    "obfuscation": ("obfuscation",),
+    "obfuscation.covering": ("obfuscation",),
+    "jpeg.editing": ("jpeg_edit",),
+    "report.data": ("report",),
+    "report.tally": ("report",),
+    "codec.deep_editing": ("sixteen_bits",),
+    "codec.writing": ("codec",),
     "codec.concealed_jpeg": ("concealed",),
     "codec.concealed_png": ("concealed",),
     "codec.concealed_tiff": ("concealed",),
@@ -166,7 +174,8 @@ class Trial:
     def __init__(self, tree: Path, module: str, files: Iterable[str]) -> None:
         self.tree, self.log = tree, tree / "log.txt"
         self.name = f"sfumato.{module}"
-        self.file = tree / "src" / "sfumato" / f"{module.replace('.', '/')}.py"
+        path = tree / "src" / "sfumato" / module.replace(".", "/")
+        self.file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         self.source = self.file.read_text(encoding="utf-8")
         functions = [n for n in ast.walk(ast.parse(self.source)) if isinstance(n, ast.FunctionDef)]
         self.inside = {  # lines of functions, but those that are cached: they run only once

@@ -68,6 +68,9 @@ def _inner(code: CodeType) -> Iterator[CodeType]:
 def _with_constants(module: ModuleType, new: CodeType) -> bool:
     scratch: dict[str, Any] = {"__name__": module.__name__, "__file__": module.__file__}
     exec(new, scratch)  # our own source, with one change
+    lost = (name for name in vars(module).keys() - scratch.keys() if not name.startswith("__"))
+    if any(not isinstance(vars(module)[name], ModuleType) for name in lost):
+        return False
     for name, value in scratch.items():
         old = vars(module).get(name)
         if name.startswith("__") or isinstance(value, type | FunctionType | ModuleType):

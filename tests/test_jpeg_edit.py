@@ -16,6 +16,8 @@ from PIL import Image
 from sfumato import jpeg
 from sfumato.errors import SampleError
 from sfumato.jpeg._tables import respell
+from sfumato.jpeg.editing import _Grid, reachable
+from sfumato.jpeg.header import Component, Frame
 from sfumato.jpeg.huffman import codes, extended
 from sfumato.jpeg.independent import compare
 from sfumato.jpeg.picture import Coefficients, Picture, read
@@ -115,6 +117,56 @@ def test_the_result_is_that_of_the_method_on_the_planes(method: Obfuscator) -> N
     assert np.abs(got.astype(int) - wanted.astype(int)).max() <= 2
 
 
+def frame(*factors: tuple[int, int]) -> Frame:
+    """Return the frame of a picture of 64 by 48 with components of these factors, across first."""
+    return Frame("baseline", 64, 48, tuple(Component(n, *two, 0) for n, two in enumerate(factors)))
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ((9.0, 10.0, 23.0, 33.0), (1, 5), (1, 3)),
+        ((8.0, 8.0, 24.0, 32.0), (1, 4), (1, 3)),
+        ((-20.0, -9.0, 5.0, 5.0), (0, 1), (0, 1)),
+        ((50.0, 41.0, 99.0, 99.0), (5, 6), (6, 8)),
+        ((-9.0, -9.0, 99.0, 99.0), (0, 6), (0, 8)),
+    ],
+)
+def test_an_edit_may_touch_the_blocks_under_its_reach(
+    box: Box, rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    exact = Fill(expand=0, feather=0)
+    expected = np.zeros((6, 8), dtype=np.bool_)
+    expected[slice(*rows), slice(*columns)] = True
+    wide = frame((2, 2), (1, 2), (2, 1))
+    assert np.array_equal(reachable(wide, 0, [box], exact), expected)
+    # Half as wide, half as high: a block lies under two.
+    assert np.array_equal(reachable(wide, 1, [box], exact), expected[:, ::2] | expected[:, 1::2])
+    assert np.array_equal(reachable(wide, 2, [box], exact), expected[::2] | expected[1::2])
+    expected[0, 0] = True
+    assert np.array_equal(reachable(wide, 0, [box, (1.0, 1.0, 7.0, 7.0)], exact), expected)
+
+
+@pytest.mark.parametrize(
+    ("factors", "scale", "repeats"),
+    [
+        ([(1, 1)], (1, 1), (1, 1)),
+        ([(2, 2), (1, 2)], (1, 1), (2, 1)),  # 4:2:2, as some cameras say it
+        ([(2, 2), (2, 1)], (1, 1), (1, 2)),
+        ([(4, 2), (1, 2)], (1, 1), (4, 1)),
+        ([(4, 2), (2, 1)], (0.5, 0.5), (1, 1)),
+        ([(3, 2), (2, 2)], (2 / 3, 1), (1, 1)),  # no whole ratio
+        ([(3, 4), (2, 1)], (2 / 3, 1 / 4), (1, 1)),
+    ],
+)
+def test_samples_are_repeated_so_that_a_face_keeps_its_shape(
+    factors: list[tuple[int, int]], scale: tuple[float, float], repeats: tuple[int, int]
+) -> None:
+    grid = _Grid.of(frame(*factors), len(factors) - 1)
+    assert (grid.scale_x, grid.scale_y) == pytest.approx(scale)
+    assert (grid.repeat_x, grid.repeat_y) == repeats
+
+
 def test_strength_is_alike_in_subsampled_planes() -> None:
     """4:2:2 halves only the width of chroma: the blur must not become an ellipse."""
     data = KINDS["4:2:2"]()
@@ -178,9 +230,13 @@ def test_the_second_opinion_agrees(kind: str, method: Obfuscator) -> None:
     assert kind == "one MCU wide" or not wrong.only_faces_changed
 
 
-def test_box_outside_the_picture_strips_and_changes_no_block() -> None:
+@pytest.mark.parametrize(
+    "box", [(500.0, 500.0, 520.0, 530.0), (173.0, 30.0, 220.0, 90.0), (30.0, 141.0, 90.0, 220.0)]
+)
+def test_box_outside_the_picture_strips_and_changes_no_block(box: Box) -> None:
+    """Also where the last sample of a subsampled plane reaches beyond the picture."""
     data = saved(quality=85, comment=b"hello")
-    result = edit(data, (500.0, 500.0, 520.0, 530.0))
+    result = edit(data, box)
     assert not any(mask.any() for mask in result.touched)
     assert b"hello" not in result.data
     assert np.array_equal(pixels(result.data), pixels(data))
@@ -196,6 +252,49 @@ def test_padding_blocks_beside_a_touched_block_keep_nothing() -> None:
     touched = np.append(result.touched[0][:, 16], False)
     assert touched.any()
     assert not padding.reshape(-1, 64)[touched][:, 1:].any()
+
+
+def with_frame(data: bytes, *, side: int | None = None, sampling: int | None = None) -> bytes:
+    """Return a file whose frame header says another size, or sampling of its first component."""
+    at = next(n for m in (0xC0, 0xC2) if (n := data.find(bytes((0xFF, m, 0)))) >= 0)
+    head = bytearray(data[at : at + 12])
+    if side is not None:
+        head[5:9] = side.to_bytes(2, "big") * 2
+    if sampling is not None:
+        head[11] = sampling
+    return data[:at] + bytes(head) + data[at + 12 :]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_padding_in_which_the_face_goes_on_is_made_flat(progressive: bool) -> None:
+    """A column and a row of padding, where the picture goes on as some encoders write it."""
+    side = 136 if progressive else 144
+    data = saved(quality=95, subsampling=2, size=(side, side), progressive=progressive)
+    data = with_frame(data, side=136)
+    result = edit(data, (100.0, 100.0, 136.0, 136.0))
+    before, after = (
+        read(one, max_pixels=MAX_PIXELS).plane(0).reshape(18, 18, 64) for one in (data, result.data)
+    )
+    (mask, *_) = result.touched
+    assert mask.shape == (17, 17)
+    mask = np.pad(mask, (0, 1), mode="edge")
+    assert mask[17].any()
+    assert mask[:, 17].any()
+    assert not mask[:, 17].all()
+    beside = np.pad(after[:17, :17, 0], (0, 1), mode="edge")
+    padding = np.ones((18, 18), dtype=np.bool_)
+    padding[:17, :17] = False
+    assert not after[mask & padding][:, 1:].any()
+    assert np.array_equal(after[mask & padding][:, 0], beside[mask & padding])
+    assert np.array_equal(after[~mask & padding], before[~mask & padding])
+    assert (after != before)[mask & padding].any()
+
+
+def test_a_scan_of_one_component_has_no_padding_whatever_its_sampling_says() -> None:
+    data = saved("L", quality=90, size=(136, 136))
+    corner = (100.0, 100.0, 136.0, 136.0)
+    result = edit(with_frame(data, sampling=0x22), corner)
+    assert result.data == with_frame(edit(data, corner).data, sampling=0x22)
 
 
 @pytest.mark.parametrize("options", [["-arithmetic"], ["-scans"], ["-restart", "3"]])

@@ -16,6 +16,7 @@ from PIL import Image
 
 from sfumato.errors import UsageError
 from sfumato.obfuscation import METHODS, Fill, Gaussian, ImageNet, Method, Pixelate, make
+from sfumato.obfuscation.covering import face_of, gaussian_blur
 from sfumato.types import Box, Obfuscator, Pixels
 from tests.textures import checkerboard, face, noise
 
@@ -187,6 +188,56 @@ def test_imagenet_reaches_as_far_as_its_mask_spreads_and_not_much_farther(size: 
     assert slack.max() <= 2 + 0.1 * size
 
 
+@pytest.mark.parametrize(
+    ("size", "whole"),
+    [(10, 0), (14, 0), (14.14, 1), (14.15, 1), (14.3, 1), (15, 1), (24, 1), (25, 2), (200, 19)],
+)
+def test_imagenet_reaches_by_three_box_blurs(size: float, whole: int) -> None:
+    """Of radius l, the whole part of (sqrt(4 sigma^2 + 1) - 1) / 2: at l^2 + l = sigma^2 one more.
+
+    A thousandth before, as Pillow computes it in float32.
+    """
+    small, large = (100.0, 100.0, 105.0, 105.0), (100.0, 100.0, 100.0 + size, 108.0)
+    spread = 3 * (whole + 1)
+    assert ImageNet().reaches([small, large]) == [
+        (math.floor(99.5 - spread),) * 2 + (math.ceil(105.5 + spread) + 1,) * 2,
+        (
+            math.floor(100 - size / 10 - spread),
+            math.floor(100 - size / 10 - spread),
+            math.ceil(100 + size + size / 10 + spread) + 1,
+            math.ceil(108 + size / 10 + spread) + 1,
+        ),
+    ]
+    assert ImageNet().reaches([]) == []
+
+
+def test_a_face_lies_on_the_grid_of_sub_pixels_and_is_never_cut() -> None:
+    step = 1 / 256
+    found = face_of((10.003, 20.003, 30.001, 50.002), 0.25, 0.2)
+    assert found.box == (10, 20, 30 + step, 50 + step)
+    assert found.size == 30 + step
+    assert found.grown == (5 - step, 12.5 - step, 35 + 2 * step, 57.5 + 2 * step)
+    assert found.feather == pytest.approx(6 + step)
+    assert found.reach == (-2, 6, 42, 64)
+    for empty in ((5.0, 5.0, 5.0, 5.0), (5.0, 5.0, 3.0, 2.0)):
+        assert face_of(empty, 0.25, 0.2).size == 0
+
+
+def test_wide_blurs_run_on_a_reduced_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one for each 2.5 pixels of sigma, from 2 on."""
+    factors: list[int] = []
+    reduce = Image.Image.reduce
+
+    def noting(self: Image.Image, factor: int) -> Image.Image:
+        factors.append(factor)
+        return reduce(self, factor)
+
+    monkeypatch.setattr(Image.Image, "reduce", noting)
+    for sigma in (4.9, 5.0, 7.4, 7.5, 25.0):
+        gaussian_blur(noise(40, 40, 3, seed=2), sigma)
+    assert factors == [2, 2, 3, 10]
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_boxes_without_a_pixel_in_the_picture_change_nothing(name: str) -> None:
     before = noise(40, 50, 3, seed=6)
@@ -230,6 +281,36 @@ def test_boxes_of_a_pixel_and_less_are_covered(name: str, side: float) -> None:
     assert not (changed(before, after) & ~within(before.shape, [near])).any()
     if name == "fill" and side >= 1:
         assert (after[9, 9] != before[9, 9]).all()
+
+
+@pytest.mark.parametrize(("start", "first"), [(-4.5, 3), (-4.453125, 4)])
+def test_cells_begin_at_the_box_also_where_it_overhangs(start: float, first: int) -> None:
+    """Cells of 4 pixels, the third of which begins 8 pixels behind the box does."""
+    ramp = np.broadcast_to((8 * np.arange(30, dtype=np.uint8))[:, None, None], (30, 30, 1))
+    covered = Pixelate(cells=4, expand=0, feather=0)
+    at = (start, 5.0, start + 16, 21.0)
+    across = covered(ramp.transpose(1, 0, 2), [at])[12, :12, 0].astype(int)
+    down = covered(ramp, [(at[1], at[0], at[3], at[2])])[:12, 12, 0].astype(int)
+    for line in (across, down):
+        edges = np.flatnonzero(np.diff(line)) + 1
+        assert edges.tolist() == [edge for edge in (first, first + 4, first + 8) if edge < 12]
+
+
+def test_a_cell_shows_what_the_blur_gives_at_its_centre() -> None:
+    image = noise(32, 32, 3, seed=4)
+    shown = Pixelate(cells=4, expand=0, feather=0)(image, [(8.0, 8.0, 24.0, 24.0)])
+    centres = np.repeat([2, 6, 10, 14], 4)
+    smooth = gaussian_blur(image[8:24, 8:24], 0.4 * 16)
+    assert np.array_equal(shown[8:24, 8:24], smooth[centres[:, None], centres])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_large_box_outside_the_picture_keeps_no_other_from_being_covered(name: str) -> None:
+    before, inner = noise(60, 60, 3, seed=6), (20.0, 20.0, 30.0, 32.0)
+    outer = (200.0, 200.0, 290.0, 290.0)
+    after = make(name)(before, [outer, inner])
+    assert np.array_equal(after, make(name)(before, [inner]))
+    assert (after != before).any()
 
 
 def test_cover_fades_outside_the_grown_box_with_round_corners() -> None:
@@ -476,6 +557,11 @@ def test_make_sets_what_was_asked_for() -> None:
     assert make("pixelate", expand=0.5) == Pixelate(expand=0.5)
     assert make("fill", expand=0.5, colour=(1, 2, 3)) == Fill(expand=0.5, colour=(1, 2, 3))
     assert make("imagenet", expand=0.5) == ImageNet()
+    assert make("gaussian") == Gaussian(strength=0.4, expand=0.25, feather=0.2)
+    assert Pixelate(cells=1).cells == 1
+    assert make("pixelate") == Pixelate(cells=8, strength=0.4, expand=0.25, feather=0.2)
+    assert make("fill") == Fill(colour=None, expand=0.25, feather=0.2)
+    assert [getattr(one, "whole_picture", False) for one in METHODS.values()] == [0, 0, 0, 1]
     assert list(METHODS) == ["gaussian", "pixelate", "fill", "imagenet"]
 
 
@@ -486,7 +572,11 @@ def test_make_sets_what_was_asked_for() -> None:
         (lambda: make("gaussian", colour=(1, 2, 3)), "only for the method fill"),
         (lambda: make("gaussian", expand=-0.1), "expand"),
         (lambda: make("pixelate", expand=math.inf), "expand"),
-        (lambda: make("fill", colour=(1, 2, 300)), r"0\.\.255"),
+        (lambda: make("fill", colour=(1, 2, 256)), r"0\.\.255"),
+        (lambda: Fill(colour=(-1, 2, 3)), r"0\.\.255"),
+        (lambda: Fill(colour=()), "1 to 4 numbers"),
+        (lambda: Fill(colour=(1, 2, 3, 4, 5)), "1 to 4 numbers"),
+        (lambda: Fill(feather=-0.1), "feather"),
         (lambda: Gaussian(strength=0.0), "strength"),
         (lambda: Gaussian(feather=math.nan), "feather"),
         (lambda: Pixelate(cells=0), "cells"),

@@ -8,6 +8,7 @@ import random
 import statistics
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from hypothesis import strategies as st
 
 from sfumato.boxes import grow, longer_side
 from sfumato.errors import Code
+from sfumato.report import data, tally
 from sfumato.report.data import Distribution, ReportVerdict, account_line
 from sfumato.report.pairs import PAIRS_SHOWN
 from sfumato.report.tally import ROWS_SHOWN, Tally
 from sfumato.report.words import FAILED, MEANING
-from sfumato.types import Decision, Failure, Finding, Output, Record
+from sfumato.types import Assessment, Decision, Failure, Finding, Output, Record
 from tests.report_records import (
     ABOUT,
     DIGEST,
@@ -97,6 +99,62 @@ def test_numbers_equal_a_recount(seed: int, count: int) -> None:
     }
 
 
+def test_every_count_of_a_small_set() -> None:
+    """By hand: six images of two classes, files beside them, and what a review said."""
+    candidates = (face(), face())
+    doubtful = replace(detection("a", [face()]), candidates=candidates)
+    held = {"second_images": 3, "second_images_removed": 1}
+    counted = tallied(
+        [
+            ("a", "x", [doubtful, replace(output("a", [face(), face()]), **held)]),
+            (
+                "b",
+                "x",
+                [replace(doubtful, key="b"), Decision("b", DIGEST, (), "merged"), output("b")],
+            ),
+            ("c", "x", [detection("c"), replace(output("c"), **held)]),
+            ("d", "y", [Failure("d", "detect", Code.IMAGE_EMPTY, "")]),
+            ("e", "y", [detection("e", [face()])]),
+            ("f", "y", [strength("f", 0.1), strength("f", 0.3), output("f", [face()])]),
+        ]
+    )
+    before = counted.report()
+    assert before.review.estimate is None
+    assert before.faces.limit == 0.2
+    assert [row.key for row in before.failed] == ["f"]
+    counted.finding(strength("f", 0.1, limit=0.8))
+    for fate in (
+        None,
+        replace(output("t.txt"), content="unchecked"),
+        output("u.txt"),
+        Failure("v.txt", "obfuscate", Code.FILE_UNREADABLE, ""),
+        Failure("w.txt", "obfuscate", Code.FILE_UNREADABLE, ""),
+    ):
+        counted.other(fate)
+    for key, kind in (("o", "excluded"), ("p", "excluded"), ("q", "other"), ("r", "other")):
+        counted.passed_over(key, kind)
+    counted.passed_over("s", "other")
+    counted.assessed(Assessment("", '{"a": 1}'))
+    report = counted.report()
+    assert report.account == data.Account(copied=2, obfuscated=2, refused=1, unfinished=1)
+    assert report.classes == (
+        data.ClassCount("x", data.Account(copied=2, obfuscated=1), 3, 1, 2),
+        data.ClassCount("y", data.Account(obfuscated=1, refused=1, unfinished=1), 2, 2, 2),
+    )
+    assert report.candidates == 2  # what a person decided is no longer doubtful
+    assert report.second == data.SecondImages(files=2, images=6, removed=2)
+    assert report.encodings == (("identical", 2), ("reencoded", 2))
+    assert report.refusals == ((Code.FILE_UNREADABLE, 2), (Code.IMAGE_EMPTY, 1))
+    assert [row.key for row in report.refused] == ["d", "v.txt", "w.txt"]
+    assert report.checks == (data.Check(Code.VERIFY_STRENGTH, 2, 1),)
+    assert report.faces.per_picture == ((0, 2), (1, 2), (2, 1))
+    assert report.faces.left.counts == (0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1)
+    assert report.faces.limit is None  # there were two
+    assert report.others == data.Others(copied=3, unchecked=1, refused=2)
+    assert (report.excluded, report.ignored, report.ignored_names) == (2, 3, ("q", "r", "s"))
+    assert report.review.assessment == {"a": 1}
+
+
 def test_face_statistics_are_those_of_the_boxes() -> None:
     pictures = [p for p in random_pictures(11, 300) if any(isinstance(r, Output) for r in p[2])]
     faces = [f for p in pictures for r in p[2] if isinstance(r, Output) for f in r.faces]
@@ -107,6 +165,17 @@ def test_face_statistics_are_those_of_the_boxes() -> None:
     assert report.faces.size_px.quantile("median") == statistics.median_low(sizes)
     assert report.faces.relative_size.quantile("max") == max(sizes) / 500
     assert dict(report.faces.scores).keys() == {"a-1", "b-2"}
+
+
+def test_bins_are_those_that_the_docs_state() -> None:
+    assert (tally.ROWS_SHOWN, tally.LEFT_CAP, data.LAYOUT) == (1000, 1000, 1)
+    octaves = np.array([4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192])
+    assert np.array_equal(tally.SIZE_EDGES[::2], octaves)
+    np.testing.assert_allclose(tally.SIZE_EDGES[1::2], octaves[:-1] * 2**0.5)
+    assert tally.RELATIVE_EDGES == (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
+    assert tally.COVERED_EDGES == (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
+    np.testing.assert_allclose(tally.SCORE_EDGES, np.linspace(0, 1, 21))
+    np.testing.assert_allclose(tally.LEFT_EDGES, [*np.linspace(0, 1, 11), 2])
 
 
 def test_an_edge_belongs_to_one_bin_and_the_ends_are_open() -> None:

@@ -335,6 +335,43 @@ def test_images_that_are_too_large_together_are_not_searched() -> None:
     assert second.unwanted(inside, [NoiseFinder()], max_pixels=800 * 800 + 1599) == inside[1:]
 
 
+def test_all_frames_of_all_images_count_but_the_same_image_only_once() -> None:
+    def calm(width: int, height: int, **options: object) -> codec.Embedded:
+        small = made.SHOWN.resize((width, height))
+        kind = "GIF" if options else "PNG"
+        return codec.Embedded("", made.encoded(small, kind, **options))
+
+    first, second_one, small = calm(30, 20), calm(20, 30), calm(16, 4)
+    broken, film = codec.Embedded("", b"no image"), codec.Embedded("film", None)
+    frames = [made.SHOWN.resize((20, 10)).transpose(turn) for turn in (0, 1)]
+    moving = calm(20, 10, save_all=True, append_images=frames)
+    assert codec.inspect(moving.data or b"").frames == 3
+    cases: list[tuple[list[codec.Embedded], int, list[codec.Embedded]]] = [
+        ([first, second_one], 1200, []),
+        ([first, second_one], 1199, [second_one]),
+        ([first, small], 663, [small]),  # though it would fit on its own
+        ([first, first, small, first], 664, []),
+        ([moving, small], 664, []),
+        ([moving, small], 663, [small]),
+        ([moving], 599, [moving]),
+        ([broken, first], 600, [broken]),
+        ([broken, first], 599, [broken, first]),
+        ([film, first, film], 600, [film, film]),
+    ]
+    for images, most, gone in cases:
+        assert second.unwanted(images, [NoiseFinder()], max_pixels=most) == tuple(gone)
+    assert second.unwanted([first, small], [], max_pixels=664) == (first, small)
+
+
+def test_what_says_its_size_and_cannot_be_decoded_goes() -> None:
+    cut = codec.Embedded("", JPEG[:-60])
+    assert codec.inspect(cut.data or b"").width == 64
+    noisy = codec.Embedded("", INNER)
+    whole = codec.Embedded("", JPEG)
+    found = second.unwanted([cut, noisy, whole], [NoiseFinder()], max_pixels=MAX_PIXELS)
+    assert found == (cut, noisy)
+
+
 def test_under_all_second_images_are_counted(tmp_path: Path) -> None:
     output, written = released(JPEG + INNER, tmp_path, detectors=[NoiseFinder()], metadata="all")
     assert (output.second_images, output.second_images_removed) == (1, 1)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.obfuscation import Fill, Gaussian, ImageNet, Pixelate, make
-from sfumato.strength import LIMIT, LIMITS, contrast_left, leftover
+from sfumato.strength import LIMIT, LIMITS, contrast_left, holds_nothing, leftover, still_shown
 from sfumato.types import Box, Pixels
 from tests.textures import face, noise
 from tests.variants import slow_unless
@@ -347,6 +347,63 @@ def test_any_box_gives_a_number_that_is_not_negative(data: st.DataObject, channe
     for value in (leftover(before, after, box), contrast_left(before, after, box)):
         assert np.isfinite(value)
         assert value >= 0
+
+
+# Faces of which nothing was covered, and places where there is nothing
+
+
+def test_what_was_not_covered_at_all_is_shown_however_small_it_is() -> None:
+    image, box = portrait(40)
+    small = (50.0, 50.0, 53.0, 53.0)
+    assert leftover(image, image, small) == 0
+    assert still_shown(image, image, small) == 1
+    assert still_shown(image, image, box) == pytest.approx(1, abs=1e-9)
+    after = image.copy()
+    after[52, 52] ^= 1
+    assert still_shown(image, after, small) == 0
+    # Every pixel that it touches counts.
+    assert still_shown(image, after, (50.0, 50.0, 52.1, 52.1)) == 0
+    assert still_shown(image, after, (52.9, 52.9, 55.0, 55.0)) == 0
+    assert still_shown(image, after, (50.0, 50.0, 52.0, 53.0)) == 1
+    assert still_shown(image, after, (53.0, 50.0, 55.0, 53.0)) == 1
+
+
+def test_of_what_lies_mostly_outside_nobody_can_say_that_it_was_covered() -> None:
+    image, _ = portrait(40)
+    covered = np.full_like(image, 128)
+    for half, less in (
+        ((-20.0, 40.0, 20.0, 80.0), (-20.5, 40.0, 19.5, 80.0)),
+        ((40.0, -20.0, 80.0, 20.0), (40.0, -20.5, 80.0, 19.5)),
+    ):
+        assert still_shown(image, covered, half) < 0.1
+        assert still_shown(image, covered, less) == 1
+    noisy = noise(60, 60, 3, seed=5) // 2 + 64
+    loud = np.clip(noisy.astype(int) * 2 - 128, 0, 255).astype(np.uint8)
+    outside = (-30.0, 10.0, 25.0, 50.0)
+    assert still_shown(noisy, loud, outside) == leftover(noisy, loud, outside) > 1.5
+
+
+def test_a_place_of_one_colour_holds_nothing() -> None:
+    image = np.full((20, 30, 3), (10, 200, 90), dtype=np.uint8)
+    box = (10.1, 5.2, 14.9, 9.8)
+    assert holds_nothing(image, box) is True
+    assert still_shown(image, image, box) < 1e-9
+    touched, beside = ((5, 10), (9, 14)), ((4, 10), (10, 10), (5, 9), (5, 15))
+    for row, column in touched + beside:
+        for levels in (2, 3):
+            other = image.copy()
+            other[row, column, 1] += levels
+            shows = (row, column) in touched and levels == 3
+            assert holds_nothing(other, box) is not shows
+            assert (still_shown(other, other, box) == 1) is shows
+    for half, less in (
+        ((-5.0, 2.0, 5.0, 12.0), (-5.1, 2.0, 4.9, 12.0)),
+        ((2.0, -5.0, 12.0, 5.0), (2.0, -5.1, 12.0, 4.9)),
+        ((25.0, 2.0, 35.0, 12.0), (25.1, 2.0, 35.1, 12.0)),
+        ((2.0, 15.0, 12.0, 25.0), (2.0, 15.1, 12.0, 25.1)),
+    ):
+        assert holds_nothing(image, half) is True
+        assert holds_nothing(image, less) is False
 
 
 def test_pictures_that_differ_in_shape_are_refused() -> None:

@@ -19,8 +19,10 @@ from sfumato.obfuscation import Gaussian
 from sfumato.release import Look
 from sfumato.types import Box, Encoding, Face, Finding, Output, Pixels, Sample
 from sfumato.verification import Checks, verify
+from tests.concealing import resized_jpeg
 from tests.dataset import BOX, scene
 from tests.jpeg_pictures import saved
+from tests.second_images import FILM
 
 FACE = Face(BOX, 1.0, "file")
 REACH = Gaussian().reaches([BOX])[0]
@@ -359,6 +361,222 @@ def several(kind: str, first: Pixels, second: Pixels) -> bytes:
     others = [Image.fromarray(second)]
     Image.fromarray(first).save(out, kind, save_all=True, append_images=others)
     return out.getvalue()
+
+
+def deep_png(pixels: Pixels) -> bytes:
+    """A grey PNG of 16 bits a channel."""
+    out = io.BytesIO()
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_a_copy_of_16_bits_was_searched_only_if_it_was_decoded() -> None:
+    """Detection once looked at the high bytes alone; a copy that lies there may be from then."""
+    asked = checks(FACE, searched=True)
+    deep = deep_png(BEFORE.frames[0])
+    tiff = io.BytesIO()
+    Image.open(io.BytesIO(deep)).save(tiff, "TIFF")
+    for source, expected in (
+        (deep, {Code.VERIFY_FACE_FOUND}),
+        (tiff.getvalue(), {Code.VERIFY_FACE_FOUND}),
+        (SOURCE, set()),
+    ):
+        output = copied(source, source)
+        assert failed(verify(sample_of(source), None, source, output, asked)) == expected
+    # What can't be told counts as one of them.
+    small = replace(asked, max_pixels=99)
+    found = verify(sample_of(SOURCE), None, SOURCE, copied(SOURCE, SOURCE), small)
+    assert failed(found) == {Code.VERIFY_UNREADABLE}
+    # In other formats no more bits than 8 are read, and nothing is asked again.
+    other = saved(size=(96, 64), quality=90)
+    output = copied(other, other)
+    assert failed(verify(sample_of(other), None, other, output, asked)) == set()
+    assert failed(verify(sample_of(other), None, other, output, small)) == set()
+    decoded = codec.decode(deep)
+    assert failed(verify(sample_of(deep), decoded, deep, copied(deep, deep), asked)) == set()
+
+
+def test_a_file_is_looked_through_for_further_images_unless_that_was_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bytes] = []
+    monkeypatch.setattr(codec, "embedded_images", lambda data: asked.append(data) or ())
+    look, edit = Look(codec.decode(RIGHT_ONE), (), (0.1,)), edited(SOURCE, RIGHT_ONE)
+    copy = copied(SOURCE, SOURCE)
+    searched = checks(searched=True)
+
+    def looked(output: Output, written: bytes, *, seen: bool, decoded: bool = True) -> int:
+        asked.clear()
+        before = BEFORE if decoded else None
+        told = look if seen else None
+        verify(sample_of(SOURCE), before, written, output, searched, look=told)
+        assert set(asked) <= {written}
+        return len(asked)
+
+    # What was released a moment ago, and a copy that was decoded just now.
+    assert looked(edit, RIGHT_ONE, seen=True) == 0
+    assert looked(copy, SOURCE, seen=False) == 0
+    # Unless some of them are still there, or these are other bytes.
+    for removed, times in ((0, 1), (1, 1), (2, 0)):
+        held = replace(edit, second_images=2, second_images_removed=removed)
+        assert looked(held, RIGHT_ONE, seen=True) == times
+        held = replace(copy, second_images=2, second_images_removed=removed)
+        assert looked(held, SOURCE, seen=False) == times
+    assert looked(edit, RIGHT_ONE, seen=False) == 1
+    assert looked(copy, SOURCE, seen=False, decoded=False) == 1
+    assert looked(edit, SOURCE, seen=True) == 1
+    assert looked(copy, RIGHT_ONE, seen=False) == 1
+
+
+def test_a_further_image_in_a_file_is_searched_unless_it_was() -> None:
+    first, second = (saved(size=(40, side), quality=90) for side in (40, 48))
+    source = SOURCE + first
+    assert len(codec.embedded_images(source)) == 1
+    output = replace(copied(source, source), second_images=1)
+
+    def found_in(written: bytes, said: Output, *faces: Face, searched: bool) -> Finding:
+        asked = checks(*faces, searched=searched)
+        return the(verify(sample_of(written), None, written, said, asked), Code.VERIFY_SECOND_IMAGE)
+
+    seen = found_in(source, output, FACE, searched=False)
+    assert (seen.passed, seen.value, seen.limit) == (False, 1, 0)
+    assert seen.detail == "JPEG behind the end"
+    assert found_in(source, output, searched=False).passed
+    assert found_in(source, output, FACE, searched=True).passed  # by these detectors, and stayed
+    for told in (
+        replace(output, second_images=0),
+        replace(output, second_images_removed=1),
+        replace(output, written="f" * 64),
+    ):
+        assert not found_in(source, told, FACE, searched=True).passed
+    # Twice the same kind is named once; more than were searched are searched.
+    twice = SOURCE + first + second
+    named = replace(copied(twice, twice), second_images=1)
+    seen = found_in(twice, named, FACE, searched=True)
+    assert (seen.value, seen.detail) == (2, "JPEG behind the end")
+    assert found_in(twice, replace(named, second_images=2), FACE, searched=True).passed
+    assert found_in(twice, replace(named, second_images=3), FACE, searched=True).passed
+    # What nobody can search never passes, whoever says so.
+    film = SOURCE + FILM
+    seen = found_in(film, replace(copied(film, film), second_images=1), searched=True)
+    assert (seen.passed, seen.value) == (False, 1)
+    both = SOURCE + FILM + first
+    said = replace(copied(both, both), second_images=2)
+    kinds = found_in(both, said, FACE, searched=False).detail
+    assert kinds == ", ".join(one.kind for one in codec.embedded_images(both))
+
+
+def test_what_lies_outside_the_frame_of_a_copy_is_named_unless_decoding_took_it_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clean = saved(size=(96, 64), quality=90)
+    hiding = resized_jpeg(saved(size=(96, 160), quality=90), 96, 64)
+    whole, other = codec.decode(clean), codec.decode(hiding)
+    assert whole.whole
+    assert not other.whole
+    searched = checks(searched=True)
+
+    def found_in(source: bytes, written: bytes, before: Any, output: Output) -> set[Code]:
+        return failed(verify(sample_of(source), before, written, output, searched))
+
+    for before in (None, other):
+        found = found_in(hiding, hiding, before, copied(hiding, hiding))
+        assert found == {Code.VERIFY_METADATA}
+    # Of other bytes than those that were decoded nothing is known.
+    replaced = {Code.VERIFY_METADATA, Code.VERIFY_BYTES_CHANGED}
+    assert found_in(clean, hiding, whole, copied(clean, clean)) == replaced
+    assert found_in(clean, hiding, whole, copied(clean, hiding)) == replaced
+    looked: list[bytes] = []
+    for module in (codec, codec.metadata):
+        monkeypatch.setattr(module, "concealed", lambda data: looked.append(data) or ())
+    assert found_in(clean, clean, whole, copied(clean, clean)) == set()
+    written = codec.edit(clean, [BOX], Gaussian()).data
+    looked.clear()
+    verify(sample_of(clean), whole, written, edited(clean, written), checks())
+    assert looked == []
+    assert found_in(clean, clean, None, copied(clean, clean)) == set()
+    assert looked == [clean]
+
+
+def test_a_copy_may_be_cut_where_its_source_hides_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clean = saved(size=(96, 64), quality=90)
+    hiding = clean[:-2] + bytes(range(256)) + clean[-2:]
+    assert codec.concealed(hiding)
+    output = copied(hiding, clean, "exact")
+    assert failed(verify(sample_of(hiding), None, clean, output, checks())) == set()
+
+    def unreadable(_: bytes) -> tuple[str, ...]:
+        raise SampleError(Code.IMAGE_DECODE, "broken")
+
+    # What can't be read hides nothing that anybody could have cut.
+    monkeypatch.setattr(codec, "concealed", unreadable)
+    found = verify(sample_of(hiding), None, clean, output, checks())
+    assert failed(found) == {Code.VERIFY_BYTES_CHANGED, Code.VERIFY_UNREADABLE}
+    cut = the(found, Code.VERIFY_UNREADABLE)
+    assert (cut.value, cut.limit, cut.detail) == (1, 0, "broken")
+
+
+def test_a_copy_of_which_a_further_image_went_is_compared_with_its_source() -> None:
+    source = SOURCE + saved(size=(40, 40), quality=90)
+    output = replace(copied(source, SOURCE, "exact"), second_images=1, second_images_removed=1)
+    found = verify(sample_of(source), None, SOURCE, output, checks(searched=True))
+    assert failed(found) == set()
+    assert the(found, Code.VERIFY_PIXELS_CHANGED).value == 0
+    stayed = replace(output, second_images=0, second_images_removed=0)
+    found = verify(sample_of(source), None, SOURCE, stayed, checks(searched=True))
+    assert failed(found) == {Code.VERIFY_BYTES_CHANGED}
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1"
+
+
+def jpeg(pixels: Pixels, **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=95, subsampling=0, **options)
+    return out.getvalue()
+
+
+def test_a_heic_without_a_face_becomes_a_jpeg_that_shows_the_same() -> None:
+    assert codec.is_heic(HEIC)
+    shown = BEFORE.frames[0]
+    right = jpeg(shown)
+
+    def found_in(
+        written: bytes, encoding: Encoding = "reencoded", source: bytes = HEIC, **settings: object
+    ) -> list[Finding]:
+        output = copied(source, written, encoding)
+        return verify(sample_of(source), BEFORE, written, output, checks(**settings))
+
+    found = found_in(right)
+    assert failed(found) == set()
+    moved = the(found, Code.VERIFY_PIXELS_CHANGED)
+    assert 0 < moved.value < 2
+    assert (moved.limit, moved.detail) == (4, "")
+    assert the(found, Code.VERIFY_METADATA).limit == 0
+    for other in (
+        jpeg(shown[::-1].copy()),
+        jpeg(np.clip(shown.astype(int) + 6, 0, 255).astype(np.uint8)),
+    ):
+        moved = the(found_in(other), Code.VERIFY_PIXELS_CHANGED)
+        assert (moved.passed, moved.limit, moved.detail) == (False, 4, "")
+    smaller = the(found_in(jpeg(shown[:-1].copy())), Code.VERIFY_PIXELS_CHANGED)
+    assert (smaller.passed, smaller.value, smaller.detail) == (False, 255, "its size changed")
+    assert failed(found_in(jpeg(shown, exif=TAGGED))) == {Code.VERIFY_METADATA}
+    cut = [one for one in found_in(right[:60]) if one.code is Code.VERIFY_UNREADABLE]
+    assert {(one.value, one.limit, one.detail != "") for one in cut} == {(1, 0, True)}
+    assert Code.VERIFY_UNREADABLE in failed(found_in(right, max_pixels=99))
+    # Only a HEIC may, and it says so.
+    assert failed(found_in(right, source=SOURCE)) == {Code.VERIFY_BYTES_CHANGED}
+    assert failed(found_in(right, "exact")) == {Code.VERIFY_BYTES_CHANGED}
+    with pytest.raises(ValueError, match="rewritten"):
+        verify(sample_of(HEIC), None, right, copied(HEIC, right, "reencoded"), checks())
+    # One in which a face was covered is compared as any edited file.
+    covered = jpeg(Gaussian()(shown, [BOX]))
+    found = verify(sample_of(HEIC), BEFORE, covered, edited(HEIC, covered, "reencoded"), checks())
+    assert failed(found) == set()
+    assert the(found, Code.VERIFY_PIXELS_CHANGED).limit == 4
 
 
 # --- edited files -------------------------------------------------------------------------------

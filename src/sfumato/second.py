@@ -23,31 +23,29 @@ def unwanted(
     Without a detector none can be. All of them together may have `max_pixels`; what is beyond
     that isn't decoded and counts as not searched.
     """
-    left = max_pixels
-    goes: dict[bytes | None, bool] = {None: True}  # programs write the same preview twice
-    for one in images:
-        if one.data not in goes:
-            pixels = _pixels(one, left)
-            left -= pixels or 0
-            searched = bool(detectors) and pixels is not None
-            goes[one.data] = not searched or _shows_face(one, detectors, max_pixels)
-    return tuple(one for one in images if goes[one.data])
+    left, gone = max_pixels, set[bytes]()
+    # Programs write the same preview twice.
+    for data in dict.fromkeys(one.data for one in images if one.data is not None):
+        pixels = _pixels(data, left)
+        left -= pixels or 0
+        searched = bool(detectors) and pixels is not None
+        if not searched or _shows_face(data, detectors, max_pixels):
+            gone.add(data)
+    return tuple(one for one in images if one.data is None or one.data in gone)
 
 
-def _pixels(one: Embedded, most: int) -> int | None:
+def _pixels(data: bytes, most: int) -> int | None:
     """Return how many pixels an image has in all its frames; None if they can't be had."""
-    if one.data is None:
-        return None
     try:
-        header = codec.inspect(one.data, max_pixels=most)
+        header = codec.inspect(data, max_pixels=most)
     except SampleError:
         return None
     return header.width * header.height * header.frames
 
 
-def _shows_face(one: Embedded, detectors: Sequence[Detector], max_pixels: int) -> bool:
+def _shows_face(data: bytes, detectors: Sequence[Detector], max_pixels: int) -> bool:
     try:
-        image = codec.decode(one.data or b"", max_pixels=max_pixels)
+        image = codec.decode(data, max_pixels=max_pixels)
     except SampleError:
         return True  # perhaps: nobody can say
     return bool(find(image, detectors))

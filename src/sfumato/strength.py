@@ -95,7 +95,7 @@ def still_shown(before: Pixels, after: Pixels, box: Box) -> float:
     height, width = before.shape[:2]
     if left < 1 and inside_share(box, width, height) < LEAST_INSIDE:
         return 1.0
-    place = _pixels_of(box, width, height)
+    place = _pixels_of(box)
     same = np.array_equal(before[place], after[place])
     return max(left, 1.0) if same and not holds_nothing(before, box) else left
 
@@ -108,15 +108,15 @@ def holds_nothing(image: Pixels, box: Box) -> bool:
     height, width = image.shape[:2]
     if inside_share(box, width, height) < LEAST_INSIDE:
         return False
-    part = image[_pixels_of(box, width, height)]
+    part = image[_pixels_of(box)]
     spread = part.max(axis=(0, 1)).astype(int) - part.min(axis=(0, 1))
     return bool(spread.max() <= _LUMA_FLOOR)
 
 
-def _pixels_of(box: Box, width: int, height: int) -> tuple[slice, slice]:
-    """Return the rows and columns of all pixels that a box touches."""
-    x0, y0, x1, y1 = clip(box, width, height) or (0.0, 0.0, 0.0, 0.0)
-    return slice(math.floor(y0), math.ceil(y1)), slice(math.floor(x0), math.ceil(x1))
+def _pixels_of(box: Box) -> tuple[slice, slice]:
+    """Return the rows and columns of all pixels that a box touches; part of it lies inside."""
+    (left, top), (right, bottom) = map(math.floor, box[:2]), map(math.ceil, box[2:])
+    return slice(max(top, 0), bottom), slice(max(left, 0), right)
 
 
 def contrast_left(before: Pixels, after: Pixels, box: Box) -> float:
