@@ -14,7 +14,8 @@ from libc.stdint cimport int32_t, uint8_t
 
 import numpy as np
 
-cdef int PRECISION = 22
+cdef enum:
+    PRECISION = 22
 
 
 def neighbours(int size, int new_size):
@@ -36,7 +37,7 @@ def neighbours(int size, int new_size):
     return at.astype(np.int32), (0.5 + shares * (1 << PRECISION)).astype(np.int32)
 
 
-def enlarge(const uint8_t[:, :, :] image, float[:, :, ::1] planes, across, down, tuple order):
+def enlarge(image, float[:, :, ::1] planes, across, down, tuple order):
     """Fill the planes, (3, h, w), with the enlarged channels of an RGB image in this order.
 
     `across` and `down` come from `neighbours`, cut to the columns and rows that are wanted; the
@@ -48,19 +49,18 @@ def enlarge(const uint8_t[:, :, :] image, float[:, :, ::1] planes, across, down,
         raise ValueError("three channels go to three planes")
     if across[0].shape != across[1].shape or down[0].shape != down[1].shape:
         raise ValueError("each neighbour needs a weight")
+    cdef const uint8_t[:, :, ::1] pixels = np.ascontiguousarray(image)
     cdef const int32_t[:, ::1] column = np.ascontiguousarray(across[0])
     cdef const int32_t[:, ::1] column_weight = np.ascontiguousarray(across[1])
     cdef const int32_t[:, ::1] row = np.ascontiguousarray(down[0])
     cdef const int32_t[:, ::1] row_weight = np.ascontiguousarray(down[1])
     cdef int width = column.shape[1], height = row.shape[1]
     cdef int top = row[0, 0], bottom = row[1, height - 1] + 1
-    rows = np.empty((bottom - top, width), dtype=np.uint8)
-    line = np.empty(image.shape[1], dtype=np.uint8)
-    cdef int plane, channel
+    cdef uint8_t[:, :, ::1] rows = np.empty((3, bottom - top, width), dtype=np.uint8)
+    cdef int plane
+    _along_rows(pixels[top:bottom], column, column_weight, rows)
     for plane in range(3):
-        channel = order[plane]
-        _along_rows(image, channel, top, line, column, column_weight, rows)
-        _along_columns(rows, top, row, row_weight, planes[plane])
+        _along_columns(rows[order[plane]], top, row, row_weight, planes[plane])
 
 
 def _check(at, int size, int room):
@@ -72,28 +72,45 @@ def _check(at, int size, int room):
 
 
 cdef void _along_rows(
-    const uint8_t[:, :, :] image, int channel, int top, uint8_t[::1] line,
-    const int32_t[:, ::1] at, const int32_t[:, ::1] weight, uint8_t[:, ::1] out,
+    const uint8_t[:, :, ::1] image, const int32_t[:, ::1] at, const int32_t[:, ::1] weight,
+    uint8_t[:, :, ::1] out,
 ) noexcept:
-    cdef int y, x, total
-    for y in range(out.shape[0]):
-        for x in range(line.shape[0]):
-            line[x] = image[top + y, x, channel]
-        for x in range(out.shape[1]):
-            total = line[at[0, x]] * weight[0, x] + line[at[1, x]] * weight[1, x]
-            out[y, x] = <uint8_t>((total + (1 << (PRECISION - 1))) >> PRECISION)
+    cdef int y, x, left_weight, right_weight
+    cdef const uint8_t *left
+    cdef const uint8_t *right
+    cdef const int32_t *first = &at[0, 0]
+    cdef const int32_t *second = &at[1, 0]
+    cdef const int32_t *first_weight = &weight[0, 0]
+    cdef const int32_t *second_weight = &weight[1, 0]
+    cdef uint8_t *red
+    cdef uint8_t *green
+    cdef uint8_t *blue
+    for y in range(out.shape[1]):
+        red, green, blue = &out[0, y, 0], &out[1, y, 0], &out[2, y, 0]
+        for x in range(out.shape[2]):
+            left, right = &image[y, 0, 0] + 3 * first[x], &image[y, 0, 0] + 3 * second[x]
+            left_weight, right_weight = first_weight[x], second_weight[x]
+            red[x] = _rounded(left[0] * left_weight + right[0] * right_weight)
+            green[x] = _rounded(left[1] * left_weight + right[1] * right_weight)
+            blue[x] = _rounded(left[2] * left_weight + right[2] * right_weight)
 
 
 cdef void _along_columns(
     const uint8_t[:, ::1] rows, int top, const int32_t[:, ::1] at, const int32_t[:, ::1] weight,
     float[:, ::1] out,
 ) noexcept:
-    cdef int y, x, total, upper, lower, upper_weight, lower_weight, width = rows.shape[1]
+    cdef int y, x, width = rows.shape[1], upper_weight, lower_weight
+    cdef const uint8_t *upper
+    cdef const uint8_t *lower
+    cdef float *line
     for y in range(at.shape[1]):
-        upper, lower = at[0, y] - top, at[1, y] - top
+        upper, lower, line = &rows[at[0, y] - top, 0], &rows[at[1, y] - top, 0], &out[y, 0]
         upper_weight, lower_weight = weight[0, y], weight[1, y]
         for x in range(width):
-            total = rows[upper, x] * upper_weight + rows[lower, x] * lower_weight
-            out[y, x] = <float>((total + (1 << (PRECISION - 1))) >> PRECISION)
+            line[x] = _rounded(upper[x] * upper_weight + lower[x] * lower_weight)
         out[y, width:] = 0
     out[at.shape[1]:, :] = 0
+
+
+cdef inline int _rounded(int total) noexcept:
+    return (total + (1 << (PRECISION - 1))) >> PRECISION
