@@ -103,12 +103,19 @@ def test_every_count_of_a_small_set() -> None:
     """By hand: six images of two classes, files beside them, and what a review said."""
     candidates = (face(), face())
     doubtful = replace(detection("a", [face()]), candidates=candidates)
-    held = {"second_images": 3, "second_images_removed": 1}
+
+    def holding(one: Output) -> Output:
+        return replace(one, second_images=3, second_images_removed=1)
+
     counted = tallied(
         [
-            ("a", "x", [doubtful, replace(output("a", [face(), face()]), **held)]),
-            ("b", "x", [replace(doubtful, key="b"), Decision("b", DIGEST, (), "merged"), output("b")]),
-            ("c", "x", [detection("c"), replace(output("c"), **held)]),
+            ("a", "x", [doubtful, holding(output("a", [face(), face()]))]),
+            (
+                "b",
+                "x",
+                [replace(doubtful, key="b"), Decision("b", DIGEST, (), "merged"), output("b")],
+            ),
+            ("c", "x", [detection("c"), holding(output("c"))]),
             ("d", "y", [Failure("d", "detect", Code.IMAGE_EMPTY, "")]),
             ("e", "y", [detection("e", [face()])]),
             ("f", "y", [strength("f", 0.1), strength("f", 0.3), output("f", [face()])]),
