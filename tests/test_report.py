@@ -175,8 +175,8 @@ def test_bins_are_those_that_the_docs_state() -> None:
     octaves = np.array([4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192])
     assert np.array_equal(tally.SIZE_EDGES[::2], octaves)
     np.testing.assert_allclose(tally.SIZE_EDGES[1::2], octaves[:-1] * 2**0.5)
-    assert tally.RELATIVE_EDGES == (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
-    assert tally.COVERED_EDGES == (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
+    assert list(tally.RELATIVE_EDGES) == [0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
+    assert list(tally.COVERED_EDGES) == [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
     np.testing.assert_allclose(tally.SCORE_EDGES, np.linspace(0, 1, 21))
     np.testing.assert_allclose(tally.LEFT_EDGES, [*np.linspace(0, 1, 11), 2])
 
