@@ -343,7 +343,8 @@ def test_all_frames_of_all_images_count_but_the_same_image_only_once() -> None:
 
     first, second_one, small = calm(30, 20), calm(20, 30), calm(16, 4)
     broken, film = codec.Embedded("", b"no image"), codec.Embedded("film", None)
-    frames = [made.SHOWN.resize((20, 10)).transpose(turn) for turn in (0, 1)]
+    flips = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM)
+    frames = [made.SHOWN.resize((20, 10)).transpose(flip) for flip in flips]
     moving = calm(20, 10, save_all=True, append_images=frames)
     assert codec.inspect(moving.data or b"").frames == 3
     cases: list[tuple[list[codec.Embedded], int, list[codec.Embedded]]] = [

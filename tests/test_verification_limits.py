@@ -400,7 +400,12 @@ def test_a_file_is_looked_through_for_further_images_unless_that_was_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[bytes] = []
-    monkeypatch.setattr(codec, "embedded_images", lambda data: asked.append(data) or ())
+
+    def none_in(data: bytes) -> tuple[codec.Embedded, ...]:
+        asked.append(data)
+        return ()
+
+    monkeypatch.setattr(codec, "embedded_images", none_in)
     look, edit = Look(codec.decode(RIGHT_ONE), (), (0.1,)), edited(SOURCE, RIGHT_ONE)
     copy = copied(SOURCE, SOURCE)
     searched = checks(searched=True)
@@ -487,8 +492,13 @@ def test_what_lies_outside_the_frame_of_a_copy_is_named_unless_decoding_took_it_
     assert found_in(clean, hiding, whole, copied(clean, clean)) == replaced
     assert found_in(clean, hiding, whole, copied(clean, hiding)) == replaced
     looked: list[bytes] = []
+
+    def nothing_in(data: bytes) -> tuple[str, ...]:
+        looked.append(data)
+        return ()
+
     for module in (codec, codec.metadata):
-        monkeypatch.setattr(module, "concealed", lambda data: looked.append(data) or ())
+        monkeypatch.setattr(module, "concealed", nothing_in)
     assert found_in(clean, clean, whole, copied(clean, clean)) == set()
     written = codec.edit(clean, [BOX], Gaussian()).data
     looked.clear()
