@@ -6,12 +6,14 @@ import errno
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sfumato.errors import Code, OutputError, SampleError, UsageError
 from sfumato.formats import imagefolder
+from sfumato.formats.disk import PART_SUFFIX
 from sfumato.formats.imagefolder import FolderSink, ImageFolder, label_of, read_steadily
 from sfumato.types import Failure, Sample
 
@@ -194,6 +196,71 @@ def test_a_full_disk_is_an_error_of_the_run(
 def test_a_missing_source_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
         ImageFolder(tmp_path / "nothing")
+
+
+def test_a_file_comes_in_parts_into_a_folder_that_is_new_or_not(
+    folders: tuple[Path, Path],
+) -> None:
+    source, out = folders
+    sink = FolderSink(out, token="t", source=source)
+    for key in ("a/b/1.txt", "a/b/2.txt"):
+        assert sink.stage_parts(key, [b"one ", b"two"]) == hashlib.sha256(b"one two").hexdigest()
+        assert sink.staged(key).read_bytes() == b"one two"
+    assert not sink.final("a/b/1.txt").exists()
+    (out / "file").write_bytes(b"x")
+    with pytest.raises(OutputError, match=f"Can.t write to {out}/file"):
+        sink.stage_parts("file/1.txt", [b"x"])
+
+    def refused() -> Iterator[bytes]:
+        yield b"half"
+        raise SampleError(Code.FILE_CHANGED, "it changed")
+
+    with pytest.raises(SampleError):
+        sink.stage_parts("a/b/3.txt", refused())
+    assert not sink.staged("a/b/3.txt").exists()
+
+
+def test_what_is_refused_after_all_is_discarded_staged_or_not(folders: tuple[Path, Path]) -> None:
+    source, out = folders
+    sink = FolderSink(out, token="t", source=source)
+    one, two = sample("c/1.jpg", b"c/1.jpg"), sample("c/2.jpg", b"c/2.jpg")
+    sink.stage(one, b"edited")
+    sink.stage(two, b"edited")
+    for _ in range(2):
+        sink.discard(one.key)
+    assert list((out / "c").iterdir()) == [sink.staged(two.key)]
+
+
+def test_folders_whose_names_are_on_the_disk_are_not_synced_with_each_shard(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = folders
+    sink, synced = FolderSink(out, token="t", source=source), list[Path]()
+    monkeypatch.setattr(imagefolder, "fsync", synced.append)
+    one, two = sample("c/1.jpg", b"c/1.jpg"), sample("c/2.jpg", b"c/2.jpg")
+    for each, above in ((one, [out]), (two, [])):
+        sink.stage(each, b"edited")
+        synced.clear()
+        sink.publish([each.key])
+        assert sorted(synced) == sorted([sink.staged(each.key), out / "c", *above])
+
+
+def test_a_disk_that_refuses_to_rename_is_an_error_of_the_run(
+    folders: tuple[Path, Path],
+) -> None:
+    source, out = folders
+    sink, one = FolderSink(out, token="t", source=source), sample("c/1.jpg", b"c/1.jpg")
+    sink.stage(one, b"edited")
+    (out / "c/1.jpg").mkdir()
+    with pytest.raises(OutputError, match=f"Can't write to {out}"):
+        sink.publish([one.key])
+
+
+def test_only_what_bears_the_ending_of_a_temporary_name_is_swept(tmp_path: Path) -> None:
+    put(tmp_path, f"{PART_SUFFIX}.jpg", "a.sfumato", f"b/c{PART_SUFFIX}", f"d{PART_SUFFIX}")
+    FolderSink(tmp_path, token="t", source=tmp_path).sweep()
+    assert sorted(os.listdir(tmp_path)) == [f"{PART_SUFFIX}.jpg", "a.sfumato", "b"]
+    assert os.listdir(tmp_path / "b") == []
 
 
 # --- what is linked -----------------------------------------------------------------------------
