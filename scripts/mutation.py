@@ -43,7 +43,7 @@ SUITES: Final = {
     "pipeline": ("pipeline_steps", "durability", "pipeline", "truth", "copying"),
     "published": ("published", "truth"),
     "plan": ("truth", "pipeline_steps", "pipeline", "decisions"),
-    "failing": ("truth", "pipeline", "decisions"),
+    "failing": ("failing", "truth", "pipeline", "decisions"),
     "job": ("pipeline_steps", "pipeline", "misplaced_boxes", "truth"),
     "traces": ("traces", "pipeline_steps", "pipeline", "truth"),
     "finish": ("pipeline_steps", "pipeline", "durability", "truth"),

@@ -99,6 +99,15 @@ def test_pictures_are_on_the_disk_before_their_records_are(
                 assert any(renamed < n < committed for n in at(calls, "fsync", folder)), folder
 
 
+def test_the_ledger_has_its_name_on_the_disk_before_it_says_anything(
+    data: Dataset, calls: list[Call]
+) -> None:
+    run(data.job(), STAGES, Here())
+    (committed,) = at(calls, "commit", Path(str(data.job().ledger)))
+    for folder in (data.job().private, data.job().private.parent):
+        assert any(n < committed for n in at(calls, "fsync", folder)), folder
+
+
 def test_the_manifest_is_last_and_its_folder_is_synced(data: Dataset, calls: list[Call]) -> None:
     run(data.job(), STAGES, Here())
     (renamed,) = at(calls, "replace", data.out / "manifest.parquet")

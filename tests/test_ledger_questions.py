@@ -178,6 +178,7 @@ def test_what_another_ledger_says_otherwise_is_adopted(ledger: Ledger, tmp_path:
     theirs = tmp_path / "theirs.sqlite"
     with Ledger(theirs) as other:
         others = [same, new, detection("aa"), detection("d"), detection("z"), decision("a")]
+        others += [detection("e"), RECORDS["redetection"]]
         other.commit(("f", one) for one in others)
         other.commit([("f", Assessment("", "{}")), ("f", RECORDS["review"]), ("g", detection("y"))])
     before = ledger.database.rows("SELECT COUNT(*) FROM records")[0][0]
@@ -189,7 +190,8 @@ def test_what_another_ledger_says_otherwise_is_adopted(ledger: Ledger, tmp_path:
     assert list(ledger.latest("f", ["decision"])) == [decision("a")]
     assert list(ledger.latest("f", ["assessment"])) == [Assessment("", "{}")]
     assert list(ledger.latest("f", ["review"])) == []
-    assert ledger.database.rows("SELECT COUNT(*) FROM records")[0][0] == before + 6
+    assert list(ledger.latest("f", ["redetection"])) == [RECORDS["redetection"]]
+    assert ledger.database.rows("SELECT COUNT(*) FROM records")[0][0] == before + 7
 
 
 def test_a_ledger_that_is_missing_or_is_this_one_says_nothing_new(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,10 +13,36 @@ import pytest
 
 from sfumato.errors import Code, LedgerError, OutputError, UsageError
 from sfumato.formats.disk import PART_SUFFIX
-from sfumato.formats.imagefolder import FolderSink
+from sfumato.formats.imagefolder import FolderSink, Listing
+from sfumato.job import Content
 from sfumato.ledger import Ledger
-from sfumato.pipeline import STAGES, Job, private_folder, private_of, run, search, write_report
-from sfumato.types import Detection, Failure, Output, Result, Shard, Task
+from sfumato.pipeline import (
+    STAGES,
+    Job,
+    Plan,
+    _files_of,
+    _notes,
+    _tell,
+    _work,
+    private_folder,
+    private_of,
+    run,
+    search,
+    write_report,
+)
+from sfumato.published import state_of
+from sfumato.settings import software
+from sfumato.types import (
+    Decision,
+    Detection,
+    Failure,
+    Finding,
+    Output,
+    Redetection,
+    Result,
+    Shard,
+    Task,
+)
 from sfumato.work import Work
 from tests import dataset
 from tests.command import Here
@@ -135,6 +164,72 @@ def test_a_search_writes_records_and_no_picture(data: Dataset) -> None:
     assert listed == dict.fromkeys(keys_of(data), "picture") | {"labels.txt": "ignored"}
 
 
+def test_a_run_is_noted_with_all_that_it_depends_on(data: Dataset) -> None:
+    job = data.job()
+    run(job, ("detect", "obfuscate"), Here())
+    with Ledger(job.ledger, read_only=True) as ledger:
+        ((started, *told, recipe, versions),) = ledger.read(
+            "SELECT started, command, source, fingerprint, recipe, versions FROM runs"
+        )
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", started)
+    assert told == ["detect+obfuscate", str(data.source), job.recipe.fingerprint("verify")]
+    whole = {**job.recipe.as_json(), "selection": job.selection.as_json()}
+    assert recipe == json.dumps(whole, sort_keys=True)
+    assert json.loads(versions) == software()
+
+
+def test_a_note_says_what_was_read_where_no_check_has_passed(data: Dataset) -> None:
+    """A check that failed, or another one, has not seen these bytes there."""
+    sink = FolderSink(data.out, token="t", source=data.source)
+    data.out.mkdir()
+    outputs = [Output(key, "0", "written", "copied", "identical", "", ()) for key in "abcd"]
+    for key in "abcd":
+        sink.final(key).write_bytes(key.encode())
+    findings = [
+        Finding("a", Code.VERIFY_BYTES_CHANGED, True, 0, 0, ""),
+        Finding("b", Code.VERIFY_BYTES_CHANGED, False, 1, 0, ""),
+        Finding("c", Code.VERIFY_STRENGTH, True, 0, 0, ""),
+    ]
+    notes = {note.key: note for note in _notes(outputs, [*outputs, *findings], sink)}
+    assert {key: note.digest for key, note in notes.items()} == {
+        "a": "written",
+        **{key: hashlib.sha256(key.encode()).hexdigest() for key in "bcd"},
+    }
+    assert all(note.state == state_of(sink.final(key)) for key, note in notes.items())
+
+
+def test_what_is_covered_besides_is_told_by_what_it_comes_on_top_of(
+    data: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = data.job()
+    searched = replace(job.recipe, detect=replace(job.recipe.detect, boxes=""))
+    seen = tuple(Redetection(key, "0", (), ()) for key in "abcde")
+    plan = Plan(Content(Listing((), (), ()), (), {}), (), (), seen)
+    people, listed = (
+        f"In {count} pictures, faces are covered besides what {what}."
+        for count, what in ((2, "people decided on"), (3, "the file of boxes lists"))
+    )
+    with Ledger(data.root / "ledger.sqlite") as ledger:
+        for recipe in (job.recipe, searched):
+            decisions = [Decision(key, "0", (), "merged") for key in "abx"]
+            ledger.commit((recipe.fingerprint("detect"), one) for one in decisions)
+        for one, some, told in (
+            (job, seen, [people, listed]),
+            (job, seen[:2], [people]),
+            (job, (), []),
+            (replace(job, recipe=searched), seen, [people]),
+        ):
+            caplog.clear()
+            _tell(replace(plan, uncovered=some), one, ledger)
+            assert caplog.messages == told
+
+
+def test_a_second_reader_is_asked_for_by_the_job(data: Dataset) -> None:
+    for asked in (False, True):
+        job = replace(data.job(), second_reader=asked)
+        assert _work(job, STAGES, None).second_reader is asked
+
+
 # --- what is done again -------------------------------------------------------------------------
 
 
@@ -146,6 +241,22 @@ def test_what_is_done_is_not_asked_for_again_unless_that_was_said(data: Dataset)
     run(replace(data.job(), resume=False), STAGES, third)
     assert (first.asked, second.asked, third.asked) == (keys_of(data), [], keys_of(data))
     assert files_of(data.out) == before
+
+
+class Stopped(Here):
+    """An executor that is interrupted before it begins."""
+
+    def map(self, task: Task, shards: Sequence[Shard]) -> Iterator[Result]:
+        raise KeyboardInterrupt
+
+
+def test_what_shall_be_done_anew_is_no_longer_done_if_that_is_interrupted(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(data.job(), resume=False), STAGES, Stopped())
+    again = Noting()
+    run(data.job(), STAGES, again)
+    assert again.asked == keys_of(data)
 
 
 def test_verification_looks_each_time(data: Dataset) -> None:
@@ -254,11 +365,39 @@ def test_what_changes_no_picture_leaves_the_manifest_where_it_is(data: Dataset) 
     assert len(looking.seen) == 2
 
 
+def test_there_is_no_manifest_while_other_files_are_copied(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    looking = Looking(data.out)
+    run(data.job(copy_other=True), STAGES, looking)
+    assert looking.seen == [sorted([*data.keys, "labels.txt"])]
+    (data.source / "labels.txt").unlink()
+    run(data.job(copy_other=True), STAGES, Here())
+    run(data.job(copy_other=True), STAGES, looking)  # none is left to copy
+    assert "manifest.parquet" in looking.seen[-1]
+
+
+def test_a_hard_link_is_one_to_the_original(data: Dataset) -> None:
+    run(replace(data.job(), link="hard"), ("detect", "obfuscate"), Here())
+    same = {key for key in data.keys if (data.out / key).samefile(data.source / key)}
+    assert same == set(data.without)
+
+
+def test_a_start_makes_the_lock_and_the_ledger_if_that_is_a_file(data: Dataset) -> None:
+    job = replace(data.job(), ledger=data.root / "kept" / "l.sqlite")
+    names = ("lock", "l.sqlite", "l.sqlite-wal", "l.sqlite-shm")
+    assert _files_of(job) == [data.root / "kept" / name for name in names]
+    remote = replace(job, ledger="postgresql://server/faces")
+    assert _files_of(remote) == [private_folder(data.out) / "lock"]
+
+
 def test_what_was_found_for_another_release_is_found_for_this_one(data: Dataset) -> None:
     first = data.job()
     search(replace(first, out=None), Here())
     second = replace(data.job(data.root / "other"), detections=(first.ledger,))
     assert run(second, ("obfuscate",), Here()).account.pictures_out == len(data.keys)
+    with Ledger(second.ledger, read_only=True) as ledger:  # no run of this ledger has found it
+        adopted = set(ledger.read("SELECT run FROM records WHERE kind = 'detection'"))
+    assert adopted == {(0,)}
     assert run(data.job(data.root / "third"), ("obfuscate",), Here()).account.pictures_out == 0
 
 
@@ -269,6 +408,7 @@ def test_a_picture_that_was_taken_from_the_source_goes_from_the_release(data: Da
     (data.source / "n03" / "text.jpg").unlink()
     # Verification says so, and takes nothing away.
     assert run(data.job(), ("verify",), Here()).verdict == "failed"
+    assert write_report(data.out, data.job().ledger).verdict == "failed"
     assert (data.out / gone).exists()
     assert run(data.job(), STAGES, Here()).verdict == "passed"
     assert not (data.out / gone).exists()
@@ -337,6 +477,11 @@ def test_a_report_needs_a_release(data: Dataset) -> None:
     ledger = data.job().ledger
     with pytest.raises(UsageError, match="no release in"):
         write_report(data.out, ledger)
+    data.out.mkdir()
+    with pytest.raises(UsageError, match="no release in"):
+        write_report(data.out, ledger)
+    assert not Path(ledger).parent.exists()
+    data.out.rmdir()
     search(replace(data.job(), out=None), Here())
     with pytest.raises(UsageError, match="no release in"):
         write_report(data.out, ledger)
@@ -357,3 +502,19 @@ def test_the_last_recipe_holds_for_a_report_after_other_commands(data: Dataset) 
         assert [one.key for one in outputs if isinstance(one, Output)] == list(data.keys)
         assert all(one.passed
                    for one in ledger.findings(job.recipe.fingerprint("verify")))  # fmt: skip
+
+
+def test_a_report_is_of_the_last_check_with_whatever_detectors(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    verify = replace(data.job().recipe.verify, detectors=("yunet@160:0.97",))
+    other = replace(data.job(), recipe=replace(data.job().recipe, verify=verify))
+    run(other, ("verify",), Here())
+    before = files_of(data.out)
+    assert b"yunet@160:0.97" in before["summary.json"]
+    write_report(data.out, data.job().ledger)
+    assert files_of(data.out) == before
+    # That was of a release that isn't there any more.
+    run(data.job(method="fill", overwrite=True), ("obfuscate",), Here())
+    before = files_of(data.out)
+    write_report(data.out, data.job().ledger)
+    assert files_of(data.out) == before
