@@ -42,7 +42,7 @@ SUITES: Final = {
     "second": ("second",),
     "pipeline": ("pipeline_steps", "durability", "pipeline", "truth", "copying"),
     "published": ("published", "truth"),
-    "plan": ("truth", "pipeline_steps", "pipeline", "decisions"),
+    "plan": ("plan", "truth", "pipeline_steps", "pipeline", "decisions"),
     "failing": ("failing", "truth", "pipeline", "decisions"),
     "job": ("pipeline_steps", "pipeline", "misplaced_boxes", "truth"),
     "traces": ("traces", "pipeline_steps", "pipeline", "truth"),
