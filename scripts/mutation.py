@@ -44,7 +44,7 @@ SUITES: Final = {
     "published": ("published", "truth"),
     "plan": ("plan", "truth", "pipeline_steps", "pipeline", "decisions"),
     "failing": ("failing", "truth", "pipeline", "decisions"),
-    "job": ("pipeline_steps", "pipeline", "misplaced_boxes", "truth"),
+    "job": ("job", "pipeline_steps", "pipeline", "misplaced_boxes", "truth"),
     "traces": ("traces", "pipeline_steps", "pipeline", "truth"),
     "finish": ("pipeline_steps", "pipeline", "durability", "truth"),
     "formats.imagefolder": ("imagefolder", "durability", "walking", "truth"),

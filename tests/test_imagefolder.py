@@ -220,6 +220,15 @@ def test_a_file_comes_in_parts_into_a_folder_that_is_new_or_not(
     assert not sink.staged("a/b/3.txt").exists()
 
 
+def test_a_name_that_the_release_needs_for_another_file_is_not_taken(tmp_path: Path) -> None:
+    put(tmp_path / "src", "a.heic", "a.heic.jpg")
+    sink, one = FolderSink(tmp_path / "out", token="t", source=tmp_path / "src"), b"jpeg"
+    with pytest.raises(SampleError) as refused:
+        sink.stage(sample("a.heic", one), one)
+    assert refused.value.code is Code.NAME_TAKEN
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_refused_after_all_is_discarded_staged_or_not(folders: tuple[Path, Path]) -> None:
     source, out = folders
     sink = FolderSink(out, token="t", source=source)

@@ -224,10 +224,10 @@ def test_what_is_covered_besides_is_told_by_what_it_comes_on_top_of(
             assert caplog.messages == told
 
 
-def test_a_second_reader_is_asked_for_by_the_job(data: Dataset) -> None:
+def test_a_worker_is_told_what_the_job_asks_for(data: Dataset) -> None:
     for asked in (False, True):
-        job = replace(data.job(), second_reader=asked)
-        assert _work(job, STAGES, None).second_reader is asked
+        work = _work(replace(data.job(), second_reader=asked, resume=not asked), STAGES, None)
+        assert (work.second_reader, work.fresh) == (asked, asked)
 
 
 # --- what is done again -------------------------------------------------------------------------

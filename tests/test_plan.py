@@ -124,6 +124,7 @@ def test_a_shard_is_done_if_it_is_so_for_every_stage(site: Site) -> None:
 
 
 def test_verification_alone_always_looks_at_all(site: Site) -> None:
+    site.record("detect", *(Detection(key, key, 9, 9, ()) for key in KEYS))
     site.released(*KEYS)
     site.mark("s1", "s2")
     assert site.left("verify") == list(KEYS)
