@@ -46,7 +46,7 @@ SUITES: Final = {
     "failing": ("failing", "truth", "pipeline", "decisions"),
     "job": ("job", "pipeline_steps", "pipeline", "misplaced_boxes", "truth"),
     "traces": ("traces", "pipeline_steps", "pipeline", "truth"),
-    "finish": ("pipeline_steps", "pipeline", "durability", "truth"),
+    "finish": ("finish", "pipeline_steps", "pipeline", "durability", "truth"),
     "formats.imagefolder": ("imagefolder", "durability", "walking", "truth"),
     "formats.disk": ("durability", "imagefolder", "pipeline_steps"),
     "verification": (

@@ -175,7 +175,7 @@ def test_what_was_seen_in_other_bytes_or_is_no_face_is_not_covered(ledger: Ledge
     check(ledger, saw("q", ONE, digest="2"), command="run")
     check(ledger, saw("p", ONE), recipe=RECIPE, command="run")
     assert uncovered(ledger, RECIPE) == []
-    check(ledger, saw("p", ONE, TWO), weak("q"), command="run")
+    check(ledger, saw("p", ONE, TWO), replace(weak("q"), faces=(TWO,)), command="run")
     assert uncovered(ledger, RECIPE) == [wanted(TWO, key="p")]
 
 

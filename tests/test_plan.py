@@ -169,6 +169,9 @@ def test_what_had_to_be_read_is_noted_if_it_is_right_and_has_settled(
     assert notes.keys() == {"a.jpg", "c.jpg"}
     assert notes["a.jpg"] == state_of(path)
     assert site.left() == ["b.jpg"]
+    site.ledger.forget(["s2"])  # what will be done anyway isn't read
+    assert [note.key for note in site.plan().notes] == ["a.jpg"]
+    site.mark("s2")
     monkeypatch.setattr("sfumato.published.time.time_ns", lambda: changed)
     site.released("c.jpg")
     assert site.plan().notes == ()

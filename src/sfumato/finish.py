@@ -40,7 +40,7 @@ def forget_release(root: Path) -> None:
 
     That is on the disk when this returns: no power cut can leave an old manifest over new files.
     """
-    for name in ("manifest.parquet", *sorted(RESERVED - {"manifest.parquet"})):
+    for name in ("manifest.parquet", *sorted(RESERVED)):
         (root / name).unlink(missing_ok=True)
     fsync(root)
 
