@@ -21,6 +21,7 @@ from sfumato.finish import (
     _merged,
     _names_and_counts,
     _names_in,
+    _pairs,
     _remove_stale,
     finish,
     forget_release,
@@ -31,6 +32,7 @@ from sfumato.ledger import Ledger
 from sfumato.published import Note, state_of
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
 from sfumato.report.data import Account, Report
+from sfumato.report.pairs import Choice, Pair
 from sfumato.report.tally import Tally
 from sfumato.types import (
     Assessment,
@@ -175,6 +177,27 @@ def test_the_pages_are_written_for_all_and_one_for_the_owner(site: Site) -> None
     assert private.read_text() != (site.out / "report.html").read_text()
     text = json.dumps(report.summary(), indent=2, ensure_ascii=False)
     assert (site.out / "summary.json").read_text() == f"{text}\n"
+
+
+def test_pictures_are_shown_small_and_what_is_gone_is_left_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def thumbnail(data: bytes, side: int) -> bytes:
+        return data + b" at %d" % side
+
+    monkeypatch.setattr(finishing.codec, "thumbnail", thumbnail)
+    (site.root / "src").mkdir()
+    for key, before, after in (("a.jpg", 1, 1), ("b.jpg", 0, 1), ("c.jpg", 1, 0), ("d.heic", 1, 1)):
+        if before:
+            (site.root / "src" / key).write_text(f"source {key}")
+        if after:
+            site.put("d.heic.jpg" if key == "d.heic" else key)
+    choices = [Choice(key, "", f"why {key}") for key in ("a.jpg", "b.jpg", "c.jpg", "d.heic")]
+    sink = FolderSink(site.out, token="t", source=site.root / "src")
+    assert _pairs(choices, sink) == [
+        Pair("a.jpg", b"source a.jpg at 480", b"a.jpg at 480", "why a.jpg"),
+        Pair("d.heic", b"source d.heic at 480", b"d.heic.jpg at 480", "why d.heic"),
+    ]
 
 
 def test_a_disk_that_refuses_is_a_sentence(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

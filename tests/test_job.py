@@ -98,7 +98,9 @@ def test_a_folder_can_be_written_to_or_made(job: Job, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     (tmp_path / "dead").symlink_to("nothing")
     for place in (tmp_path / "file", tmp_path / "file" / "x" / "y", tmp_path / "dead" / "x"):
-        with pytest.raises(OutputError, match=f"write to {place}: a file stands where a folder"):
+        with pytest.raises(
+            OutputError, match=f"{place}: a file stands where a folder is needed. Mend"
+        ):
             _check_writable(place)
     assert not (tmp_path / "new").exists()
 
@@ -164,6 +166,8 @@ def test_all_is_checked_before_there_is_a_ledger(job: Job, tmp_path: Path) -> No
     (tmp_path / "out" / "theirs").write_bytes(b"x")
     with pytest.raises(UsageError, match="isn't empty"):
         check(job)
+    with pytest.raises(UsageError, match="must lie apart"):
+        check(replace(job, out=job.source / "out"))
     (tmp_path / "out.sfumato").mkdir()
     with Ledger(job.ledger):
         check(job)  # the ledger will say whose it is

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sfumato import ledger as ledgers
 from sfumato import schema
 from sfumato.adoption import _same, adopt
 from sfumato.database import SQLite, Where
@@ -373,3 +374,7 @@ def test_only_what_an_older_version_searched_stays_behind(ledger: Ledger, tmp_pa
     found = [detection("b", "new"), replace(GONE, key="c")]
     assert list(ledger.latest("f", ["detection", "failure"])) == found
     assert list(ledger.latest("f", ["decision"])) == [decision("a")]
+
+
+def test_what_is_offered_is_there() -> None:
+    assert all(hasattr(ledgers, name) for name in ledgers.__all__)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sfumato import pipeline
 from sfumato.errors import Code, LedgerError, OutputError, UsageError
 from sfumato.formats.disk import PART_SUFFIX
 from sfumato.formats.imagefolder import FolderSink, Listing
@@ -20,6 +21,7 @@ from sfumato.pipeline import (
     STAGES,
     Job,
     Plan,
+    _file_listing,
     _files_of,
     _notes,
     _tell,
@@ -30,7 +32,8 @@ from sfumato.pipeline import (
     search,
     write_report,
 )
-from sfumato.published import state_of
+from sfumato.published import Note, state_of
+from sfumato.recipe import DetectStep, Recipe, VerifyStep
 from sfumato.settings import software
 from sfumato.types import (
     Decision,
@@ -44,7 +47,7 @@ from sfumato.types import (
     Task,
 )
 from sfumato.work import Work
-from tests import dataset
+from tests import dataset, text_pictures
 from tests.command import Here
 from tests.dataset import BOX, Dataset, files_of
 
@@ -179,10 +182,10 @@ def test_a_run_is_noted_with_all_that_it_depends_on(data: Dataset) -> None:
 
 
 def test_a_note_says_what_was_read_where_no_check_has_passed(data: Dataset) -> None:
-    """A check that failed, or another one, has not seen these bytes there."""
+    """A check that failed, or another one, has not seen these bytes; what is gone has no note."""
     sink = FolderSink(data.out, token="t", source=data.source)
     data.out.mkdir()
-    outputs = [Output(key, "0", "written", "copied", "identical", "", ()) for key in "abcd"]
+    outputs = [Output(key, "0", "written", "copied", "identical", "", ()) for key in "abcde"]
     for key in "abcd":
         sink.final(key).write_bytes(key.encode())
     findings = [
@@ -228,6 +231,88 @@ def test_a_worker_is_told_what_the_job_asks_for(data: Dataset) -> None:
     for asked in (False, True):
         work = _work(replace(data.job(), second_reader=asked, resume=not asked), STAGES, None)
         assert (work.second_reader, work.fresh) == (asked, asked)
+
+
+# --- what the source holds ----------------------------------------------------------------------
+
+NO_LINK = Failure("broken.jpg", "read", Code.LINK_BROKEN, "leads nowhere")
+LISTING = Listing(
+    ("a.jpg", "b.jpg"), ("kept.txt", "new.txt", "out.txt"), (NO_LINK,), (".DS_Store",), ("x.jpg",)
+)
+LISTED = {"a.jpg": "picture", "b.jpg": "picture", ".DS_Store": "ignored", "x.jpg": "excluded",
+          "broken.jpg": "refused"}  # fmt: skip
+IGNORED = dict.fromkeys(LISTING.others, "ignored")
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Iterator[tuple[Job, FolderSink, Ledger]]:
+    """Three files that are no pictures, of which earlier runs have copied one and withheld one."""
+    for name in LISTING.others:
+        (tmp_path / "src").mkdir(exist_ok=True)
+        (tmp_path / "src" / name).write_text(name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept.txt").write_text("kept.txt")
+    recipe = Recipe(DetectStep(("a",), ("w",), 9), VerifyStep(("v",), ("x",)))
+    job = Job(tmp_path / "src", recipe, tmp_path / "ledger.sqlite", tmp_path / "out")
+    with Ledger(job.ledger) as ledger:
+        ledger.list_source({"gone.txt": "copied", "kept.txt": "copied", "out.txt": "withheld",
+                            "old.txt": "ignored", "new.txt": "ignored"})  # fmt: skip
+        yield job, FolderSink(tmp_path / "out", token="t", source=job.source), ledger
+
+
+def test_a_run_lists_what_the_source_holds_and_refuses_what_cannot_be_reached(
+    texts: tuple[Job, FolderSink, Ledger],
+) -> None:
+    job, sink, ledger = texts
+    ledger.commit((), notes=[Note("kept.txt", "digest", "state")])
+    _file_listing(job, STAGES, LISTING, sink, ledger)
+    assert dict(ledger.listing()) == LISTED | IGNORED
+    assert list(ledger.latest(job.recipe.fingerprint("obfuscate"), ["failure"])) == [NO_LINK]
+    # What was copied is ours, whoever has kept no record of it; what was noted stays noted.
+    assert list(ledger.notes()) == [Note("gone.txt", "", ""), Note("kept.txt", "digest", "state")]
+    _file_listing(job, ("detect",), LISTING, None, ledger)
+    assert dict(ledger.listing()) == LISTED | IGNORED
+    assert list(ledger.latest(job.recipe.fingerprint("detect"), ["failure"])) == [NO_LINK]
+    assert not (job.out or Path()).joinpath("new.txt").exists()
+
+
+def test_a_search_decides_nothing_on_other_files(texts: tuple[Job, FolderSink, Ledger]) -> None:
+    job, _, ledger = texts
+    _file_listing(replace(job, copy_other=True), ("detect",), LISTING, None, ledger)
+    assert dict(ledger.listing()) == LISTED | IGNORED
+    assert list(ledger.notes()) == []
+
+
+def test_verification_looks_at_what_was_copied_and_leaves_the_rest_as_it_was_decided(
+    texts: tuple[Job, FolderSink, Ledger],
+) -> None:
+    job, sink, ledger = texts
+    decided = {"kept.txt": "copied", "out.txt": "withheld", "new.txt": "ignored"}
+    for where in (None, sink):
+        _file_listing(replace(job, copy_other=True), ("verify",), LISTING, where, ledger)
+        assert dict(ledger.listing()) == LISTED | decided
+        found = [(one.key, one.code, one.passed)
+                 for one in ledger.findings(job.recipe.fingerprint("verify"))]  # fmt: skip
+        unreadable = ("broken.jpg", Code.VERIFY_UNREADABLE, False)
+        looked = [("kept.txt", Code.VERIFY_OTHER, True)] if where else []
+        assert found == [unreadable, *looked]
+    assert list(ledger.notes()) == []
+
+
+def test_what_is_copied_or_not_is_listed_and_recorded(
+    texts: tuple[Job, FolderSink, Ledger],
+) -> None:
+    job, sink, ledger = texts
+    (job.source / "new.txt").write_bytes(b"text\n" * 9 + text_pictures.jpeg(48))
+    _file_listing(replace(job, copy_other=True), STAGES, LISTING, sink, ledger)
+    fates = {"kept.txt": "copied", "new.txt": "withheld", "out.txt": "copied"}
+    assert dict(ledger.listing()) == LISTED | fates
+    found = ledger.latest(job.recipe.fingerprint("obfuscate"), ["output", "failure"])
+    assert [(one.key, isinstance(one, Output)) for one in found] == [
+        *(("broken.jpg", False), ("kept.txt", True), ("new.txt", False), ("out.txt", True)),
+    ]
+    assert (sink.root / "out.txt").read_text() == "out.txt"
+    assert {note.key for note in ledger.notes()} == {"gone.txt", "kept.txt", "out.txt"}
 
 
 # --- what is done again -------------------------------------------------------------------------
@@ -518,3 +603,7 @@ def test_a_report_is_of_the_last_check_with_whatever_detectors(data: Dataset) ->
     before = files_of(data.out)
     write_report(data.out, data.job().ledger)
     assert files_of(data.out) == before
+
+
+def test_what_is_offered_is_there() -> None:
+    assert all(hasattr(pipeline, name) for name in pipeline.__all__)
