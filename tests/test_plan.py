@@ -285,3 +285,8 @@ def test_a_refusal_for_its_boxes_stands_while_the_file_says_the_same(
     # Who takes faces from the ledger doesn't ask the file; nor who has none.
     assert site.left("obfuscate", "verify", b=Given((), "inverted")) == ["b.jpg"]
     assert site.left(job=replace(site.job, boxes=None), b=Given((), "inverted")) == ["b.jpg"]
+    # What was refused for something else doesn't ask the file either.
+    site.record("obfuscate", Failure("b.jpg", "detect", Code.INTERNAL_ERROR, ""))
+    assert site.left(b=Given((), "inverted")) == ["b.jpg"]
+    site.record("obfuscate", Failure("b.jpg", "detect", Code.IMAGE_DECODE, ""))
+    assert site.left(b=Given((FACE,))) == []
