@@ -35,6 +35,7 @@ from sfumato.report.data import Account, Report
 from sfumato.report.pairs import Choice, Pair
 from sfumato.report.tally import Tally
 from sfumato.types import (
+    Action,
     Assessment,
     Decision,
     Detection,
@@ -84,7 +85,7 @@ class Site:
     def released(self, key: str, *findings: Code, faces: Sequence[Face] = ()) -> Output:
         """Put a picture there with its record, and findings that it passed."""
         written = self.put(key)
-        action = "obfuscated" if faces else "copied"
+        action: Action = "obfuscated" if faces else "copied"
         output = Output(key, "in", written, action, "exact", "", tuple(faces))
         self.record("obfuscate", output)
         self.record("verify", *(Finding(key, one, True, 0, 0, "", written) for one in findings))
@@ -100,7 +101,6 @@ class Site:
         found: list[dict[str, object]] = pq.read_table(self.out / f"{name}.parquet").to_pylist()
         return found
 
-    @property
     def finished(self) -> bool:
         return (self.out / "manifest.parquet").exists()
 
@@ -138,11 +138,11 @@ def test_each_picture_is_counted_where_it_went(site: Site) -> None:
     assert list(report.refused) == refused
     assert (report.ignored, report.ignored_names, report.excluded) == (2, ("x.txt", "y.txt"), 1)
     assert report.candidates == 2  # those of the other were decided on
-    assert not site.finished  # b/4.jpg has no record
+    assert not site.finished()  # b/4.jpg has no record
     site.record("obfuscate", replace(refused[0], key="b/4.jpg"))
     report = site.finish()
     assert report.account.unfinished == 0
-    assert site.finished
+    assert site.finished()
     assert failed(report) == []
     keys = ["a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg", "b/5.jpg"]
     assert [row["path"] for row in site.rows()] == keys
@@ -185,7 +185,7 @@ def test_pictures_are_shown_small_and_what_is_gone_is_left_out(
     def thumbnail(data: bytes, side: int) -> bytes:
         return data + b" at %d" % side
 
-    monkeypatch.setattr(finishing.codec, "thumbnail", thumbnail)
+    monkeypatch.setattr("sfumato.finish.codec.thumbnail", thumbnail)
     (site.root / "src").mkdir()
     for key, before, after in (("a.jpg", 1, 1), ("b.jpg", 0, 1), ("c.jpg", 1, 0), ("d.heic", 1, 1)):
         if before:
@@ -212,7 +212,7 @@ def test_a_disk_that_refuses_is_a_sentence(site: Site, monkeypatch: pytest.Monke
         monkeypatch.setattr(finishing, "_write_pages", fail)
         with pytest.raises(OutputError, match=f"Can't write to {site.out}: {words}"):
             site.finish()
-    assert not site.finished
+    assert not site.finished()
 
 
 # --- what lies there ----------------------------------------------------------------------------
@@ -318,22 +318,22 @@ def test_there_is_a_manifest_only_if_all_is_there_and_right(site: Site) -> None:
     site.record("obfuscate", replace(site.released("b.jpg"), key="c.heic"))
     site.put("c.heic.jpg", "b.jpg")
     assert failed(site.finish()) == []
-    assert site.finished
+    assert site.finished()
     site.put("b.jpg", "changed")
     assert failed(site.finish()) == [("b.jpg", "VERIFY_BYTES_CHANGED")]
-    assert not site.finished
+    assert not site.finished()
     (site.out / "b.jpg").unlink()
     report = site.finish()
     assert failed(report) == [("", "VERIFY_COUNT"), ("b.jpg", "VERIFY_FILE_MISSING")]
     # What was found in a file that is gone says nothing now.
     assert {one.passed for one in report.checks if one.code is Code.VERIFY_STRENGTH} == {1}
-    assert not site.finished
+    assert not site.finished()
     site.put("b.jpg")
     site.finish()
-    assert site.finished
+    assert site.finished()
     site.ledger.list_source(dict.fromkeys((*keys, "d.jpg"), "picture"))
     site.finish()
-    assert not site.finished
+    assert not site.finished()
 
 
 def test_what_speaks_of_other_bytes_is_passed_over_and_what_stands_is_not(site: Site) -> None:
@@ -351,7 +351,7 @@ def test_what_speaks_of_other_bytes_is_passed_over_and_what_stands_is_not(site: 
     site.begin()  # a quicker look
     site.record("verify", replace(weak, passed=True, value=0.1))
     assert failed(site.finish()) == expected
-    assert site.finished
+    assert site.finished()
 
 
 def test_what_an_older_version_made_is_said(site: Site) -> None:
@@ -414,10 +414,10 @@ def test_other_files_are_counted_and_compared(site: Site) -> None:
     assert report.failed[1].detail == OTHERS_BEFORE
     assert (report.others.copied, report.others.unchecked, report.others.refused) == (5, 1, 2)
     assert report.account == Account()
-    assert not site.finished
+    assert not site.finished()
     site.put("b.txt")
     report = site.finish()
-    assert site.finished
+    assert site.finished()
     rows = {row["path"]: (row["action"], row["content"]) for row in site.rows()}
     assert rows == {
         "a.txt": ("copied", "other"),
@@ -452,7 +452,7 @@ def test_where_nothing_goes_the_manifest_stays(site: Site) -> None:
     site.released("a.jpg")
     site.put("manifest.parquet")
     assert _remove_stale(site.out, {"a.jpg"}, site.ledger) == set()
-    assert site.finished
+    assert site.finished()
 
 
 def test_only_what_is_tidied_loses_what_no_longer_belongs(site: Site) -> None:

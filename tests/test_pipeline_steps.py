@@ -465,6 +465,9 @@ def test_a_hard_link_is_one_to_the_original(data: Dataset) -> None:
     run(replace(data.job(), link="hard"), ("detect", "obfuscate"), Here())
     same = {key for key in data.keys if (data.out / key).samefile(data.source / key)}
     assert same == set(data.without)
+    before = files_of(data.out)
+    write_report(data.out, data.job().ledger)  # nobody has checked it
+    assert files_of(data.out) == before
 
 
 def test_a_start_makes_the_lock_and_the_ledger_if_that_is_a_file(data: Dataset) -> None:
@@ -551,11 +554,12 @@ def test_the_private_folder_is_beside_what_is_published() -> None:
 
 def test_a_report_is_written_again_as_it_was(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
-    before = files_of(data.out)
+    private = data.job().private / "report.html"
+    before = files_of(data.out), private.read_bytes()
     (data.out / "manifest.parquet").unlink()
     (data.out / "summary.json").unlink()
     write_report(data.out, data.job().ledger)
-    assert files_of(data.out) == before
+    assert (files_of(data.out), private.read_bytes()) == before
 
 
 def test_a_report_needs_a_release(data: Dataset) -> None:
