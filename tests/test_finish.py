@@ -448,6 +448,18 @@ def test_what_earlier_runs_wrote_goes_and_nothing_else(site: Site) -> None:
     assert left == {"a", "a/1.jpg", "c", "c/theirs", "e", "e/theirs", "f"}
 
 
+def test_the_folder_of_the_release_stays_and_loses_its_manifest_first(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.released("a.jpg")
+    there: list[bool] = []
+    monkeypatch.setattr(
+        finishing, "forget_release", lambda root: there.append((root / "a.jpg").exists())
+    )
+    assert _remove_stale(site.out, set(), site.ledger) == {"a.jpg"}
+    assert (there, list(site.out.iterdir())) == ([True], [])
+
+
 def test_where_nothing_goes_the_manifest_stays(site: Site) -> None:
     site.released("a.jpg")
     site.put("manifest.parquet")
