@@ -23,6 +23,7 @@ from sfumato.finish import (
     _names_in,
     _pairs,
     _remove_stale,
+    _write_pages,
     finish,
     forget_release,
 )
@@ -163,7 +164,7 @@ def test_what_a_review_came_to_is_told(site: Site, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_pages_are_written_for_all_and_one_for_the_owner(site: Site) -> None:
-    site.ledger.list_source({"ä.jpg": "picture"})
+    site.ledger.list_source({"ä.jpg": "picture", "ü.txt": "ignored"})
     site.released("ä.jpg")
     before = os.umask(0o022)
     try:
@@ -177,6 +178,19 @@ def test_the_pages_are_written_for_all_and_one_for_the_owner(site: Site) -> None
     assert private.read_text() != (site.out / "report.html").read_text()
     text = json.dumps(report.summary(), indent=2, ensure_ascii=False)
     assert (site.out / "summary.json").read_text() == f"{text}\n"
+
+
+def test_only_the_private_page_shows_pictures(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    report, asked = site.finish(), list[object]()
+
+    def render(given: Report, **how: object) -> str:
+        asked.append((given, how))
+        return ""
+
+    monkeypatch.setattr(finishing, "render", render)
+    pairs = [Pair("a.jpg", b"", b"", "")]
+    _write_pages(report, pairs, site.out, site.root / "private")
+    assert asked == [(report, {"private": True, "pairs": pairs}), (report, {"private": False})]
 
 
 def test_pictures_are_shown_small_and_what_is_gone_is_left_out(
@@ -251,7 +265,8 @@ def test_names_and_their_numbers_are_compared() -> None:
     ]
     (strange, _) = _names_and_counts({"\udce9/1"}, set())
     assert strange.key == r"\xe9/1"
-    assert [one.key for one in _names_and_counts({"\udce9/1"}, {"\udce9/1"})] == [r"\xe9"]
+    both = {"é/1", "\udc80/1"}
+    assert [one.key for one in _names_and_counts(both, both)] == [r"\x80", "é"]  # as bytes sort
 
 
 def test_a_file_is_what_its_record_or_its_note_says(
