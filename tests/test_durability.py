@@ -6,8 +6,10 @@ it gets its name, a folder after names in it changed and before what relies on i
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from sfumato.errors import Code, SampleError
+from sfumato.errors import Code, OutputError, SampleError
 from sfumato.ledger import Ledger
 from sfumato.pipeline import STAGES, run
 from sfumato.sources import reading
-from sfumato.sources.disk import PART_SUFFIX, make_folder, write_atomically
+from sfumato.sources.disk import PART_SUFFIX, cannot_write, fsync, make_folder, write_atomically
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.reading import read_steadily
 from sfumato.types import Output
@@ -98,6 +100,15 @@ def test_pictures_are_on_the_disk_before_their_records_are(
                 assert any(renamed < n < committed for n in at(calls, "fsync", folder)), folder
 
 
+def test_the_ledger_has_its_name_on_the_disk_before_it_says_anything(
+    data: Dataset, calls: list[Call]
+) -> None:
+    run(data.job(), STAGES, Here())
+    (committed,) = at(calls, "commit", Path(str(data.job().ledger)))
+    for folder in (data.job().private, data.job().private.parent):
+        assert any(n < committed for n in at(calls, "fsync", folder)), folder
+
+
 def test_the_manifest_is_last_and_its_folder_is_synced(data: Dataset, calls: list[Call]) -> None:
     run(data.job(), STAGES, Here())
     (renamed,) = at(calls, "replace", data.out / "manifest.parquet")
@@ -143,6 +154,60 @@ def test_a_file_that_is_written_whole_stays(tmp_path: Path, calls: list[Call]) -
     write_atomically(tmp_path / "x", b"x")
     part = tmp_path / f".x{PART_SUFFIX}"
     assert calls == [("fsync", part), ("replace", tmp_path / "x"), ("fsync", tmp_path)]
+
+
+def test_what_is_written_whole_is_open_to_all_unless_it_is_the_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_atomically(tmp_path / "all", b"x")
+        write_atomically(tmp_path / "owner", b"x", owner_only=True)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"all": 0o644, "owner": 0o600}
+
+
+def test_a_file_that_is_synced_does_not_stay_open(tmp_path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        fsync(tmp_path)
+    assert os.listdir("/proc/self/fd") == before
+
+
+REFUSED = {
+    errno.ENOSPC: "the disk is full: make room",
+    errno.EDQUOT: "the quota is used up: make room",
+    errno.EROFS: "the disk is read-only: choose another folder",
+    errno.EACCES: "permission is denied: change it or choose another folder",
+    errno.ENOTDIR: "a file stands where a folder is needed: remove it",
+    errno.ENAMETOOLONG: "a name is too long for this file system: shorten it",
+    errno.EIO: "it fails: mend it",
+}
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_a_disk_that_refuses_is_a_sentence_that_says_what_to_do(tmp_path: Path, code: int) -> None:
+    error = OSError(code, "it fails")
+    end = f"{REFUSED[code]}, then run the same command again to go on."
+    assert cannot_write(Path("d"), error) == f"Can't write to d: {end}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sfumato.sources.disk.fsync", _raiser(error))
+        with pytest.raises(OutputError, match=REFUSED[code]):
+            write_atomically(tmp_path / "x", b"x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    with pytest.raises(OutputError, match=f"{tmp_path}/x/y can't be made"):
+        make_folder(tmp_path / "x" / "y")
+
+
+def _raiser(error: OSError) -> Callable[[Path], None]:
+    def fail(path: Path) -> None:
+        raise error
+
+    return fail
 
 
 # --- a shard is published, then committed -------------------------------------------------------

@@ -6,12 +6,14 @@ import errno
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sfumato.errors import Code, OutputError, SampleError, UsageError
 from sfumato.sources import folder_sink, reading
+from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.reading import read_steadily
@@ -200,6 +202,82 @@ def test_a_full_disk_is_an_error_of_the_run(
 def test_a_missing_source_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
         ImageFolder(tmp_path / "nothing").scan()
+
+
+def test_a_file_comes_in_parts_into_a_folder_that_is_new_or_not(
+    folders: tuple[Path, Path],
+) -> None:
+    source, out = folders
+    sink = FolderSink(out, token="t", like=ImageFolder(source))
+    for key in ("a/b/1.txt", "a/b/2.txt"):
+        assert sink.stage_parts(key, [b"one ", b"two"]) == hashlib.sha256(b"one two").hexdigest()
+        assert sink.staged(key).read_bytes() == b"one two"
+    assert not sink.final("a/b/1.txt").exists()
+    (out / "file").write_bytes(b"x")
+    with pytest.raises(OutputError, match=f"Can.t write to {out}/file"):
+        sink.stage_parts("file/1.txt", [b"x"])
+
+    def refused() -> Iterator[bytes]:
+        yield b"half"
+        raise SampleError(Code.FILE_CHANGED, "it changed")
+
+    with pytest.raises(SampleError):
+        sink.stage_parts("a/b/3.txt", refused())
+    assert not sink.staged("a/b/3.txt").exists()
+
+
+def test_a_name_that_the_release_needs_for_another_file_is_not_taken(tmp_path: Path) -> None:
+    put(tmp_path / "src", "a.heic", "a.heic.jpg")
+    sink, one = FolderSink(tmp_path / "out", token="t", like=ImageFolder(tmp_path / "src")), b"jpeg"
+    with pytest.raises(SampleError) as refused:
+        sink.stage(sample("a.heic", one), one)
+    assert refused.value.code is Code.NAME_TAKEN
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_refused_after_all_is_discarded_staged_or_not(folders: tuple[Path, Path]) -> None:
+    source, out = folders
+    sink = FolderSink(out, token="t", like=ImageFolder(source))
+    one, two = sample("c/1.jpg", b"c/1.jpg"), sample("c/2.jpg", b"c/2.jpg")
+    sink.stage(one, b"edited")
+    sink.stage(two, b"edited")
+    for _ in range(2):
+        sink.discard(one.key)
+    assert list((out / "c").iterdir()) == [sink.staged(two.key)]
+
+
+def test_folders_whose_names_are_on_the_disk_are_not_synced_with_each_shard(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = folders
+    sink, synced = FolderSink(out, token="t", like=ImageFolder(source)), list[Path]()
+    monkeypatch.setattr(folder_sink, "fsync", synced.append)
+    one, two = sample("c/1.jpg", b"c/1.jpg"), sample("c/2.jpg", b"c/2.jpg")
+    for each, above in ((one, [out]), (two, [])):
+        sink.stage(each, b"edited")
+        synced.clear()
+        sink.publish([each.key])
+        assert sorted(synced) == sorted([sink.staged(each.key), out / "c", *above])
+
+
+def test_a_disk_that_refuses_to_rename_is_an_error_of_the_run(
+    folders: tuple[Path, Path],
+) -> None:
+    source, out = folders
+    sink, one = FolderSink(out, token="t", like=ImageFolder(source)), sample("c/1.jpg", b"c/1.jpg")
+    sink.stage(one, b"edited")
+    (out / "c/1.jpg").mkdir()
+    with pytest.raises(OutputError, match=f"Can't write to {out}"):
+        sink.publish([one.key])
+
+
+def test_only_what_bears_a_temporary_name_is_swept(tmp_path: Path) -> None:
+    ours = (f".{'0f' * 12}.old9{PART_SUFFIX}", f".manifest.parquet{PART_SUFFIX}")
+    theirs = (f"{ours[0]}.jpg", f"x{ours[0]}", f"d{PART_SUFFIX}", f".{'0f' * 11}.t{PART_SUFFIX}")
+    put(tmp_path, *ours, *theirs, *(f"b/{name}" for name in (*ours, *theirs)))
+    FolderSink(tmp_path, token="t", like=ImageFolder(tmp_path)).sweep()
+    assert set(os.listdir(tmp_path)) == {*theirs, "b"}
+    assert set(os.listdir(tmp_path / "b")) == set(theirs)
 
 
 # --- what is linked -----------------------------------------------------------------------------

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from sfumato import ledger as ledgers
 from sfumato import schema
-from sfumato.adoption import adopt
+from sfumato.adoption import _same, adopt
+from sfumato.database import SQLite, Where
 from sfumato.errors import Code, LedgerError
-from sfumato.ledger import Ledger, append, encode
+from sfumato.ledger import Ledger, append, encode, is_there
 from sfumato.schema import batches
 from sfumato.types import (
     Assessment,
@@ -109,6 +111,7 @@ def test_what_was_decided_after_it_was_released_is_told(ledger: Ledger) -> None:
     record(("found", decision("unreleased")), ("out", replace(OUT, key="undecided")))
     record(("other", decision("undecided")), ("found", detection("undecided")))
     record(("elsewhere", replace(OUT, key="unreleased")))
+    record(("elsewhere", replace(OUT, key="unmade")), ("found", decision("unmade")))
     # Whatever was said of it earlier: the last of both counts.
     record(("found", decision("again")), ("out", replace(OUT, key="again")))
     record(("found", decision("again")), ("found", decision("mended")))
@@ -185,6 +188,7 @@ def test_what_another_ledger_says_otherwise_is_adopted(ledger: Ledger, tmp_path:
     theirs = tmp_path / "theirs.sqlite"
     with Ledger(theirs) as other:
         others = [same, new, detection("aa"), detection("d"), detection("z"), decision("a")]
+        others += [detection("e"), RECORDS["redetection"]]
         other.commit(("f", one) for one in others)
         other.commit([("f", Assessment("", "{}")), ("f", RECORDS["review"]), ("g", detection("y"))])
     before = ledger.database.rows("SELECT COUNT(*) FROM records")[0][0]
@@ -196,7 +200,8 @@ def test_what_another_ledger_says_otherwise_is_adopted(ledger: Ledger, tmp_path:
     assert list(ledger.latest("f", ["decision"])) == [decision("a")]
     assert list(ledger.latest("f", ["assessment"])) == [Assessment("", "{}")]
     assert list(ledger.latest("f", ["review"])) == []
-    assert ledger.database.rows("SELECT COUNT(*) FROM records")[0][0] == before + 6
+    assert list(ledger.latest("f", ["redetection"])) == [RECORDS["redetection"]]
+    assert ledger.database.rows("SELECT COUNT(*) FROM records")[0][0] == before + 7
 
 
 def test_a_ledger_that_is_missing_or_is_this_one_says_nothing_new(
@@ -209,6 +214,24 @@ def test_a_ledger_that_is_missing_or_is_this_one_says_nothing_new(
         adopt(ledger, other, "f")
     assert ledger.database.rows("SELECT COUNT(*) FROM records") == [(1,)]
     assert not (tmp_path / "missing.sqlite").exists()
+
+
+def test_a_ledger_that_is_asked_stays_as_it_is(ledger: Ledger, tmp_path: Path) -> None:
+    other = tmp_path / "theirs.sqlite"
+    earlier_layout(other)
+    adopt(ledger, other, "f")
+    assert list(ledger.latest("f", ["detection"])) == [detection("a")]
+    with sqlite3.connect(other) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    db.close()
+
+
+def test_two_urls_are_one_ledger_if_they_are_spelt_alike() -> None:
+    url = "postgresql://server/faces"
+    assert _same(url, url)
+    for other in (f"{url}2", "postgresql://server/x/../faces", Path("/faces")):
+        assert not _same(url, other)
+        assert not _same(other, url)
 
 
 # --- files that are no ledger, or not any more --------------------------------------------------
@@ -245,7 +268,8 @@ def test_another_programs_database_is_refused_and_let_go(
     assert open_files(path) == 0
 
 
-def test_a_ledger_of_an_earlier_layout_is_read_as_it_is(path: Path) -> None:
+def earlier_layout(path: Path) -> None:
+    """Make a ledger of the first layout, with one detection."""
     with sqlite3.connect(path) as db:
         db.executescript(schema.STEPS["sqlite"][0])
         db.execute("PRAGMA user_version = 1")
@@ -255,11 +279,41 @@ def test_a_ledger_of_an_earlier_layout_is_read_as_it_is(path: Path) -> None:
             (kind, body),
         )
     db.close()
+
+
+def test_a_ledger_of_an_earlier_layout_is_read_as_it_is(path: Path) -> None:
+    earlier_layout(path)
     with Ledger(path, read_only=True) as ledger:
         assert list(ledger.latest("f", ["detection"])) == [detection("a")]
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
     db.close()
+
+
+def test_a_server_is_asked_whether_it_holds_a_ledger_and_let_go(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, asked = "postgresql://server/faces", list[Where]()
+
+    def connect(where: Where, *, read_only: bool) -> SQLite:
+        assert read_only
+        asked.append(where)
+        return SQLite(path, read_only=True)
+
+    monkeypatch.setattr("sfumato.ledger.connect", connect)
+    path.touch()
+    assert not is_there(url)
+    earlier_layout(path)
+    assert is_there(url)
+    assert open_files(path) == 0
+    path.write_bytes(b"This is no database. " * 200)
+    with pytest.raises(LedgerError, match="postgresql://server/faces"):
+        is_there(url)
+    assert open_files(path) == 0
+    assert asked == [url] * 3
+    assert is_there(path)  # a file is only looked for
+    assert not is_there(path.with_name("missing"))
+    assert asked == [url] * 3
 
 
 QUESTIONS: list[Callable[[Ledger], object]] = [
@@ -318,3 +372,21 @@ def test_a_detection_of_a_version_that_searched_less_is_not_adopted(
         adopt(ledger, other, "f")
         assert (ledger.latest_of("f", ("detection",), "a") is not None) is adopted
     assert ledger.searched_less("f", "a") == set()
+
+
+def test_only_what_an_older_version_searched_stays_behind(ledger: Ledger, tmp_path: Path) -> None:
+    told = {"started": "", "source": "s", "fingerprint": "f", "recipe": "{}"}
+    with Ledger(tmp_path / "theirs.sqlite") as theirs:
+        theirs.begin(command="detect", versions='{"sfumato": "0.1.0"}', **told)
+        theirs.commit([("f", detection("a")), ("f", detection("b")), ("f", detection("c"))])
+        theirs.begin(command="detect", versions='{"searched": "all"}', **told)
+        theirs.commit([("f", detection("b", "new")), ("f", replace(GONE, key="c"))])
+        theirs.commit([("f", decision("a"))])
+    adopt(ledger, tmp_path / "theirs.sqlite", "f")
+    found = [detection("b", "new"), replace(GONE, key="c")]
+    assert list(ledger.latest("f", ["detection", "failure"])) == found
+    assert list(ledger.latest("f", ["decision"])) == [decision("a")]
+
+
+def test_what_is_offered_is_there() -> None:
+    assert all(hasattr(ledgers, name) for name in ledgers.__all__)

@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from sfumato import pipeline
 from sfumato.errors import Code, LedgerError, OutputError, UsageError
+from sfumato.job import Content
 from sfumato.ledger import Ledger
-from sfumato.pipeline import STAGES, Job, private_of, run, search, write_report
+from sfumato.pipeline import (
+    STAGES,
+    Job,
+    Plan,
+    _file_listing,
+    _files_of,
+    _notes,
+    _tell,
+    _work,
+    private_of,
+    run,
+    search,
+    write_report,
+)
 from sfumato.private import private_folder
-from sfumato.sources import open_source
+from sfumato.recipe import DetectStep, Recipe, VerifyStep
+from sfumato.settings import software
+from sfumato.sources import Listing, Note, open_sink, open_source
 from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder
-from sfumato.types import Detection, Failure, Output, Result, Shard, Task
+from sfumato.sources.notes import state_of
+from sfumato.types import (
+    Decision,
+    Detection,
+    Failure,
+    Finding,
+    Known,
+    Output,
+    Redetection,
+    Result,
+    Shard,
+    Task,
+)
 from sfumato.work import Work
-from tests import dataset
+from tests import dataset, text_pictures
 from tests.command import Here
 from tests.dataset import BOX, Dataset, files_of
 
@@ -139,6 +172,158 @@ def test_a_search_writes_records_and_no_picture(data: Dataset) -> None:
     assert listed == dict.fromkeys(keys_of(data), "picture") | {"labels.txt": "ignored"}
 
 
+def test_a_run_is_noted_with_all_that_it_depends_on(data: Dataset) -> None:
+    job = data.job()
+    run(job, ("detect", "obfuscate"), Here())
+    with Ledger(job.ledger, read_only=True) as ledger:
+        ((started, *told, recipe, versions),) = ledger.read(
+            "SELECT started, command, source, fingerprint, recipe, versions FROM runs"
+        )
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", started)
+    assert told == ["detect+obfuscate", str(data.source), job.recipe.fingerprint("verify")]
+    whole = {**job.recipe.as_json(), "selection": job.selection.as_json()}
+    whole["out"] = os.path.realpath(data.out)
+    assert recipe == json.dumps(whole, sort_keys=True)
+    assert json.loads(versions) == software()
+
+
+def test_a_note_says_what_was_read_where_no_check_has_passed(data: Dataset) -> None:
+    """A check that failed, or another one, has not seen these bytes; what is gone has no note."""
+    sink = FolderSink(data.out, token="t", like=ImageFolder(data.source))
+    data.out.mkdir()
+    outputs = [Output(key, "0", "written", "copied", "identical", "", ()) for key in "abcde"]
+    for key in "abcd":
+        sink.final(key).write_bytes(key.encode())
+    findings = [
+        Finding("a", Code.VERIFY_BYTES_CHANGED, True, 0, 0, ""),
+        Finding("b", Code.VERIFY_BYTES_CHANGED, False, 1, 0, ""),
+        Finding("c", Code.VERIFY_STRENGTH, True, 0, 0, ""),
+    ]
+    notes = {note.key: note for note in _notes(outputs, [*outputs, *findings], sink)}
+    assert {key: note.digest for key, note in notes.items()} == {
+        "a": "written",
+        **{key: hashlib.sha256(key.encode()).hexdigest() for key in "bcd"},
+    }
+    assert all(note.state == state_of(sink.final(key)) for key, note in notes.items())
+
+
+def test_what_is_covered_besides_is_told_by_what_it_comes_on_top_of(
+    data: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = data.job()
+    searched = replace(job.recipe, detect=replace(job.recipe.detect, boxes=""))
+    seen = tuple(Redetection(key, "0", (), ()) for key in "abcde")
+    plan = Plan(Content(Listing((), (), ()), (), {}), (), (), seen)
+    people, listed = (
+        f"In {count} pictures, faces are covered besides what {what}."
+        for count, what in ((2, "people decided on"), (3, "the file of boxes lists"))
+    )
+    with Ledger(data.root / "ledger.sqlite") as ledger:
+        for recipe in (job.recipe, searched):
+            decisions = [Decision(key, "0", (), "merged") for key in "abx"]
+            ledger.commit((recipe.fingerprint("detect"), one) for one in decisions)
+        for one, some, told in (
+            (job, seen, [people, listed]),
+            (job, seen[:2], [people]),
+            (job, (), []),
+            (replace(job, recipe=searched), seen, [people]),
+        ):
+            caplog.clear()
+            _tell(replace(plan, uncovered=some), one, ledger)
+            assert caplog.messages == told
+
+
+def test_a_worker_is_told_what_the_job_asks_for(data: Dataset) -> None:
+    job = data.job()
+    for asked in (False, True):
+        work = _work(replace(job, second_reader=asked), STAGES, job.out)
+        assert work == Work(job.recipe, job.source, STAGES, job.out, asked)
+
+
+# --- what the source holds ----------------------------------------------------------------------
+
+NO_LINK = Failure("broken.jpg", "read", Code.LINK_BROKEN, "leads nowhere")
+LISTING = Listing(
+    ("a.jpg", "b.jpg"), ("kept.txt", "new.txt", "out.txt"), (NO_LINK,), (".DS_Store",), ("x.jpg",)
+)
+LISTED = {"a.jpg": "picture", "b.jpg": "picture", ".DS_Store": "ignored", "x.jpg": "excluded",
+          "broken.jpg": "refused"}  # fmt: skip
+IGNORED = dict.fromkeys(LISTING.others, "ignored")
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Iterator[tuple[Job, FolderSink, Ledger]]:
+    """Three files that are no pictures, of which earlier runs have copied one and withheld one."""
+    for name in LISTING.others:
+        (tmp_path / "src").mkdir(exist_ok=True)
+        (tmp_path / "src" / name).write_text(name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept.txt").write_text("kept.txt")
+    recipe = Recipe(DetectStep(("a",), ("w",), 9), VerifyStep(("v",), ("x",)))
+    source = ImageFolder(tmp_path / "src")
+    sink = FolderSink(tmp_path / "out", token="t", like=source)
+    job = Job(source, recipe, tmp_path / "ledger.sqlite", sink)
+    with Ledger(job.ledger) as ledger:
+        ledger.list_source({"gone.txt": "copied", "kept.txt": "copied", "out.txt": "withheld",
+                            "old.txt": "ignored", "new.txt": "ignored"})  # fmt: skip
+        yield job, sink, ledger
+
+
+def test_a_run_lists_what_the_source_holds_and_refuses_what_cannot_be_reached(
+    texts: tuple[Job, FolderSink, Ledger],
+) -> None:
+    job, sink, ledger = texts
+    ledger.commit((), notes=[Note("kept.txt", "digest", "state")])
+    _file_listing(job, STAGES, LISTING, sink, ledger)
+    assert dict(ledger.listing()) == LISTED | IGNORED
+    assert list(ledger.latest(job.recipe.fingerprint("obfuscate"), ["failure"])) == [NO_LINK]
+    # What was copied is ours, whoever has kept no record of it; what was noted stays noted.
+    assert list(ledger.notes()) == [Note("gone.txt", "", ""), Note("kept.txt", "digest", "state")]
+    _file_listing(job, ("detect",), LISTING, None, ledger)
+    assert dict(ledger.listing()) == LISTED | IGNORED
+    assert list(ledger.latest(job.recipe.fingerprint("detect"), ["failure"])) == [NO_LINK]
+    assert not sink.holds("new.txt")
+
+
+def test_a_search_decides_nothing_on_other_files(texts: tuple[Job, FolderSink, Ledger]) -> None:
+    job, _, ledger = texts
+    _file_listing(replace(job, copy_other=True), ("detect",), LISTING, None, ledger)
+    assert dict(ledger.listing()) == LISTED | IGNORED
+    assert list(ledger.notes()) == []
+
+
+def test_verification_looks_at_what_was_copied_and_leaves_the_rest_as_it_was_decided(
+    texts: tuple[Job, FolderSink, Ledger],
+) -> None:
+    job, sink, ledger = texts
+    decided = {"kept.txt": "copied", "out.txt": "withheld", "new.txt": "ignored"}
+    for where in (None, sink):
+        _file_listing(replace(job, copy_other=True), ("verify",), LISTING, where, ledger)
+        assert dict(ledger.listing()) == LISTED | decided
+        found = [(one.key, one.code, one.passed)
+                 for one in ledger.findings(job.recipe.fingerprint("verify"))]  # fmt: skip
+        unreadable = ("broken.jpg", Code.VERIFY_UNREADABLE, False)
+        looked = [("kept.txt", Code.VERIFY_OTHER, True)] if where else []
+        assert found == [unreadable, *looked]
+    assert list(ledger.notes()) == []
+
+
+def test_what_is_copied_or_not_is_listed_and_recorded(
+    texts: tuple[Job, FolderSink, Ledger],
+) -> None:
+    job, sink, ledger = texts
+    (sink.root.parent / "src" / "new.txt").write_bytes(b"text\n" * 9 + text_pictures.jpeg(48))
+    _file_listing(replace(job, copy_other=True), STAGES, LISTING, sink, ledger)
+    fates = {"kept.txt": "copied", "new.txt": "withheld", "out.txt": "copied"}
+    assert dict(ledger.listing()) == LISTED | fates
+    found = ledger.latest(job.recipe.fingerprint("obfuscate"), ["output", "failure"])
+    assert [(one.key, isinstance(one, Output)) for one in found] == [
+        *(("broken.jpg", False), ("kept.txt", True), ("new.txt", False), ("out.txt", True)),
+    ]
+    assert (sink.root / "out.txt").read_text() == "out.txt"
+    assert {note.key for note in ledger.notes()} == {"gone.txt", "kept.txt", "out.txt"}
+
+
 # --- what is done again -------------------------------------------------------------------------
 
 
@@ -150,6 +335,46 @@ def test_what_is_done_is_not_asked_for_again_unless_that_was_said(data: Dataset)
     run(replace(data.job(), resume=False), STAGES, third)
     assert (first.asked, second.asked, third.asked) == (keys_of(data), [], keys_of(data))
     assert files_of(data.out) == before
+
+
+class Telling(Here):
+    """An executor that notes what is known of each picture."""
+
+    def __init__(self) -> None:
+        self.known = dict[str, Known]()
+
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
+        taken = list(shards)
+        for shard in taken:
+            self.known |= zip(shard.keys, shard.known, strict=True)
+        yield from super().map(task, taken)
+
+
+def test_what_is_done_anew_is_searched_anew(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    for job, found in (
+        (data.job(method="fill", overwrite=True), True),
+        (replace(data.job(method="fill"), resume=False), False),
+    ):
+        told = Telling()
+        run(job, STAGES, told)
+        assert {told.known[key].detection is not None for key in data.keys} == {found}
+
+
+class Stopped(Here):
+    """An executor that is interrupted before it begins."""
+
+    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
+        raise KeyboardInterrupt
+
+
+def test_what_shall_be_done_anew_is_no_longer_done_if_that_is_interrupted(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(data.job(), resume=False), STAGES, Stopped())
+    again = Noting()
+    run(data.job(), STAGES, again)
+    assert again.asked == keys_of(data)
 
 
 def test_verification_looks_each_time(data: Dataset) -> None:
@@ -259,11 +484,43 @@ def test_what_changes_no_picture_leaves_the_manifest_where_it_is(data: Dataset) 
     assert len(looking.seen) == 2
 
 
+def test_there_is_no_manifest_while_other_files_are_copied(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    looking = Looking(data.out)
+    run(data.job(copy_other=True), STAGES, looking)
+    assert looking.seen == [sorted([*data.keys, "labels.txt"])]
+    (data.source / "labels.txt").unlink()
+    run(data.job(copy_other=True), STAGES, Here())
+    run(data.job(copy_other=True), STAGES, looking)  # none is left to copy
+    assert "manifest.parquet" in looking.seen[-1]
+
+
+def test_a_hard_link_is_one_to_the_original(data: Dataset) -> None:
+    linked = open_sink(data.out, like=open_source(data.source), link="hard")
+    run(replace(data.job(), out=linked), ("detect", "obfuscate"), Here())
+    same = {key for key in data.keys if (data.out / key).samefile(data.source / key)}
+    assert same == set(data.without)
+    before = files_of(data.out)
+    write_report(data.out, data.job().ledger)  # nobody has checked it
+    assert files_of(data.out) == before
+
+
+def test_a_start_makes_the_lock_and_the_ledger_if_that_is_a_file(data: Dataset) -> None:
+    job = replace(data.job(), ledger=data.root / "kept" / "l.sqlite")
+    names = ("lock", "l.sqlite", "l.sqlite-wal", "l.sqlite-shm")
+    assert _files_of(job) == [data.root / "kept" / name for name in names]
+    remote = replace(job, ledger="postgresql://server/faces")
+    assert _files_of(remote) == [private_folder(data.out) / "lock"]
+
+
 def test_what_was_found_for_another_release_is_found_for_this_one(data: Dataset) -> None:
     first = data.job()
     search(replace(first, out=None), Here())
     second = replace(data.job(data.root / "other"), detections=(first.ledger,))
     assert run(second, ("obfuscate",), Here()).account.pictures_out == len(data.keys)
+    with Ledger(second.ledger, read_only=True) as ledger:  # no run of this ledger has found it
+        adopted = set(ledger.read("SELECT run FROM records WHERE kind = 'detection'"))
+    assert adopted == {(0,)}
     assert run(data.job(data.root / "third"), ("obfuscate",), Here()).account.pictures_out == 0
 
 
@@ -274,6 +531,7 @@ def test_a_picture_that_was_taken_from_the_source_goes_from_the_release(data: Da
     (data.source / "n03" / "text.jpg").unlink()
     # Verification says so, and takes nothing away.
     assert run(data.job(), ("verify",), Here()).verdict == "failed"
+    assert write_report(data.out, data.job().ledger).verdict == "failed"
     assert (data.out / gone).exists()
     assert run(data.job(), STAGES, Here()).verdict == "passed"
     assert not (data.out / gone).exists()
@@ -331,17 +589,23 @@ def test_the_private_folder_is_beside_what_is_published() -> None:
 
 def test_a_report_is_written_again_as_it_was(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
-    before = files_of(data.out)
+    private = data.job().private / "report.html"
+    before = files_of(data.out), private.read_bytes()
     (data.out / "manifest.parquet").unlink()
     (data.out / "summary.json").unlink()
     write_report(data.out, data.job().ledger)
-    assert files_of(data.out) == before
+    assert (files_of(data.out), private.read_bytes()) == before
 
 
 def test_a_report_needs_a_release(data: Dataset) -> None:
     ledger = data.job().ledger
     with pytest.raises(UsageError, match="no release in"):
         write_report(data.out, ledger)
+    data.out.mkdir()
+    with pytest.raises(UsageError, match="no release in"):
+        write_report(data.out, ledger)
+    assert not Path(ledger).parent.exists()
+    data.out.rmdir()
     search(replace(data.job(), out=None), Here())
     with pytest.raises(UsageError, match="no release in"):
         write_report(data.out, ledger)
@@ -362,3 +626,23 @@ def test_the_last_recipe_holds_for_a_report_after_other_commands(data: Dataset) 
         assert [one.key for one in outputs if isinstance(one, Output)] == list(data.keys)
         assert all(one.passed
                    for one in ledger.findings(job.recipe.fingerprint("verify")))  # fmt: skip
+
+
+def test_a_report_is_of_the_last_check_with_whatever_detectors(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    verify = replace(data.job().recipe.verify, detectors=("yunet@160:0.97",))
+    other = replace(data.job(), recipe=replace(data.job().recipe, verify=verify))
+    run(other, ("verify",), Here())
+    before = files_of(data.out)
+    assert b"yunet@160:0.97" in before["summary.json"]
+    write_report(data.out, data.job().ledger)
+    assert files_of(data.out) == before
+    # That was of a release that isn't there any more.
+    run(data.job(method="fill", overwrite=True), ("obfuscate",), Here())
+    before = files_of(data.out)
+    write_report(data.out, data.job().ledger)
+    assert files_of(data.out) == before
+
+
+def test_what_is_offered_is_there() -> None:
+    assert all(hasattr(pipeline, name) for name in pipeline.__all__)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from sfumato import codec
+from sfumato.boxes import MOST_BOXES
 from sfumato.codec import MAX_PIXELS
 from sfumato.errors import Code, SampleError
 from sfumato.jpeg import Policy
@@ -249,9 +250,10 @@ def test_a_picture_with_a_second_one_in_its_file_leaves_with_one() -> None:
     before = codec.decode(one.data)
     assert len(before.frames) == 1
     assert len(codec.embedded_images(one.data)) == 1
-    release(one, before, Faces((FOUND,)), cover(Watcher([])), sink)
+    output, _ = release(one, before, Faces((FOUND,)), cover(Watcher([])), sink)
     assert codec.inspect(sink.data).format == "JPEG"
     assert codec.embedded_images(sink.data) == ()
+    assert (output.second_images, output.second_images_removed) == (1, 1)
 
 
 def test_a_picture_that_is_larger_than_usual_is_looked_at_as_it_is_edited(
@@ -472,3 +474,53 @@ def test_what_a_check_saw_in_a_cover_is_covered_also_if_nobody_sees_it_now(looks
     assert (output.faces, output.ghosts) == ((FOUND,), (ON_THE_COVER,))
     both = Gaussian()(codec.decode(one.data).frames[0], [BOX, ON_THE_COVER.box])
     assert np.array_equal(codec.decode(sink.data).frames[0], both)
+
+
+def test_what_a_check_saw_is_covered_by_itself_too_and_judged_one_after_the_other() -> None:
+    one, chosen = sample(), cover(Watcher([]), looks=0)
+    twin = Face((98.0, 14.0, 118.0, 34.0), 0.3, "watcher-1")
+    beside = Face((60.0, 36.0, 92.0, 72.0), 0.4, "watcher-1")
+    third = Face((82.0, 50.0, 108.0, 80.0), 0.4, "watcher-1")
+    for final, again, faces, ghosts in (
+        ((), (ELSEWHERE,), (ELSEWHERE,), ()),
+        ((FOUND,), (ELSEWHERE,), (FOUND, ELSEWHERE), ()),
+        ((FOUND,), (beside, third), (FOUND,), (beside, third)),
+        ((), (ELSEWHERE, twin), (ELSEWHERE, twin), ()),
+    ):
+        wanted, sink = Faces(final, again=again), Memory()
+        output, _ = release(one, codec.decode(one.data), wanted, chosen, sink)
+        assert (output.faces, output.ghosts) == (faces, ghosts)
+        assert (output.action, sink.data != one.data) == ("obfuscated", True)
+
+
+@pytest.mark.parametrize("known", ["final", "again"])
+def test_what_cannot_be_a_box_of_the_picture_is_refused_before_anybody_looks(known: str) -> None:
+    one, sink, watcher = sample(), Memory(), Watcher([])
+    outside = Face((110.0, 10.0, 140.0, 30.0), 0.9, "file")
+    many = tuple(Face((x / 1000, 1.0, 20.0, 20.0), 0.9, "file") for x in range(MOST_BOXES + 1))
+    wrong = [(outside,), many] if known == "final" else [(outside,)]
+    for boxes in wrong:
+        faces = Faces(boxes) if known == "final" else Faces((), again=boxes)
+        with pytest.raises(SampleError) as refused:
+            release(one, codec.decode(one.data), faces, cover(watcher), sink)
+        assert refused.value.code is Code.BOXES_MISSING
+        assert (watcher.seen, sink.data) == ([], b"")
+
+
+def test_a_file_that_covering_leaves_as_it_was_is_a_copy_only_where_nothing_was_to_be_covered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nothing(data: bytes, *_: object, **__: object) -> codec.Edited:
+        return codec.Edited(data, "exact")
+
+    monkeypatch.setattr(codec, "edit", nothing)
+    faces, chosen, one = Faces((FOUND,), (ELSEWHERE,)), cover(Watcher([]), looks=0), sample()
+    sink, out = Memory(), io.BytesIO()
+    with pytest.raises(SampleError) as refused:
+        release(one, codec.decode(one.data), faces, chosen, sink)
+    assert (refused.value.code, sink.data) == (Code.IMAGE_ENCODE, b"")
+    Image.new("RGB", (120, 96), (90, 120, 30)).save(out, "PNG")
+    flat = Sample("a.png", "", out.getvalue(), hashlib.sha256(out.getvalue()).hexdigest())
+    output, look = release(flat, codec.decode(flat.data), faces, chosen, sink)
+    assert (output.action, output.faces, output.rejected) == ("copied", (FOUND,), (ELSEWHERE,))
+    assert (look, sink.data) == (None, flat.data)

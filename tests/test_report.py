@@ -20,7 +20,7 @@ from sfumato.errors import Code
 from sfumato.report import data, tally
 from sfumato.report.data import Distribution, ReportVerdict, account_line
 from sfumato.report.pairs import PAIRS_SHOWN
-from sfumato.report.tally import ROWS_SHOWN, Tally, choose_pairs
+from sfumato.report.tally import ROWS_SHOWN, Tally
 from sfumato.report.words import FAILED, MEANING
 from sfumato.types import Assessment, Decision, Failure, Finding, Output, Record
 from tests.report_records import (
@@ -208,7 +208,7 @@ def test_the_order_of_the_pictures_changes_nothing() -> None:
         random.Random(seed).shuffle(pictures)
         again = tallied(pictures)
         assert again.report() == tally.report()
-        assert choose_pairs(again) == choose_pairs(tally)
+        assert again.choose() == tally.choose()
 
 
 def test_the_latest_record_decides() -> None:
@@ -329,7 +329,7 @@ def test_pairs_show_failures_first_then_narrow_then_all_sizes() -> None:
     tally.add("weak", "", [strength("weak", 0.5), output("weak", [face()])])
     gone = finding("gone", Code.VERIFY_FILE_MISSING, passed=False, value=1)
     tally.add("gone", "", [gone, output("gone")])
-    chosen = choose_pairs(tally)
+    chosen = tally.choose()
     assert len(chosen) == PAIRS_SHOWN == len({choice.key for choice in chosen})
     assert [choice.key for choice in chosen[:4]] == ["crowd", "weak", "299", "298"]
     assert "gone" not in {choice.key for choice in chosen}
@@ -345,7 +345,7 @@ def test_many_failures_leave_room_for_others() -> None:
         code = Code.VERIFY_METADATA if n == 199 else Code.VERIFY_FACE_FOUND
         tally.add(key, "", [finding(key, code, passed=False, value=1), output(key, [face()])])
         tally.add(f"good {key}", "", [output(f"good {key}", [face(90)])])
-    captions = [choice.caption for choice in choose_pairs(tally)]
+    captions = [choice.caption for choice in tally.choose()]
     assert sum(caption.startswith("VERIFY_METADATA") for caption in captions) == 1
     assert sum(caption == "1 face, 90 px" for caption in captions) >= 6
 

@@ -48,7 +48,7 @@ def forget_release(sink: Sink) -> None:
 
     That is on the disk when this returns: no power cut can leave an old manifest over new files.
     """
-    sink.forget(("manifest.parquet", *sorted(RESERVED - {"manifest.parquet"})))
+    sink.forget(("manifest.parquet", *sorted(RESERVED)))
 
 
 def finish(

@@ -30,7 +30,7 @@ class Start:
     def _remove(self) -> None:
         for file in self._files:
             with suppress(OSError):
-                file.unlink(missing_ok=True)
+                file.unlink()
         for folder in self._folders:
             with suppress(OSError):  # somebody else has put something into it
                 folder.rmdir()

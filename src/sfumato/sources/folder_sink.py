@@ -190,7 +190,7 @@ class FolderSink:
 
     def _new_above(self, folder: Path) -> list[Path]:
         """Return the folders that hold the names of this one and of those above, up to the root."""
-        if folder in self._durable or folder == self.root:
+        if folder in self._durable:
             return []
         return [up for up in folder.parents if up == self.root or self.root in up.parents]
 
