@@ -22,12 +22,12 @@ endif
 install: $(INSTALLED)
 
 # The build places the weights in src/; install again if they were removed from there.
-ifeq ($(wildcard src/sfumato/weights/*.onnx),)
+ifeq ($(wildcard src/sfumato/assets/weights/*.onnx),)
 .PHONY: $(INSTALLED)
 endif
 
 $(INSTALLED): pyproject.toml setup.py build_assets.py quantise_weights.py constraints.txt \
-              src/sfumato/weights/__init__.py src/sfumato/demo_pictures/__init__.py \
+              src/sfumato/assets/weights/__init__.py src/sfumato/assets/demo_images/__init__.py \
               $(wildcard src/sfumato/*/*.pyx)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sfumato needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)

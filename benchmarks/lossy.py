@@ -21,10 +21,10 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from sfumato import codec
+from sfumato.imaging import codec
 from sfumato.obfuscation import Gaussian
 from sfumato.types import Box, Pixels
-from sfumato.verification import changed_outside
+from sfumato.verification.checks import changed_outside
 
 QUALITIES = (10, 30, 50, 75, 85, 95, 100)
 FRINGE = 16

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from sfumato import jpeg
+from sfumato.imaging import jpeg
 from sfumato.obfuscation import Gaussian
 from sfumato.types import Box
 

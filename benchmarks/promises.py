@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from recall import LowSearch
 from tqdm import tqdm
 
-from sfumato.calibration.thresholds import Table, promise, tabulate
-from sfumato.detection import PROFILES
-from sfumato.detectors import parse
+from sfumato.detection.calibration.thresholds import Table, promise, tabulate
+from sfumato.detection.detect import PROFILES
+from sfumato.detection.detectors import parse
 from sfumato.types import JSON
 
 

@@ -50,12 +50,12 @@ from labels import DATA, RULES, Labelled, Rule, images_of, read
 from tqdm import tqdm
 
 from sfumato import boxes
-from sfumato.calibration.thresholds import SHIFTS, Searched, shifted
-from sfumato.detection import PROFILES, SAME_FACE_IOU
-from sfumato.detectors import parse
-from sfumato.executors.local import Local
+from sfumato.detection.calibration.thresholds import SHIFTS, Searched, shifted
+from sfumato.detection.detect import PROFILES, SAME_FACE_IOU
+from sfumato.detection.detectors import parse
+from sfumato.run.executors.local import Local
+from sfumato.run.survey import Survey, look
 from sfumato.stats.matching import Outcome, judge
-from sfumato.survey import Survey, look
 from sfumato.types import JSON, Detection, Detector, Face
 
 

@@ -33,7 +33,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # tests/ has the PostgreSQL server
 
-from sfumato.database import Database
+from sfumato.ledger.database import Database
 from sfumato.review import people, store
 from sfumato.review.queue import Queue, Rules
 from sfumato.review.vocabulary import Answer, Item, Lease, Mark, Person

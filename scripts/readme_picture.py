@@ -18,9 +18,9 @@ from typing import Final
 from PIL import Image
 
 import sfumato
-from sfumato import demo_pictures
+from sfumato.assets import demo_images
 from sfumato.obfuscation import METHODS
-from sfumato.settings import Settings
+from sfumato.run.settings import Settings
 
 IMAGES: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
 PHOTOGRAPH: Final = "people/astronaut.png"
@@ -53,7 +53,7 @@ def main() -> None:
         scratch = Path(folder)
         source = scratch / "source"
         (source / PHOTOGRAPH).parent.mkdir(parents=True)
-        shutil.copy(demo_pictures.root() / PHOTOGRAPH, source / PHOTOGRAPH)
+        shutil.copy(demo_images.root() / PHOTOGRAPH, source / PHOTOGRAPH)
         before = Image.open(source / PHOTOGRAPH).convert("RGB")
         after = {method: released(source, method, scratch) for method in METHODS}
         pair = beside([picture.resize(SHOWN) for picture in (before, after["gaussian"])])

@@ -23,8 +23,8 @@ from typing import Any, Final
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from sfumato import demo_pictures
-from sfumato.database import Database
+from sfumato.assets import demo_images
+from sfumato.ledger.database import Database
 from sfumato.review import people, store
 from sfumato.review.queue import Queue
 from sfumato.review.vocabulary import Item, Mark
@@ -48,7 +48,7 @@ def copied(source: Path) -> Iterator[Item]:
     names = [name for _ in range(COPIES) for name in PROPOSED]
     for rank, name in enumerate(names):
         path = source / f"{rank:02d}{Path(name).suffix}"
-        shutil.copy(demo_pictures.root() / name, path)
+        shutil.copy(demo_images.root() / name, path)
         with Image.open(path) as picture:
             width, height = picture.size
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato.codec import chunks
+from sfumato.imaging.codec import chunks
 from tests.jpeg_pictures import segment, segments_of
 from tests.textures import noise
 

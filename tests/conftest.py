@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sfumato import settings
-from sfumato.detectors import registry
+from sfumato.detection.detectors import registry
+from sfumato.run import settings
 
 if TYPE_CHECKING:
     from tests.postgres_server import Server

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from sfumato.ledger import Ledger
+from sfumato.ledger.ledger import Ledger
 from sfumato.sources.folder_sink import FolderSink
 
 _CALLS = ("replace", "unlink", "fsync", "mkdir", "rmdir")

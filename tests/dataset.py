@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato.pipeline import Job
-from sfumato.private import private_folder
-from sfumato.settings import Settings
+from sfumato.run.pipeline import Job
+from sfumato.run.settings import Settings
 from sfumato.sources import open_sink, open_source
+from sfumato.sources.private import private_folder
 
 SIDE = (120, 96)  # width, height
 BOX = (40.0, 30.0, 72.0, 66.0)

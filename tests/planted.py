@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato.pipeline import Job
-from sfumato.private import private_folder
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
+from sfumato.run.pipeline import Job
 from sfumato.sources import open_sink, open_source
+from sfumato.sources.private import private_folder
 from sfumato.types import Box, Detector, Face, Pixels
 
 WIDTH, HEIGHT, SIDE = 112, 80, 32
@@ -142,7 +142,7 @@ class Planted:
         def made(specs: tuple[str, ...], weights: tuple[str, ...] = ()) -> tuple[Detector, ...]:
             return tuple(known[spec] for spec in specs)
 
-        with patch("sfumato.work.detectors", made):
+        with patch("sfumato.run.work.detectors", made):
             yield
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from sfumato.errors import Code
-from sfumato.report.data import About
-from sfumato.report.tally import Tally
+from sfumato.release.report.data import About
+from sfumato.release.report.tally import Tally
 from sfumato.types import Detection, Face, Failure, Finding, Output, Record
 
 ABOUT: Final = About(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sfumato.database import Database
+from sfumato.ledger.database import Database
 from sfumato.review.access import View
 
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from sfumato.annotations import box_files, boxes_csv
+from sfumato.annotations.annotations import TOOLS, Annotated, Tool, export, load
 from sfumato.errors import UsageError
-from sfumato.formats import box_files, boxes_csv
-from sfumato.formats.annotations import TOOLS, Annotated, Tool, export, load
 from sfumato.types import Detection, Face, Kind
 
 NAMES = ["a/1.jpg", "ä b/ü &<>\"'.jpg", "日本/𝄞.png", "plain.webp"]

@@ -16,11 +16,13 @@ import pytest
 from PIL import Image
 
 import sfumato
-from sfumato import Face, api, codec, demo_pictures
+from sfumato import Face, api
+from sfumato.assets import demo_images
 from sfumato.boxes import covered, grow
 from sfumato.errors import Code, SampleError, SfumatoError, UsageError
-from sfumato.report.data import Report
-from sfumato.settings import Settings
+from sfumato.imaging import codec
+from sfumato.release.report.data import Report
+from sfumato.run.settings import Settings
 from sfumato.types import Pixels
 from tests import dataset
 from tests.command import Here
@@ -32,7 +34,7 @@ FACE = Face(BOX, 1.0, "file")
 
 @pytest.fixture(scope="module")
 def person() -> Path:
-    return demo_pictures.root() / "people/grace_hopper.jpg"
+    return demo_images.root() / "people/grace_hopper.jpg"
 
 
 @pytest.fixture
@@ -296,7 +298,7 @@ def test_run_needs_no_guard_around_the_main_module(tmp_path: Path, how: str) -> 
     program = (
         "import sfumato\n"
         "from pathlib import Path\n"
-        "from sfumato.settings import Settings\n"
+        "from sfumato.run.settings import Settings\n"
         "print('once')\n"
         f"settings = Settings(boxes=Path({str(data.boxes)!r}), verify_detectors={WATCHER!r})\n"
         f"report = sfumato.run({str(data.source)!r}, {str(data.out)!r}, settings=settings,"

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import demo_pictures
+from sfumato.annotations import groups_csv
+from sfumato.assets import demo_images
 from sfumato.audit.chart import chart
 from sfumato.audit.groups import add_computed, add_measured, assign, boxes_of, cut
 from sfumato.audit.rates import NOT_KNOWN, Column, Group, compare
-from sfumato.detectors import registry
+from sfumato.detection.detectors import registry
 from sfumato.errors import UsageError
-from sfumato.formats import groups_csv
 from sfumato.stats import intervals
 from sfumato.types import Box
 from tests.command import sfumato
@@ -140,7 +140,7 @@ def test_size_class_brightness_and_blur_are_computed() -> None:
 
 
 def test_a_blurred_copy_of_a_face_is_said_to_be_blurred_at_any_size() -> None:
-    picture = Image.open(demo_pictures.root() / "people/astronaut.png").convert("RGB")
+    picture = Image.open(demo_images.root() / "people/astronaut.png").convert("RGB")
     head = picture.crop((170, 50, 280, 190))
     found = []
     for scale in (1, 2):
@@ -271,7 +271,7 @@ SMALL = ("--detector", "yunet@160:0.5", "-q")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve pictures of a face, six of them far too dark to see; labels and groups for all."""
     root = tmp_path_factory.mktemp("sample")
-    hopper = Image.open(demo_pictures.root() / "people/grace_hopper.jpg").convert("RGB")
+    hopper = Image.open(demo_images.root() / "people/grace_hopper.jpg").convert("RGB")
     small = hopper.resize((160, 160))
     found = registry.parse("yunet@320:0.5").detect([np.asarray(small)])[0]
     x0, y0, x1, y1 = found[0].box

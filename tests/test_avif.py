@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from sfumato import codec
-from sfumato.codec import av1, isobmff, private_metadata
-from sfumato.codec.avif import coarsest, facts_of
 from sfumato.errors import Code, SampleError
+from sfumato.imaging import codec
+from sfumato.imaging.codec import av1, isobmff, private_metadata
+from sfumato.imaging.codec.avif import coarsest, facts_of
 from tests.avif_files import avif, colours_of, grid, resized, with_colours, with_gain_map
 from tests.test_codec import (
     FACE,

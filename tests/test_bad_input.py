@@ -25,8 +25,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sfumato import codec, demo_pictures
+from sfumato.assets import demo_images
 from sfumato.errors import Code, SampleError
+from sfumato.imaging import codec
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.reading import read_steadily
 from sfumato.types import Failure
@@ -67,7 +68,7 @@ class Run:
 )
 def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("bad")
-    person = (demo_pictures.root() / "people/grace_hopper.jpg").read_bytes()
+    person = (demo_images.root() / "people/grace_hopper.jpg").read_bytes()
     cases = make_bad_inputs(root / "src", person if request.param == "a face" else None)
     words = ["run", str(root / "src"), str(root / "out"), "--profile", "fast", "-j", "2"]
     process = subprocess.Popen(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfumato.detection import PROFILES
-from sfumato.detectors import parse
-from sfumato.detectors.blazeface import BlazeFace
-from sfumato.detectors.session import session
+from sfumato.assets.weights import WEIGHTS
+from sfumato.detection.detect import PROFILES
+from sfumato.detection.detectors import parse
+from sfumato.detection.detectors.blazeface import BlazeFace
+from sfumato.detection.detectors.session import session
 from sfumato.types import Detector, Pixels
-from sfumato.weights import WEIGHTS
 from tests.contract.detector import FaceDetectorContract, overlap
 from tests.test_detectors import demo
 

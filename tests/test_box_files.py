@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sfumato.annotations import box_files
+from sfumato.annotations.box_files import LAYOUTS, BoxFile, Layout
 from sfumato.errors import OutputError, UsageError
-from sfumato.formats import box_files
-from sfumato.formats.box_files import LAYOUTS, BoxFile, Layout
 from sfumato.types import Detection, Face
 
 DIGEST = "0" * 64

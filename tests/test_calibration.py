@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import boxes, demo_pictures
-from sfumato.calibration.thresholds import (
+from sfumato import boxes
+from sfumato.assets import demo_images
+from sfumato.detection.calibration.thresholds import (
     Searched,
     Setting,
     Table,
@@ -23,8 +24,8 @@ from sfumato.calibration.thresholds import (
     tabulate,
     threshold_of,
 )
-from sfumato.detection import SAME_FACE_IOU
-from sfumato.detectors import registry
+from sfumato.detection.detect import SAME_FACE_IOU
+from sfumato.detection.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.stats.matching import Truth
 from sfumato.types import Face
@@ -56,7 +57,7 @@ def test_without_a_threshold_there_is_nothing_to_move(specification: str) -> Non
 
 
 def test_thresholds_applied_afterwards_find_what_a_search_with_them_finds() -> None:
-    pixels = np.asarray(Image.open(demo_pictures.root() / "people/astronaut.png").convert("RGB"))
+    pixels = np.asarray(Image.open(demo_images.root() / "people/astronaut.png").convert("RGB"))
     specs = ("centerface@320:0.3", "yunet@320:0.5")
     low = [registry.parse(shifted(spec, -3)).detect([pixels])[0] for spec in specs]
     picture = Searched(Truth(512, 512, ()), tuple(tuple(found) for found in low))
@@ -193,8 +194,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A picture with a face eight times, and one without four times, labelled."""
     root = tmp_path_factory.mktemp("sample")
     (root / "src").mkdir()
-    hopper = Image.open(demo_pictures.root() / "people/grace_hopper.jpg").convert("RGB")
-    coffee = Image.open(demo_pictures.root() / "things/coffee.png").convert("RGB")
+    hopper = Image.open(demo_images.root() / "people/grace_hopper.jpg").convert("RGB")
+    coffee = Image.open(demo_images.root() / "things/coffee.png").convert("RGB")
     for i in range(12):
         (hopper if i < 8 else coffee).resize((160, 160)).save(root / f"src/{i:02}.png")
     found = registry.parse("yunet@320:0.5").detect([np.asarray(hopper.resize((160, 160)))])[0]

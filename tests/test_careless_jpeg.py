@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import codec, jpeg
-from sfumato.codec import private_metadata
 from sfumato.errors import Code, SampleError
-from sfumato.jpeg.header import read_huffman
-from sfumato.jpeg.markers import DHT, walk
+from sfumato.imaging import codec, jpeg
+from sfumato.imaging.codec import private_metadata
+from sfumato.imaging.jpeg.header import read_huffman
+from sfumato.imaging.jpeg.markers import DHT, walk
 from sfumato.obfuscation import Gaussian
 from tests.jpeg_pictures import coefficients, mpo, saved, several_scans
 

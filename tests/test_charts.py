@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from sfumato.report.charts.bars import (
+from sfumato.release.report.charts.bars import (
     PLOT_BOTTOM,
     PLOT_LEFT,
     PLOT_RIGHT,
@@ -17,8 +17,8 @@ from sfumato.report.charts.bars import (
     share_bar,
     strip,
 )
-from sfumato.report.charts.differences import Dot, Interval, changed, curve, forest, scatter
-from sfumato.report.charts.svg import as_file, compact, signed
+from sfumato.release.report.charts.differences import Dot, Interval, changed, curve, forest, scatter
+from sfumato.release.report.charts.svg import as_file, compact, signed
 
 HOSTILE = '<script>alert("1")</script>\u202e'
 

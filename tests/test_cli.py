@@ -19,15 +19,16 @@ from unittest.mock import patch
 import click
 import pytest
 
-from sfumato import __version__, demo_pictures
+from sfumato import __version__
+from sfumato.annotations import box_files
+from sfumato.assets import demo_images
+from sfumato.assets.weights import WEIGHTS
 from sfumato.cli import VERBS, cli
 from sfumato.cli.outcome import clock
-from sfumato.formats import box_files
-from sfumato.ledger import Ledger
-from sfumato.private import private_folder
+from sfumato.ledger.ledger import Ledger
 from sfumato.recipe import Recipe
+from sfumato.sources.private import private_folder
 from sfumato.types import Detection, Face, Shard, Task
-from sfumato.weights import WEIGHTS
 from tests import dataset
 from tests.command import Done, Here, sfumato
 from tests.dataset import BOX, WATCHER, Dataset, files_of
@@ -588,7 +589,7 @@ def test_the_doctor_names_versions_weights_and_what_extras_would_add() -> None:
 
 
 def test_the_doctor_finds_weights_that_are_not_what_they_should_be(tmp_path: Path) -> None:
-    with patch("sfumato.weights.FOLDER", tmp_path):
+    with patch("sfumato.assets.weights.FOLDER", tmp_path):
         done = sfumato("doctor", "--json")
     assert done.code == 1
     assert json.loads(done.out)["problems"].keys() == WEIGHTS.keys()
@@ -596,15 +597,15 @@ def test_the_doctor_finds_weights_that_are_not_what_they_should_be(tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_demo_makes_a_release_in_the_folder_it_is_given(tmp_path: Path) -> None:
-    demo_pictures.root()
+    demo_images.root()
     done = process("demo", "here", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert ACCOUNT.match(done.stdout.splitlines()[-1])
     release = tmp_path / "here" / "release"
     assert str(release / "report.html") in done.stderr
     kept = files_of(release)
-    assert kept.keys() >= demo_pictures.PICTURES.keys()
-    source = files_of(demo_pictures.root())
+    assert kept.keys() >= demo_images.PICTURES.keys()
+    source = files_of(demo_images.root())
     for person in ("people/astronaut.png", "people/grace_hopper.jpg"):
         assert kept[person] != source[person]
     assert os.listdir(tmp_path) == ["here"]

@@ -19,9 +19,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
 
-from sfumato import codec
-from sfumato.codec import encoding, writing
 from sfumato.errors import Code, SampleError
+from sfumato.imaging import codec
+from sfumato.imaging.codec import encoding, writing
 from sfumato.obfuscation import Fill, Gaussian
 from sfumato.types import Box, Pixels
 from tests.variants import first_word, one_of_each, slow_unless

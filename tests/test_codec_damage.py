@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from sfumato import codec
-from sfumato.codec import private_metadata
 from sfumato.errors import SampleError
+from sfumato.imaging import codec
+from sfumato.imaging.codec import private_metadata
 from sfumato.obfuscation import Gaussian
 from tests import test_avif, test_metadata, test_stripping
 from tests.test_metadata import FACE

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.database import Database
 from sfumato.errors import UsageError
+from sfumato.ledger.database import Database
 from sfumato.review import store
 from sfumato.review.completion import earned, promise
 from sfumato.review.vocabulary import Person, Progress

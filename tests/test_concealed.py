@@ -19,16 +19,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import codec
-from sfumato.codec import av1, chunks, concealed, isobmff, trimmed
-from sfumato.codec.behind import CODED, FRAMES, PIXELS, TOLERATED, UNKNOWN
-from sfumato.codec.watching import Watched
 from sfumato.errors import Code, SampleError
-from sfumato.jpeg import Policy, extent
+from sfumato.imaging import codec
+from sfumato.imaging.codec import av1, chunks, concealed, isobmff, trimmed
+from sfumato.imaging.codec.behind import CODED, FRAMES, PIXELS, TOLERATED, UNKNOWN
+from sfumato.imaging.codec.watching import Watched
+from sfumato.imaging.jpeg import Policy, extent
 from sfumato.obfuscation import Gaussian
-from sfumato.release import Cover, Faces, release
+from sfumato.obfuscation.step import Cover, Faces, release
 from sfumato.types import Output, Sample
-from sfumato.verification import Checks, verify
+from sfumato.verification.checks import Checks, verify
 from tests import avif_files, jpeg_pictures
 from tests.concealing import (
     SHOWN,

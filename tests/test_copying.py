@@ -11,9 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from sfumato.formats import others
-from sfumato.ledger import Ledger
-from sfumato.sources import reading
+from sfumato.ledger.ledger import Ledger
+from sfumato.sources import others, reading
 from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder

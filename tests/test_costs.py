@@ -17,18 +17,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import codec, documents
+from sfumato.annotations import box_files, cvat, documents, groups_csv, label_studio, voc
 from sfumato.boxes import MOST_BOXES
-from sfumato.codec import chunks, costs
-from sfumato.detection import FRAMES, detect, find
+from sfumato.detection.detect import FRAMES, detect, find
 from sfumato.errors import Code, SampleError, UsageError
-from sfumato.formats import box_files, cvat, groups_csv, label_studio, voc
-from sfumato.jpeg import markers
-from sfumato.ledger import Ledger
+from sfumato.imaging import codec
+from sfumato.imaging.codec import chunks, costs
+from sfumato.imaging.jpeg import markers
+from sfumato.ledger.ledger import Ledger
 from sfumato.obfuscation import Gaussian
-from sfumato.pipeline import STAGES, Job, run
-from sfumato.release import believe
-from sfumato.settings import Settings
+from sfumato.obfuscation.step import believe
+from sfumato.run.pipeline import STAGES, Job, run
+from sfumato.run.settings import Settings
 from sfumato.study import configuration
 from sfumato.types import Detection, Face, Pixels, Sample
 from tests import dataset
@@ -484,7 +484,7 @@ import resource, sys
 limit = {memory}
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
-from sfumato import codec
+from sfumato.imaging import codec
 from sfumato.errors import SampleError
 for path in sys.argv[1:]:
     try:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sfumato.boxes import as_boxes
-from sfumato.detectors.crop import View, crop, stretched, unturned
+from sfumato.detection.detectors.crop import View, crop, stretched, unturned
 from sfumato.types import Pixels
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfumato.detectors.decision import Decision, Model, Trust, evidence
-from sfumato.detectors.finder import PLANS
+from sfumato.detection.detectors.decision import Decision, Model, Trust, evidence
+from sfumato.detection.detectors.finder import PLANS
 
 MODELS = [model for plan in PLANS.values() for model in (plan.decision.early, plan.decision.late)]
 

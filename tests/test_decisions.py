@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from sfumato import codec
-from sfumato.adoption import adopt
 from sfumato.errors import Code
-from sfumato.ledger import Ledger
+from sfumato.imaging import codec
+from sfumato.ledger.adoption import adopt
+from sfumato.ledger.ledger import Ledger
 from sfumato.obfuscation import Gaussian
-from sfumato.pipeline import STAGES, Job, run, search
-from sfumato.private import private_folder
+from sfumato.obfuscation.step import Faces, rejected, release
 from sfumato.recipe import Recipe
-from sfumato.release import Faces, rejected, release
-from sfumato.report.review import Changes, of_picture
+from sfumato.release.report.review import Changes, of_picture
+from sfumato.run.pipeline import STAGES, Job, run, search
+from sfumato.sources.private import private_folder
 from sfumato.types import Assessment, Decision, Detection, Face, Output
-from sfumato.verification import Checks, verify
+from sfumato.verification.checks import Checks, verify
 from tests import dataset
 from tests.command import Here
 from tests.dataset import BOX, Dataset

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import codec
-from sfumato.codec import Picture
-from sfumato.detection import PROFILES, detect, specifications
-from sfumato.detectors import parse
-from sfumato.detectors.finder import PLANS
+from sfumato.detection.detect import PROFILES, detect, specifications
+from sfumato.detection.detectors import parse
+from sfumato.detection.detectors.finder import PLANS
+from sfumato.imaging import codec
+from sfumato.imaging.codec import Picture
 from sfumato.types import Box, Face, Pixels, Sample
 
 A: Box = (10.0, 10.0, 30.0, 30.0)

@@ -15,15 +15,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato import boxes, demo_pictures
-from sfumato.detectors import names, parse, registry, session, yunet
-from sfumato.detectors.centerface import CenterFace
-from sfumato.detectors.families import FAMILIES
-from sfumato.detectors.session import Network, Scores, Tensor, find, scaled_size, tensor
-from sfumato.detectors.yunet import YuNet
+from sfumato import boxes
+from sfumato.assets import demo_images
+from sfumato.assets.weights import WEIGHTS
+from sfumato.detection.detectors import names, parse, registry, session, yunet
+from sfumato.detection.detectors.centerface import CenterFace
+from sfumato.detection.detectors.families import FAMILIES
+from sfumato.detection.detectors.session import Network, Scores, Tensor, find, scaled_size, tensor
+from sfumato.detection.detectors.yunet import YuNet
 from sfumato.errors import UsageError, WeightsError
 from sfumato.types import Boxes, Detector, Pixels
-from sfumato.weights import WEIGHTS
 from tests.contract.detector import FaceDetectorContract, noise, overlap
 
 RECALL = Path(__file__).resolve().parents[1] / "benchmarks" / "recall.py"
@@ -226,7 +227,7 @@ class TestTheWayOut:
 
 
 def demo(name: str) -> Pixels:
-    with Image.open(demo_pictures.root() / name) as picture:
+    with Image.open(demo_images.root() / name) as picture:
         return np.asarray(picture.convert("RGB"))
 
 
@@ -365,7 +366,7 @@ class TestRegistry:
             parse("retinaface@640")
 
     def test_other_packages_bring_detectors(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        brought = EntryPoint("mine", "sfumato.detectors.yunet:YuNet", registry.GROUP)
+        brought = EntryPoint("mine", "sfumato.detection.detectors.yunet:YuNet", registry.GROUP)
         declare(monkeypatch, brought)
         everything = ("blazeface", "centerface", "finder", "mine", "rekognition", "yunet")
         assert names() == everything
@@ -376,7 +377,7 @@ class TestRegistry:
     ) -> None:
         """A distribution as pip leaves it: a module, and metadata that name its entry point."""
         (tmp_path / "brought.py").write_text(
-            "from sfumato.detectors.yunet import YuNet\n"
+            "from sfumato.detection.detectors.yunet import YuNet\n"
             "def small(threshold=0.4):\n    return YuNet(320, threshold)\n"
         )
         metadata = tmp_path / "brought-1.0.dist-info"

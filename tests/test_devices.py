@@ -11,12 +11,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from sfumato.detectors import batches, devices, network, onnx_file, parse, session
-from sfumato.detectors.centerface import CenterFace
-from sfumato.detectors.session import Tensor
-from sfumato.detectors.yunet import YuNet
+from sfumato.detection.detectors import batches, devices, network, onnx_file, parse, session
+from sfumato.detection.detectors.centerface import CenterFace
+from sfumato.detection.detectors.session import Tensor
+from sfumato.detection.detectors.yunet import YuNet
 from sfumato.errors import UsageError
-from sfumato.settings import Settings
+from sfumato.run.settings import Settings
 from tests.contract.detector import noise
 from tests.onnx_models import described
 from tests.test_detectors import demo

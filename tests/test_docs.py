@@ -15,7 +15,8 @@ from PIL import Image
 
 from scripts import check_docs
 from scripts.check_docs import Page
-from sfumato import api, demo_pictures
+from sfumato import api
+from sfumato.assets import demo_images
 from sfumato.types import Face
 from tests.command import Here, sfumato
 
@@ -45,7 +46,7 @@ def test_every_verb_is_in_the_reference() -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the example names: group.jpg, and photos with and without a face."""
-    people = demo_pictures.root() / "people" / "grace_hopper.jpg"
+    people = demo_images.root() / "people" / "grace_hopper.jpg"
     shutil.copy(people, tmp_path / "group.jpg")
     (tmp_path / "photos" / "people").mkdir(parents=True)
     shutil.copy(people, tmp_path / "photos" / "people" / "one.jpg")
@@ -78,7 +79,7 @@ def test_the_example_of_the_readme_does_what_it_says(
 
 
 def test_what_the_readme_says_of_the_manifest_is_in_it() -> None:
-    from sfumato.formats.manifest import FACES, MANIFEST
+    from sfumato.release.manifest import FACES, MANIFEST
 
     section = README.partition("## What you get")[2].partition("\n## ")[0]
     for table, schema in (("manifest.parquet", MANIFEST), ("faces.parquet", FACES)):

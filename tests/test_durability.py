@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from sfumato.errors import Code, OutputError, SampleError
-from sfumato.ledger import Ledger
-from sfumato.pipeline import STAGES, run
+from sfumato.ledger.ledger import Ledger
+from sfumato.run.pipeline import STAGES, run
 from sfumato.sources import reading
 from sfumato.sources.disk import PART_SUFFIX, cannot_write, fsync, make_folder, write_atomically
 from sfumato.sources.folder_sink import FolderSink

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import demo_pictures
+from sfumato.assets import demo_images
 from sfumato.boxes import as_boxes, iou
-from sfumato.detectors._enlarge import enlarge, neighbours
-from sfumato.detectors.session import scaled_size, tensor, windows
-from sfumato.detectors.yunet import YuNet
+from sfumato.detection.detectors._enlarge import enlarge, neighbours
+from sfumato.detection.detectors.session import scaled_size, tensor, windows
+from sfumato.detection.detectors.yunet import YuNet
 
 
 def test_enlarging_is_pillows_bit_for_bit() -> None:
@@ -61,7 +61,7 @@ def test_windows_hold_their_rectangles_and_lie_on_the_strides() -> None:
 
 
 def test_searching_near_a_face_finds_it_and_elsewhere_nothing() -> None:
-    with Image.open(demo_pictures.root() / "people/astronaut.png") as picture:
+    with Image.open(demo_images.root() / "people/astronaut.png") as picture:
         image = np.asarray(picture.convert("RGB"))
     detector = YuNet(640, 0.5)
     (face,) = detector.detect([image])[0]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from sfumato.errors import Code
-from sfumato.failing import Standing, checks_of, last_failed, standing, uncovered
-from sfumato.ledger import Ledger
+from sfumato.ledger.ledger import Ledger
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 from sfumato.types import Face, Failure, Finding, Output, Record, Redetection
+from sfumato.verification.failing import Standing, checks_of, last_failed, standing, uncovered
 
 RECIPE = Recipe(DetectStep(("a",), ("w",), 9), VerifyStep(("v",), ("x",)), ObfuscateStep("fill"))
 OTHER = replace(RECIPE, verify=VerifyStep(("v", "u"), ("x", "y")))

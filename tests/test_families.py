@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sfumato.detectors.families import FAMILIES, Family
-from sfumato.detectors.families.blazeface import BlazeFace
-from sfumato.detectors.families.retinaface import RetinaFace
-from sfumato.detectors.families.scrfd import Scrfd
-from sfumato.detectors.families.yoloface import YoloFace
-from sfumato.detectors.session import Tensor
+from sfumato.detection.detectors.families import FAMILIES, Family
+from sfumato.detection.detectors.families.blazeface import BlazeFace
+from sfumato.detection.detectors.families.retinaface import RetinaFace
+from sfumato.detection.detectors.families.scrfd import Scrfd
+from sfumato.detection.detectors.families.yoloface import YoloFace
+from sfumato.detection.detectors.session import Tensor
 
 PADDED = (64, 96)  # height, width
 Found = list[tuple[float, tuple[float, float, float, float]]]  # score, box

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import demo_pictures
-from sfumato.detectors import finder, parse, second_look, session
-from sfumato.detectors.decision import Model
-from sfumato.detectors.finder import CANDIDATE, PLANS, Finder
-from sfumato.detectors.proposal import propose
+from sfumato.assets import demo_images
+from sfumato.detection.detectors import finder, parse, second_look, session
+from sfumato.detection.detectors.decision import Model
+from sfumato.detection.detectors.finder import CANDIDATE, PLANS, Finder
+from sfumato.detection.detectors.proposal import propose
 from sfumato.errors import UsageError
 from sfumato.types import Boxes, Detector, Pixels
 from tests.contract.detector import FaceDetectorContract, noise, overlap
@@ -45,7 +45,7 @@ class TestHigh(FaceDetectorContract):
 
 @pytest.fixture(scope="module")
 def portrait() -> Pixels:
-    with Image.open(demo_pictures.root() / "people" / "astronaut.png") as picture:
+    with Image.open(demo_images.root() / "people" / "astronaut.png") as picture:
         return np.asarray(picture.convert("RGB"))
 
 
@@ -63,8 +63,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counted["crops"] += len(boxes) * len(looks)
         return look_at(image, boxes, looks)
 
-    monkeypatch.setattr("sfumato.detectors.proposal.find", finding)
-    monkeypatch.setattr("sfumato.detectors.finder.second_look.look_at", looking)
+    monkeypatch.setattr("sfumato.detection.detectors.proposal.find", finding)
+    monkeypatch.setattr("sfumato.detection.detectors.finder.second_look.look_at", looking)
     return counted
 
 

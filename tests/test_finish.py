@@ -14,9 +14,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sfumato import finish as finishing
 from sfumato.errors import Code, OutputError
-from sfumato.finish import (
+from sfumato.ledger.ledger import Ledger
+from sfumato.recipe import DetectStep, Recipe, VerifyStep
+from sfumato.release import finalize as finishing
+from sfumato.release.finalize import (
     _Files,
     _merged,
     _names_and_counts,
@@ -26,11 +28,9 @@ from sfumato.finish import (
     finish,
     forget_release,
 )
-from sfumato.ledger import Ledger
-from sfumato.recipe import DetectStep, Recipe, VerifyStep
-from sfumato.report.data import Account, Report
-from sfumato.report.pairs import Choice, Pair
-from sfumato.report.tally import Tally
+from sfumato.release.report.data import Account, Report
+from sfumato.release.report.pairs import Choice, Pair
+from sfumato.release.report.tally import Tally
 from sfumato.sources import Note, folder_sink, open_source
 from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
@@ -202,7 +202,7 @@ def test_pictures_are_shown_small_and_what_is_gone_is_left_out(
     def thumbnail(data: bytes, side: int) -> bytes:
         return data + b" at %d" % side
 
-    monkeypatch.setattr("sfumato.finish.codec.thumbnail", thumbnail)
+    monkeypatch.setattr("sfumato.release.finalize.codec.thumbnail", thumbnail)
     (site.root / "src").mkdir()
     for key, before, after in (("a.jpg", 1, 1), ("b.jpg", 0, 1), ("c.jpg", 1, 0), ("d.heic", 1, 1)):
         if before:

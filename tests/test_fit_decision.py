@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import demo_pictures
+from sfumato.assets import demo_images
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "fit_decision.py"
 
@@ -87,7 +87,7 @@ def test_the_calibration_error_is_that_of_its_bins(fit_decision: ModuleType) -> 
 def test_from_labelled_pictures_to_coefficients(tmp_path: Path) -> None:
     images = tmp_path / "imagenet" / "images"
     images.mkdir(parents=True)
-    with Image.open(demo_pictures.root() / "people" / "astronaut.png") as opened:
+    with Image.open(demo_images.root() / "people" / "astronaut.png") as opened:
         portrait = opened.convert("RGB")
     rows = [["path", "x0", "y0", "x1", "y1", "kind", "set"]]
     for number in range(16):

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sfumato.database import SQLite
+from sfumato.ledger.database import SQLite
 from sfumato.review import likeness, people, quality
 from sfumato.review.queue import Queue, Rules
 from sfumato.review.vocabulary import Item, Mark

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sfumato import codec, jpeg
-from sfumato.codec import heif, private_metadata
-from sfumato.codec.profile import clean_profile
 from sfumato.errors import Code, SampleError
+from sfumato.imaging import codec, jpeg
+from sfumato.imaging.codec import heif, private_metadata
+from sfumato.imaging.codec.profile import clean_profile
 from sfumato.obfuscation import Fill
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.released_names import released_name

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import codec
-from sfumato.codec.concealed import concealed
-from sfumato.codec.inside import embedded_images
+from sfumato.imaging import codec
+from sfumato.imaging.codec.concealed import concealed
+from sfumato.imaging.codec.inside import embedded_images
 from tests.second_images import INNER, PNG, chunk, segment
 
 _Y, _X = np.mgrid[0:64, 0:64]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sfumato.in_step import InStep
+from sfumato.ledger.in_step import InStep
 from sfumato.sources import Note
 
 

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from sfumato.errors import Code, OutputError, UsageError
-from sfumato.job import Job, _apart, check, check_folders, check_release
-from sfumato.ledger import Ledger
+from sfumato.ledger.ledger import Ledger
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
+from sfumato.run.job import Job, _apart, check, check_folders, check_release
 from sfumato.sources import Sink, open_sink, open_source
 from sfumato.sources.disk import check_writable
 from sfumato.sources.selection import Globs, Selection

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import jpeg
 from sfumato.errors import SampleError
-from sfumato.jpeg._tables import respell
-from sfumato.jpeg.editing import _Grid, reachable
-from sfumato.jpeg.header import Component, Frame
-from sfumato.jpeg.huffman import codes, extended
-from sfumato.jpeg.independent import compare
-from sfumato.jpeg.picture import Coefficients, Picture, read
-from sfumato.jpeg.proof import Flags, check
-from sfumato.jpeg.writing import recoded, spliced
+from sfumato.imaging import jpeg
+from sfumato.imaging.jpeg._tables import respell
+from sfumato.imaging.jpeg.editing import _Grid, reachable
+from sfumato.imaging.jpeg.header import Component, Frame
+from sfumato.imaging.jpeg.huffman import codes, extended
+from sfumato.imaging.jpeg.independent import compare
+from sfumato.imaging.jpeg.picture import Coefficients, Picture, read
+from sfumato.imaging.jpeg.proof import Flags, check
+from sfumato.imaging.jpeg.writing import recoded, spliced
 from sfumato.obfuscation import Fill, Gaussian, ImageNet, Pixelate
 from sfumato.types import Box, Obfuscator, Pixels
 from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, STRICT, coefficients, pixels, saved
@@ -454,7 +454,7 @@ def test_proof_fails_on_a_changed_coefficient(monkeypatch: pytest.MonkeyPatch) -
 
         name = "recoded" if kind == "progressive" else "spliced"
         with monkeypatch.context() as patch:
-            patch.setattr(f"sfumato.jpeg.{name}", damaged)
+            patch.setattr(f"sfumato.imaging.jpeg.{name}", damaged)
             with pytest.raises(SampleError, match="IMAGE_ENCODE"):
                 edit(data, FACE)
 

@@ -92,7 +92,7 @@ def test_corpus_under_the_sanitizers(tmp_path: Path) -> None:
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONPATH": f"{package}{os.pathsep}{ROOT}",
     }
-    where = "import sfumato.jpeg._decode as module; print(module.__file__)"
+    where = "import sfumato.imaging.jpeg._decode as module; print(module.__file__)"
     used = subprocess.run(
         [sys.executable, "-c", where], env=environment, capture_output=True, text=True, check=False
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sfumato import codec, jpeg
 from sfumato.errors import Code, SampleError
-from sfumato.jpeg.markers import start_of_image
+from sfumato.imaging import codec, jpeg
+from sfumato.imaging.jpeg.markers import start_of_image
 from sfumato.obfuscation import Fill
 from tests.jpeg_attacks import ATTACKS, SIZE, after_scan, nearly_empty, refined, resized
 from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, saved

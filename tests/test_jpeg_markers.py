@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from sfumato import jpeg
 from sfumato.errors import SampleError
+from sfumato.imaging import jpeg
 from sfumato.obfuscation import Gaussian
 from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, coefficients, mpo, pixels, saved, segment
 

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato import jpeg
+from sfumato.imaging import jpeg
 from sfumato.obfuscation import Gaussian
 from sfumato.types import Box
 from tests.jpeg_pictures import coefficients

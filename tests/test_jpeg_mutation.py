@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sfumato import jpeg
 from sfumato.errors import SampleError
+from sfumato.imaging import jpeg
 from sfumato.obfuscation import Fill, Gaussian, Method, Pixelate
 from sfumato.types import Box
 from tests.jpeg_pictures import KINDS, MAX_PIXELS, saved, segment
@@ -183,7 +183,7 @@ def test_real_files_in_wrong_structures(real: dict[str, Parts]) -> None:
 MEASURE = """
 import sys
 from pathlib import Path
-from sfumato import jpeg
+from sfumato.imaging import jpeg
 from sfumato.obfuscation import Gaussian
 
 def peak():

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import SampleError
-from sfumato.jpeg import proof, writing
-from sfumato.jpeg.markers import icc_profile, serialise
-from sfumato.jpeg.picture import Coefficients, Picture, read
-from sfumato.jpeg.proof import Flags, check
-from sfumato.jpeg.writing import Run, recoded, spliced
+from sfumato.imaging.jpeg import proof, writing
+from sfumato.imaging.jpeg.markers import icc_profile, serialise
+from sfumato.imaging.jpeg.picture import Coefficients, Picture, read
+from sfumato.imaging.jpeg.proof import Flags, check
+from sfumato.imaging.jpeg.writing import Run, recoded, spliced
 from tests.jpeg_pictures import MAX_PIXELS, saved, segment, segments_of, several_scans
 from tests.jpeg_pictures import picture as pixels_of
 from tests.test_jpeg_markers import PREVIEW, icc

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import codec, jpeg
-from sfumato.embedded.profile import clean_profile
-from sfumato.jpeg.picture import read
+from sfumato.imaging import codec, jpeg
+from sfumato.imaging.embedded.profile import clean_profile
+from sfumato.imaging.jpeg.picture import read
 from sfumato.obfuscation import Gaussian
 from tests.jpeg_pictures import coefficients
 from tests.test_jpeg_matrix import faces_of

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sfumato import jpeg
 from sfumato.errors import Code, SampleError
+from sfumato.imaging import jpeg
 from sfumato.obfuscation import Fill, Gaussian
 from tests.jpeg_attacks import resized
 from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, saved

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato import jpeg
-from sfumato.jpeg.header import read_header
-from sfumato.jpeg.markers import walk
+from sfumato.imaging import jpeg
+from sfumato.imaging.jpeg.header import read_header
+from sfumato.imaging.jpeg.markers import walk
 from sfumato.obfuscation import Fill, Gaussian, Method
 from sfumato.types import Box
 from tests.jpeg_pictures import MAX_PIXELS, pixels

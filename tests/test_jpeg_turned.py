@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from sfumato import codec
+from sfumato.imaging import codec
 from sfumato.obfuscation import Fill
 from tests.jpeg_pictures import pixels, saved
 

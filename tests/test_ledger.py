@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sfumato import schema
-from sfumato.database import Where, named
 from sfumato.errors import Code, LedgerError, UsageError
-from sfumato.ledger import Ledger, decode
+from sfumato.ledger import schema
+from sfumato.ledger.database import Where, named
+from sfumato.ledger.ledger import Ledger, decode
 from sfumato.types import Decision, Detection, Face, Finding, Review
 from tests.contract.ledger import RECORDS, LedgerContract
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.database import Where, named
 from sfumato.errors import LedgerError, UsageError
-from sfumato.ledger import Ledger, decode, encode, is_there
-from sfumato.pipeline import private_of
-from sfumato.records import imported_from
+from sfumato.ledger.database import Where, named
+from sfumato.ledger.ledger import Ledger, decode, encode, is_there
+from sfumato.ledger.records import imported_from
+from sfumato.run.pipeline import private_of
 from sfumato.web import serving
 from tests import dataset
 from tests.command import Done, sfumato

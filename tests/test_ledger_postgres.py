@@ -12,10 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sfumato.adoption import adopt
-from sfumato.database import PostgreSQL
 from sfumato.errors import LedgerError, OutputError, UsageError
-from sfumato.ledger import Ledger
+from sfumato.ledger.adoption import adopt
+from sfumato.ledger.database import PostgreSQL
+from sfumato.ledger.ledger import Ledger
 from tests import postgres_server
 from tests.contract.ledger import RECORDS, LedgerContract, detections
 from tests.postgres_server import PASSWORD, Server

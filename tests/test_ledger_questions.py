@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sfumato import ledger as ledgers
-from sfumato import schema
-from sfumato.adoption import _same, adopt
-from sfumato.database import SQLite, Where
 from sfumato.errors import Code, LedgerError
-from sfumato.ledger import Ledger, append, encode, is_there
-from sfumato.schema import batches
+from sfumato.ledger import ledger as ledgers
+from sfumato.ledger import schema
+from sfumato.ledger.adoption import _same, adopt
+from sfumato.ledger.database import SQLite, Where
+from sfumato.ledger.ledger import Ledger, append, encode, is_there
+from sfumato.ledger.schema import batches
 from sfumato.types import (
     Assessment,
     Decision,
@@ -300,7 +300,7 @@ def test_a_server_is_asked_whether_it_holds_a_ledger_and_let_go(
         asked.append(where)
         return SQLite(path, read_only=True)
 
-    monkeypatch.setattr("sfumato.ledger.connect", connect)
+    monkeypatch.setattr("sfumato.ledger.ledger.connect", connect)
     path.touch()
     assert not is_there(url)
     earlier_layout(path)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from sfumato import codec
-from sfumato.codec import private_metadata
 from sfumato.errors import Code, SampleError
+from sfumato.imaging import codec
+from sfumato.imaging.codec import private_metadata
 from sfumato.obfuscation import Gaussian
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from sfumato.codec import private_metadata
+from sfumato.imaging.codec import private_metadata
 from tests.avif_files import avif
 from tests.test_metadata import (
     BARE,

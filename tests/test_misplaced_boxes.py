@@ -16,24 +16,24 @@ import pytest
 from PIL import Image
 
 import sfumato as library
-from sfumato import codec, strength
+from sfumato.annotations import box_files
+from sfumato.annotations.annotations import Annotated, load
+from sfumato.annotations.box_files import LAYOUTS, Layout
+from sfumato.annotations.box_scale import scale_note
 from sfumato.boxes import inside_share, misplaced
 from sfumato.errors import Code, SampleError, UsageError
-from sfumato.formats import box_files
-from sfumato.formats.annotations import Annotated, load
-from sfumato.formats.box_files import LAYOUTS, Layout
-from sfumato.formats.box_scale import scale_note
-from sfumato.ledger import Ledger
-from sfumato.obfuscation import Gaussian, make
-from sfumato.pipeline import STAGES, Job, run, search
-from sfumato.release import Cover, Faces, release
-from sfumato.report.data import Report
+from sfumato.imaging import codec
+from sfumato.ledger.ledger import Ledger
+from sfumato.obfuscation import Gaussian, make, strength
+from sfumato.obfuscation.step import Cover, Faces, release
+from sfumato.release.report.data import Report
 from sfumato.review import exchange
-from sfumato.settings import Settings
+from sfumato.run.pipeline import STAGES, Job, run, search
+from sfumato.run.settings import Settings
+from sfumato.run.survey import read_labels
 from sfumato.sources import open_source
-from sfumato.survey import read_labels
 from sfumato.types import Box, Decision, Detection, Face, Finding, Output, Pixels, Sample
-from sfumato.verification import Checks, verify
+from sfumato.verification.checks import Checks, verify
 from sfumato.web import bodies
 from sfumato.web.refusals import Refusal
 from tests import dataset

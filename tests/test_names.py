@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tqdm import tqdm
 
-from sfumato.formats import box_files, cells, groups_csv
-from sfumato.names import lines, on_terminal, shown
+from sfumato.annotations import box_files, cells, groups_csv
+from sfumato.sources.names import lines, on_terminal, shown
 from sfumato.types import Detection, Face
 from tests.command import sfumato
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from sfumato import weights
-from sfumato.detectors import session
-from sfumato.detectors.onnx_contents import outside
-from sfumato.detectors.registry import parse
+from sfumato.assets import weights
+from sfumato.detection.detectors import session
+from sfumato.detection.detectors.onnx_contents import outside
+from sfumato.detection.detectors.registry import parse
 from sfumato.errors import UsageError
 from tests.onnx_models import described
 

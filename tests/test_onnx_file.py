@@ -12,13 +12,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from sfumato import weights
-from sfumato.detectors import canvas, parse
-from sfumato.detectors.centerface import CenterFace
-from sfumato.detectors.description import Input
-from sfumato.detectors.families import FAMILIES
-from sfumato.detectors.onnx_file import OnnxFile
-from sfumato.detectors.yunet import YuNet
+from sfumato.assets import weights
+from sfumato.detection.detectors import canvas, parse
+from sfumato.detection.detectors.centerface import CenterFace
+from sfumato.detection.detectors.description import Input
+from sfumato.detection.detectors.families import FAMILIES
+from sfumato.detection.detectors.onnx_file import OnnxFile
+from sfumato.detection.detectors.yunet import YuNet
 from sfumato.errors import Code, SampleError, UsageError
 from sfumato.types import Detector, Pixels
 from tests.contract.detector import DetectorContract, noise, overlap
@@ -176,7 +176,7 @@ class TestWhatIsRecorded:
         path = described(tmp_path, "retinaface")
         detector = OnnxFile(path)
         path.write_text(path.read_text().replace("0.7", "0.6"))
-        from sfumato.detectors import onnx_file
+        from sfumato.detection.detectors import onnx_file
 
         onnx_file._model.cache_clear()
         with pytest.raises(UsageError, match="has changed since the run began"):

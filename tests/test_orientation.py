@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from sfumato import codec, jpeg
 from sfumato.boxes import upright_size
-from sfumato.codec import private_metadata
-from sfumato.codec.encoding import WRITERS
-from sfumato.codec.reading import guarded, open_picture
-from sfumato.embedded import orientation as turns
 from sfumato.errors import SampleError
+from sfumato.imaging import codec, jpeg
+from sfumato.imaging.codec import private_metadata
+from sfumato.imaging.codec.encoding import WRITERS
+from sfumato.imaging.codec.reading import guarded, open_picture
+from sfumato.imaging.embedded import orientation as turns
 from sfumato.obfuscation import Fill
 from tests.avif_files import avif
 from tests.test_metadata import encoded, picture, png_chunk, segment

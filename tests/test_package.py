@@ -19,9 +19,9 @@ import pytest
 from setuptools.errors import SetupError
 
 import sfumato
-from sfumato import demo_pictures
+from sfumato.assets import demo_images
+from sfumato.assets.weights import WEIGHTS
 from sfumato.errors import UsageError
-from sfumato.weights import WEIGHTS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PUBLIC = {"Face", "SfumatoError", "detect", "obfuscate", "run"}  # changed on purpose only
@@ -57,19 +57,19 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 
 
 def test_the_demo_pictures_are_the_stated_ones_and_nothing_else() -> None:
-    root = demo_pictures.root()
+    root = demo_images.root()
     found = {file.relative_to(root).as_posix(): file for file in root.rglob("*") if file.is_file()}
-    assert found.keys() == demo_pictures.PICTURES.keys()
+    assert found.keys() == demo_images.PICTURES.keys()
     for name, file in found.items():
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        assert digest == demo_pictures.PICTURES[name].sha256
+        assert digest == demo_images.PICTURES[name].sha256
     assert sum(file.stat().st_size for file in found.values()) < 2_000_000
 
 
 def test_missing_demo_pictures_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(demo_pictures, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(demo_images, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(UsageError, match=r"people/astronaut.png.*Install"):
-        demo_pictures.root()
+        demo_images.root()
 
 
 # --- The build
@@ -158,7 +158,7 @@ def test_a_file_that_is_there_and_right_needs_no_carrier(
 def test_no_build_succeeds_without_the_weights(kind: str, tmp_path: Path) -> None:
     # Editable installs too: there setuptools turns the errors of some build steps into warnings.
     bare = copy_of_repository(tmp_path / "bare")
-    weights = bare / "src" / "sfumato" / "weights"
+    weights = bare / "src" / "sfumato" / "assets" / "weights"
     (weights / "centerface.onnx").write_bytes(b"not these")
     code = f"import setuptools.build_meta as backend; backend.{kind}({str(tmp_path)!r})"
     done = subprocess.run(
@@ -218,10 +218,10 @@ def test_a_wheel_holds_weights_pictures_and_licences(distributions: tuple[Path, 
         }
     held = {name: digest for name, digest in digests.items() if Path(name).suffix in BINARY}
     assert held == {
-        **{f"sfumato/weights/{w.file}": w.sha256 for w in WEIGHTS.values()},
+        **{f"sfumato/assets/weights/{w.file}": w.sha256 for w in WEIGHTS.values()},
         **{
-            f"sfumato/demo_pictures/images/{name}": picture.sha256
-            for name, picture in demo_pictures.PICTURES.items()
+            f"sfumato/assets/demo_images/images/{name}": picture.sha256
+            for name, picture in demo_images.PICTURES.items()
         },
     }
     licences = {name.partition("/licenses/")[2] for name in digests if "/licenses/" in name}

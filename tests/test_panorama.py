@@ -9,10 +9,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image
 
-from sfumato import codec
-from sfumato.codec import private_metadata
-from sfumato.embedded.panorama import GPANO, is_panorama_packet, panorama_packet
-from sfumato.jpeg import Policy
+from sfumato.imaging import codec
+from sfumato.imaging.codec import private_metadata
+from sfumato.imaging.embedded.panorama import GPANO, is_panorama_packet, panorama_packet
+from sfumato.imaging.jpeg import Policy
 from sfumato.obfuscation import Gaussian
 from tests.avif_files import avif
 from tests.test_metadata import FACE, encoded, picture, png_chunk, segment

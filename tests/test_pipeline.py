@@ -18,14 +18,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sfumato import codec
 from sfumato.errors import Code, UsageError
-from sfumato.executors.local import Local
-from sfumato.ledger import Ledger
-from sfumato.pipeline import STAGES, Job, run, search
-from sfumato.private import private_folder
-from sfumato.report.data import Account
+from sfumato.imaging import codec
+from sfumato.ledger.ledger import Ledger
+from sfumato.release.report.data import Account
+from sfumato.run.executors.local import Local
+from sfumato.run.pipeline import STAGES, Job, run, search
 from sfumato.sources import open_source
+from sfumato.sources.private import private_folder
 from sfumato.types import Output, Result, Shard, Task
 from tests import dataset
 from tests.command import Here

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from sfumato import pipeline
 from sfumato.errors import Code, LedgerError, OutputError, UsageError
-from sfumato.job import Content
-from sfumato.ledger import Ledger
-from sfumato.pipeline import (
+from sfumato.ledger.ledger import Ledger
+from sfumato.recipe import DetectStep, Recipe, VerifyStep
+from sfumato.run import pipeline
+from sfumato.run.job import Content
+from sfumato.run.pipeline import (
     STAGES,
     Job,
     Plan,
@@ -30,14 +31,14 @@ from sfumato.pipeline import (
     search,
     write_report,
 )
-from sfumato.private import private_folder
-from sfumato.recipe import DetectStep, Recipe, VerifyStep
-from sfumato.settings import software
+from sfumato.run.settings import software
+from sfumato.run.work import Work
 from sfumato.sources import Listing, Note, open_sink, open_source
 from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.notes import state_of
+from sfumato.sources.private import private_folder
 from sfumato.types import (
     Decision,
     Detection,
@@ -50,7 +51,6 @@ from sfumato.types import (
     Shard,
     Task,
 )
-from sfumato.work import Work
 from tests import dataset, text_pictures
 from tests.command import Here
 from tests.dataset import BOX, Dataset, files_of

@@ -16,14 +16,14 @@ import pytest
 from PIL import Image
 
 import sfumato as library
-from sfumato import codec
-from sfumato.codec import private_metadata
 from sfumato.errors import Code
+from sfumato.imaging import codec
+from sfumato.imaging.codec import private_metadata
 from sfumato.obfuscation import Gaussian
-from sfumato.pipeline import STAGES, run
-from sfumato.private import private_folder
+from sfumato.run.pipeline import STAGES, run
+from sfumato.sources.private import private_folder
 from sfumato.types import Finding, Output, Sample
-from sfumato.verification import Checks, verify
+from sfumato.verification.checks import Checks, verify
 from tests import dataset
 from tests.command import Here, sfumato
 from tests.dataset import BOX, WATCHER, Dataset

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sfumato import private
-from sfumato.database import SQLite
-from sfumato.detectors import meter
-from sfumato.ledger import Ledger
-from sfumato.lock import locked
+from sfumato.detection.detectors import meter
+from sfumato.ledger.database import SQLite
+from sfumato.ledger.ledger import Ledger
+from sfumato.run.lock import locked
+from sfumato.sources import private
 from sfumato.study import files
 from tests import dataset
 from tests.command import sfumato
@@ -118,11 +118,11 @@ def _told(ledger: Path) -> str:
     lines: list[str] = []
     handler = Kept()
     private._said.clear()
-    logging.getLogger("sfumato.private").addHandler(handler)
+    logging.getLogger("sfumato.sources.private").addHandler(handler)
     try:
         for _ in range(2):  # a verb of review opens it twice
             with Ledger(ledger):
                 pass
     finally:
-        logging.getLogger("sfumato.private").removeHandler(handler)
+        logging.getLogger("sfumato.sources.private").removeHandler(handler)
     return "\n".join(lines)

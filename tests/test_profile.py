@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from sfumato import codec
-from sfumato.codec import private_metadata
-from sfumato.codec.profile import clean_profile, profile_extras
-from sfumato.embedded.profile_texts import is_plain
 from sfumato.errors import SampleError
-from sfumato.jpeg.markers import APP2, ICC, icc_profile, walk
+from sfumato.imaging import codec
+from sfumato.imaging.codec import private_metadata
+from sfumato.imaging.codec.profile import clean_profile, profile_extras
+from sfumato.imaging.embedded.profile_texts import is_plain
+from sfumato.imaging.jpeg.markers import APP2, ICC, icc_profile, walk
 from sfumato.obfuscation import Gaussian
 from tests.avif_files import avif
 from tests.profiles import (

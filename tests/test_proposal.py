@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from sfumato.detectors import proposal
-from sfumato.detectors.proposal import from_centerface, from_yunet, propose
-from sfumato.detectors.session import Network
+from sfumato.detection.detectors import proposal
+from sfumato.detection.detectors.proposal import from_centerface, from_yunet, propose
+from sfumato.detection.detectors.session import Network
 from sfumato.types import Box, Face, Pixels
 
 PICTURE = np.zeros((100, 100, 3), dtype=np.uint8)

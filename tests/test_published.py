@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sfumato.ledger import Ledger
-from sfumato.published import is_as_noted
+from sfumato.ledger.ledger import Ledger
+from sfumato.ledger.published import is_as_noted
 from sfumato.sources import Note, open_sink, open_source
 from sfumato.sources.notes import note_all, read_note, read_notes, state_of
 

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sfumato import codec, jpeg
 from sfumato.errors import Code, SampleError
-from sfumato.private import private_folder
+from sfumato.imaging import codec, jpeg
+from sfumato.sources.private import private_folder
 from tests import dataset
 from tests.command import Done, sfumato
 from tests.dataset import BOX, WATCHER

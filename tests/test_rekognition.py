@@ -15,8 +15,8 @@ import pytest
 from botocore.stub import ANY, Stubber
 from PIL import Image
 
-from sfumato.detectors import meter, parse, rekognition
-from sfumato.detectors.rekognition import Rekognition
+from sfumato.detection.detectors import meter, parse, rekognition
+from sfumato.detection.detectors.rekognition import Rekognition
 from sfumato.errors import Code, MissingExtra, SampleError, UsageError
 from sfumato.types import Detector, Pixels
 from tests.command import sfumato
@@ -293,7 +293,9 @@ class TestMeter:
 
     def test_processes_count_together(self, tmp_path: Path) -> None:
         path = tmp_path / "meter.json"
-        program = "from sfumato.detectors import meter\nfor _ in range(50): meter.count('x')"
+        program = (
+            "from sfumato.detection.detectors import meter\nfor _ in range(50): meter.count('x')"
+        )
         with meter.allowed(path, meter.Tariff(1.0)):
             running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(2)]
             assert [process.wait() for process in running] == [0, 0]

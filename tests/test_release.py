@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import codec
 from sfumato.boxes import MOST_BOXES
-from sfumato.codec import MAX_PIXELS
 from sfumato.errors import Code, SampleError
-from sfumato.jpeg import Policy
+from sfumato.imaging import codec
+from sfumato.imaging.codec import MAX_PIXELS
+from sfumato.imaging.jpeg import Policy
 from sfumato.obfuscation import Gaussian
-from sfumato.release import Cover, Faces, left_of, rejected, release
-from sfumato.strength import LIMIT, leftover
+from sfumato.obfuscation.step import Cover, Faces, left_of, rejected, release
+from sfumato.obfuscation.strength import LIMIT, leftover
 from sfumato.types import Box, Decision, Detection, Face, Obfuscator, Output, Pixels, Sample
 from tests import concealing, heic_files, second_images
 from tests.dataset import BOX, scene
@@ -105,7 +105,7 @@ def test_a_cover_that_leaves_exactly_what_is_allowed_is_not_put_on_again(
     _, look = release(one, codec.decode(one.data), Faces((FOUND,)), cover(Watcher([])), Memory())
     assert look is not None
     for limit, ghosts in ((look.left[0], ()), (look.left[0] - 1e-9, (FOUND,))):
-        monkeypatch.setattr("sfumato.strength.LIMITS", {"gaussian": limit})
+        monkeypatch.setattr("sfumato.obfuscation.strength.LIMITS", {"gaussian": limit})
         chosen = cover(Watcher([]), looks=1)
         output, _ = release(one, codec.decode(one.data), Faces((FOUND,)), chosen, Memory())
         assert output.ghosts == ghosts
@@ -234,7 +234,7 @@ def test_a_jpeg_whose_blocks_cannot_be_edited_is_refused_or_encoded_again_as_was
     def refuse(*_: object, **__: object) -> bytes:
         raise SampleError(Code.IMAGE_UNSUPPORTED, "arithmetic coding")
 
-    monkeypatch.setattr("sfumato.codec.writing.edit_blocks", refuse)
+    monkeypatch.setattr("sfumato.imaging.codec.writing.edit_blocks", refuse)
     one, sink = of_jpeg(saved(size=(120, 96))), Memory()
     before, refusing = codec.decode(one.data), cover(Watcher([]))
     with pytest.raises(SampleError, match="IMAGE_UNSUPPORTED"):

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from sfumato.boxes import grow, longer_side
 from sfumato.errors import Code
-from sfumato.report import data, tally
-from sfumato.report.data import Distribution, ReportVerdict, account_line
-from sfumato.report.pairs import PAIRS_SHOWN
-from sfumato.report.tally import ROWS_SHOWN, Tally
-from sfumato.report.words import FAILED, MEANING
+from sfumato.release.report import data, tally
+from sfumato.release.report.data import Distribution, ReportVerdict, account_line
+from sfumato.release.report.pairs import PAIRS_SHOWN
+from sfumato.release.report.tally import ROWS_SHOWN, Tally
+from sfumato.release.report.words import FAILED, MEANING
 from sfumato.types import Assessment, Decision, Failure, Finding, Output, Record
 from tests.report_records import (
     ABOUT,

@@ -18,11 +18,11 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import Code
-from sfumato.names import shown
-from sfumato.report.data import Report
-from sfumato.report.page import number, percent, render
-from sfumato.report.pairs import Pair
-from sfumato.report.tally import Tally
+from sfumato.release.report.data import Report
+from sfumato.release.report.page import number, percent, render
+from sfumato.release.report.pairs import Pair
+from sfumato.release.report.tally import Tally
+from sfumato.sources.names import shown
 from sfumato.types import Decision, Detection, Failure
 from tests.report_records import (
     ABOUT,
@@ -308,7 +308,7 @@ def test_the_same_records_give_the_same_bytes() -> None:
 
 
 def test_reading_numbers_does_not_need_jinja() -> None:
-    program = "import sys, sfumato.report; sys.exit('jinja2' in sys.modules)"
+    program = "import sys, sfumato.release.report; sys.exit('jinja2' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
@@ -341,7 +341,7 @@ def _contrast(a: str, b: str) -> float:
 
 
 def test_colours_have_contrast_in_light_and_dark() -> None:
-    css = files("sfumato").joinpath("templates/report.css").read_text("utf-8")
+    css = files("sfumato").joinpath("assets/templates/report.css").read_text("utf-8")
     schemes = [
         dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", block))
         for block in re.findall(r":root \{[^}]*--paper[^}]*\}", css)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from sfumato.report.page import render
-from sfumato.report.review import Changes, changes
-from sfumato.report.tally import Tally
+from sfumato.release.report.page import render
+from sfumato.release.report.review import Changes, changes
+from sfumato.release.report.tally import Tally
 from sfumato.types import Assessment, Box, Decision, Detection, Face
 from tests.report_records import ABOUT, DIGEST, output
 

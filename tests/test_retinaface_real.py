@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.detectors import parse
+from sfumato.detection.detectors import parse
 from tests.contract.detector import overlap
 from tests.test_detectors import demo
 

@@ -16,12 +16,12 @@ import httpx
 import pytest
 
 from sfumato.errors import UsageError
-from sfumato.ledger import Ledger
-from sfumato.private import private_folder
+from sfumato.ledger.ledger import Ledger
 from sfumato.review import people, store
 from sfumato.review.joining import come_in, open_door
 from sfumato.review.queue import Queue
 from sfumato.review.vocabulary import Answer, Given, Lease, Mark
+from sfumato.sources.private import private_folder
 from sfumato.types import Decision, Detection
 from sfumato.web import build as application
 from sfumato.web import serving

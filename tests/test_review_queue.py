@@ -8,8 +8,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from sfumato.database import Database, SQLite
 from sfumato.errors import LedgerError, UsageError
+from sfumato.ledger.database import Database, SQLite
 from sfumato.review import people, store
 from sfumato.review.queue import Queue
 from sfumato.review.vocabulary import Answer, Person, Role

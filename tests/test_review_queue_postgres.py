@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from sfumato.database import Database
+from sfumato.ledger.database import Database
 from tests.contract.review_queue import QueueContract
 from tests.postgres_server import Server
 from tests.review_states import QueueStates

@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sfumato.database import named
-from sfumato.private import private_folder
+from sfumato.ledger.database import named
+from sfumato.sources.private import private_folder
 from tests import dataset
 from tests.command import Done, sfumato
 from tests.dataset import Dataset, files_of

@@ -17,16 +17,19 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sfumato import codec, demo_pictures, second, verification
-from sfumato.codec import embedded_images
+from sfumato.assets import demo_images
 from sfumato.errors import Code, SampleError
-from sfumato.ledger import decode, encode
+from sfumato.imaging import codec
+from sfumato.imaging.codec import embedded_images
+from sfumato.ledger.ledger import decode, encode
 from sfumato.obfuscation import Gaussian
-from sfumato.release import Cover, Faces, release
+from sfumato.obfuscation import second_images as second
+from sfumato.obfuscation.step import Cover, Faces, release
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.types import Face, Output, Pixels, Sample
-from sfumato.verification import Checks
+from sfumato.verification import checks as verification
+from sfumato.verification.checks import Checks
 from tests import second_images as made
 from tests.command import sfumato
 from tests.second_images import HIDING, INNER, INNER_PNG, JPEG, PLAIN, PNG, PROFILES
@@ -441,7 +444,7 @@ def test_a_file_without_a_further_image_gets_no_finding() -> None:
 
 
 def test_the_first_picture_of_an_mpo_is_searched_by_itself() -> None:
-    from sfumato.detection import detect
+    from sfumato.detection.detect import detect
 
     data = made.mpo(made.SHOWN, made.HIDDEN)
     sample = Sample("a", "", data, "")
@@ -459,7 +462,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with a face behind its end, one with a calm preview, one with a face of its own."""
     folder = tmp_path_factory.mktemp("run") / "src"
     folder.mkdir()
-    person = Image.open(demo_pictures.root() / "people" / "astronaut.png").convert("RGB")
+    person = Image.open(demo_images.root() / "people" / "astronaut.png").convert("RGB")
     face = made.encoded(person.crop((150, 0, 360, 260)), "JPEG", quality=90)
     calm = made.segment(0xE1, b"Exif\0\0" + made.previewed(JPEG))
     files = {"behind.jpg": JPEG + face, "calm.jpg": calm, "both.jpg": face + face}

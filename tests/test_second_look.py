@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import demo_pictures
+from sfumato.assets import demo_images
 from sfumato.boxes import as_boxes
-from sfumato.detectors.second_look import CLOSE, NEAR, NEAR_BY_YUNET, STRETCHED, WIDE, look_at
+from sfumato.detection.detectors.second_look import (
+    CLOSE,
+    NEAR,
+    NEAR_BY_YUNET,
+    STRETCHED,
+    WIDE,
+    look_at,
+)
 from sfumato.types import Face, Pixels
 from tests.contract.detector import noise, overlap
 
@@ -19,7 +26,7 @@ ROCKET = (330.0, 20.0, 400.0, 110.0)  # behind her: no face
 
 @pytest.fixture(scope="module")
 def portrait() -> Pixels:
-    with Image.open(demo_pictures.root() / "people" / "astronaut.png") as picture:
+    with Image.open(demo_images.root() / "people" / "astronaut.png") as picture:
         return np.asarray(picture.convert("RGB"))
 
 

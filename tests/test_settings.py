@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from sfumato import codec
-from sfumato.detection import PROFILES
-from sfumato.detectors.finder import Finder
+from sfumato.assets.weights import WEIGHTS
+from sfumato.detection.detect import PROFILES
+from sfumato.detection.detectors.finder import Finder
 from sfumato.errors import UsageError
-from sfumato.ledger import Ledger
-from sfumato.settings import Settings, last_recipe, read_boxes, verify_step
-from sfumato.weights import WEIGHTS
+from sfumato.imaging import codec
+from sfumato.ledger.ledger import Ledger
+from sfumato.run.settings import Settings, last_recipe, read_boxes, verify_step
 
 CSV = "path,x0,y0,x1,y1\na.jpg,10,10,40,40\n"
 COCO = {

@@ -28,7 +28,9 @@ from tests.command import sfumato
 pytestmark = pytest.mark.slow
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
-FACE = Path(library.__file__).parent / "demo_pictures" / "images" / "people" / "astronaut.png"
+FACE = (
+    Path(library.__file__).parent / "assets" / "demo_images" / "images" / "people" / "astronaut.png"
+)
 
 # Made to be passed through: a picture with nothing behind it.
 INNOCENT = {"plain.jpg"}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.codec import may_hold_pictures, sniff
+from sfumato.imaging.codec import may_hold_pictures, sniff
 
 
 def encoded(kind: str) -> bytes:

@@ -18,15 +18,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from sfumato import codec, strength
-from sfumato.codec import chunks
-from sfumato.codec.reading import first_frame
-from sfumato.codec.renderings import deep_of
 from sfumato.errors import Code, SampleError
-from sfumato.obfuscation import Fill, Gaussian, ImageNet, Pixelate
-from sfumato.release import left_of
+from sfumato.imaging import codec
+from sfumato.imaging.codec import chunks
+from sfumato.imaging.codec.reading import first_frame
+from sfumato.imaging.codec.renderings import deep_of
+from sfumato.obfuscation import Fill, Gaussian, ImageNet, Pixelate, strength
+from sfumato.obfuscation.step import left_of
 from sfumato.types import Face, Obfuscator, Output, Sample
-from sfumato.verification import Checks, verify
+from sfumato.verification.checks import Checks, verify
 from tests.concealing import encoded, png_chunk, tiff
 from tests.textures import face
 from tests.variants import slow_unless

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sfumato import demo_pictures
+from sfumato.assets import demo_images
 from sfumato.errors import Code, SampleError, UsageError
-from sfumato.pipeline import STAGES, Job, run
-from sfumato.settings import Settings
+from sfumato.run.pipeline import STAGES, Job, run
+from sfumato.run.settings import Settings
 from sfumato.sources import Listing, Sink, Source, open_sink, open_source
 from sfumato.types import Failure, Sample, Shard, label_of
 from tests.command import Here
@@ -116,7 +116,7 @@ class TestSinkOfMemory(SinkContract):
 def test_three_images_in_memory_run_through_all_stages_to_the_report(tmp_path: Path) -> None:
     grey = io.BytesIO()
     Image.fromarray(np.full((40, 60, 3), 128, np.uint8)).save(grey, "PNG")
-    portrait = (demo_pictures.root() / "people" / "astronaut.png").read_bytes()
+    portrait = (demo_images.root() / "people" / "astronaut.png").read_bytes()
     files = {"plain/grey.png": grey.getvalue(), "people/one.png": portrait, "bad/x.png": b"no"}
     source = InMemory(files, tmp_path / "beside")
     out = open_sink(tmp_path / "out", like=source)

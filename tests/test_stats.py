@@ -17,8 +17,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy import stats
 
-from sfumato import demo_pictures
-from sfumato.detectors import registry
+from sfumato.assets import demo_images
+from sfumato.detection.detectors import registry
 from sfumato.stats import bootstrap, comparison, intervals
 from sfumato.stats.matching import SIZES, Truth, judge, match, size_of
 from sfumato.stats.precision import average_precision, estimated_precision
@@ -152,8 +152,8 @@ def test_average_precision_of_what_a_detector_finds_is_that_of_pycocotools() -> 
     """Labelled by what another detector finds, its doubtful boxes included."""
     ours, other = registry.parse("yunet@320:0.01"), registry.parse("centerface@320:0.05")
     pictures = []
-    for name in demo_pictures.PICTURES:
-        pixels = np.asarray(Image.open(demo_pictures.root() / name).convert("RGB"))
+    for name in demo_images.PICTURES:
+        pixels = np.asarray(Image.open(demo_images.root() / name).convert("RGB"))
         labels = [one.box for one in other.detect([pixels])[0]]
         labels.append((0, 0, pixels.shape[1], pixels.shape[0]))  # nothing fits this one
         truth = Truth(pixels.shape[1], pixels.shape[0], tuple(labels))

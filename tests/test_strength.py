@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.obfuscation import Fill, Gaussian, ImageNet, Pixelate, make
-from sfumato.strength import LIMIT, LIMITS, contrast_left, holds_nothing, leftover, still_shown
+from sfumato.obfuscation.strength import (
+    LIMIT,
+    LIMITS,
+    contrast_left,
+    holds_nothing,
+    leftover,
+    still_shown,
+)
 from sfumato.types import Box, Pixels
 from tests.textures import face, noise
 from tests.variants import slow_unless

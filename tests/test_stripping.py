@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
-from sfumato import codec, jpeg
-from sfumato.codec import chunks, private_metadata
 from sfumato.errors import Code, SampleError
-from sfumato.jpeg.markers import STRUCTURE, walk
+from sfumato.imaging import codec, jpeg
+from sfumato.imaging.codec import chunks, private_metadata
+from sfumato.imaging.jpeg.markers import STRUCTURE, walk
 from sfumato.obfuscation import Gaussian
 from sfumato.types import Pixels
 from tests.test_metadata import (
@@ -229,7 +229,7 @@ def test_strips_on_top_of_each_other_are_refused() -> None:
 def test_a_stripped_file_that_shows_another_picture_is_not_returned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from sfumato.codec import stripping
+    from sfumato.imaging.codec import stripping
 
     other = ImageOps.invert(picture())
     out = io.BytesIO()

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfumato import codec, obfuscation
+from sfumato import obfuscation
 from sfumato.errors import UsageError
+from sfumato.imaging import codec
 from sfumato.obfuscation import Gaussian
 from sfumato.study import arms, configuration, pictures
 from sfumato.study.arms import Making

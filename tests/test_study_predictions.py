@@ -11,14 +11,7 @@ import pytest
 
 from sfumato.errors import OutputError, UsageError
 from sfumato.study import files, predictions
-from sfumato.study.predictions import (
-    Predictions,
-    Run,
-    check,
-    read_run,
-    runs_of,
-    write_run,
-)
+from sfumato.study.predictions import Predictions, Run, check, read_run, runs_of, write_run
 
 CLASSES = ("cat", "dog", "eel", "fox", "gnu", "hen")
 RUN = Run("resnet18", "probe", "original", "gaussian", 0, CLASSES)

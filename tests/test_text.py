@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sfumato.formats import numbers
-from sfumato.formats.text import OVERLAP, PART, TextScan, objection
+from sfumato.sources import numbers
+from sfumato.sources.text import OVERLAP, PART, TextScan, objection
 from tests import text_pictures
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,7 +55,7 @@ def test_real_documents_pass() -> None:
         *(ROOT / name for name in ("README.md", "LICENSE", "NOTICE", "pyproject.toml")),
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / "licenses").iterdir(),
-        *(ROOT / "src/sfumato/formats").glob("*.py"),
+        *(ROOT / "src/sfumato/annotations").glob("*.py"),
     ]
     assert len(documents) > 30
     objected = {path.name: objection(path.read_bytes(), path.name) for path in documents}

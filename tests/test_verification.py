@@ -23,16 +23,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sfumato import codec, demo_pictures, obfuscation
+from sfumato import obfuscation
+from sfumato.assets import demo_images
 from sfumato.errors import Code
+from sfumato.imaging import codec
 from sfumato.obfuscation import Gaussian
-from sfumato.pipeline import STAGES, Job, run
-from sfumato.private import private_folder
-from sfumato.settings import Settings
+from sfumato.run.pipeline import STAGES, Job, run
+from sfumato.run.settings import Settings
+from sfumato.run.work import detectors
 from sfumato.sources import open_sink, open_source
+from sfumato.sources.private import private_folder
 from sfumato.types import Box, Face, Finding, Output, Pixels, Sample
-from sfumato.verification import REENCODED_LIMIT, Checks, changed_outside, verify
-from sfumato.work import detectors
+from sfumato.verification.checks import REENCODED_LIMIT, Checks, changed_outside, verify
 from tests import dataset, textures
 from tests.command import Done, Here, sfumato
 from tests.dataset import BOX, Dataset
@@ -215,7 +217,7 @@ def test_a_face_that_was_taken_out_again_is_forgotten(tmp_path: Path) -> None:
     sink = open_sink(data.out, like=source)
     run(Job(source, chosen.recipe(), ledger, sink), STAGES, Here())
     key = without_face(data, ".JPEG")
-    person = (demo_pictures.root() / "people/grace_hopper.jpg").read_bytes()
+    person = (demo_images.root() / "people/grace_hopper.jpg").read_bytes()
     (data.out / key).write_bytes(person)
     done = sfumato("verify", data.source, data.out)
     assert ("VERIFY_FACE_FOUND", key) in failures(done)
@@ -500,7 +502,7 @@ def test_the_change_is_measured_in_grey_levels(good: Dataset) -> None:
 
 
 def test_a_real_face_where_none_should_be_visible_is_found(spoilt: Release) -> None:
-    person = (demo_pictures.root() / "people/grace_hopper.jpg").read_bytes()
+    person = (demo_images.root() / "people/grace_hopper.jpg").read_bytes()
     copied, edited = without_face(spoilt.data, ".JPEG"), with_face(spoilt.data, ".jpg")
     default = ("--verify-detector", "yunet@640:0.5")
     assert spoilt.verify(*default).code == 0
@@ -522,7 +524,7 @@ def test_a_real_face_where_none_should_be_visible_is_found(spoilt: Release) -> N
 
 
 def test_a_face_that_was_never_covered_is_found_although_every_digest_is_right() -> None:
-    person = (demo_pictures.root() / "people/grace_hopper.jpg").read_bytes()
+    person = (demo_images.root() / "people/grace_hopper.jpg").read_bytes()
     sample = Sample("a.jpg", "", person, sha256(person))
     output = Output("a.jpg", sample.digest, sample.digest, "copied", "identical", "", ())
     checks = checks_with("gaussian", "yunet@640:0.5")

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import codec, strength
 from sfumato.boxes import grow
 from sfumato.errors import Code, SampleError
-from sfumato.obfuscation import Gaussian
-from sfumato.release import Look
+from sfumato.imaging import codec
+from sfumato.obfuscation import Gaussian, strength
+from sfumato.obfuscation.step import Look
 from sfumato.types import Box, Encoding, Face, Finding, Output, Pixels, Sample
-from sfumato.verification import Checks, verify
+from sfumato.verification.checks import Checks, verify
 from tests.concealing import resized_jpeg
 from tests.dataset import BOX, scene
 from tests.jpeg_pictures import saved

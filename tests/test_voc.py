@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sfumato.annotations import voc
+from sfumato.annotations.entries import Drawn
 from sfumato.errors import UsageError
-from sfumato.formats import voc
-from sfumato.formats.entries import Drawn
 from sfumato.study.configuration import DetectionSettings
 from sfumato.study.detection import objects
 from tests import study_objects

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import codec
-from sfumato.codec import chunks, vp8
+from sfumato.imaging import codec
+from sfumato.imaging.codec import chunks, vp8
 from tests.test_codec import FACE, Negative, away_from, picture, psnr, scene
 
 

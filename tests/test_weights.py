@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from sfumato import demo_pictures, weights
+from sfumato.assets import demo_images, weights
 from sfumato.errors import WeightsError
 
 SIZES = [(64, 96), (160, 32)]  # height, width
@@ -57,7 +57,7 @@ def test_the_network_of_8_bits_takes_a_picture_as_it_is_in_memory() -> None:
 
 
 def test_8_bits_see_what_32_bits_see() -> None:
-    with Image.open(demo_pictures.root() / "people" / "astronaut.png") as opened:
+    with Image.open(demo_images.root() / "people" / "astronaut.png") as opened:
         pixels = np.asarray(opened.convert("RGB").resize((256, 256)))
     planes = pixels.astype(np.float32).transpose(2, 0, 1)[None]
     fine, scale, offset = open_network("centerface").run(("537", "538", "539"), {"input.1": planes})

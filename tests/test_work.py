@@ -16,15 +16,15 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import Code
-from sfumato.ledger import Ledger
-from sfumato.pipeline import STAGES, Job, run, search
-from sfumato.private import private_folder
-from sfumato.report.data import Report
-from sfumato.settings import Settings
+from sfumato.ledger.ledger import Ledger
+from sfumato.release.report.data import Report
+from sfumato.run.pipeline import STAGES, Job, run, search
+from sfumato.run.settings import Settings
+from sfumato.run.work import Work
 from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
+from sfumato.sources.private import private_folder
 from sfumato.types import Detection, Failure, Result, Sample, Shard, Task
-from sfumato.work import Work
 from tests import dataset
 from tests.command import Here
 from tests.dataset import BOX, SIDE, WATCHER, Dataset, files_of

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from starlette.applications import Starlette
 
-from sfumato.database import Database
+from sfumato.ledger.database import Database
 from sfumato.review import people, store
 from sfumato.review.queue import Queue, Rules
 from sfumato.review.vocabulary import Item, Mark, Role

@@ -6,7 +6,7 @@
     covered = sfumato.obfuscate("group.jpg", faces)        # an array, upright RGB
     report = sfumato.run("photos", "photos-released")      # a folder tree, with all records
 
-Everything else lives in its module: `sfumato.types` is the vocabulary, `sfumato.pipeline` the
+Everything else lives in its module: `sfumato.types` is the vocabulary, `sfumato.run.pipeline` the
 way of a data set. Importing this package loads nothing heavy; names are loaded when used.
 """
 
@@ -15,13 +15,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sfumato.version import VERSION
+
 if TYPE_CHECKING:
     from sfumato.api import detect, obfuscate, run
     from sfumato.errors import SfumatoError
     from sfumato.types import Face
 
 __all__ = ["Face", "SfumatoError", "detect", "obfuscate", "run"]
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES = {
     "detect": "sfumato.api",

@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from sfumato import codec, obfuscation
+from sfumato import obfuscation
 from sfumato.boxes import misplaced, union
-from sfumato.detection import SAME_FACE_IOU, specifications
+from sfumato.detection.detect import SAME_FACE_IOU, specifications
 from sfumato.errors import UsageError
-from sfumato.executors.local import Local
-from sfumato.pipeline import STAGES, Job, Progress
-from sfumato.pipeline import run as run_job
-from sfumato.report.data import Report
-from sfumato.settings import Settings
+from sfumato.imaging import codec
+from sfumato.release.report.data import Report
+from sfumato.run.executors.local import Local
+from sfumato.run.pipeline import STAGES, Job, Progress
+from sfumato.run.pipeline import run as run_job
+from sfumato.run.settings import Settings
+from sfumato.run.work import detectors as make_detectors
 from sfumato.sources import open_sink, open_source
 from sfumato.sources.reading import read_steadily
 from sfumato.types import Box, Face, Pixels
-from sfumato.work import detectors as make_detectors
 
 # A path, encoded bytes, a Pillow image, or uint8 pixels: (h, w) grey or (h, w, 3) RGB.
 Image: TypeAlias = str | os.PathLike[str] | bytes | Pillow.Image | NDArray[np.uint8]
@@ -100,7 +101,7 @@ def run(
 ) -> Report:
     """Make a face-obfuscated release `out` of the folder tree `src`; see `sfumato run --help`.
 
-    `settings` are the choices of the command line (`sfumato.settings.Settings`); `workers` the
+    `settings` are the choices of the command line (`sfumato.run.settings.Settings`); `workers` the
     number of processes (0: one for each core); `progress` is called with (done, of). Interrupted,
     the same call goes on where it stopped.
 

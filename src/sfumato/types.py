@@ -2,7 +2,7 @@
 
 Coordinates, stated once: boxes are float pixels ``(x0, y0, x1, y1)`` of the *upright* image
 (orientation applied), origin top left, x1 and y1 exclusive. Other conventions exist only
-inside `sfumato.formats`.
+inside `sfumato.annotations`.
 
 All data types are frozen, slotted and picklable. Records (`Detection`, `Review`, `Decision`,
 `Redetection`, `Output`, `Finding`, `Failure`) are append-only: a correction is a new record.

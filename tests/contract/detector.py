@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import demo_pictures
+from sfumato.assets import demo_images
 from sfumato.types import Detector, Face, Pixels
 
 SIZES = [
@@ -47,7 +47,7 @@ class DetectorContract:
 
     @pytest.fixture
     def portrait(self) -> Pixels:
-        with Image.open(demo_pictures.root() / "people" / "astronaut.png") as picture:
+        with Image.open(demo_images.root() / "people" / "astronaut.png") as picture:
             return np.asarray(picture.convert("RGB"))
 
     def test_faces_carry_the_name(self, detector: Detector, portrait: Pixels) -> None:

@@ -13,10 +13,10 @@ from itertools import islice
 
 import pytest
 
-from sfumato.adoption import adopt
-from sfumato.database import Where
 from sfumato.errors import Code, LedgerError, OutputError
-from sfumato.ledger import Ledger, append, is_there, latest_query
+from sfumato.ledger.adoption import adopt
+from sfumato.ledger.database import Where
+from sfumato.ledger.ledger import Ledger, append, is_there, latest_query
 from sfumato.sources import Note
 from sfumato.types import (
     Decision,

@@ -16,8 +16,8 @@ from itertools import pairwise
 
 import pytest
 
-from sfumato.database import Database
-from sfumato.ledger import Ledger
+from sfumato.ledger.database import Database
+from sfumato.ledger.ledger import Ledger
 from sfumato.review import people, store
 from sfumato.review.access import View
 from sfumato.review.choice import chance

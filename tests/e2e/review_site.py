@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sfumato.database import Database
+from sfumato.ledger.database import Database
 from sfumato.review import people, store
 from sfumato.review.queue import Queue, Rules
 from sfumato.review.vocabulary import Given, Item, Mark, Role

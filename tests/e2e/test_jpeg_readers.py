@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato import jpeg
+from sfumato.imaging import jpeg
 from sfumato.obfuscation import Gaussian
 from sfumato.types import Box
 from tests.e2e.browser import Page, chromium, find_chromium

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.errors import Code
-from sfumato.report.page import render
-from sfumato.report.pairs import Pair
+from sfumato.release.report.page import render
+from sfumato.release.report.pairs import Pair
 from sfumato.types import Failure
 from tests.e2e.browser import Page, chromium, find_chromium
 from tests.report_records import face, finding, output, random_pictures, strength, tallied

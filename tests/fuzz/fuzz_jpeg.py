@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of `sfumato.jpeg` with atheris.
+"""Coverage-guided fuzzing of `sfumato.imaging.jpeg` with atheris.
 
     python tests/fuzz/fuzz_jpeg.py -max_total_time=600 -timeout=1 CORPUS_FOLDER
 
@@ -29,8 +29,8 @@ assert _CORE is not None
 assert _CORE.origin is not None
 ctypes.CDLL(_CORE.origin, mode=os.RTLD_NOW | os.RTLD_GLOBAL)
 
-with atheris.instrument_imports(include=["sfumato.jpeg"]):
-    from sfumato import jpeg
+with atheris.instrument_imports(include=["sfumato.imaging.jpeg"]):
+    from sfumato.imaging import jpeg
 
 from sfumato.errors import SampleError  # noqa: E402
 from sfumato.obfuscation import Fill, Gaussian  # noqa: E402

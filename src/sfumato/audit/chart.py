@@ -7,8 +7,8 @@ from itertools import groupby
 from typing import Final
 
 from sfumato.audit.rates import Group
-from sfumato.report.charts.differences import Interval, forest
-from sfumato.report.charts.svg import as_file
+from sfumato.release.report.charts.differences import Interval, forest
+from sfumato.release.report.charts.svg import as_file
 
 _TITLE: Final = "Missed faces by group"
 _ABOVE: Final = "Share of labelled faces that are not covered; 95 % intervals"

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato import boxes, codec
+from sfumato import boxes
+from sfumato.annotations.groups_csv import GroupFile, GroupRow
+from sfumato.annotations.name_match import pair
 from sfumato.errors import UsageError
-from sfumato.formats.groups_csv import GroupFile, GroupRow
-from sfumato.formats.name_match import pair
+from sfumato.imaging import codec
 from sfumato.sources import open_source
 from sfumato.stats.matching import SIZES, size_of
 from sfumato.types import Box, Pixels, label_of

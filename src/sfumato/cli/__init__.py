@@ -12,12 +12,12 @@ import sys
 
 import click
 
-from sfumato import __version__
 from sfumato.cli.extras import missing
 from sfumato.cli.verbs import Verbs
-from sfumato.database import failures, in_words
 from sfumato.errors import SfumatoError
-from sfumato.names import on_terminal, shown
+from sfumato.ledger.database import failures, in_words
+from sfumato.sources.names import on_terminal, shown
+from sfumato.version import VERSION
 
 # Verb to module and what it does in a line; a verb's module is imported when it is used.
 VERBS = {
@@ -46,7 +46,7 @@ VERBS = {
         "max_content_width": 100,
     },
 )
-@click.version_option(__version__)
+@click.version_option(VERSION)
 def cli() -> None:
     """Obfuscate the faces of an image dataset, and nothing else, and prove it.
 

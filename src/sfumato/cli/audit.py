@@ -12,6 +12,8 @@ import click
 
 from sfumato import boxes as geometry
 from sfumato import obfuscation
+from sfumato.annotations.groups_csv import GroupFile
+from sfumato.annotations.groups_csv import read as read_groups
 from sfumato.audit.chart import chart
 from sfumato.audit.groups import COMPUTED, Values, add_columns, assign, boxes_of, wanted
 from sfumato.audit.missed import Asked, compared
@@ -20,14 +22,12 @@ from sfumato.cli import options, told
 from sfumato.cli.faces import detections
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
-from sfumato.database import named
-from sfumato.detection import SAME_FACE_IOU
+from sfumato.detection.detect import SAME_FACE_IOU
 from sfumato.errors import UsageError
-from sfumato.formats.groups_csv import GroupFile
-from sfumato.formats.groups_csv import read as read_groups
-from sfumato.settings import Settings, last_recipe
+from sfumato.ledger.database import named
+from sfumato.run.settings import Settings, last_recipe
+from sfumato.run.survey import Labels, Survey, fits_labels, look, read_labels
 from sfumato.sources import open_source
-from sfumato.survey import Labels, Survey, fits_labels, look, read_labels
 from sfumato.types import Box, Face
 
 _NOT_SEARCHED = "labelled, but not searched, or of another size, or with a box outside it"

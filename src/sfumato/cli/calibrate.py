@@ -9,13 +9,13 @@ from typing import Any
 import click
 import numpy as np
 
-from sfumato.calibration.promised import as_json, as_text, as_toml
-from sfumato.calibration.thresholds import GROWTHS, SHIFTS, promise, shifted, tabulate
 from sfumato.cli import options, told
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
+from sfumato.detection.calibration.promised import as_json, as_text, as_toml
+from sfumato.detection.calibration.thresholds import GROWTHS, SHIFTS, promise, shifted, tabulate
 from sfumato.errors import UsageError
-from sfumato.survey import Survey, look, read_labels, searched
+from sfumato.run.survey import Survey, look, read_labels, searched
 
 
 @click.command()

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from sfumato import demo_pictures
+from sfumato.assets import demo_images
 from sfumato.cli.run import release
-from sfumato.executors.local import Local
-from sfumato.pipeline import STAGES
-from sfumato.settings import Settings
+from sfumato.run.executors.local import Local
+from sfumato.run.pipeline import STAGES
+from sfumato.run.settings import Settings
 
 
 @click.command()
@@ -24,4 +24,4 @@ def demo(folder: Path, quiet: bool, as_json: bool) -> int:
     beside it to FOLDER/release.sfumato.
     """
     values = {"ledger": None, "as_json": as_json, "quiet": quiet, "overwrite": True}
-    return release(demo_pictures.root(), folder / "release", STAGES, Settings(), Local(), values)
+    return release(demo_images.root(), folder / "release", STAGES, Settings(), Local(), values)

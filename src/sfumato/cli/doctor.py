@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from sfumato import weights
-from sfumato.detectors import registry
+from sfumato.assets import weights
+from sfumato.detection.detectors import registry
 from sfumato.errors import SfumatoError
-from sfumato.executors.local import available_cores
-from sfumato.settings import software
+from sfumato.run.executors.local import available_cores
+from sfumato.run.settings import software
 
 # What each extra adds, and the module that shows whether it is there.
 EXTRAS: dict[str, tuple[str, str]] = {

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import click
 
+from sfumato.annotations.box_files import LAYOUTS, Layout, save
 from sfumato.boxes import apart
 from sfumato.cli import options
 from sfumato.cli.run import absolute
-from sfumato.database import Where, named
-from sfumato.detection import SAME_FACE_IOU
+from sfumato.detection.detect import SAME_FACE_IOU
 from sfumato.errors import UsageError
-from sfumato.formats.box_files import LAYOUTS, Layout, save
-from sfumato.ledger import Ledger, is_there
-from sfumato.settings import last_recipe
+from sfumato.ledger.database import Where, named
+from sfumato.ledger.ledger import Ledger, is_there
+from sfumato.run.settings import last_recipe
 from sfumato.types import Detection, Output
 
 

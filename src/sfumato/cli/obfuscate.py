@@ -11,11 +11,11 @@ import click
 
 from sfumato.cli import options
 from sfumato.cli.run import absolute, carry_out, writing
-from sfumato.database import Where, named
 from sfumato.errors import UsageError
-from sfumato.ledger import is_there
-from sfumato.pipeline import Job
-from sfumato.settings import cover_step, last_recipe, last_selection
+from sfumato.ledger.database import Where, named
+from sfumato.ledger.ledger import is_there
+from sfumato.run.pipeline import Job
+from sfumato.run.settings import cover_step, last_recipe, last_selection
 from sfumato.sources import open_sink, open_source
 from sfumato.sources.selection import Selection
 

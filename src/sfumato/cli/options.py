@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
-from sfumato.database import Where, is_url
-from sfumato.detection import PROFILES
-from sfumato.documents import read_toml
-from sfumato.executors.local import Local
+from sfumato.annotations.documents import read_toml
+from sfumato.detection.detect import PROFILES
+from sfumato.ledger.database import Where, is_url
 from sfumato.obfuscation import METHODS
-from sfumato.private import private_folder
-from sfumato.settings import Settings
+from sfumato.run.executors.local import Local
+from sfumato.run.settings import Settings
+from sfumato.sources.private import private_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sfumato.errors import Code
-from sfumato.names import shown
-from sfumato.report.data import Report, account_line
-from sfumato.report.tally import ROWS_SHOWN
+from sfumato.release.report.data import Report, account_line
+from sfumato.release.report.tally import ROWS_SHOWN
+from sfumato.sources.names import shown
 
 EXIT_CODES = {"passed": 0, "unverified": 0, "failed": 1, "refused": 3, "unfinished": 1}
 _SHOWN = 10

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sfumato.ledger import Ledger, is_there
-from sfumato.lock import check_free
-from sfumato.pipeline import Job, Plan, check, check_release, make_plan
+from sfumato.ledger.ledger import Ledger, is_there
+from sfumato.run.lock import check_free
+from sfumato.run.pipeline import Job, Plan, check, check_release, make_plan
 
 
 def planned(job: Job, stages: Sequence[str]) -> Plan:

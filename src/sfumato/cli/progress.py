@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from sfumato.pipeline import Progress
+from sfumato.run.pipeline import Progress
 
 _EVERY_S = 30.0
 

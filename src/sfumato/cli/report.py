@@ -11,8 +11,8 @@ import click
 from sfumato.cli import options
 from sfumato.cli.outcome import conclude
 from sfumato.cli.run import absolute
-from sfumato.pipeline import private_of, write_report
-from sfumato.private import private_folder
+from sfumato.run.pipeline import private_of, write_report
+from sfumato.sources.private import private_folder
 
 
 @click.command()

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from sfumato.cli.planning import planned
-from sfumato.detectors import meter, registry
+from sfumato.detection.detectors import meter, registry
 from sfumato.errors import UsageError
-from sfumato.pipeline import Job
+from sfumato.run.pipeline import Job
 
 
 @contextmanager

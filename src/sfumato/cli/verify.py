@@ -15,10 +15,10 @@ from sfumato.cli.outcome import conclude
 from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
 from sfumato.cli.uploads import uploads
-from sfumato.database import named
 from sfumato.errors import MissingExtra
-from sfumato.pipeline import Job, run
-from sfumato.settings import last_recipe, last_selection, verify_step
+from sfumato.ledger.database import named
+from sfumato.run.pipeline import Job, run
+from sfumato.run.settings import last_recipe, last_selection, verify_step
 from sfumato.sources import open_sink, open_source
 
 

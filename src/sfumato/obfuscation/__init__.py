@@ -152,6 +152,10 @@ class Fill:
         """Return the whole pixels outside of which faces at `boxes` change nothing, in order."""
         return [face_of(box, self.expand, self.feather).reach for box in boxes]
 
+    def in_colour(self, colour: tuple[int, ...]) -> Fill:
+        """Return this fill in another colour."""
+        return replace(self, colour=colour)
+
     def in_mode(self, mode: str) -> Fill:
         """Return this fill with its RGB colour expressed in the bands of a Pillow mode.
 

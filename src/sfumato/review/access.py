@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from sfumato.database import Database
+from sfumato.ledger.database import Database
 
 # whole: the picture. crop: a magnified part. gallery: one face of it.
 Extent: TypeAlias = Literal["whole", "crop", "gallery"]

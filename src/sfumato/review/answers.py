@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sfumato.database import Connection, Database
+from sfumato.ledger.database import Connection, Database
 from sfumato.review import quality
 from sfumato.review.choice import GONE
 from sfumato.review.store import (

@@ -16,14 +16,14 @@ from typing import Final
 
 import numpy as np
 
+from sfumato.annotations import box_files, groups_csv
+from sfumato.annotations.name_match import pair
 from sfumato.boxes import clip, misplaced
-from sfumato.database import Database
 from sfumato.errors import UsageError
-from sfumato.formats import box_files, groups_csv
-from sfumato.formats.name_match import pair
-from sfumato.ledger import Ledger
+from sfumato.ledger.database import Database
+from sfumato.ledger.ledger import Ledger
+from sfumato.ledger.records import understood
 from sfumato.recipe import Recipe
-from sfumato.records import understood
 from sfumato.review import planning, sampling
 from sfumato.review.intake import show_to
 from sfumato.review.queue import Queue

@@ -15,7 +15,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from sfumato.database import Connection, Row
+from sfumato.ledger.database import Connection, Row
 from sfumato.review import quality
 from sfumato.review.likeness import FEWEST, POOL, Donor, Pool
 from sfumato.review.store import GIVEN_BACK, LAPSED, NotAllowed, marks_from

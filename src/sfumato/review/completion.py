@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sfumato.database import Database
 from sfumato.errors import UsageError
-from sfumato.records import understood
+from sfumato.ledger.database import Database
+from sfumato.ledger.records import understood
 from sfumato.review.store import campaign, note
 from sfumato.review.vocabulary import Person, Progress
 

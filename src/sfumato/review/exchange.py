@@ -15,11 +15,11 @@ from typing import Final
 
 import numpy as np
 
+from sfumato.annotations.annotations import Annotated
+from sfumato.annotations.name_match import pair
 from sfumato.boxes import as_boxes, clip, iou, misplaced
-from sfumato.database import Connection, Database
 from sfumato.errors import UsageError
-from sfumato.formats.annotations import Annotated
-from sfumato.formats.name_match import pair
+from sfumato.ledger.database import Connection, Database
 from sfumato.review import answers, people
 from sfumato.review.quality import GOLD_IOU
 from sfumato.review.store import ANSWERED, LENT, Conflict, count, marks_from

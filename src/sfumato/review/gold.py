@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sfumato.database import Connection, Database, Row
+from sfumato.ledger.database import Connection, Database, Row
 from sfumato.review import quality
 from sfumato.review.choice import Desk, Pick
 from sfumato.review.likeness import Pool, wrong

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from sfumato.database import Database
+from sfumato.ledger.database import Database
 from sfumato.review.store import ADJUDICATION, GOLD, WORK, count, written
 from sfumato.review.vocabulary import Item, Mark
 

@@ -14,9 +14,9 @@ import re
 import secrets
 from typing import Final
 
-from sfumato.database import Database
 from sfumato.errors import UsageError
-from sfumato.records import understood
+from sfumato.ledger.database import Database
+from sfumato.ledger.records import understood
 from sfumato.review import completion, people
 from sfumato.review.store import campaign, note
 

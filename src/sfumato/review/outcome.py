@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sfumato.ledger import Ledger
+from sfumato.ledger.ledger import Ledger
 from sfumato.review.merging import Dispute, decide
 from sfumato.review.queue import Queue
 from sfumato.review.store import marks_from

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import Final, cast, get_args
 
-from sfumato.database import Database, Row
 from sfumato.errors import UsageError
+from sfumato.ledger.database import Database, Row
 from sfumato.review.vocabulary import Person, Role
 
 _BYTES: Final = 32

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sfumato.database import Connection, Database, Row
+from sfumato.ledger.database import Connection, Database, Row
 from sfumato.review import access, answers, gold, intake, quality
 from sfumato.review.choice import Desk, Pick, choose, leave, pool, sit_down
 from sfumato.review.likeness import Pool
@@ -31,16 +31,7 @@ from sfumato.review.store import (
     marks_from,
     written,
 )
-from sfumato.review.vocabulary import (
-    Answer,
-    Given,
-    Item,
-    Lease,
-    Mark,
-    Person,
-    Progress,
-    Receipt,
-)
+from sfumato.review.vocabulary import Answer, Given, Item, Lease, Mark, Person, Progress, Receipt
 
 _TOKEN_BYTES: Final = 24
 _RECLAIMED: Final = 50  # leases that ran out, taken back by one request

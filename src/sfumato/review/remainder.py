@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfumato.boxes import as_boxes, iou
-from sfumato.ledger import Ledger
+from sfumato.ledger.ledger import Ledger
 from sfumato.recipe import ObfuscateStep
 from sfumato.review import capture, estimation, sampling, wording
 from sfumato.review.capture import Recapture

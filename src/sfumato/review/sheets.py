@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sfumato.database import Database
+from sfumato.ledger.database import Database
 from sfumato.review.store import LENT, marks_from
 from sfumato.review.vocabulary import Mark
 

@@ -18,10 +18,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sfumato import schema
-from sfumato.database import Connection, Database, Dialect, Where, connect, unusable
 from sfumato.errors import LedgerError, SfumatoError
-from sfumato.records import understood
+from sfumato.ledger import schema
+from sfumato.ledger.database import Connection, Database, Dialect, Where, connect, unusable
+from sfumato.ledger.records import understood
 from sfumato.review.vocabulary import MOST_MARKS, Mark
 
 LAYOUT: Final = 1

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from sfumato.database import Database
+from sfumato.ledger.database import Database
 from sfumato.review.remainder import Checked
 from sfumato.review.sampling import Draw
 from sfumato.review.store import count

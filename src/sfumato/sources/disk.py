@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sfumato import private
 from sfumato.errors import OutputError
+from sfumato.sources import private
 
 PART_SUFFIX: Final = ".sfumato-part"
 _PART: Final = re.compile(rf"\.([0-9a-f]{{24}}\.[0-9a-z]+|[a-z]+\.[a-z]+){re.escape(PART_SUFFIX)}")

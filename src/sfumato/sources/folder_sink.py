@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from sfumato.errors import Code, OutputError, SampleError, UsageError
-from sfumato.private import private_folder
 from sfumato.sources import notes
 from sfumato.sources.disk import (
     PART_SUFFIX,
@@ -31,6 +30,7 @@ from sfumato.sources.disk import (
 )
 from sfumato.sources.doors import Note, Source
 from sfumato.sources.imagefolder import ImageFolder
+from sfumato.sources.private import private_folder
 from sfumato.sources.reading import read_in_parts, read_steadily
 from sfumato.sources.released_names import check_free, released_name
 from sfumato.types import Sample

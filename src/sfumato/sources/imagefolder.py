@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from sfumato.errors import Code, SampleError, UsageError
-from sfumato.private import private_folder
 from sfumato.sources.doors import Listing
 from sfumato.sources.notes import state_of
+from sfumato.sources.private import private_folder
 from sfumato.sources.reading import read_in_parts, read_steadily
 from sfumato.sources.released_names import check_named, check_readable
 from sfumato.sources.walking import walk, without_junk

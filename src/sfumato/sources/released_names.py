@@ -6,9 +6,9 @@ import os
 from collections.abc import Set
 from typing import Final
 
-from sfumato import codec
-from sfumato.codec.heif import INSTALL
 from sfumato.errors import Code, SampleError
+from sfumato.imaging import codec
+from sfumato.imaging.codec.heif import INSTALL
 from sfumato.sources.doors import Source
 
 _HEIC: Final = frozenset(("heic", "heif", "hif"))  # read with the extra `heif`

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from sfumato import codec
 from sfumato.errors import Code, UsageError
+from sfumato.imaging import codec
 from sfumato.types import Failure
 
 _JUNK_FILES: Final = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini"})

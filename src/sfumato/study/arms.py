@@ -1,6 +1,6 @@
 """The arms of a study: the same pictures, each changed in one way.
 
-Faces are covered by `sfumato.codec.edit`, which writes releases: a JPEG is edited block by block
+Faces are covered by `imaging.codec.edit`, which writes releases: a JPEG is edited block by block
 and keeps every other coefficient, so an obfuscated arm differs from `original` under the faces
 and nowhere else. Lossy WebP and AVIF can only be encoded again, at quality 95 or more; PNG and
 the like stay exact. A release made by `sfumato run` may hold more: it looks again and covers what
@@ -28,8 +28,9 @@ from typing import Final, TypeAlias
 import numpy as np
 from PIL import Image
 
-from sfumato import codec, obfuscation
+from sfumato import obfuscation
 from sfumato.errors import SampleError, UsageError
+from sfumato.imaging import codec
 from sfumato.sources.reading import read_steadily
 from sfumato.study.configuration import Arms, Remedy, is_random, is_remedy, method_of
 from sfumato.study.files import write

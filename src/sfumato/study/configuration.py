@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from sfumato.documents import read_toml
+from sfumato.annotations.documents import read_toml
 from sfumato.errors import UsageError
 from sfumato.obfuscation import METHODS
 from sfumato.study.recipes import RECIPES, Recipe

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from sfumato.documents import parse_json
+from sfumato.annotations.documents import parse_json
 from sfumato.study import transfer
 from sfumato.study.arms import Progress
 from sfumato.study.configuration import is_random, method_of

@@ -19,8 +19,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato import codec
 from sfumato.errors import UsageError
+from sfumato.imaging import codec
 from sfumato.sources.reading import read_steadily
 from sfumato.study.arms import Arm, Stored
 from sfumato.study.files import write

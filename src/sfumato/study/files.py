@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sfumato import private
 from sfumato.errors import OutputError
+from sfumato.sources import private
 
 
 @contextmanager

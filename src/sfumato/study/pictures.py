@@ -13,14 +13,14 @@ from typing import Final
 
 import numpy as np
 
-from sfumato import codec
+from sfumato.annotations import box_files
 from sfumato.boxes import area, as_boxes, clip, covered, grow
-from sfumato.detection import detect, specifications
-from sfumato.detectors import registry
+from sfumato.detection.detect import detect, specifications
+from sfumato.detection.detectors import registry
 from sfumato.errors import Code, SampleError, UsageError
-from sfumato.formats import box_files
-from sfumato.ledger import Ledger
-from sfumato.records import recipe_from
+from sfumato.imaging import codec
+from sfumato.ledger.ledger import Ledger
+from sfumato.ledger.records import recipe_from
 from sfumato.sources import Source, open_source
 from sfumato.study.configuration import Data
 from sfumato.study.regions import Regions

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sfumato.documents import parse_json
+from sfumato.annotations.documents import parse_json
 from sfumato.errors import UsageError
 from sfumato.study.files import whole, write
 from sfumato.types import JSON

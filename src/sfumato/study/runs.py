@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato import __version__
 from sfumato.study import probing
 from sfumato.study.arms import Progress
 from sfumato.study.configuration import Study, is_remedy, method_of
@@ -31,6 +30,7 @@ from sfumato.study.plan import PlannedRun, Split, StudyPlan, cells, make_plan
 from sfumato.study.predictions import Predictions, write_run
 from sfumato.study.processes import count, spread
 from sfumato.study.training import Example, Training, shapes_of, train, trained
+from sfumato.version import VERSION
 
 _MOST_LOGITS = 1000  # classes; beyond it predictions are kept without their logits
 
@@ -79,7 +79,7 @@ def _planned(
 
 def versions() -> dict[str, str]:
     """Return the versions that predictions may depend on."""
-    found = {"sfumato": __version__, "python": platform.python_version()}
+    found = {"sfumato": VERSION, "python": platform.python_version()}
     for name in ("torch", "torchvision", "timm", "numpy", "pillow"):
         try:
             found[name] = version(name)

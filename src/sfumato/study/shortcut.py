@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import special, stats
 
-from sfumato import private
+from sfumato.sources import private
 from sfumato.stats.comparison import holm
 from sfumato.study import probing
 from sfumato.study.arms import Stored

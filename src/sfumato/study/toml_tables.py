@@ -8,8 +8,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from sfumato.database import is_url
 from sfumato.errors import UsageError
+from sfumato.ledger.database import is_url
 
 _WORDS: Final[dict[Any, str]] = {
     Path: "a path",

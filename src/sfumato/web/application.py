@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sfumato.database import Database
 from sfumato.errors import SfumatoError
+from sfumato.ledger.database import Database
 from sfumato.review import joining
 from sfumato.review.queue import Queue
 from sfumato.review.vocabulary import Person

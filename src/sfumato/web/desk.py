@@ -13,7 +13,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sfumato.database import Database
+from sfumato.ledger.database import Database
 from sfumato.review import people
 from sfumato.review.access import Extent
 from sfumato.review.completion import earned, quota

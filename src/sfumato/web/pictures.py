@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from sfumato.boxes import clip, grow
-from sfumato.codec.reading import first_frame
 from sfumato.errors import SampleError
+from sfumato.imaging.codec.reading import first_frame
 from sfumato.sources import open_source
 from sfumato.types import Box, Pixels
 from sfumato.web.refusals import changed_picture, unreadable_picture

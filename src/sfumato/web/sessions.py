@@ -13,7 +13,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from sfumato.database import Database
+from sfumato.ledger.database import Database
 from sfumato.review.people import recognise
 from sfumato.review.vocabulary import Person
 

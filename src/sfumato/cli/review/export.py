@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from sfumato.annotations.annotations import TOOLS
+from sfumato.annotations.annotations import export as write
 from sfumato.cli.review.desk import common, opened
-from sfumato.formats.annotations import TOOLS
-from sfumato.formats.annotations import export as write
 from sfumato.review.exchange import outgoing
 from sfumato.types import Detection
 

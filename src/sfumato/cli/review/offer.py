@@ -10,7 +10,7 @@ import click
 
 from sfumato.cli.review.desk import Campaign, common, opened
 from sfumato.errors import UsageError
-from sfumato.records import understood
+from sfumato.ledger.records import understood
 from sfumato.review import people, store
 from sfumato.review.completion import earned
 from sfumato.review.joining import close_door, open_door

@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from sfumato.cli.review.desk import Campaign, common, opened
-from sfumato.names import shown
-from sfumato.report.review import read
+from sfumato.release.report.review import read
 from sfumato.review import crowd, people
 from sfumato.review.campaign import draw_of, kinds
 from sfumato.review.people import Invited
 from sfumato.review.performance import Performance, performances
 from sfumato.review.places import pictures
+from sfumato.sources.names import shown
 from sfumato.types import JSON, Assessment, Decision
 
 

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import click
 
+from sfumato.annotations.annotations import TOOLS, Empty, load
 from sfumato.cli.review.desk import common, opened
-from sfumato.formats.annotations import TOOLS, Empty, load
 from sfumato.review.exchange import Taken, incoming
 from sfumato.types import Kind
 

@@ -12,7 +12,7 @@ import click
 
 from sfumato.cli.run import absolute
 from sfumato.errors import MissingExtra
-from sfumato.names import shown
+from sfumato.sources.names import shown
 
 if TYPE_CHECKING:
     from sfumato.study.analysis.results import Analysis

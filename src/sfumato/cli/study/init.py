@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from sfumato import private
 from sfumato.cli.run import absolute
 from sfumato.errors import OutputError, UsageError
+from sfumato.sources import private
 from sfumato.study.configuration import FILE
 
 
@@ -21,7 +21,9 @@ def init(folder: Path) -> int:
     try:
         private.folder(path.parent)
         with path.open("x", encoding="utf-8") as stream:
-            stream.write(files("sfumato").joinpath("templates/study.toml").read_text("utf-8"))
+            stream.write(
+                files("sfumato").joinpath("assets/templates/study.toml").read_text("utf-8")
+            )
     except FileExistsError as error:
         raise UsageError(f"{path} is there already: edit it, or choose another folder.") from error
     except OSError as error:

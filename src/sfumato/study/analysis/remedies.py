@@ -10,14 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sfumato.study.analysis.comparisons import (
-    ORIGINAL,
-    REMEDY,
-    Question,
-    Term,
-    groups_of,
-    top1,
-)
+from sfumato.study.analysis.comparisons import ORIGINAL, REMEDY, Question, Term, groups_of, top1
 from sfumato.study.analysis.estimates import LEVEL, Estimate, contrast, t_quantile
 from sfumato.study.analysis.matrix import Matrix
 from sfumato.types import JSON

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from sfumato import codec
+from sfumato.annotations import coco, voc
+from sfumato.annotations.entries import Sheet
+from sfumato.annotations.name_match import pair
 from sfumato.boxes import clip
 from sfumato.errors import SampleError, UsageError
-from sfumato.formats import coco, voc
-from sfumato.formats.entries import Sheet
-from sfumato.formats.name_match import pair
+from sfumato.imaging import codec
 from sfumato.sources import open_source
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import DetectionSettings

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from sfumato import __version__
 from sfumato.study.analysis.results import Analysis
 from sfumato.study.files import write
 from sfumato.study.report.page import render
 from sfumato.study.report.probes import KINDS, Probe, of_kind, read_probes
 from sfumato.study.report.words import headlines
 from sfumato.types import JSON
+from sfumato.version import VERSION
 
 JSON_FILE: Final = "study.json"
 HTML_FILE: Final = "study.html"
@@ -31,7 +31,7 @@ def record(analysis: Analysis, probes: Sequence[Probe]) -> JSON:
     ]
     return {
         "layout": LAYOUT,
-        "sfumato": __version__,
+        "sfumato": VERSION,
         "headlines": told,
         **analysis.summary(),
         "probes": {

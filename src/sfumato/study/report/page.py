@@ -1,6 +1,6 @@
 """The study's report as one HTML page: self-contained, without script, the same bytes each time.
 
-Names of classes, architectures and arms are hostile input, as in `sfumato.report.page`.
+Names of classes, architectures and arms are hostile input, as in `sfumato.release.report.page`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from sfumato import __version__
-from sfumato.report.charts.differences import Dot, changed, curve, forest, scatter
-from sfumato.report.charts.svg import Svg, signed
-from sfumato.report.page import template
+from sfumato.release.report.charts.differences import Dot, changed, curve, forest, scatter
+from sfumato.release.report.charts.svg import Svg, signed
+from sfumato.release.report.page import template
 from sfumato.study.analysis.estimates import Estimate
 from sfumato.study.analysis.precision import ClassPrecision
 from sfumato.study.analysis.results import Analysis, Answers, GridRow, StudyAnswer
@@ -30,6 +29,7 @@ from sfumato.study.report.words import (
     p_words,
     verdict,
 )
+from sfumato.version import VERSION
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -93,7 +93,7 @@ def render(
     return _template().render(
         parts=parts,
         dataset=name,
-        version=__version__,
+        version=VERSION,
         margin=100 * analysis.choice.margin,
         probes={kind: of_kind(probes, kind) for kind in KINDS},
         kinds=KINDS,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sfumato.documents import parse_json
+from sfumato.annotations.documents import parse_json
 from sfumato.errors import UsageError
-from sfumato.report.page import data_uri
+from sfumato.release.report.page import data_uri
 from sfumato.types import JSON
 
 FOLDER: Final = "probes"

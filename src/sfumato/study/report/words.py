@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sfumato.report.charts.svg import signed
+from sfumato.release.report.charts.svg import signed
 from sfumato.study.analysis.comparisons import RANDOM, REENCODED, REMEDY
 from sfumato.study.analysis.estimates import Estimate
 from sfumato.study.analysis.results import Answers, StudyAnswer

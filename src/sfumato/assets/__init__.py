@@ -1,0 +1,1 @@
+"""What comes along: weights, demo images, templates."""

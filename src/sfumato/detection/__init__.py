@@ -1,0 +1,1 @@
+"""Finding faces: the networks, the finder that composes them, and the step."""

@@ -1,0 +1,162 @@
+"""What was chosen and what it promises: as plain data, as a table, and as a settings file."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from sfumato.detection.calibration.thresholds import Promise, Table, shifted
+from sfumato.stats.bootstrap import ratio
+from sfumato.stats.intervals import Estimate
+from sfumato.types import JSON
+
+
+def as_json(
+    made: Promise,
+    table: Table,
+    specs: tuple[str, ...],
+    *,
+    wanted: float,
+    share: float,
+    seed: int,
+) -> JSON:
+    """Return all that is known of the choice as plain data."""
+    rng = np.random.default_rng(seed)
+    at = made.setting
+    chosen = tuple(shifted(spec, table.shifts[at.shift]) for spec in specs)
+    return {
+        "wanted": wanted,
+        "covered_share": share,
+        "promised": made.kept,
+        "reached": made.reached,
+        "enough": made.enough,
+        "pictures": table.pictures,
+        "pictures_with_faces": int(np.count_nonzero(table.faces)),
+        "faces": int(table.faces.sum()),
+        "pictures_with_faces_needed": made.needed,
+        "setting": {
+            "detectors": list(chosen),
+            "expand": table.growths[at.growth],
+            "shift": table.shifts[at.shift],
+            "aim": made.aim,
+        },
+        "expected": {
+            "recall": _plain(made.recall),
+            "false_boxes": _plain(made.false_boxes),
+            "false_pixels": _plain(made.false_pixels),
+            "needless_pixels": _plain(made.needless),
+        },
+        "on_these_pictures": _at(table, at.shift, at.growth, rng),
+        "before": _before(table, specs, rng),
+        "curve": _curve(table, specs),
+    }
+
+
+def _curve(table: Table, specs: tuple[str, ...]) -> list[JSON]:
+    """Return every setting with what it covers and costs on these pictures."""
+    return [
+        {
+            "shift": shift,
+            "detectors": [shifted(spec, shift) for spec in specs],
+            "expand": growth,
+            "recall": float(table.covered[i, j].sum() / table.faces.sum()),
+            "false_boxes": float(table.false_boxes[i].mean()),
+            "false_pixels": float(table.false_pixels[i, j].mean()),
+            "needless_pixels": float(table.needless[i, j].mean()),
+        }
+        for i, shift in enumerate(table.shifts)
+        for j, growth in enumerate(table.growths)
+    ]
+
+
+def _before(table: Table, specs: tuple[str, ...], rng: np.random.Generator) -> JSON:
+    """Return what the detectors do as they are."""
+    at = table.usual
+    found = _at(table, at.shift, at.growth, rng)
+    return {"detectors": list(specs), "expand": table.growths[at.growth], **found}
+
+
+def _at(table: Table, shift: int, growth: int, rng: np.random.Generator) -> JSON:
+    ones = np.ones(table.pictures)
+    columns = {
+        "false_boxes": table.false_boxes[shift],
+        "false_pixels": table.false_pixels[shift, growth],
+        "needless_pixels": table.needless[shift, growth],
+    }
+    figures = {name: _plain(ratio(c, ones, rng, share=False)) for name, c in columns.items()}
+    return {"recall": _plain(ratio(table.covered[shift, growth], table.faces, rng)), **figures}
+
+
+def _plain(estimate: Estimate) -> JSON:
+    return {"value": estimate.value, "interval_95": [estimate.low, estimate.high]}
+
+
+def as_text(plain: JSON) -> str:
+    """Return the table and the sentences that are printed."""
+    rows = [
+        ("as it is", plain["before"]),
+        ("chosen, on these pictures", plain["on_these_pictures"]),
+        ("chosen, on others like them", plain["expected"]),
+    ]
+    about = (
+        f"{plain['pictures']:,} pictures, {plain['faces']:,} labelled faces in "
+        f"{plain['pictures_with_faces']:,} of them; wanted: {plain['wanted']:.1%} of the faces, "
+        f"each covered by {plain['covered_share']:.0%}."
+    )
+    lines = [
+        about,
+        "",
+        f"{'':<29}{'faces covered':<24}{'false boxes':<20}{'false pixels':<14}needless pixels",
+    ]
+    lines += [f"{name:<29}{_cells(row)}" for name, row in rows]
+    lines += ["", *_verdict(plain)]
+    return "\n".join(lines)
+
+
+def _cells(row: JSON) -> str:
+    (low, high), recall = row["recall"]["interval_95"], row["recall"]["value"]
+    (fewest, most), false = row["false_boxes"]["interval_95"], row["false_boxes"]["value"]
+    faces = f"{recall:.1%} ({100 * low:.1f}-{100 * high:.1f})"
+    boxes = f"{false:.2f} ({fewest:.2f}-{most:.2f})"
+    pixels, needless = row["false_pixels"]["value"], row["needless_pixels"]["value"]
+    return f"{faces:<24}{boxes:<20}{pixels:<14.2%}{needless:.2%}"
+
+
+def _verdict(plain: JSON) -> list[str]:
+    setting, wanted = plain["setting"], plain["wanted"]
+    words = " ".join(f"--detector {spec}" for spec in setting["detectors"])
+    words += f" --expand {setting['expand']:g}"
+    if not plain["enough"]:
+        per_picture = plain["faces"] / plain["pictures_with_faces"]
+        needed = plain["pictures_with_faces_needed"]
+        why = (
+            f"No promise: with {plain['pictures_with_faces']:,} pictures that show a face, not "
+            f"even a sample without a miss could tell that {wanted:.1%} are covered. Label at "
+            f"least {needed:,} such pictures (about {round(needed * per_picture):,} faces at "
+            f"{per_picture:.1f} a picture), or want less."
+        )
+        return [why, f"The best guess is {words}"]
+    if not plain["reached"]:
+        why = (
+            f"No promise: no setting of these detectors covers {wanted:.1%} on pictures that it "
+            "wasn't chosen on. Try another profile, or want less."
+        )
+        return [why, f"The nearest is {words}"]
+    (low, high), recall = (plain["expected"]["recall"][name] for name in ("interval_95", "value"))
+    promised = (
+        f"Expect {recall:.1%} (95 % interval {100 * low:.1f}-{100 * high:.1f}) on pictures like "
+        "these; of other pictures this says nothing."
+    )
+    return [f"Chosen: {words}", promised]
+
+
+def as_toml(plain: JSON) -> str:
+    """Return the settings file for `sfumato run --config`, with what it promises as comments."""
+    setting = plain["setting"]
+    detectors = ", ".join(json.dumps(spec) for spec in setting["detectors"])
+    head = "\n".join(f"# {line}" if line else "#" for line in as_text(plain).splitlines())
+    return (
+        f"# Written by `sfumato calibrate`.\n#\n{head}\n\n"
+        f"detector = [{detectors}]\nexpand = {setting['expand']:g}\n"
+    )

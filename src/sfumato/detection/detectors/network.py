@@ -1,0 +1,115 @@
+"""A described network at work: pictures in, faces out, on a processor or in batches on a card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
+
+from sfumato.detection.detectors.batches import LARGEST, alike
+from sfumato.detection.detectors.canvas import Canvas, fill, lay
+from sfumato.detection.detectors.description import Description
+from sfumato.detection.detectors.devices import CPU
+from sfumato.detection.detectors.pictures import as_rgb
+from sfumato.detection.detectors.session import Scores, Tensor, faces
+from sfumato.errors import Code, SampleError
+from sfumato.types import Boxes, Face, Pixels
+
+# What ONNX Runtime raises for a model or an input that it can't take; they share no base.
+REFUSALS: Final[tuple[type[Exception], ...]] = (
+    *(
+        getattr(runtime_errors, name)
+        for name in (
+            "EPFail EngineError Fail InvalidArgument InvalidGraph InvalidProtobuf ModelLoaded "
+            "NoModel NoSuchFile NotImplemented RuntimeException"
+        ).split()
+    ),
+    RuntimeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that was tried: what is said of it, its session, and its input's name and type."""
+
+    description: Description
+    session: ort.InferenceSession
+    input: str
+    dtype: type[np.floating[Any]]
+
+    def run(self, given: Tensor) -> list[NDArray[np.float32]]:
+        """Return the described outputs for a batch; `ValueError` if one can't be read or is NaN."""
+        names = self.description.outputs
+        outputs = self.session.run(list(names), {self.input: given.astype(self.dtype, copy=False)})
+        found = []
+        for name, output in zip(names, outputs, strict=True):
+            if not isinstance(output, np.ndarray) or output.dtype.kind != "f":
+                raise ValueError(f"the output {name!r} holds no floating-point numbers")
+            if np.isnan(output).any():
+                raise ValueError(f"the output {name!r} holds NaN, which is not a number")
+            found.append(output.astype(np.float32, copy=False))
+        return found
+
+
+def search(
+    model: Model,
+    images: Sequence[Pixels],
+    *,
+    long_side: int | None,
+    threshold: float,
+    device: str = CPU,
+) -> list[list[Face]]:
+    """Find the faces of each upright picture, (h, w, 1, 3 or 4); best score first.
+
+    On a graphics card pictures of the same padded size share a run if the description says that
+    the network takes batches; on a processor, where it is no faster, they never do. `long_side`
+    None is the description's. Raises `SampleError` if the network fails or answers NaN.
+    """
+    described = model.description
+    side = described.long_side if long_side is None else long_side
+    pictures = [as_rgb(image) for image in images]
+    canvases = [
+        lay((one.shape[1], one.shape[0]), side, described.input, described.multiple)
+        for one in pictures
+    ]
+    largest = LARGEST if described.input.batch and device != CPU else 1
+    found: list[list[Face]] = [[] for _ in pictures]
+    for group in alike(canvases, lambda canvas: canvas.padded, largest=largest):
+        tensors = [fill(pictures[i], canvases[i], described.input) for i in group]
+        try:
+            answers = decoded(model, tensors, canvases[group[0]], threshold)
+        except REFUSALS as error:
+            words = f"{described.origin} failed on it: {first_line(error)}"
+            raise SampleError(Code.DETECTOR_FAILED, words) from error
+        for i, (boxes, scores) in zip(group, answers, strict=True):
+            canvas = canvases[i]
+            found[i] = faces(canvas.back(boxes), scores, canvas.picture, described)
+    return found
+
+
+def decoded(
+    model: Model, tensors: Sequence[Tensor], canvas: Canvas, threshold: float
+) -> list[tuple[Boxes, Scores]]:
+    """Run a batch; return boxes, in pixels of the network picture, and scores of each."""
+    outputs = model.run(np.concatenate(tensors) if len(tensors) > 1 else tensors[0])
+    many = len(tensors) > 1
+    with np.errstate(over="ignore"):  # an endless box is cut to the picture
+        return [
+            model.description.family.decode(
+                [output[i : i + 1] for output in outputs] if many else outputs,
+                canvas.padded[::-1],
+                threshold,
+            )
+            for i in range(len(tensors))
+        ]
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,1 @@
+"""Bytes and pixels: files read, edited block by block, and searched for what else is in them."""

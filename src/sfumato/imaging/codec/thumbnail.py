@@ -1,0 +1,22 @@
+"""Small pictures for a page that people look at."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from sfumato.imaging.codec.reading import MAX_PIXELS, first_frame
+
+
+def thumbnail(data: bytes, longer_side: int, *, max_pixels: int = MAX_PIXELS) -> bytes:
+    """Return the first frame, upright, as a JPEG of at most `longer_side` pixels, no metadata.
+
+    Raises:
+        SampleError: as `decode`.
+    """
+    picture = Image.fromarray(first_frame(data, max_pixels=max_pixels))
+    picture.thumbnail((longer_side, longer_side), Image.Resampling.BOX)
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=85)
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""What is known: records, their tables and the databases that hold them."""

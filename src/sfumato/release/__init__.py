@@ -1,0 +1,1 @@
+"""The end of a run: account, manifest and reports."""

@@ -1,0 +1,241 @@
+"""From what a user asks for to a recipe, and from a file of boxes to the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, get_args
+
+from sfumato import obfuscation
+from sfumato.annotations import box_files
+from sfumato.annotations.box_scale import scale_note
+from sfumato.boxes import too_many
+from sfumato.detection.detect import specifications
+from sfumato.detection.detectors import registry
+from sfumato.errors import UsageError
+from sfumato.imaging import codec
+from sfumato.imaging.codec.blocks import OnUnsupported
+from sfumato.imaging.jpeg import Policy
+from sfumato.ledger.database import Where
+from sfumato.ledger.ledger import Ledger, is_there
+from sfumato.ledger.records import recipe_from, understood
+from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
+from sfumato.sources import Source
+from sfumato.sources.selection import Selection
+from sfumato.types import ImportedBoxes
+from sfumato.version import VERSION
+
+_LOG: Final = logging.getLogger(__name__)
+
+# Extras that read pictures: what was refused without one is tried again with it.
+_OPTIONAL: Final = ("pi-heif", "pillow-heif")
+
+Unlisted: TypeAlias = Literal["refuse", "faceless"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be chosen, with the defaults; `recipe` checks it and makes the recipe.
+
+    `detectors` (specifications such as "yunet@640:0.5") replace the profile; `threshold` is one
+    for all of them. With `boxes`, faces come from a file; `unlisted` says what a picture is that
+    the file doesn't name (None: "faceless" for CSV, which lists faces; "refuse" for the others,
+    which list pictures). `metadata` says whose metadata go: those of edited files ("faces"), of
+    "all" files, or of edited ones but for date, camera and copyright ("keep-safe").
+    `verify_detectors` search the release (empty: as in detection, or the default profile if boxes
+    came from a file). `device` is where networks run: "cpu", "cuda", or "cuda,cpu" for the first
+    that is there; a specification that names one keeps it. With `require_review`, a picture that
+    nobody has decided on is refused. `include` and `exclude` are patterns of the files that are
+    part of the set (`sfumato.sources.selection`).
+    """
+
+    profile: str = "default"
+    detectors: tuple[str, ...] = ()
+    threshold: float | None = None
+    boxes: Path | None = None
+    unlisted: Unlisted | None = None
+    method: str = "gaussian"
+    expand: float = 0.25
+    colour: tuple[int, int, int] | None = None
+    on_unsupported: OnUnsupported = "refuse"
+    metadata: Policy = "faces"
+    require_review: bool = False
+    verify_detectors: tuple[str, ...] = ()
+    device: str = "cpu"
+    max_pixels: int = codec.MAX_PIXELS
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def selection(self) -> Selection:
+        """Return which files of the source are part of the set; raises `UsageError`."""
+        return Selection(tuple(self.include), tuple(self.exclude))
+
+    def recipe(self) -> Recipe:
+        """Return the recipe.
+
+        Raises:
+            UsageError: a value is out of range, or a name is unknown.
+        """
+        cover = cover_step(
+            self.method, self.expand, self.colour, self.on_unsupported, self.metadata
+        )
+        cover = replace(cover, require_review=self.require_review)
+        if self.max_pixels < 1:
+            raise UsageError(f"--max-pixels must be at least 1, not {self.max_pixels}.")
+        wanted = specifications(self.profile, detectors=self.detectors, threshold=self.threshold)
+        device = _device(self.device)
+        searched, weights = _full(wanted, device)
+        again = self.verify_detectors or wanted  # as written: one with #cpu stays there
+        detect = DetectStep(searched, weights, self.max_pixels)
+        if self.boxes is not None:
+            detect = DetectStep((), (), self.max_pixels, _digest(self.boxes), self._unlisted())
+        return Recipe(detect, verify_step(again, device), cover)
+
+    def _unlisted(self) -> Unlisted:
+        if self.unlisted is not None or self.boxes is None:
+            return self.unlisted or "refuse"
+        return "faceless" if box_files.layout_of(self.boxes) == "csv" else "refuse"
+
+
+def cover_step(
+    method: str,
+    expand: float,
+    colour: tuple[int, int, int] | None,
+    on_unsupported: OnUnsupported = "refuse",
+    metadata: Policy = "faces",
+) -> ObfuscateStep:
+    """Return the step of a recipe that covers faces; raises `UsageError` for a wrong value."""
+    obfuscation.make(method, expand=expand, colour=colour)
+    if metadata not in get_args(Policy):
+        raise UsageError(
+            f"metadata must be one of {', '.join(get_args(Policy))}, not {metadata!r}."
+        )
+    # The published recipe is applied as it was published: once.
+    looks = 0 if method == obfuscation.ImageNet.name else ObfuscateStep().looks
+    # As a float: 1 from a notebook and 1.0 from the command line are one recipe.
+    return ObfuscateStep(method, float(expand), colour, on_unsupported, looks, metadata)
+
+
+def verify_step(specs: Sequence[str], device: str = "") -> VerifyStep:
+    """Return the step of a recipe that searches the release with these detectors."""
+    return VerifyStep(*_full(specs, device))
+
+
+def last_recipe(ledgers: Sequence[Where], stage: str, missing: str) -> Recipe:
+    """Return the recipe of the last run that did this stage, from the first ledger that has one.
+
+    Raises:
+        UsageError: none has; `missing` is the sentence that says what to do.
+    """
+    if (last := _last_run(ledgers, stage)) is None:
+        raise UsageError(missing)
+    return recipe_from(last)
+
+
+def last_selection(ledgers: Sequence[Where], stage: str) -> Selection:
+    """Return which files were part of the set in the last run that did this stage; all if none."""
+    last = _last_run(ledgers, stage)
+    return Selection() if last is None else selection_of(last)
+
+
+def _last_run(ledgers: Sequence[Where], stage: str) -> str | None:
+    """Return the settings of the last run that did this stage, of the first ledger that has one."""
+    for where in ledgers:
+        if is_there(where):
+            with Ledger(where, read_only=True) as ledger:
+                last = ledger.last_run(f"%{stage}%")
+            if last is not None:
+                return last[2]
+    return None
+
+
+def selection_of(text: str) -> Selection:
+    """Return the selection that a run has noted in the ledger, beside its recipe.
+
+    Raises:
+        LedgerError: it can't be understood.
+    """
+    with understood("the selection of a run"):
+        return Selection.from_json(json.loads(text).get("selection", {}))
+
+
+def _device(wanted: str) -> str:
+    """Return the device that is used of those wanted, "" for the processor; say if it's another."""
+    if wanted == "cpu":
+        return ""
+    from sfumato.detection.detectors import devices  # loads ONNX Runtime
+
+    device = devices.choose(wanted)
+    if device != wanted.partition(",")[0].strip():
+        _LOG.warning("No %s here: networks run on %s.", wanted.partition(",")[0], device)
+    return "" if device == devices.CPU else device
+
+
+def _full(specs: Sequence[str], device: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return specifications with their defaults written out, and the weights' hashes."""
+    made = [registry.parse(registry.adjusted(spec, device=device)) for spec in specs]
+    return tuple(one.spec for one in made), tuple(one.weights_sha256 for one in made)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}.") from error
+
+
+def read_boxes(
+    path: Path, keys: Sequence[str], recipe: Recipe, source: Source | None = None
+) -> tuple[dict[str, ImportedBoxes], tuple[str, ...]]:
+    """Return what a file says of the pictures of the source, and the names that fit no picture.
+
+    These are also said, and so is, with `source`, if most boxes lie outside their pictures.
+
+    Raises:
+        UsageError: the file can't be read, or it names pictures that aren't there while pictures
+            that it doesn't name count as faceless: a misspelt name would expose a face.
+    """
+    matched = box_files.load(path).match(keys)
+    if _digest(path) != recipe.detect.boxes:
+        raise UsageError(f"{path} was changed just now: run the same command again.")
+    if matched.unused and recipe.detect.unlisted == "faceless":
+        raise UsageError(
+            f"{path} names {len(matched.unused)} pictures that aren't in the source, such as "
+            f"{matched.unused[0]!r}. Mend the names, or say --unlisted refuse."
+        )
+    if matched.unused:
+        words = "%s names %d pictures that aren't in the source, such as %r."
+        _LOG.warning(words, path, len(matched.unused), matched.unused[0])
+    note = scale_note(source, matched.faces, recipe.detect.max_pixels) if source else ""
+    if note:
+        _LOG.warning("%s: %s", path, note)
+    given = {
+        key: ImportedBoxes((), reason)
+        if (reason := too_many(len(faces)))
+        else ImportedBoxes(faces, "", matched.sizes.get(key))
+        for key, faces in matched.faces.items()
+    }
+    given.update({key: ImportedBoxes((), problem) for key, problem in matched.problems.items()})
+    return given, matched.unused
+
+
+def software() -> dict[str, str]:
+    """Return the versions of what the results may depend on.
+
+    With them, what this version looks for: `Ledger.searched_less` tells older runs by it.
+    """
+    names = ["onnxruntime", "numpy", "pillow", "pyarrow", *["pi-heif"] * codec.reads_heic()]
+    found = {"sfumato": VERSION, "python": platform.python_version()}
+    found["searched"] = "second images, 16 bits, any orientation"
+    found.update({name: version(name) for name in names})
+    for name in _OPTIONAL:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
