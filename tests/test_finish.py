@@ -269,6 +269,8 @@ def test_names_and_their_numbers_are_compared() -> None:
     assert strange.key == r"\xe9/1"
     both = {"é/1", "\udc80/1"}
     assert [one.key for one in _names_and_counts(both, both)] == [r"\x80", "é"]  # as bytes sort
+    found = list(_names_and_counts(both, set()))
+    assert [one.key for one in found if one.code is unexpected] == [r"\x80/1", "é/1"]
 
 
 def test_a_file_is_what_its_record_or_its_note_says(

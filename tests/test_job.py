@@ -92,6 +92,30 @@ def test_the_ledger_is_never_published(job: Job, tmp_path: Path, linked: bool) -
             check_folders(replace(job, ledger=ledger))
 
 
+def test_nothing_private_lies_in_what_is_published_and_the_other_way_round(
+    job: Job, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="named as the folders that are kept private"):
+        check_folders(replace(job, out=release(tmp_path / "x.sfumato")))
+    finished = tmp_path / "finished"
+    (finished / "deep").mkdir(parents=True)
+    for name in ("manifest.parquet", "faces.parquet"):
+        for folder in (finished, finished / "deep"):
+            check_folders(replace(job, ledger=folder / "l.sqlite"))
+        (finished / name).touch()
+    for folder in (finished, finished / "deep"):
+        with pytest.raises(UsageError, match=r"must not lie in .*/finished, a release"):
+            check_folders(replace(job, ledger=folder / "l.sqlite"))
+
+
+def test_the_ledger_is_no_folder(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="is a folder: give a file"):
+        check_folders(replace(job, ledger=tmp_path))
+    monkeypatch.chdir(tmp_path)
+    Path("postgresql:/server/faces").mkdir(parents=True)
+    check_folders(replace(job, ledger=URL))
+
+
 def test_a_file_is_no_folder(job: Job, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     for source in (tmp_path / "file", tmp_path / "nothing"):

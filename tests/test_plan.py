@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -158,6 +159,34 @@ def test_only_a_file_that_holds_what_was_written_is_done(site: Site) -> None:
     assert site.left() == list(KEYS)
     with pytest.raises(UsageError, match="needs an OUT folder"):
         site.plan(job=replace(site.job, out=None))
+
+
+def test_what_holds_other_bytes_in_the_source_now_is_done_again(site: Site) -> None:
+    site.mark("s1", "s2")
+    site.released(*KEYS)
+    source, out = site.root / "src", site.root / "out"
+    for key in KEYS:
+        digest, state = hashlib.sha256(key.encode()).hexdigest(), site.job.source.state(key)
+        record = Output(key, digest, digest, "copied", "identical", "", (), state=state)
+        site.record("obfuscate", record)
+        site.record("detect", Detection(key, digest, 9, 9, (), state=state))
+    os.utime(source / "a.jpg", ns=(1, 1))
+    assert (site.left(), site.left("detect")) == ([], [])
+    (source / "a.jpg").write_bytes(b"other")
+    (source / "b.jpg").write_bytes(b"other")
+    assert (site.left(), site.left("detect")) == (["a.jpg", "b.jpg"], ["a.jpg", "b.jpg"])
+    # What can't be read any more stays, and so does what is one file with that in OUT.
+    (source / "a.jpg").unlink()
+    assert (site.left(), site.left("detect")) == (["b.jpg"], ["b.jpg"])
+    (source / "c.jpg").unlink()
+    os.link(out / "c.jpg", source / "c.jpg")
+    written = hashlib.sha256(b"c.jpg").hexdigest()
+    of_before = Output("c.jpg", "other", written, "copied", "identical", "", (), state="before")
+    site.record("obfuscate", of_before)
+    assert site.left() == ["b.jpg"]
+    site.record("detect", Detection("c.jpg", "other", 9, 9, (), state="before"))
+    search = replace(site.job, out=None)
+    assert site.left("detect", job=search) == ["b.jpg", "c.jpg"]
 
 
 def test_what_had_to_be_read_is_noted_if_it_is_right_and_has_settled(
