@@ -84,7 +84,7 @@ def assets() -> Iterator[Asset]:
     finally:
         sys.path.remove(str(SOURCE))
     for name, weight in WEIGHTS.items():
-        yield Asset(f"weights/{weight.file}", NETWORKS[name], weight.sha256)
+        yield Asset(f"assets/weights/{weight.file}", NETWORKS[name], weight.sha256)
     for name, picture in PICTURES.items():
         carried = Carried(*PHOTOGRAPHS[name], picture.sha256)
         yield Asset(f"assets/demo_images/images/{name}", carried, picture.sha256)

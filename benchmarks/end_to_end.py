@@ -36,7 +36,7 @@ from labels import DATA, RULES, read
 from tqdm import tqdm
 
 from sfumato.errors import SfumatoError, UsageError
-from sfumato.run.executors.local import available_cores
+from sfumato.pipeline.executors.local import available_cores
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.stats.bootstrap import Numbers
 from sfumato.stats.intervals import Estimate

@@ -53,8 +53,8 @@ from sfumato import boxes
 from sfumato.detection.calibration.thresholds import SHIFTS, Searched, shifted
 from sfumato.detection.detect import PROFILES, SAME_FACE_IOU
 from sfumato.detection.detectors import parse
-from sfumato.run.executors.local import Local
-from sfumato.run.survey import Survey, look
+from sfumato.pipeline.executors.local import Local
+from sfumato.pipeline.survey import Survey, look
 from sfumato.stats.matching import Outcome, judge
 from sfumato.types import JSON, Detection, Detector, Face
 

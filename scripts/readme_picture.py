@@ -20,7 +20,7 @@ from PIL import Image
 import sfumato
 from sfumato.assets import demo_images
 from sfumato.obfuscation import METHODS
-from sfumato.run.settings import Settings
+from sfumato.pipeline.settings import Settings
 
 IMAGES: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
 PHOTOGRAPH: Final = "people/astronaut.png"

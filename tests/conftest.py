@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sfumato.detection.detectors import registry
-from sfumato.run import settings
+from sfumato.pipeline import settings
 
 if TYPE_CHECKING:
     from tests.postgres_server import Server

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato.run.pipeline import Job
-from sfumato.run.settings import Settings
+from sfumato.pipeline.driver import Job
+from sfumato.pipeline.settings import Settings
 from sfumato.sources import open_sink, open_source
 from sfumato.sources.private import private_folder
 

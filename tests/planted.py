@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sfumato.pipeline.driver import Job
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
-from sfumato.run.pipeline import Job
 from sfumato.sources import open_sink, open_source
 from sfumato.sources.private import private_folder
 from sfumato.types import Box, Detector, Face, Pixels
@@ -142,7 +142,7 @@ class Planted:
         def made(specs: tuple[str, ...], weights: tuple[str, ...] = ()) -> tuple[Detector, ...]:
             return tuple(known[spec] for spec in specs)
 
-        with patch("sfumato.run.work.detectors", made):
+        with patch("sfumato.pipeline.work.detectors", made):
             yield
 
 

@@ -21,8 +21,8 @@ from sfumato.assets import demo_images
 from sfumato.boxes import covered, grow
 from sfumato.errors import Code, SampleError, SfumatoError, UsageError
 from sfumato.imaging import codec
+from sfumato.pipeline.settings import Settings
 from sfumato.release.report.data import Report
-from sfumato.run.settings import Settings
 from sfumato.types import Pixels
 from tests import dataset
 from tests.command import Here
@@ -298,7 +298,7 @@ def test_run_needs_no_guard_around_the_main_module(tmp_path: Path, how: str) -> 
     program = (
         "import sfumato\n"
         "from pathlib import Path\n"
-        "from sfumato.run.settings import Settings\n"
+        "from sfumato.pipeline.settings import Settings\n"
         "print('once')\n"
         f"settings = Settings(boxes=Path({str(data.boxes)!r}), verify_detectors={WATCHER!r})\n"
         f"report = sfumato.run({str(data.source)!r}, {str(data.out)!r}, settings=settings,"

@@ -14,6 +14,7 @@ from sfumato.annotations.annotations import Annotated
 from sfumato.errors import UsageError
 from sfumato.ledger.database import Database
 from sfumato.ledger.ledger import Ledger
+from sfumato.pipeline.settings import Settings
 from sfumato.recipe import Recipe
 from sfumato.review import outcome, people, store
 from sfumato.review.campaign import Plan, Prepared, draw_of, searched, set_up
@@ -24,7 +25,6 @@ from sfumato.review.queue import Queue
 from sfumato.review.queue import Rules as QueueRules
 from sfumato.review.remainder import Remainder, remainder
 from sfumato.review.vocabulary import MOST_MARKS, Answer, Lease, Mark
-from sfumato.run.settings import Settings
 from sfumato.types import Box, Decision, Detection, Face
 
 PROPOSED: Box = (10.0, 10.0, 40.0, 50.0)

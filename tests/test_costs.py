@@ -27,8 +27,8 @@ from sfumato.imaging.jpeg import markers
 from sfumato.ledger.ledger import Ledger
 from sfumato.obfuscation import Gaussian
 from sfumato.obfuscation.step import believe
-from sfumato.run.pipeline import STAGES, Job, run
-from sfumato.run.settings import Settings
+from sfumato.pipeline.driver import STAGES, Job, run
+from sfumato.pipeline.settings import Settings
 from sfumato.study import configuration
 from sfumato.types import Detection, Face, Pixels, Sample
 from tests import dataset

@@ -15,9 +15,9 @@ from sfumato.ledger.adoption import adopt
 from sfumato.ledger.ledger import Ledger
 from sfumato.obfuscation import Gaussian
 from sfumato.obfuscation.step import Faces, rejected, release
+from sfumato.pipeline.driver import STAGES, Job, run, search
 from sfumato.recipe import Recipe
 from sfumato.release.report.review import Changes, of_picture
-from sfumato.run.pipeline import STAGES, Job, run, search
 from sfumato.sources.private import private_folder
 from sfumato.types import Assessment, Decision, Detection, Face, Output
 from sfumato.verification.checks import Checks, verify

@@ -16,7 +16,7 @@ from sfumato.detection.detectors.centerface import CenterFace
 from sfumato.detection.detectors.session import Tensor
 from sfumato.detection.detectors.yunet import YuNet
 from sfumato.errors import UsageError
-from sfumato.run.settings import Settings
+from sfumato.pipeline.settings import Settings
 from tests.contract.detector import noise
 from tests.onnx_models import described
 from tests.test_detectors import demo

@@ -141,8 +141,8 @@ PLANTED = [
     ("README.md", "<!-- figures:", "<!-- the figures:", "figures without their source"),
     ("README.md", "; python benchmarks/recall.py -->", " -->", "figures without their source"),
     ("CHANGELOG.md", "## [0.1.0]", "## [0.0.9]", "begins with 0.0.9"),
-    ("ARCHITECTURE.md", "`strength.py`", "the measure", "says nothing of `strength.py`"),
-    ("ARCHITECTURE.md", "`work.py`", "`work.py` `toil.py`", "there is no toil.py"),
+    ("ARCHITECTURE.md", "`boxes.py`", "the measure", "says nothing of `boxes.py`"),
+    ("ARCHITECTURE.md", "`boxes.py`", "`boxes.py` `toil.py`", "there is no toil.py"),
 ]
 
 

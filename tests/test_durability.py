@@ -19,7 +19,7 @@ import pytest
 
 from sfumato.errors import Code, OutputError, SampleError
 from sfumato.ledger.ledger import Ledger
-from sfumato.run.pipeline import STAGES, run
+from sfumato.pipeline.driver import STAGES, run
 from sfumato.sources import reading
 from sfumato.sources.disk import PART_SUFFIX, cannot_write, fsync, make_folder, write_atomically
 from sfumato.sources.folder_sink import FolderSink

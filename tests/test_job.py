@@ -14,8 +14,8 @@ import pytest
 
 from sfumato.errors import Code, OutputError, UsageError
 from sfumato.ledger.ledger import Ledger
+from sfumato.pipeline.job import Job, _apart, check, check_folders, check_release
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
-from sfumato.run.job import Job, _apart, check, check_folders, check_release
 from sfumato.sources import Sink, open_sink, open_source
 from sfumato.sources.disk import check_writable
 from sfumato.sources.selection import Globs, Selection

@@ -21,7 +21,7 @@ from sfumato.errors import LedgerError, UsageError
 from sfumato.ledger.database import Where, named
 from sfumato.ledger.ledger import Ledger, decode, encode, is_there
 from sfumato.ledger.records import imported_from
-from sfumato.run.pipeline import private_of
+from sfumato.pipeline.driver import private_of
 from sfumato.web import serving
 from tests import dataset
 from tests.command import Done, sfumato

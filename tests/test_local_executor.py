@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sfumato.errors import Code, ExecutorError, OutputError
-from sfumato.run.executors.local import Local
+from sfumato.pipeline.executors.local import Local
 from sfumato.types import Failure, Output, Record, Shard
 
 

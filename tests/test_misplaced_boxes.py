@@ -26,11 +26,11 @@ from sfumato.imaging import codec
 from sfumato.ledger.ledger import Ledger
 from sfumato.obfuscation import Gaussian, make, strength
 from sfumato.obfuscation.step import Cover, Faces, release
+from sfumato.pipeline.driver import STAGES, Job, run, search
+from sfumato.pipeline.settings import Settings
+from sfumato.pipeline.survey import read_labels
 from sfumato.release.report.data import Report
 from sfumato.review import exchange
-from sfumato.run.pipeline import STAGES, Job, run, search
-from sfumato.run.settings import Settings
-from sfumato.run.survey import read_labels
 from sfumato.sources import open_source
 from sfumato.types import Box, Decision, Detection, Face, Finding, Output, Pixels, Sample
 from sfumato.verification.checks import Checks, verify

@@ -21,9 +21,9 @@ import pytest
 from sfumato.errors import Code, UsageError
 from sfumato.imaging import codec
 from sfumato.ledger.ledger import Ledger
+from sfumato.pipeline.driver import STAGES, Job, run, search
+from sfumato.pipeline.executors.local import Local
 from sfumato.release.report.data import Account
-from sfumato.run.executors.local import Local
-from sfumato.run.pipeline import STAGES, Job, run, search
 from sfumato.sources import open_source
 from sfumato.sources.private import private_folder
 from sfumato.types import Output, Result, Shard, Task

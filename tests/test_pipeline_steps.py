@@ -14,10 +14,7 @@ import pytest
 
 from sfumato.errors import Code, LedgerError, OutputError, UsageError
 from sfumato.ledger.ledger import Ledger
-from sfumato.recipe import DetectStep, Recipe, VerifyStep
-from sfumato.run import pipeline
-from sfumato.run.job import Content
-from sfumato.run.pipeline import (
+from sfumato.pipeline.driver import (
     STAGES,
     Job,
     Plan,
@@ -31,8 +28,10 @@ from sfumato.run.pipeline import (
     search,
     write_report,
 )
-from sfumato.run.settings import software
-from sfumato.run.work import Work
+from sfumato.pipeline.job import Content
+from sfumato.pipeline.settings import software
+from sfumato.pipeline.work import Work
+from sfumato.recipe import DetectStep, Recipe, VerifyStep
 from sfumato.sources import Listing, Note, open_sink, open_source
 from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
@@ -645,4 +644,4 @@ def test_a_report_is_of_the_last_check_with_whatever_detectors(data: Dataset) ->
 
 
 def test_what_is_offered_is_there() -> None:
-    assert all(hasattr(pipeline, name) for name in pipeline.__all__)
+    assert all(hasattr(driver, name) for name in driver.__all__)

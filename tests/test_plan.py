@@ -13,9 +13,9 @@ import pytest
 
 from sfumato.errors import Code, UsageError
 from sfumato.ledger.ledger import Ledger
+from sfumato.pipeline.job import Content, Job
+from sfumato.pipeline.plan import Plan, make_plan
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
-from sfumato.run.job import Content, Job
-from sfumato.run.plan import Plan, make_plan
 from sfumato.sources import Listing, Note, open_sink, open_source
 from sfumato.sources.notes import state_of
 from sfumato.types import (
@@ -95,7 +95,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr("sfumato.run.plan.software", lambda: NOW)
+    monkeypatch.setattr("sfumato.pipeline.plan.software", lambda: NOW)
     for name in ("src", "out"):
         (tmp_path / name).mkdir()
     for key in KEYS:

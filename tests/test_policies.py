@@ -20,7 +20,7 @@ from sfumato.errors import Code
 from sfumato.imaging import codec
 from sfumato.imaging.codec import private_metadata
 from sfumato.obfuscation import Gaussian
-from sfumato.run.pipeline import STAGES, run
+from sfumato.pipeline.driver import STAGES, run
 from sfumato.sources.private import private_folder
 from sfumato.types import Finding, Output, Sample
 from sfumato.verification.checks import Checks, verify

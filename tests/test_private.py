@@ -13,7 +13,7 @@ import pytest
 from sfumato.detection.detectors import meter
 from sfumato.ledger.database import SQLite
 from sfumato.ledger.ledger import Ledger
-from sfumato.run.lock import locked
+from sfumato.pipeline.lock import locked
 from sfumato.sources import private
 from sfumato.study import files
 from tests import dataset

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sfumato.errors import Code, UsageError
-from sfumato.run.settings import Settings
+from sfumato.pipeline.settings import Settings
 from sfumato.sources import Listing
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.selection import Globs, Selection

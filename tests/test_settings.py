@@ -17,7 +17,7 @@ from sfumato.detection.detectors.finder import Finder
 from sfumato.errors import UsageError
 from sfumato.imaging import codec
 from sfumato.ledger.ledger import Ledger
-from sfumato.run.settings import Settings, last_recipe, read_boxes, verify_step
+from sfumato.pipeline.settings import Settings, last_recipe, read_boxes, verify_step
 
 CSV = "path,x0,y0,x1,y1\na.jpg,10,10,40,40\n"
 COCO = {

@@ -15,8 +15,8 @@ from PIL import Image
 
 from sfumato.assets import demo_images
 from sfumato.errors import Code, SampleError, UsageError
-from sfumato.run.pipeline import STAGES, Job, run
-from sfumato.run.settings import Settings
+from sfumato.pipeline.driver import STAGES, Job, run
+from sfumato.pipeline.settings import Settings
 from sfumato.sources import Listing, Sink, Source, open_sink, open_source
 from sfumato.types import Failure, Sample, Shard, label_of
 from tests.command import Here

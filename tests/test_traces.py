@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.run.traces import Start
+from sfumato.pipeline.traces import Start
 
 
 def begin(start: Start, *files: Path, done: bool = False) -> None:

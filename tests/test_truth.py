@@ -20,8 +20,8 @@ from PIL import Image
 
 from sfumato.errors import Code, SampleError, UsageError
 from sfumato.ledger.ledger import Ledger
+from sfumato.pipeline.driver import STAGES, Job, run, write_report
 from sfumato.release.report.data import Report
-from sfumato.run.pipeline import STAGES, Job, run, write_report
 from sfumato.sources import Note, Sink, imagefolder, notes, open_sink
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.private import private_folder
@@ -106,7 +106,7 @@ def test_a_mark_is_not_believed_after_another_recipe_has_written(
     wanted = files_of(data.out)
     with monkeypatch.context() as patched:
         if dies == "before commit":
-            patched.setattr("sfumato.run.pipeline._notes", _die)
+            patched.setattr("sfumato.pipeline.driver._notes", _die)
         elif dies == "in publish":
             patched.setattr("sfumato.sources.folder_sink.os.replace", _DieAt(4))
         if dies == "no":
@@ -208,8 +208,8 @@ def test_a_source_whose_rights_changed_is_read_and_not_done_again(
     run(data.job(), STAGES, Here())
     for key in data.keys:
         (data.source / key).chmod(0o640)
-    monkeypatch.setattr("sfumato.run.work.release", _die)
-    monkeypatch.setattr("sfumato.run.work.detect", _die)
+    monkeypatch.setattr("sfumato.pipeline.work.release", _die)
+    monkeypatch.setattr("sfumato.pipeline.work.detect", _die)
     assert run(data.job(), STAGES, Here()).verdict == "passed"
 
 
@@ -482,7 +482,7 @@ def test_bytes_that_are_no_picture_are_tried_again_by_other_software_only(
     assert run(data.job(), STAGES, again).verdict == "refused"
     assert again.keys == []
     with monkeypatch.context() as patched:
-        patched.setattr("sfumato.run.plan.software", lambda: {"pi-heif": "1"})
+        patched.setattr("sfumato.pipeline.plan.software", lambda: {"pi-heif": "1"})
         run(data.job(), STAGES, again)
     assert again.keys == [key]
 
@@ -598,7 +598,7 @@ def test_what_a_killed_run_put_there_is_ours_to_remove(
     site: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("sfumato.run.pipeline._notes", _die)
+        patched.setattr("sfumato.pipeline.driver._notes", _die)
         with pytest.raises(KeyboardInterrupt):
             release(site)
     key = planted.KEYS[3]
@@ -673,7 +673,7 @@ def test_run_and_verify_say_how(
     seen = [[face]]
     monkeypatch.setattr(eyes, "detect", lambda images: [seen[0] for _ in images])
     monkeypatch.setattr(
-        "sfumato.run.work.detectors", lambda specs, weights=(): (eyes,) * len(specs)
+        "sfumato.pipeline.work.detectors", lambda specs, weights=(): (eyes,) * len(specs)
     )
     done = sfumato("verify", data.source, data.out)
     assert done.code == 1
@@ -848,7 +848,7 @@ def test_a_start_that_fails_late_leaves_nothing_behind(
             run(job, STAGES, Here())
     assert sorted(data.root.rglob("*")) == before
     with monkeypatch.context() as patched:  # one that began is gone on with
-        patched.setattr("sfumato.run.pipeline._file_listing", _die)
+        patched.setattr("sfumato.pipeline.driver._file_listing", _die)
         with pytest.raises(KeyboardInterrupt):
             run(job, STAGES, Here())
     assert private_folder(data.root / "new" / "out").is_dir()

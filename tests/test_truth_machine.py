@@ -27,8 +27,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hypothesis.stateful import run_state_machine_as_test as explore
 
 from sfumato.errors import Code, SampleError, UsageError
+from sfumato.pipeline.driver import STAGES, run, write_report
 from sfumato.release.report.data import Report
-from sfumato.run.pipeline import STAGES, run, write_report
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.types import Sample
 from tests import planted
@@ -340,7 +340,7 @@ def test_any_history() -> None:
 _CHILD = """
 import sys
 from pathlib import Path
-from sfumato.run.pipeline import STAGES, run
+from sfumato.pipeline.driver import STAGES, run
 from tests import planted
 from tests.command import Here
 from tests.crash import dying

@@ -28,9 +28,9 @@ from sfumato.assets import demo_images
 from sfumato.errors import Code
 from sfumato.imaging import codec
 from sfumato.obfuscation import Gaussian
-from sfumato.run.pipeline import STAGES, Job, run
-from sfumato.run.settings import Settings
-from sfumato.run.work import detectors
+from sfumato.pipeline.driver import STAGES, Job, run
+from sfumato.pipeline.settings import Settings
+from sfumato.pipeline.work import detectors
 from sfumato.sources import open_sink, open_source
 from sfumato.sources.private import private_folder
 from sfumato.types import Box, Face, Finding, Output, Pixels, Sample

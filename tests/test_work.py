@@ -17,10 +17,10 @@ from PIL import Image
 
 from sfumato.errors import Code
 from sfumato.ledger.ledger import Ledger
+from sfumato.pipeline.driver import STAGES, Job, run, search
+from sfumato.pipeline.settings import Settings
+from sfumato.pipeline.work import Work
 from sfumato.release.report.data import Report
-from sfumato.run.pipeline import STAGES, Job, run, search
-from sfumato.run.settings import Settings
-from sfumato.run.work import Work
 from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.private import private_folder

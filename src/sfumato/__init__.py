@@ -6,8 +6,8 @@
     covered = sfumato.obfuscate("group.jpg", faces)        # an array, upright RGB
     report = sfumato.run("photos", "photos-released")      # a folder tree, with all records
 
-Everything else lives in its module: `sfumato.types` is the vocabulary, `sfumato.run.pipeline` the
-way of a data set. Importing this package loads nothing heavy; names are loaded when used.
+Everything else lives in its module: `sfumato.types` is the vocabulary, `sfumato.pipeline.driver`
+the way of a data set. Importing this package loads nothing heavy; names are loaded when used.
 """
 
 from __future__ import annotations

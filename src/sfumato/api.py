@@ -17,12 +17,12 @@ from sfumato.boxes import misplaced, union
 from sfumato.detection.detect import SAME_FACE_IOU, specifications
 from sfumato.errors import UsageError
 from sfumato.imaging import codec
+from sfumato.pipeline.driver import STAGES, Job, Progress
+from sfumato.pipeline.driver import run as run_job
+from sfumato.pipeline.executors.local import Local
+from sfumato.pipeline.settings import Settings
+from sfumato.pipeline.work import detectors as make_detectors
 from sfumato.release.report.data import Report
-from sfumato.run.executors.local import Local
-from sfumato.run.pipeline import STAGES, Job, Progress
-from sfumato.run.pipeline import run as run_job
-from sfumato.run.settings import Settings
-from sfumato.run.work import detectors as make_detectors
 from sfumato.sources import open_sink, open_source
 from sfumato.sources.reading import read_steadily
 from sfumato.types import Box, Face, Pixels
@@ -101,8 +101,8 @@ def run(
 ) -> Report:
     """Make a face-obfuscated release `out` of the folder tree `src`; see `sfumato run --help`.
 
-    `settings` are the choices of the command line (`sfumato.run.settings.Settings`); `workers` the
-    number of processes (0: one for each core); `progress` is called with (done, of). Interrupted,
+    `settings` are the choices of the command line (`sfumato.pipeline.settings.Settings`); `workers`
+    the number of processes (0: one for each core); `progress` is called with (done, of). Interrupted,
     the same call goes on where it stopped.
 
     Returns the report: `report.account`, `report.verdict`, `report.summary()`.

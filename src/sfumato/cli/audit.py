@@ -25,8 +25,8 @@ from sfumato.cli.run import absolute
 from sfumato.detection.detect import SAME_FACE_IOU
 from sfumato.errors import UsageError
 from sfumato.ledger.database import named
-from sfumato.run.settings import Settings, last_recipe
-from sfumato.run.survey import Labels, Survey, fits_labels, look, read_labels
+from sfumato.pipeline.settings import Settings, last_recipe
+from sfumato.pipeline.survey import Labels, Survey, fits_labels, look, read_labels
 from sfumato.sources import open_source
 from sfumato.types import Box, Face
 

@@ -15,7 +15,7 @@ from sfumato.cli.run import absolute
 from sfumato.detection.calibration.promised import as_json, as_text, as_toml
 from sfumato.detection.calibration.thresholds import GROWTHS, SHIFTS, promise, shifted, tabulate
 from sfumato.errors import UsageError
-from sfumato.run.survey import Survey, look, read_labels, searched
+from sfumato.pipeline.survey import Survey, look, read_labels, searched
 
 
 @click.command()

@@ -8,9 +8,9 @@ import click
 
 from sfumato.assets import demo_images
 from sfumato.cli.run import release
-from sfumato.run.executors.local import Local
-from sfumato.run.pipeline import STAGES
-from sfumato.run.settings import Settings
+from sfumato.pipeline.driver import STAGES
+from sfumato.pipeline.executors.local import Local
+from sfumato.pipeline.settings import Settings
 
 
 @click.command()

@@ -14,8 +14,8 @@ from sfumato.cli.progress import progress
 from sfumato.cli.run import absolute
 from sfumato.cli.uploads import uploads
 from sfumato.ledger.ledger import Ledger
+from sfumato.pipeline.driver import Job, search
 from sfumato.recipe import Recipe
-from sfumato.run.pipeline import Job, search
 from sfumato.sources import open_source
 from sfumato.types import Detection, Failure
 

@@ -15,8 +15,8 @@ import click
 from sfumato.assets import weights
 from sfumato.detection.detectors import registry
 from sfumato.errors import SfumatoError
-from sfumato.run.executors.local import available_cores
-from sfumato.run.settings import software
+from sfumato.pipeline.executors.local import available_cores
+from sfumato.pipeline.settings import software
 
 # What each extra adds, and the module that shows whether it is there.
 EXTRAS: dict[str, tuple[str, str]] = {

@@ -17,7 +17,7 @@ from sfumato.detection.detect import SAME_FACE_IOU
 from sfumato.errors import UsageError
 from sfumato.ledger.database import Where, named
 from sfumato.ledger.ledger import Ledger, is_there
-from sfumato.run.settings import last_recipe
+from sfumato.pipeline.settings import last_recipe
 from sfumato.types import Detection, Output
 
 

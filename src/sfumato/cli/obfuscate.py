@@ -14,8 +14,8 @@ from sfumato.cli.run import absolute, carry_out, writing
 from sfumato.errors import UsageError
 from sfumato.ledger.database import Where, named
 from sfumato.ledger.ledger import is_there
-from sfumato.run.pipeline import Job
-from sfumato.run.settings import cover_step, last_recipe, last_selection
+from sfumato.pipeline.driver import Job
+from sfumato.pipeline.settings import cover_step, last_recipe, last_selection
 from sfumato.sources import open_sink, open_source
 from sfumato.sources.selection import Selection
 

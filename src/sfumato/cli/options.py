@@ -12,8 +12,8 @@ from sfumato.annotations.documents import read_toml
 from sfumato.detection.detect import PROFILES
 from sfumato.ledger.database import Where, is_url
 from sfumato.obfuscation import METHODS
-from sfumato.run.executors.local import Local
-from sfumato.run.settings import Settings
+from sfumato.pipeline.executors.local import Local
+from sfumato.pipeline.settings import Settings
 from sfumato.sources.private import private_folder
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sfumato.ledger.ledger import Ledger, is_there
-from sfumato.run.lock import check_free
-from sfumato.run.pipeline import Job, Plan, check, check_release, make_plan
+from sfumato.pipeline.driver import Job, Plan, check, check_release, make_plan
+from sfumato.pipeline.lock import check_free
 
 
 def planned(job: Job, stages: Sequence[str]) -> Plan:

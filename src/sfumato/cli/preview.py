@@ -8,7 +8,7 @@ from typing import Any
 
 from sfumato.cli.planning import planned
 from sfumato.cli.uploads import permitted
-from sfumato.run.pipeline import Job
+from sfumato.pipeline.driver import Job
 
 
 def preview(job: Job, stages: tuple[str, ...], values: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from sfumato.run.pipeline import Progress
+from sfumato.pipeline.driver import Progress
 
 _EVERY_S = 30.0
 

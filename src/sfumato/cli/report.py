@@ -11,7 +11,7 @@ import click
 from sfumato.cli import options
 from sfumato.cli.outcome import conclude
 from sfumato.cli.run import absolute
-from sfumato.run.pipeline import private_of, write_report
+from sfumato.pipeline.driver import private_of, write_report
 from sfumato.sources.private import private_folder
 
 

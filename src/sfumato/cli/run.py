@@ -14,10 +14,10 @@ from sfumato.cli.outcome import conclude
 from sfumato.cli.preview import preview
 from sfumato.cli.progress import progress
 from sfumato.cli.uploads import uploads
-from sfumato.run.executors.local import Local
-from sfumato.run.pipeline import STAGES, Job
-from sfumato.run.pipeline import run as run_job
-from sfumato.run.settings import Settings
+from sfumato.pipeline.driver import STAGES, Job
+from sfumato.pipeline.driver import run as run_job
+from sfumato.pipeline.executors.local import Local
+from sfumato.pipeline.settings import Settings
 from sfumato.sources import open_sink, open_source
 from sfumato.sources.selection import Globs
 

@@ -10,7 +10,7 @@ from typing import Any
 from sfumato.cli.planning import planned
 from sfumato.detection.detectors import meter, registry
 from sfumato.errors import UsageError
-from sfumato.run.pipeline import Job
+from sfumato.pipeline.driver import Job
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from sfumato.cli.run import absolute
 from sfumato.cli.uploads import uploads
 from sfumato.errors import MissingExtra
 from sfumato.ledger.database import named
-from sfumato.run.pipeline import Job, run
-from sfumato.run.settings import last_recipe, last_selection, verify_step
+from sfumato.pipeline.driver import Job, run
+from sfumato.pipeline.settings import last_recipe, last_selection, verify_step
 from sfumato.sources import open_sink, open_source
 
 

@@ -15,11 +15,11 @@ from sfumato.cli.run import absolute
 from sfumato.errors import UsageError
 from sfumato.ledger.database import Database
 from sfumato.ledger.ledger import Ledger, is_there
+from sfumato.pipeline.settings import last_recipe
 from sfumato.recipe import Recipe
 from sfumato.review import store
 from sfumato.review.campaign import of_these_settings
 from sfumato.review.queue import Queue, Rules
-from sfumato.run.settings import last_recipe
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -26,11 +26,8 @@ from sfumato.ledger.database import Where, is_url, named
 from sfumato.ledger.known import attached
 from sfumato.ledger.ledger import Ledger, is_there
 from sfumato.ledger.records import recipe_from
-from sfumato.recipe import Recipe
-from sfumato.release.finalize import finish, forget_release
-from sfumato.release.report.data import Report
-from sfumato.run.copying import COPIED, WITHHELD, checked_others, copy_others
-from sfumato.run.job import (
+from sfumato.pipeline.copying import COPIED, WITHHELD, checked_others, copy_others
+from sfumato.pipeline.job import (
     Content,
     Job,
     address,
@@ -40,11 +37,14 @@ from sfumato.run.job import (
     check_release,
     private_of,
 )
-from sfumato.run.lock import held, locked
-from sfumato.run.plan import Plan, make_plan
-from sfumato.run.settings import software
-from sfumato.run.traces import Start
-from sfumato.run.work import Work
+from sfumato.pipeline.lock import held, locked
+from sfumato.pipeline.plan import Plan, make_plan
+from sfumato.pipeline.settings import software
+from sfumato.pipeline.traces import Start
+from sfumato.pipeline.work import Work
+from sfumato.recipe import Recipe
+from sfumato.release.finalize import finish, forget_release
+from sfumato.release.report.data import Report
 from sfumato.sources import Listing, Note, Sink, open_sink, open_source
 from sfumato.sources.disk import fsync
 from sfumato.types import Detection, Executor, Failure, Finding, Output, Record, Result, Shard

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sfumato.ledger.ledger import Ledger
 from sfumato.ledger.published import is_as_noted
-from sfumato.run.job import Job
+from sfumato.pipeline.job import Job
 from sfumato.sources import Note, Sink
 from sfumato.sources.others import check_others, passed, stage_others
 from sfumato.types import Failure, Finding, Output, Record

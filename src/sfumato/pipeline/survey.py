@@ -18,7 +18,7 @@ from sfumato.detection.detect import find
 from sfumato.detection.detectors import registry
 from sfumato.errors import SampleError, UsageError
 from sfumato.imaging import codec
-from sfumato.run.work import detectors
+from sfumato.pipeline.work import detectors
 from sfumato.sources import open_source
 from sfumato.stats.matching import Truth
 from sfumato.types import Box, Detection, Executor, Failure, Record, Sample, Shard

@@ -14,8 +14,8 @@ from sfumato.errors import Code, UsageError
 from sfumato.ledger.database import Where, is_url, named
 from sfumato.ledger.ledger import Ledger, is_there
 from sfumato.ledger.records import recipe_from, understood
+from sfumato.pipeline.settings import read_boxes, selection_of
 from sfumato.recipe import Recipe
-from sfumato.run.settings import read_boxes, selection_of
 from sfumato.sources import Listing, Sink, Source
 from sfumato.sources.disk import check_writable
 from sfumato.sources.private import SUFFIX

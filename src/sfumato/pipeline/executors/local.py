@@ -28,7 +28,7 @@ from sfumato.types import Failure, Result, Shard, Task
 
 SLICE: Final = 8  # keys of a divisible shard given to a worker at once, to share the last fairly
 _NOTHING: Final = Shard("", "", ())
-_START: Final = "from sfumato.run.executors.local import serve; serve()"
+_START: Final = "from sfumato.pipeline.executors.local import serve; serve()"
 # One thread for each process: threads of several processes only get in each other's way.
 _ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"

@@ -16,8 +16,8 @@ from sfumato.errors import Code, SampleError, UsageError
 from sfumato.ledger.in_step import InStep
 from sfumato.ledger.ledger import Ledger
 from sfumato.ledger.published import is_as_noted
-from sfumato.run.job import Content, Job
-from sfumato.run.settings import software
+from sfumato.pipeline.job import Content, Job
+from sfumato.pipeline.settings import software
 from sfumato.sources import Note
 from sfumato.types import Detection, Failure, ImportedBoxes, Output, Record, Redetection, Shard
 from sfumato.verification.failing import OTHER_BYTES, last_failed, uncovered
