@@ -14,6 +14,7 @@ import pytest
 
 from sfumato.errors import Code, LedgerError, OutputError, UsageError
 from sfumato.ledger.ledger import Ledger
+from sfumato.pipeline import driver
 from sfumato.pipeline.driver import (
     STAGES,
     Job,

@@ -102,8 +102,8 @@ def run(
     """Make a face-obfuscated release `out` of the folder tree `src`; see `sfumato run --help`.
 
     `settings` are the choices of the command line (`sfumato.pipeline.settings.Settings`); `workers`
-    the number of processes (0: one for each core); `progress` is called with (done, of). Interrupted,
-    the same call goes on where it stopped.
+    the number of processes (0: one for each core); `progress` is called with (done, of).
+    Interrupted, the same call goes on where it stopped.
 
     Returns the report: `report.account`, `report.verdict`, `report.summary()`.
 
