@@ -222,6 +222,7 @@ def test_where_groups_are_many_the_small_ones_are_put_together() -> None:
     assert groups["class", "large"].p is not None
 
 
+@pytest.mark.slow
 def test_every_test_counts_and_small_groups_make_none() -> None:
     rng = np.random.default_rng(0)
     columns = {

@@ -531,6 +531,7 @@ def test_every_key_has_one_fate_and_every_name_one_use(listed: list[str], keys: 
     assert mirrored.faces.keys() == matched.faces.keys()
 
 
+@pytest.mark.slow
 def test_pairing_grows_with_the_number_of_pictures_only() -> None:
     """Quadratic search would need minutes here; the time limit of the tests would tell."""
     count = 40_000

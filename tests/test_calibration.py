@@ -224,6 +224,7 @@ def test_a_recipe_is_written_that_run_takes(sample: Path, tmp_path: Path) -> Non
     assert summary["faces"]["pictures_with_faces"] == 8
 
 
+@pytest.mark.slow
 def test_too_small_a_sample_leaves_with_1_and_writes_nothing(sample: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     labels = ("--boxes", sample / "labels.csv", "--unlisted", "faceless")
@@ -234,6 +235,7 @@ def test_too_small_a_sample_leaves_with_1_and_writes_nothing(sample: Path, tmp_p
     assert not recipe.exists()
 
 
+@pytest.mark.slow
 def test_everything_is_there_as_json_too(sample: Path) -> None:
     labels = ("--boxes", sample / "labels.csv", "--recall", "0.6", "--expand", "0.3")
     done = sfumato("calibrate", sample / "src", *labels, *SMALL, "--json")

@@ -668,6 +668,7 @@ def test_a_disk_that_is_full_for_the_workers(finished: Dataset, disk: Path) -> N
     assert files_of(out) == files_of(finished.out)
 
 
+@pytest.mark.slow
 def test_a_disk_that_turned_read_only_is_said_and_the_same_command_goes_on(
     finished: Dataset, disk: Path
 ) -> None:

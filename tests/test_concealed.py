@@ -546,6 +546,7 @@ def test_the_few_bytes_go_where_a_jpeg_is_edited() -> None:
     assert codec.edit(data, [FACE], Gaussian()).encoding == "exact"
 
 
+@pytest.mark.slow
 def test_blocks_of_real_jpeg_files_take_all_their_data(shared_data: Path) -> None:
     paths = sorted((shared_data / "imagenet").rglob("*.JPEG"))[:60]
     assert len(paths) == 60

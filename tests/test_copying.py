@@ -117,6 +117,7 @@ def test_a_settings_file_may_say_it(data: Dataset, value: str) -> None:
     assert (data.out / "labels.txt").exists() is (value == "true")
 
 
+@pytest.mark.slow
 def test_a_copied_file_that_was_changed_is_found_and_mended(data: Dataset) -> None:
     assert run(data, "--copy-other").code == 3
     (data.out / "labels.txt").write_text("0 1 3")
@@ -180,6 +181,7 @@ def test_what_is_the_same_isnt_read_again(data: Dataset, monkeypatch: pytest.Mon
     assert again == records
 
 
+@pytest.mark.slow
 def test_a_release_of_an_older_version_is_looked_at_too(data: Dataset) -> None:
     """Version 0.1.0 copied by the first bytes alone, and kept no records of it."""
     (data.source / "n03" / "bad.json").write_bytes(b'{"imageData": "' + PICTURE + b'"}')

@@ -117,6 +117,7 @@ def test_required_review_refuses_what_has_no_decision_until_it_has(data: Dataset
     assert (report.account.refused, report.account.copied) == (0, len(data.keys))
 
 
+@pytest.mark.slow
 def test_decisions_beside_the_source_come_along_even_when_changed_back(data: Dataset) -> None:
     beside = private_folder(data.source) / "ledger.sqlite"
     search(replace(data.job(), out=None, ledger=beside), Here())

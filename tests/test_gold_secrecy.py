@@ -282,6 +282,7 @@ def test_nor_from_a_thousand_pictures_of_any_detector(
     assert told(tmp_path, detector, monkeypatch, LENT) <= 0
 
 
+@pytest.mark.slow
 def test_the_server_does_the_same_work_for_gold_and_for_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

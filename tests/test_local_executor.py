@@ -73,6 +73,7 @@ def test_a_worker_that_dies_hangs_or_errs_costs_only_its_picture() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_picture_at_which_a_worker_died_once_is_tried_again(tmp_path: object) -> None:
     found = outcomes(Act(f"{tmp_path}/flag"), shards("fine", "once", "fine"), Local(1))
     assert set(found.values()) == {"done"}

@@ -120,6 +120,7 @@ class _Refuse(Local):
         return iter(())
 
 
+@pytest.mark.slow
 def test_files_that_come_go_and_change_between_runs(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     gone, changed = data.without[0], data.without[1]
@@ -145,6 +146,7 @@ def test_pictures_that_were_lost_from_the_release_are_made_again(data: Dataset) 
     assert files_of(data.out) == before
 
 
+@pytest.mark.slow
 def test_the_verbs_one_after_the_other_give_what_run_gives(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     step = data.root / "step"

@@ -408,6 +408,7 @@ class Dying(Here):
             yield replace(result, records=(lost,)) if result.key == self.key else result
 
 
+@pytest.mark.slow
 def test_a_picture_at_which_verification_dies_has_not_passed_and_stays_released(
     data: Dataset,
 ) -> None:
@@ -628,6 +629,7 @@ def test_the_last_recipe_holds_for_a_report_after_other_commands(data: Dataset) 
                    for one in ledger.findings(job.recipe.fingerprint("verify")))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_report_is_of_the_last_check_with_whatever_detectors(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     verify = replace(data.job().recipe.verify, detectors=("yunet@160:0.97",))

@@ -147,6 +147,7 @@ def test_another_policy_is_another_release(data: Dataset, tmp_path: Path) -> Non
     assert b"Person" not in (out / PLAIN[0]).read_bytes()
 
 
+@pytest.mark.slow
 def test_detect_and_obfuscate_make_the_same_as_run(data: Dataset, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     command(data, whole, "--metadata", "all")

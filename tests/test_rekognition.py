@@ -149,6 +149,7 @@ class TestBoxes:
 
 
 class TestBytes:
+    @pytest.mark.slow
     def test_a_large_picture_is_scaled_until_it_fits(self, service: Service, allowed: Path) -> None:
         rng = np.random.default_rng(0)
         picture = rng.integers(0, 256, (2600, 3000, 3), dtype=np.uint8)  # 11 MB as a JPEG
@@ -291,6 +292,7 @@ class TestMeter:
             assert meter.calls_at(path) == len(service.pictures) == 2
         assert meter.VARIABLE not in os.environ
 
+    @pytest.mark.slow
     def test_processes_count_together(self, tmp_path: Path) -> None:
         path = tmp_path / "meter.json"
         program = (

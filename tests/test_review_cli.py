@@ -180,6 +180,7 @@ def test_raw_boxes_and_everybodys_stay_beside_the_decision(site: Site) -> None:
     assert "anna" not in repr((said, decision))
 
 
+@pytest.mark.slow
 def test_a_dispute_waits_for_an_adjudicator_and_is_covered_meanwhile(
     site: Site, tmp_path: Path
 ) -> None:
@@ -302,6 +303,7 @@ def test_links_end(site: Site) -> None:
         assert people.recognise(database, link.rpartition("/")[2]) is None
 
 
+@pytest.mark.slow
 def test_paid_participants_come_in_by_one_door(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.json("serve", "--all")
     monkeypatch.setenv("PROLIFIC_API_TOKEN", TOKEN)

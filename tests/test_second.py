@@ -125,6 +125,7 @@ def test_images_inside_images_are_all_found() -> None:
     assert found[-1].kind.startswith("JPEG in Exif")
 
 
+@pytest.mark.slow
 def test_the_words_tell_where_but_nothing_of_the_content() -> None:
     kinds = {one.kind for name in HIDING for one in embedded_images(hidden(name))}
     assert {"JPEG behind the end", "film behind the end", "JPEG in Exif"} <= kinds
@@ -508,6 +509,7 @@ def test_with_boxes_from_a_file_the_verifying_detectors_search(
     assert found["calm.jpg"] == ("copied", "identical", 1, 0)
 
 
+@pytest.mark.slow
 def test_verify_finds_second_images_in_a_release_that_copied_them(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ def test_only_what_is_included_is_taken(data: Dataset) -> None:
     assert (data.out / "labels.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_forgotten_exclude_publishes_nothing(data: Dataset) -> None:
     assert run(data, "--exclude", "n03").code == 0
     done = run(data)

@@ -174,6 +174,7 @@ def test_a_pale_copy_is_worth_its_contrast_whatever_its_brightness(
 # What is there and tells nothing
 
 
+@pytest.mark.slow
 def test_noise_and_edges_of_cells_are_no_face() -> None:
     for size in (8, 12, 20, 40, 90):
         image, box = portrait(size)

@@ -225,6 +225,7 @@ def test_wrong_use_is_a_sentence(tmp_path: Path) -> None:
     assert done.code == 2
 
 
+@pytest.mark.slow
 def test_no_verb_that_reads_predictions_imports_torch(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", cells=FULL[:3:2], models=["net"])
     asked = [["--help"], ["study", "--help"], ["study", "analyse", "-q", str(folder)]]

@@ -263,6 +263,7 @@ def test_well_known_classes_are_where_they_belong(wordnet: Path) -> None:
         assert {name for name, places in found.items() if place in places} == expected, wnid
 
 
+@pytest.mark.slow
 def test_listed_names_are_those_of_wordnets_index(wordnet: Path) -> None:
     senses: dict[str, str] = {}
     for line in (wordnet / "index.noun").read_text(encoding="ascii").splitlines():

@@ -96,6 +96,7 @@ def test_a_character_across_the_border_of_two_parts_is_no_objection() -> None:
     assert fed(data[:-4], 1) is not None  # but one that is cut off is
 
 
+@pytest.mark.slow
 def test_a_large_file_needs_little_memory() -> None:
     scan = TextScan()
     for _ in range(20):

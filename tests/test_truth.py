@@ -153,6 +153,7 @@ def test_a_recipe_its_successor_and_itself_again(data: Dataset) -> None:
         assert releases.setdefault(method, found) == found
 
 
+@pytest.mark.slow
 def test_a_source_that_is_put_back_is_not_taken_for_what_came_between(data: Dataset) -> None:
     """Its shard has its old name again, with the mark of then; the records are of later."""
     key, other = data.with_face[0], data.source / data.with_face[1]
@@ -188,6 +189,7 @@ def test_a_source_that_changed_and_kept_its_size_and_time_is_done_again(
     assert run(data.job(), ("verify",), Here()).verdict == "passed"
 
 
+@pytest.mark.slow
 def test_detection_alone_searches_what_changed_and_kept_its_size_and_time(data: Dataset) -> None:
     path = data.source / "n03" / "still.bmp"
     pixels = np.zeros((*dataset.SIDE[::-1], 3), np.uint8)
@@ -267,6 +269,7 @@ def test_what_others_changed_is_said_by_report_and_mended_by_run(
     assert not (data.out / key).is_symlink()
 
 
+@pytest.mark.slow
 def test_a_link_to_a_copied_original_is_not_in_the_release(data: Dataset) -> None:
     """Its bytes are right today; what is published would follow the source."""
     run(data.job(), STAGES, Here())
@@ -280,6 +283,7 @@ def test_a_link_to_a_copied_original_is_not_in_the_release(data: Dataset) -> Non
     assert untrue(data.out) == []
 
 
+@pytest.mark.slow
 def test_verify_and_report_say_the_same_of_a_changed_file(data: Dataset) -> None:
     words = ("--boxes", data.boxes, "--verify-detector", dataset.WATCHER[0])
     assert sfumato("run", data.source, data.out, *words).code == 0
@@ -310,6 +314,7 @@ def test_a_file_that_was_put_back_by_hand_is_searched_again(data: Dataset) -> No
     assert again.keys == [key]
 
 
+@pytest.mark.slow
 def test_other_files_are_checked_as_well(data: Dataset) -> None:
     run(data.job(copy_other=True), STAGES, Here())
     (data.out / "labels.txt").write_text("3 4 5")
@@ -395,6 +400,7 @@ def _forget_that_was_new(data: Dataset) -> None:
             db.execute("UPDATE records SET body = ? WHERE seq = ?", (text, seq))
 
 
+@pytest.mark.slow
 def test_what_an_older_version_made_is_not_confirmed_but_made_again(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     wanted = files_of(data.out)
@@ -543,6 +549,7 @@ def test_what_verification_sees_is_covered_on_request_and_then_it_passes(site: P
     assert not any(visible_in(site.out / key) for key in planted.KEYS)
 
 
+@pytest.mark.slow
 def test_covering_what_was_seen_survives_a_kill(site: Planted) -> None:
     release(site)
     check(site)
@@ -554,6 +561,7 @@ def test_covering_what_was_seen_survives_a_kill(site: Planted) -> None:
     assert check(site).verdict == "passed"
 
 
+@pytest.mark.slow
 def test_a_quicker_look_of_the_same_detector_does_not_take_it_back(site: Planted) -> None:
     """As with networks that see more in a whole picture than around what was edited."""
     assert release(site).verdict == "passed"
@@ -568,6 +576,7 @@ def test_a_quicker_look_of_the_same_detector_does_not_take_it_back(site: Planted
     assert check(site, planted.WEAK).verdict == "passed"
 
 
+@pytest.mark.slow
 def test_what_was_verified_before_is_verified_again_in_other_bytes(site: Planted) -> None:
     release(site)
     run(site.job(verify=STRONG), STAGES, Here())  # sees them in what it copies
@@ -661,6 +670,7 @@ def test_what_was_seen_in_other_bytes_is_not_covered(site: Planted) -> None:
     assert sha256(site.out / "a/0.png") == sha256(site.source / "a/0.png")
 
 
+@pytest.mark.slow
 def test_run_and_verify_say_how(
     data: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -764,6 +774,7 @@ def test_faces_that_cant_be_taken_over_are_said_by_a_dry_run_too(data: Dataset) 
     assert sorted(data.root.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_ledger_of_one_release_replaces_nothing_in_another_folder(data: Dataset) -> None:
     """Such as a copy of the source, whose files have the same names."""
     job = replace(data.job(), ledger=data.root / "ledgers" / "l.sqlite")

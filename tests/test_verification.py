@@ -238,6 +238,7 @@ def test_a_source_with_another_picture_by_the_same_name_is_noticed(tmp_path: Pat
     assert {key for _, key in failures(done)} == {changed, broken}
 
 
+@pytest.mark.slow
 def test_a_source_that_got_or_lost_a_picture_since_is_noticed(tmp_path: Path) -> None:
     data = dataset.make(tmp_path, count=1)
     assert run(data.job(copy_other=True), STAGES, Here()).verdict == "passed"
@@ -501,6 +502,7 @@ def test_the_change_is_measured_in_grey_levels(good: Dataset) -> None:
 # --- faces that are still there -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_real_face_where_none_should_be_visible_is_found(spoilt: Release) -> None:
     person = (demo_images.root() / "people/grace_hopper.jpg").read_bytes()
     copied, edited = without_face(spoilt.data, ".JPEG"), with_face(spoilt.data, ".jpg")
@@ -567,6 +569,7 @@ def test_a_small_face_beside_a_large_one_is_covered(group: Pixels, kind: str, me
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.slow
 def test_the_published_recipe_leaves_the_small_face_and_is_told_so(
     group: Pixels, kind: str
 ) -> None:
