@@ -283,6 +283,16 @@ def test_a_link_to_a_copied_original_is_not_in_the_release(data: Dataset) -> Non
     assert untrue(data.out) == []
 
 
+def test_a_link_to_what_the_source_no_longer_has_goes_as_a_file_would(data: Dataset) -> None:
+    run(data.job(), STAGES, Here())
+    key = data.without[0]
+    _link(data.out / key, data.source / key)
+    (data.source / key).unlink()
+    assert run(data.job(), STAGES, Here()).verdict == "passed"
+    assert not os.path.lexists(data.out / key)
+    assert untrue(data.out) == []
+
+
 @pytest.mark.slow
 def test_verify_and_report_say_the_same_of_a_changed_file(data: Dataset) -> None:
     words = ("--boxes", data.boxes, "--verify-detector", dataset.WATCHER[0])

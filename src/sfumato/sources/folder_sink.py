@@ -231,8 +231,9 @@ class FolderSink:
         return {name.replace(os.sep, "/") for name in found}
 
     def holds(self, name: str) -> bool:
-        """Say whether there is a file of this name."""
-        return (self.root / name).is_file()
+        """Say whether there is a file of this name, or a link, wherever it leads."""
+        path = self.root / name
+        return path.is_file() or path.is_symlink()
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files, and the folders that are empty then; durably.
