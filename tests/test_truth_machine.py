@@ -307,15 +307,16 @@ class Histories(RuleBasedStateMachine):
         return self.method
 
 
-@pytest.mark.slow
-def test_any_short_history() -> None:
+def _explore(machine: type[Histories], examples: int, steps: int, *, at_random: bool) -> None:
     explore(
-        Histories,
+        machine,
         settings=settings(
-            max_examples=3,
-            stateful_step_count=8,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
-            derandomize=True,
+            database=None,
+            print_blob=at_random,
+            derandomize=not at_random,
             suppress_health_check=list(HealthCheck),
         ),
     )
@@ -323,18 +324,22 @@ def test_any_short_history() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+def test_some_histories() -> None:
+    """Always the same ones: what is new is looked for below."""
+    _explore(Histories, 12, 50, at_random=False)
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(7200)
 def test_any_history() -> None:
-    explore(
-        Histories,
-        settings=settings(
-            max_examples=12,
-            stateful_step_count=50,
-            deadline=None,
-            database=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    _explore(Histories, 30, 50, at_random=True)
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(7200)
+def test_one_long_history() -> None:
+    """Five hundred steps on the same six pictures: what one leaves, all later ones meet."""
+    _explore(Histories, 1, 500, at_random=True)
 
 
 _CHILD = """
