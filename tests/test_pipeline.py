@@ -256,7 +256,9 @@ def test_killed_at_any_moment_the_same_command_finishes_the_same_work(
 def _command(data: Dataset, out: Path | None = None) -> subprocess.Popen[bytes]:
     words = [str(data.source), str(out or data.out), "--boxes", str(data.boxes), "-q", "-j", "1"]
     watcher = [word for spec in dataset.WATCHER for word in ("--verify-detector", spec)]
-    program = "from sfumato.cli import main; main()"
+    # Whoever starts the tests in the background has Ctrl-C ignored, and children inherit that.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heard}; from sfumato.cli import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, "run", *words, *watcher],
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}"},
