@@ -28,7 +28,7 @@ endif
 
 $(INSTALLED): pyproject.toml setup.py build_assets.py quantise_weights.py constraints.txt \
               src/sfumato/assets/weights/__init__.py src/sfumato/assets/demo_images/__init__.py \
-              $(wildcard src/sfumato/*/*.pyx)
+              $(wildcard src/sfumato/*/*.pyx src/sfumato/*/*/*.pyx)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sfumato needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
