@@ -20,7 +20,7 @@ from setuptools.errors import SetupError
 
 import sfumato
 from sfumato.assets import demo_images
-from sfumato.assets.weights import WEIGHTS
+from sfumato.assets.weights import FOLDER, WEIGHTS
 from sfumato.errors import UsageError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -64,6 +64,16 @@ def test_the_demo_pictures_are_the_stated_ones_and_nothing_else() -> None:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         assert digest == demo_images.PICTURES[name].sha256
     assert sum(file.stat().st_size for file in found.values()) < 2_000_000
+
+
+def test_the_checkout_holds_no_weights_but_those_that_the_build_placed() -> None:
+    """And perhaps a network of our own, below 300 KB: git must not carry others' weights."""
+    placed = {FOLDER / weight.file for weight in WEIGHTS.values()}
+    found = set((REPOSITORY / "src").rglob("*.onnx")) - placed
+    assert [path for path in found if path.stat().st_size > 300_000] == []
+    ignored = (REPOSITORY / ".gitignore").read_text().splitlines()
+    for folder in (FOLDER / "*.onnx", demo_images.root()):
+        assert any(line.startswith(f"/{folder.relative_to(REPOSITORY)}") for line in ignored)
 
 
 def test_missing_demo_pictures_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -200,7 +210,6 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # it compiles ten modules
-@pytest.mark.timeout(600)
 def test_a_source_distribution_holds_no_binary(distributions: tuple[Path, Path]) -> None:
     with tarfile.open(distributions[0]) as archive:
         names = archive.getnames()
@@ -210,7 +219,6 @@ def test_a_source_distribution_holds_no_binary(distributions: tuple[Path, Path])
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # it compiles ten modules
-@pytest.mark.timeout(600)
 def test_a_wheel_holds_weights_pictures_and_licences(distributions: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(distributions[1]) as archive:
         digests = {
@@ -231,7 +239,6 @@ def test_a_wheel_holds_weights_pictures_and_licences(distributions: tuple[Path, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # it compiles ten modules
-@pytest.mark.timeout(600)
 def test_the_wheel_alone_runs_the_demo(distributions: tuple[Path, Path], tmp_path: Path) -> None:
     output_of(sys.executable, "-m", "venv", tmp_path / "empty")
     python = tmp_path / "empty" / "bin" / "python"

@@ -542,8 +542,10 @@ def test_a_picture_that_was_taken_from_the_source_goes_from_the_release(data: Da
 
 
 def test_a_release_needs_a_folder(data: Dataset) -> None:
+    before = sorted(data.root.rglob("*"))
     with pytest.raises(UsageError, match="needs an OUT folder"):
         run(replace(data.job(), out=None), STAGES, Here())
+    assert sorted(data.root.rglob("*")) == before
 
 
 def test_another_sources_release_is_not_touched(data: Dataset) -> None:

@@ -30,7 +30,9 @@ class SinkContract(ABC):
 
     @pytest.fixture
     def sink(self) -> Sink:
-        return self.made().begin()
+        begun = self.made().begin()
+        begun.make()
+        return begun
 
     def test_nothing_is_there_before_it_begins(self) -> None:
         fresh = self.made()
@@ -38,6 +40,9 @@ class SinkContract(ABC):
         assert fresh.is_empty()
         assert not fresh.is_there()
         begun = fresh.begin()
+        assert not begun.is_there()
+        for _ in range(2):
+            begun.make()
         assert begun.is_there()
         assert begun.is_empty()
         assert (begun.url, begun.places()) == (fresh.url, fresh.places())

@@ -86,9 +86,8 @@ def run(
         UsageError: wrong folders, recipe or file of boxes; nothing was written.
         OutputError: the disk refuses; run the same again to go on.
     """
-    with _begun(job, stages) as (ledger, content, sink):
-        if sink is None:
-            raise UsageError("A release needs an OUT folder.")
+    sink = job.release.begin()
+    with _begun(job, stages, sink) as (ledger, content):
         plan = make_plan(job, stages, ledger, content)
         sink.sweep()
         copies = job.copy_other and plan.content.listing.others
@@ -103,7 +102,7 @@ def run(
 
 def search(job: Job, executor: Executor, *, progress: Progress | None = None) -> None:
     """Find the faces of every picture and keep them in the ledger; raises as `run` does."""
-    with _begun(job, ("detect",)) as (ledger, content, _):
+    with _begun(job, ("detect",), None) as (ledger, content):
         plan = make_plan(job, ("detect",), ledger, content)
         work = _work(job, ("detect",), None)
         _take(plan, work, job, executor, ledger, progress)
@@ -133,18 +132,18 @@ def write_report(out: str | os.PathLike[str], where: Where) -> Report:
 
 
 @contextmanager
-def _begun(job: Job, stages: Sequence[str]) -> Iterator[tuple[Ledger, Content, Sink | None]]:
-    """Check everything, then open the ledger for this run alone, and note that it began.
+def _begun(job: Job, stages: Sequence[str], sink: Sink | None) -> Iterator[tuple[Ledger, Content]]:
+    """Check everything, then open OUT and the ledger for this run alone, and note that it began.
 
     Until then nothing stays behind if something is wrong.
     """
     content = check(job)
-    folders = [job.private, *(() if job.out is None else job.out.places())]
-    start = Start(folders, _files_of(job))
+    places = () if sink is None else sink.places()
+    start = Start([job.private, *places], _files_of(job))
     with start.tidied(), locked(job.private), start.tidied():
-        sink = None if job.out is None else job.out.begin()
-        held_out = held(() if sink is None else sink.places())
-        with held_out, Ledger(job.ledger) as ledger, ledger.alone():
+        if sink is not None:
+            sink.make()
+        with held(places), Ledger(job.ledger) as ledger, ledger.alone():
             check_release(job, ledger)
             for folder in {job.private, job.private.parent}:
                 with suppress(PermissionError):  # who may write there may not list it
@@ -153,7 +152,7 @@ def _begun(job: Job, stages: Sequence[str]) -> Iterator[tuple[Ledger, Content, S
                 adopt(ledger, origin, job.recipe.fingerprint("detect"))
             _begin(job, stages, ledger)
             start.done = True
-            yield ledger, content, sink
+            yield ledger, content
 
 
 def _files_of(job: Job) -> list[Path]:

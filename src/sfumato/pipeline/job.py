@@ -55,6 +55,17 @@ class Job:
     unchecked: Globs = _NONE
 
     @property
+    def release(self) -> Sink:
+        """OUT, of a job that makes or checks a release.
+
+        Raises:
+            UsageError: it has none.
+        """
+        if self.out is None:
+            raise UsageError("A release needs an OUT folder.")
+        return self.out
+
+    @property
     def private(self) -> Path:
         """The folder of the lock, the private report and the ledger, if that is a file."""
         return private_of(self.ledger, (self.out or self.source).beside)

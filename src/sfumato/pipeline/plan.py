@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sfumato.errors import Code, SampleError, UsageError
+from sfumato.errors import Code, SampleError
 from sfumato.ledger.in_step import InStep
 from sfumato.ledger.ledger import Ledger
 from sfumato.ledger.published import is_as_noted
@@ -113,9 +113,7 @@ def _wrong_in_release(
     now; people or checks decided on it since; a verification met other bytes than those that lie
     there now; or a version made it that didn't look for second images.
     """
-    if job.out is None:
-        raise UsageError("A release needs an OUT folder.")
-    sink, fingerprint = job.out, job.recipe.fingerprint("obfuscate")
+    sink, fingerprint = job.release, job.recipe.fingerprint("obfuscate")
     refused = _Refusals(job, stages, ledger, boxes)
     known = InStep(ledger.notes())
     wrong: set[str] = set()

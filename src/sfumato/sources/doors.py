@@ -135,7 +135,11 @@ class Sink(Staging, Protocol):
         ...
 
     def begin(self) -> Sink:
-        """Make it, and return it for one run: what another run has staged is out of its reach."""
+        """Return it for one run: what another run has staged is out of its reach."""
+        ...
+
+    def make(self) -> None:
+        """Make the place, if it isn't there; durably."""
         ...
 
     def stage_parts(self, key: str, parts: Iterable[bytes]) -> str:

@@ -91,13 +91,16 @@ class FolderSink:
         return not self.root.is_dir() or not any(self.root.iterdir())
 
     def begin(self) -> FolderSink:
-        """Make the folder, and return the same sink with temporary names of its own.
+        """Return the same sink with temporary names of its own."""
+        return FolderSink(self.root, like=self.like, token=uuid.uuid4().hex[:8], link=self.link)
+
+    def make(self) -> None:
+        """Make the folder and those above it, so that a power cut keeps them.
 
         Raises:
             OutputError: the disk refuses.
         """
         make_folder(self.root)
-        return FolderSink(self.root, like=self.like, token=uuid.uuid4().hex[:8], link=self.link)
 
     def final(self, key: str) -> Path:
         """Return where a picture lies once it is published; see `released_name`."""
