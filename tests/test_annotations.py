@@ -52,6 +52,7 @@ def far(one: Face, other: Face) -> float:
     return max(abs(a - b) for a, b in zip(one.box, other.box, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", TOOLS)
 @settings(max_examples=12, deadline=None)
 @given(there=pictures())

@@ -45,6 +45,7 @@ def scene() -> Pixels:
 # --- detect -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_face_is_found_in_a_path_in_bytes_in_an_array_and_in_a_picture(person: Path) -> None:
     found = sfumato.detect(person, profile="fast")
     assert len(found) == 1
@@ -329,6 +330,7 @@ def test_the_examples_of_the_library_hold() -> None:
     assert found.failed == 0
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_packages_docstring_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: Path
 ) -> None:

@@ -172,6 +172,7 @@ def compared(
     return {(group.column, group.value): group for group in made}
 
 
+@pytest.mark.slow
 def test_faces_alone_in_their_pictures_have_wilsons_interval() -> None:
     groups = compared(
         {"skin": ["I"] * 40 + ["VI"] * 40 + [""] * 5},
@@ -194,6 +195,7 @@ def test_faces_alone_in_their_pictures_have_wilsons_interval() -> None:
     assert (unknown.faces, unknown.p) == (5, None)
 
 
+@pytest.mark.slow
 def test_faces_that_share_pictures_have_a_bootstrap_and_no_sure_difference() -> None:
     """Twelve missed faces, all in one dark picture: a person would call that one accident."""
     groups = compared(
@@ -210,6 +212,7 @@ def test_faces_that_share_pictures_have_a_bootstrap_and_no_sure_difference() -> 
     assert not dark.differs
 
 
+@pytest.mark.slow
 def test_where_groups_are_many_the_small_ones_are_put_together() -> None:
     classes = ["large"] * 20 + ["other"] * 15 + [f"n{i:02}" for i in range(30)]
     groups = compared({"class": classes}, [True, False] * 32 + [True], list(range(65)))
@@ -241,6 +244,7 @@ def test_every_test_counts_and_small_groups_make_none() -> None:
 # --- the chart ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_chart_is_sound_shows_every_group_and_marks_what_is_sure() -> None:
     groups = compared(
         {"a <&> b": ["x"] * 50 + ["y\"'" * 30] * 50},
@@ -305,6 +309,7 @@ def misses(plain: dict[str, object]) -> dict[str, tuple[int, int]]:
     return {f"{g['column']} {g['value']}": (g["missed"], g["faces"]) for g in groups}
 
 
+@pytest.mark.slow
 def test_the_dark_half_is_missed_and_said_to_be(sample: Path, tmp_path: Path) -> None:
     given = (
         "--boxes",
@@ -345,6 +350,7 @@ def test_computed_groups_need_no_table(sample: Path) -> None:
     assert sum(missed for name, (missed, _) in found.items() if "brightness" in name) == 6
 
 
+@pytest.mark.slow
 def test_what_a_release_has_covered_counts(sample: Path, tmp_path: Path) -> None:
     """The release was made with boxes for the first three pictures only."""
     with (sample / "labels.csv").open(newline="") as lines:

@@ -294,6 +294,7 @@ def test_a_file_that_changes_between_two_looks_is_refused_or_read_as_it_was(
     assert found in ((Code.FILE_CHANGED, OLD) if moment == 1 else (OLD,))
 
 
+@pytest.mark.slow
 def test_a_file_that_is_rewritten_all_the_time_is_never_read_as_a_mixture(tmp_path: Path) -> None:
     size = 24 << 20
     versions = [bytes([value]) * size for value in (1, 2)]

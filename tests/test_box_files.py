@@ -86,6 +86,7 @@ def coco(**parts: Any) -> str:
 # --- round trips ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @given(data=detections())
 @settings(max_examples=25, deadline=None)
@@ -515,6 +516,7 @@ parts = st.sampled_from(["a", "b", "train", "val", "x.jpg", "x.JPEG", "y.jpg", "
 paths = st.lists(st.lists(parts, min_size=1, max_size=3).map("/".join), unique=True, max_size=8)
 
 
+@pytest.mark.slow
 @given(listed=paths, keys=paths)
 @settings(max_examples=120, deadline=None)
 def test_every_key_has_one_fate_and_every_name_one_use(listed: list[str], keys: list[str]) -> None:
@@ -540,6 +542,7 @@ def test_pairing_grows_with_the_number_of_pictures_only() -> None:
     assert len(boxes.match(keys).faces) == count
 
 
+@pytest.mark.slow
 def test_many_boxes_in_one_picture_are_no_trap(tmp_path: Path) -> None:
     rows = "".join(f"a,{i},0,{i + 5},5\n" for i in range(20_000))
     back = box_files.load(written(tmp_path, HEADER + rows))

@@ -56,6 +56,7 @@ def test_without_a_threshold_there_is_nothing_to_move(specification: str) -> Non
         shifted(specification, -1)
 
 
+@pytest.mark.slow
 def test_thresholds_applied_afterwards_find_what_a_search_with_them_finds() -> None:
     pixels = np.asarray(Image.open(demo_images.root() / "people/astronaut.png").convert("RGB"))
     specs = ("centerface@320:0.3", "yunet@320:0.5")
@@ -165,6 +166,7 @@ def test_the_promise_is_kept_on_new_pictures() -> None:
     assert np.mean(inside) >= 0.85
 
 
+@pytest.mark.slow
 def test_a_small_sample_carries_no_promise_and_says_how_many_it_takes() -> None:
     table = table_of([[1] * 71], [[0.0] * 71])
     made = promise(table, 0.95, np.random.default_rng(0))
@@ -173,6 +175,7 @@ def test_a_small_sample_carries_no_promise_and_says_how_many_it_takes() -> None:
     assert promise(table, 0.95, np.random.default_rng(0)).kept
 
 
+@pytest.mark.slow
 def test_what_no_setting_covers_is_not_promised() -> None:
     table = table_of([[1] * 90 + [0] * 10], [[0.0] * 100])
     made = promise(table, 0.95, np.random.default_rng(0))
@@ -207,6 +210,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_recipe_is_written_that_run_takes(sample: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     labels = ("--boxes", sample / "labels.csv")
@@ -249,6 +253,7 @@ def test_everything_is_there_as_json_too(sample: Path) -> None:
     assert sfumato("calibrate", sample / "src", *labels, *SMALL, "--json").out == done.out
 
 
+@pytest.mark.slow
 def test_what_cant_be_judged_is_named(sample: Path, tmp_path: Path) -> None:
     source = tmp_path / "src"
     source.mkdir()

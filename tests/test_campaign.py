@@ -204,6 +204,7 @@ def test_who_judges_may_also_confirm_in_the_gallery(campaign: Campaign) -> None:
     assert (merged.decided, merged.disputed) == (3, 0)
 
 
+@pytest.mark.slow
 def test_faces_that_nobody_was_shown_stay(campaign: Campaign) -> None:
     many = detection("a/0.jpg", faces=MOST_MARKS + 5)
     campaign.search([many])

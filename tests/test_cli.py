@@ -144,6 +144,7 @@ def test_no_verb_and_wrong_verbs_are_wrong_use() -> None:
 # --- what is printed, and the exit code ---------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_prints_its_account_and_nothing_else_on_standard_output(data: Dataset) -> None:
     done = run(data)
     assert done.code == 0
@@ -155,6 +156,7 @@ def test_a_run_prints_its_account_and_nothing_else_on_standard_output(data: Data
         assert report.is_file()
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_the_published_summary(data: Dataset) -> None:
     done = run(data, "--json", "-q")
     assert (done.code, done.err) == (0, "")
@@ -163,6 +165,7 @@ def test_json_is_one_object_and_the_published_summary(data: Dataset) -> None:
     assert done.out.isascii()  # whatever the terminal's encoding is
 
 
+@pytest.mark.slow
 def test_quiet_is_silent_even_about_refusals(data: Dataset) -> None:
     (data.source / "n03" / "text.jpg").write_text("This is not a picture.")
     done = run(data, "-q")
@@ -170,6 +173,7 @@ def test_quiet_is_silent_even_about_refusals(data: Dataset) -> None:
     assert ACCOUNT.match(done.out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_refused_picture_is_named_with_its_code_and_gives_exit_code_3(data: Dataset) -> None:
     (data.source / "n03" / "text.jpg").write_text("This is not a picture.")
     done = run(data)
@@ -179,6 +183,7 @@ def test_a_refused_picture_is_named_with_its_code_and_gives_exit_code_3(data: Da
     assert run(data).code == 3  # a second run that does nothing doesn't forget it
 
 
+@pytest.mark.slow
 def test_ten_refusals_are_named_and_all_of_them_on_request(data: Dataset) -> None:
     for number in range(12):
         (data.source / "n03" / f"text{number:02}.jpg").write_text("This is not a picture.")
@@ -190,6 +195,7 @@ def test_ten_refusals_are_named_and_all_of_them_on_request(data: Dataset) -> Non
     assert "the rest" not in done.err
 
 
+@pytest.mark.slow
 def test_a_name_cannot_steer_the_terminal(data: Dataset) -> None:
     (data.source / "n03" / "\x1b[2Jred\nnew line\u202egpj.jpg").write_text("no picture")
     done = run(data)
@@ -198,6 +204,7 @@ def test_a_name_cannot_steer_the_terminal(data: Dataset) -> None:
     assert "n03/\\u001b[2Jred\\u000anew line\\u202egpj.jpg: " in done.err
 
 
+@pytest.mark.slow
 def test_the_private_report_is_where_the_last_line_says(data: Dataset) -> None:
     records = data.root / "records"
     done = run(data, "--ledger", records / "my.sqlite")
@@ -217,6 +224,7 @@ def test_the_time_has_hours_where_it_needs_them(seconds: float, shown: str) -> N
     assert clock(seconds) == shown
 
 
+@pytest.mark.slow
 def test_a_failed_check_goes_before_a_refusal(data: Dataset) -> None:
     (data.source / "n03" / "text.jpg").write_text("This is not a picture.")
     run(data)
@@ -227,6 +235,7 @@ def test_a_failed_check_goes_before_a_refusal(data: Dataset) -> None:
     assert ACCOUNT.match(done.out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_130_and_says_how_to_go_on(data: Dataset) -> None:
     class Interrupted(Here):
         def map(self, task: Task, shards: Iterable[Shard]) -> NoReturn:
@@ -240,6 +249,7 @@ def test_an_interrupted_run_leaves_130_and_says_how_to_go_on(data: Dataset) -> N
     assert run(data).code == 0
 
 
+@pytest.mark.slow
 def test_nothing_is_verified_after_obfuscate_alone(data: Dataset) -> None:
     """A release that nobody checked must not call itself passed."""
     assert sfumato("detect", data.source, "--boxes", data.boxes).code == 0
@@ -266,6 +276,7 @@ def test_the_program_itself_with_its_workers(data: Dataset) -> None:
 # --- settings from a file and from the environment ----------------------------------------------
 
 
+@pytest.mark.slow
 def test_flags_go_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
     data = dataset.make(tmp_path, count=1)
     file = tmp_path / "settings.toml"
@@ -287,6 +298,7 @@ def test_flags_go_before_the_environment_and_that_before_the_file(tmp_path: Path
     assert method_and_expand(*given, "--config", file, env=env) == ["gaussian", 0.1]
 
 
+@pytest.mark.slow
 def test_keys_of_the_file_are_the_names_of_the_flags(tmp_path: Path) -> None:
     data = dataset.make(tmp_path, count=1)
     file = tmp_path / "settings.toml"
@@ -402,6 +414,7 @@ def test_wrong_use_is_said_in_a_sentence_and_writes_nothing(
     assert not data.out.exists() or not any(data.out.iterdir())
 
 
+@pytest.mark.slow
 def test_a_release_of_another_recipe_needs_overwrite(data: Dataset) -> None:
     assert run(data).code == 0
     before = files_of(data.out)
@@ -427,6 +440,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(data: Dataset) -> 
     assert not data.out.exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_knows_what_is_done_already(data: Dataset) -> None:
     run(data)
     (data.source / "n04").mkdir()
@@ -469,6 +483,7 @@ def test_the_ledger_may_lie_beside_the_source(data: Dataset) -> None:
     assert run(data, "--ledger", data.root / "my.sqlite").code == 0
 
 
+@pytest.mark.slow
 def test_other_files_are_copied_on_request_only(data: Dataset) -> None:
     assert run(data).code == 0
     assert not (data.out / "labels.txt").exists()
@@ -480,6 +495,7 @@ def test_other_files_are_copied_on_request_only(data: Dataset) -> None:
 # --- the verbs one after another ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_detect_obfuscate_verify_report_and_export(finished: Dataset, tmp_path: Path) -> None:
     step = tmp_path / "step"
     ledger = tmp_path / "faces.sqlite"
@@ -512,6 +528,7 @@ def test_detect_counts_in_json(finished: Dataset, tmp_path: Path) -> None:
     assert json.loads(sfumato(*words, "--no-resume").out) == counted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", one_of_each(box_files.LAYOUTS, lambda layout: "any"))
 def test_exported_boxes_are_those_that_were_given(
     finished: Dataset, tmp_path: Path, layout: str

@@ -58,6 +58,7 @@ def rows(data: Dataset) -> dict[str, dict[str, object]]:
     return {row["path"]: row for row in table if row["content"] != "image"}
 
 
+@pytest.mark.slow
 def test_each_other_file_has_a_row_in_the_manifest(data: Dataset) -> None:
     done = run(data, "--copy-other")
     assert done.code == 3
@@ -80,6 +81,7 @@ def test_each_other_file_has_a_row_in_the_manifest(data: Dataset) -> None:
     assert verify(data).code == 3
 
 
+@pytest.mark.slow
 def test_a_pattern_copies_unchecked_and_that_is_said(data: Dataset) -> None:
     (data.source / "blob.bin").write_bytes(bytes(range(256)))
     done = run(data, "--copy-other", "n03/*.json", "--copy-other", "*.bin")
@@ -98,6 +100,7 @@ def test_a_pattern_copies_unchecked_and_that_is_said(data: Dataset) -> None:
     assert not (data.out / "n03" / "bad.json").exists()
 
 
+@pytest.mark.slow
 def test_the_flag_by_itself_may_stand_anywhere_but_before_a_folder(data: Dataset) -> None:
     (data.source / "n03" / "bad.json").unlink()
     words: list[str | Path] = ["--boxes", data.boxes, "--verify-detector", WATCHER[0], "-q"]
@@ -108,6 +111,7 @@ def test_the_flag_by_itself_may_stand_anywhere_but_before_a_folder(data: Dataset
     assert (data.out / "labels.txt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["true", "false"])
 def test_a_settings_file_may_say_it(data: Dataset, value: str) -> None:
     (data.source / "n03" / "bad.json").unlink()
@@ -158,6 +162,7 @@ def test_without_the_option_what_was_copied_goes(data: Dataset) -> None:
     assert verify(data).code == 0
 
 
+@pytest.mark.slow
 def test_what_is_the_same_isnt_read_again(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     (data.source / "n03" / "bad.json").unlink()
     os.utime(data.source / "labels.txt", ns=(10**18, 10**18))
@@ -263,6 +268,7 @@ def test_a_file_that_grows_meanwhile_is_refused(
     assert failure.code == "FILE_CHANGED"
 
 
+@pytest.mark.slow
 def test_a_file_named_as_what_isnt_finished_is_taken_for_none(data: Dataset) -> None:
     """Only the very names that sfumato gives are swept away, and those are never copied."""
     ours = f".{'0' * 24}.12345678{PART_SUFFIX}"

@@ -321,6 +321,7 @@ def many(count: int) -> list[Face]:
     return [Face((i % 100, i % 50, i % 100 + 9, i % 50 + 9), 1.0, "file") for i in range(count)]
 
 
+@pytest.mark.slow
 def test_an_image_of_too_many_boxes_is_refused_by_name(data: Dataset) -> None:
     key, *others = data.with_face
     found = [Detection(key, "", *SIDE, tuple(many(MOST_BOXES + 1)))]
@@ -495,6 +496,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 def test_hostile_files_are_refused_in_little_memory_and_time(tmp_path: Path) -> None:
     files: dict[str, tuple[bytes, str]] = {

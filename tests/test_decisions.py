@@ -60,6 +60,7 @@ def same_bytes(data: Dataset, key: str) -> bool:
     return (data.out / key).read_bytes() == (data.source / key).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_decision_covers_what_nobody_found_and_uncovers_what_is_no_face(data: Dataset) -> None:
     added, cleared, left = data.without[0], data.with_face[0], data.with_face[1]
     decide(data, added, [DRAWN])
@@ -75,6 +76,7 @@ def test_a_decision_covers_what_nobody_found_and_uncovers_what_is_no_face(data: 
     assert made[left].rejected == ()
 
 
+@pytest.mark.slow
 def test_a_later_decision_redoes_its_picture_and_only_a_later_one(data: Dataset) -> None:
     key = data.without[0]
     run(data.job(), STAGES, Here())
@@ -92,6 +94,7 @@ def test_a_later_decision_redoes_its_picture_and_only_a_later_one(data: Dataset)
     assert same_bytes(data, key)
 
 
+@pytest.mark.slow
 def test_a_decision_about_other_bytes_does_not_count(data: Dataset) -> None:
     key = data.with_face[0]
     decide(data, key, [])
@@ -104,6 +107,7 @@ def test_a_decision_about_other_bytes_does_not_count(data: Dataset) -> None:
     assert "changed since" in {one.key: one.reason for one in refused}[key]
 
 
+@pytest.mark.slow
 def test_required_review_refuses_what_has_no_decision_until_it_has(data: Dataset) -> None:
     job = required(data.job())
     decide(data, data.with_face[0], [Face(BOX, 0.9, "file")])

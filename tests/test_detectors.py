@@ -262,6 +262,7 @@ class TestPhotographs:
     def test_a_cup_has_no_face(self, detector: Detector) -> None:
         assert detector.detect([demo("things/coffee.png")]) == [[]]
 
+    @pytest.mark.slow
     def test_a_moved_face_is_found_where_it_went(self, detector: Detector) -> None:
         face = demo("people/astronaut.png")[20:230, 120:330]
         here, there = (np.full((600, 600, 3), 128, np.uint8) for _ in range(2))

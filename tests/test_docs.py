@@ -25,6 +25,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLE = re.search(r"```python\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_documents_of_this_checkout_are_in_order() -> None:
     assert list(check_docs.problems(ROOT)) == []
 
@@ -56,6 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_example_of_the_readme_does_what_it_says(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +148,7 @@ PLANTED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "old", "new", "words"), PLANTED, ids=[p[3] for p in PLANTED])
 def test_a_planted_fault_is_found(
     copy: Path, before: set[str], path: str, old: str, new: str, words: str

@@ -72,6 +72,7 @@ def at(calls: list[Call], name: str, path: Path) -> list[int]:
     return [number for number, call in enumerate(calls) if call == (name, path)]
 
 
+@pytest.mark.slow
 def test_the_old_manifest_is_gone_from_the_disk_before_a_picture_is_renamed(
     data: Dataset, calls: list[Call]
 ) -> None:
@@ -85,6 +86,7 @@ def test_the_old_manifest_is_gone_from_the_disk_before_a_picture_is_renamed(
     assert gone < synced < min(n for (n,) in renamed)
 
 
+@pytest.mark.slow
 def test_pictures_are_on_the_disk_before_their_records_are(
     data: Dataset, calls: list[Call]
 ) -> None:
@@ -100,6 +102,7 @@ def test_pictures_are_on_the_disk_before_their_records_are(
                 assert any(renamed < n < committed for n in at(calls, "fsync", folder)), folder
 
 
+@pytest.mark.slow
 def test_the_ledger_has_its_name_on_the_disk_before_it_says_anything(
     data: Dataset, calls: list[Call]
 ) -> None:
@@ -109,6 +112,7 @@ def test_the_ledger_has_its_name_on_the_disk_before_it_says_anything(
         assert any(n < committed for n in at(calls, "fsync", folder)), folder
 
 
+@pytest.mark.slow
 def test_the_manifest_is_last_and_its_folder_is_synced(data: Dataset, calls: list[Call]) -> None:
     run(data.job(), STAGES, Here())
     (renamed,) = at(calls, "replace", data.out / "manifest.parquet")
@@ -121,6 +125,7 @@ def test_the_manifest_is_last_and_its_folder_is_synced(data: Dataset, calls: lis
         assert min(n for n in at(calls, "fsync", data.out) if n > other) == other + 1
 
 
+@pytest.mark.slow
 def test_what_no_longer_belongs_goes_after_the_manifest(data: Dataset, calls: list[Call]) -> None:
     (data.source / "n04").mkdir()
     (data.source / "n04" / "notes.txt").write_text("x")
@@ -213,6 +218,7 @@ def _raiser(error: OSError) -> Callable[[Path], None]:
 # --- a shard is published, then committed -------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_records_never_come_before_what_they_speak_of(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

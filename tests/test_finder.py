@@ -80,12 +80,14 @@ def test_a_plain_face_is_settled_by_one_crop(portrait: Pixels, runs: Counter[str
     assert runs["crops"] <= proposed + 4 * (proposed - 1)  # the others may be looked at further
 
 
+@pytest.mark.slow
 def test_the_score_is_a_probability_and_the_portrait_is_certain(portrait: Pixels) -> None:
     for profile in PLANS:
         (found,) = Finder(profile).detect([portrait])
         assert found[0].score > 0.9
 
 
+@pytest.mark.slow
 def test_faces_and_candidates_part_at_the_threshold(portrait: Pixels) -> None:
     pictures = [portrait, portrait[::-1].copy(), noise(300, 200)]
     low, high = Finder("default", 0.02), Finder("default", 0.9)

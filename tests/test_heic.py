@@ -81,6 +81,7 @@ def test_a_damaged_one_is_refused(cut: int) -> None:
     assert refused.value.code in (Code.IMAGE_DECODE, Code.IMAGE_UNRECOGNISED)
 
 
+@pytest.mark.slow
 def test_a_damaged_one_never_raises_anything_else_and_never_crashes() -> None:
     """Bytes behind the head changed at random; a crash of libheif would end the tests."""
     random = np.random.default_rng(7)
@@ -159,6 +160,7 @@ def manifest(root: Path) -> dict[str, dict[str, object]]:
     return {row["path"]: row for row in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["faces", "all"])
 def test_the_release_holds_jpegs_and_the_manifest_names_both(tmp_path: Path, policy: str) -> None:
     put(tmp_path)
@@ -188,6 +190,7 @@ def test_the_release_holds_jpegs_and_the_manifest_names_both(tmp_path: Path, pol
     assert again.code == 0, again.err + again.out
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_and_mends_and_removes_by_the_name_in_the_release(tmp_path: Path) -> None:
     put(tmp_path)
     assert run(tmp_path, "--unlisted", "refuse").code == 0
@@ -200,6 +203,7 @@ def test_a_run_goes_on_and_mends_and_removes_by_the_name_in_the_release(tmp_path
     assert not (tmp_path / "out/phone/face.heic.jpg").exists()
 
 
+@pytest.mark.slow
 def test_what_is_there_as_it_should_be_is_not_made_again(tmp_path: Path) -> None:
     put(tmp_path)
     assert run(tmp_path).code == 0
@@ -210,6 +214,7 @@ def test_what_is_there_as_it_should_be_is_not_made_again(tmp_path: Path) -> None
     assert there == {p: p.stat().st_ino for p in (tmp_path / "out/phone").iterdir()}
 
 
+@pytest.mark.slow
 def test_what_was_put_in_its_place_is_found(tmp_path: Path) -> None:
     put(tmp_path)
     assert run(tmp_path).code == 0
@@ -233,6 +238,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     assert written == encoded("JPEG")
 
 
+@pytest.mark.slow
 def test_a_release_that_is_finished_is_not_made_again(tmp_path: Path) -> None:
     put(tmp_path)
     assert run(tmp_path).code == 0

@@ -73,6 +73,7 @@ def test_a_name_that_is_not_utf8_is_refused_and_shown_readably(tmp_path: Path) -
     assert failure.key == r"caf\xe9.jpg"
 
 
+@pytest.mark.slow
 def test_shards_follow_content_and_survive_insertions(tmp_path: Path) -> None:
     keys = [f"{i:05d}.jpg" for i in range(1500)]
     put(tmp_path, *keys)
@@ -115,6 +116,7 @@ def test_what_is_no_steady_file_is_refused(tmp_path: Path, monkeypatch: pytest.M
     assert refused.value.code is Code.IMAGE_TOO_LARGE
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "growing.jpg"
     path.write_bytes(bytes(8 * 2**20))

@@ -63,6 +63,7 @@ def test_stretches_of_fill_bytes_are_walked_once() -> None:
         assert seconds(lambda data=data: jpeg.strip(data, "all")) < 0.5  # type: ignore[misc]
 
 
+@pytest.mark.slow
 def test_work_without_data_is_refused() -> None:
     for data in (nearly_empty(9800, 20), refined(4600, [(2, 63)], 13)):
         with pytest.raises(SampleError, match="IMAGE_UNSUPPORTED"):

@@ -141,6 +141,7 @@ def run(data: bytes, regions: list[Box], method: Method) -> None:
 quick = settings(deadline=1000, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.slow
 @given(data=mutated(PARTS), regions=boxes, method=methods)
 @settings(quick, max_examples=60)
 def test_wrong_structures_are_edited_or_refused(

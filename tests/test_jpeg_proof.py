@@ -156,6 +156,7 @@ def test_a_plan_that_forgets_the_next_difference_is_found_out(
         check(file_of(picture, intended, touched), picture, intended, touched)
 
 
+@pytest.mark.slow
 def test_data_that_shift_between_two_runs_are_seen() -> None:
     """Bits are left out, or come twice, before the last run, and the padding hides the number."""
     picture = small("4:2:0")

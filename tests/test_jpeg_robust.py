@@ -105,6 +105,7 @@ def test_unannounced_restart_marker_is_detected() -> None:
     assert outcome(data[:middle] + b"\xff\xd0" + data[middle:]) == Code.IMAGE_DECODE
 
 
+@pytest.mark.slow
 def test_many_scans_are_refused() -> None:
     data = FILES["progressive"]
     start = data.index(b"\xff\xda")
@@ -156,6 +157,7 @@ def test_random_bytes_are_refused(data: bytes) -> None:
     assert outcome(b"\xff\xd8" + data) is not None
 
 
+@pytest.mark.slow
 def test_boxes_of_any_kind() -> None:
     data = FILES["4:2:0"]
     for box in (

@@ -54,6 +54,7 @@ def outcomes(task: Act, work: list[Shard], executor: Local) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_key_gets_one_result() -> None:
     work = shards(*["fine"] * 30)
     found = outcomes(Act(), work, Local(2))
@@ -79,16 +80,19 @@ def test_a_picture_at_which_a_worker_died_once_is_tried_again(tmp_path: object) 
     assert set(found.values()) == {"done"}
 
 
+@pytest.mark.slow
 def test_an_error_about_the_run_ends_it() -> None:
     with pytest.raises(OutputError, match="disk is full"):
         list(Local(1).map(Act(), shards("fine", "full", "fine")))
 
 
+@pytest.mark.slow
 def test_a_task_that_skips_keys_is_found_out() -> None:
     with pytest.raises(ExecutorError, match="nothing for"):
         list(Local(1).map(Act(), shards("fine", "lazy", "fine")))
 
 
+@pytest.mark.slow
 def test_workers_end_when_the_iterator_is_closed() -> None:
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
     before = children.read_text().split() if children.exists() else []  # other tests' servers

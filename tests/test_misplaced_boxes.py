@@ -128,6 +128,7 @@ def test_a_box_that_lies_half_inside_is_covered_as_far_as_it_does(data: Dataset)
     assert (report.verdict, report.account.obfuscated) == ("passed", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adopted", ["decision", "detection"])
 def test_what_another_ledger_says_is_not_believed_either(data: Dataset, adopted: str) -> None:
     key = data.with_face[0]
@@ -184,6 +185,7 @@ def test_the_run_says_that_all_boxes_look_scaled(
     assert "boxes reach 3.0 × the images' width and 2.5 × their height" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_scale_is_told_on_few_images_and_never_wrongly(tmp_path: Path) -> None:
     source = open_source(tmp_path)
     for number in range(100):

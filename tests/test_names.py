@@ -24,6 +24,7 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 start = st.sampled_from(["", "=", "+", "-", "@", "\t", "\r", "'", "''=", "'\"", "＝", "\x1b", '"'])
 
 
+@pytest.mark.slow
 @given(names)
 @example(EVIL)
 def test_what_is_shown_is_plain_and_letters_stay(name: str) -> None:

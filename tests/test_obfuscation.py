@@ -82,6 +82,7 @@ def test_small_face_beside_a_large_one_keeps_a_tenth_at_most(name: str, texture:
     assert contrast(after, LARGE) <= 0.10 * contrast(before, LARGE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OURS)
 def test_portrait_keeps_a_tenth_of_its_fine_contrast_at_any_size(name: str) -> None:
     for size in (8, 12, 20, 64):
@@ -126,6 +127,7 @@ def test_edge_response_has_the_stated_sigma(size: int, strength: float) -> None:
         assert sigma == pytest.approx(strength * size, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [9.0, 48.0, 160.0])
 def test_pixelate_shows_only_values_of_the_gaussian_in_flat_cells(size: float) -> None:
     before = noise(400, 400, 3, seed=3)
@@ -158,6 +160,7 @@ def test_no_pixel_in_the_grown_box_shows_its_own_value(name: str, data: st.DataO
 # Reach
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 @given(data=st.data(), channels=st.integers(1, 4))
 @settings(max_examples=50, deadline=None)

@@ -121,6 +121,7 @@ channels = "BGR"
 """ + "\n".join(f'{role} = "{role}"' for role in FAMILIES["yunet"]().roles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "name", "shipped"),
     [(CENTERFACE, "centerface", CenterFace(320)), (YUNET, "yunet-2023mar", YuNet(320))],

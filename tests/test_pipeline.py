@@ -57,6 +57,7 @@ def rows(path: Path) -> list[dict[str, object]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_picture_is_accounted_for(done: Dataset) -> None:
     manifest = rows(done.out / "manifest.parquet")
     assert [row["path"] for row in manifest] == list(done.keys)
@@ -103,6 +104,7 @@ def test_nothing_that_is_published_names_the_machine(done: Dataset) -> None:
         assert os.fsencode(done.root) not in (done.out / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_and_changes_nothing(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     before = files_of(data.out)
@@ -137,6 +139,7 @@ def test_files_that_come_go_and_change_between_runs(data: Dataset) -> None:
     assert report.account.pictures_in == len(data.keys)
 
 
+@pytest.mark.slow
 def test_pictures_that_were_lost_from_the_release_are_made_again(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     before = files_of(data.out)
@@ -156,6 +159,7 @@ def test_the_verbs_one_after_the_other_give_what_run_gives(data: Dataset) -> Non
     assert files_of(step) == files_of(data.out)
 
 
+@pytest.mark.slow
 def test_a_release_of_another_recipe_is_not_touched(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     before = files_of(data.out)
@@ -202,6 +206,7 @@ def test_one_run_at_a_time(data: Dataset) -> None:
             run(data.job(), STAGES, Local(1))
 
 
+@pytest.mark.slow
 def test_other_files_are_copied_on_request_unless_they_may_hold_faces(data: Dataset) -> None:
     (data.source / "n03" / "picture-without-ending").write_bytes(
         (data.source / data.without[0]).read_bytes()
@@ -215,6 +220,7 @@ def test_other_files_are_copied_on_request_unless_they_may_hold_faces(data: Data
     assert report.verdict == "refused"
 
 
+@pytest.mark.slow
 def test_a_box_that_cannot_be_right_refuses_its_picture(data: Dataset) -> None:
     with data.boxes.open("a") as file:
         file.write(f"{data.without[0]},50,50,10,10\n")
@@ -294,6 +300,7 @@ def test_the_ledger_says_what_was_done_with_what(done: Dataset) -> None:
         assert ledger.last_run() is not None
 
 
+@pytest.mark.slow
 def test_the_account_adds_up(done: Dataset) -> None:
     report = run(done.job(), ("verify",), Here())
     faces = len(done.with_face)

@@ -20,7 +20,6 @@ from sfumato.pipeline.driver import (
     Job,
     Plan,
     _file_listing,
-    _files_of,
     _notes,
     _tell,
     _work,
@@ -29,7 +28,7 @@ from sfumato.pipeline.driver import (
     search,
     write_report,
 )
-from sfumato.pipeline.job import Content
+from sfumato.pipeline.job import Content, private_files
 from sfumato.pipeline.settings import software
 from sfumato.pipeline.work import Work
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
@@ -506,12 +505,13 @@ def test_a_hard_link_is_one_to_the_original(data: Dataset) -> None:
     assert files_of(data.out) == before
 
 
-def test_a_start_makes_the_lock_and_the_ledger_if_that_is_a_file(data: Dataset) -> None:
+def test_a_run_keeps_its_lock_its_report_and_the_ledger_if_that_is_a_file(data: Dataset) -> None:
     job = replace(data.job(), ledger=data.root / "kept" / "l.sqlite")
-    names = ("lock", "l.sqlite", "l.sqlite-wal", "l.sqlite-shm")
-    assert _files_of(job) == [data.root / "kept" / name for name in names]
+    names = ("lock", "report.html", "l.sqlite", "l.sqlite-wal", "l.sqlite-shm")
+    assert private_files(job) == [data.root / "kept" / name for name in names]
     remote = replace(job, ledger="postgresql://server/faces")
-    assert _files_of(remote) == [private_folder(data.out) / "lock"]
+    kept = [private_folder(data.out) / name for name in ("lock", "report.html")]
+    assert private_files(remote) == kept
 
 
 def test_what_was_found_for_another_release_is_found_for_this_one(data: Dataset) -> None:

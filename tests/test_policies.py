@@ -83,6 +83,7 @@ def test_by_default_files_without_a_face_keep_every_byte(data: Dataset, tmp_path
     assert private_metadata((tmp_path / "out" / WITH_FACE).read_bytes()) == ()
 
 
+@pytest.mark.slow
 def test_all_takes_metadata_out_of_every_file_or_refuses_it(data: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
     summary = command(data, out, "--metadata", "all")
@@ -106,6 +107,7 @@ def test_all_takes_metadata_out_of_every_file_or_refuses_it(data: Dataset, tmp_p
     assert again["findings"] == summary["findings"]
 
 
+@pytest.mark.slow
 def test_keep_safe_keeps_date_camera_and_copyright(data: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command(data, out, "--metadata", "keep-safe")
@@ -119,6 +121,7 @@ def test_keep_safe_keeps_date_camera_and_copyright(data: Dataset, tmp_path: Path
     command(data, out, verb="verify")
 
 
+@pytest.mark.slow
 def test_the_policy_comes_from_a_file_a_variable_or_a_call(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +139,7 @@ def test_the_policy_comes_from_a_file_a_variable_or_a_call(
     assert report.summary()["encodings"] == {"exact": 6, "identical": 1}
 
 
+@pytest.mark.slow
 def test_another_policy_is_another_release(data: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command(data, out)
@@ -238,6 +242,7 @@ def test_a_stripped_file_that_is_cut_off_fails() -> None:
     assert Code.VERIFY_UNREADABLE in failed(checked(PRIVATE_JPEG, STRIPPED[:-200]))
 
 
+@pytest.mark.slow
 def test_a_stripped_release_is_checked_as_it_lies_there(data: Dataset, tmp_path: Path) -> None:
     """Of files changed later the bytes speak first; with a new look at pixels and metadata."""
     out = tmp_path / "out"

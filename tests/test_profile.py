@@ -205,6 +205,7 @@ def test_a_private_transform_is_never_swapped_for_another() -> None:
     assert clean_profile(with_tag(b"A2B0", bytes(crooked[:48]) + lut(cells)[48:])) is None
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_damaged_profile_never_raises(data: st.DataObject) -> None:

@@ -102,6 +102,7 @@ def test_stopping_deletes_a_draft_and_closes_what_is_open(service: Service) -> N
     assert list(service.studies) == [open_.id]
 
 
+@pytest.mark.slow
 def test_a_busy_service_is_asked_again_but_a_study_is_made_once(service: Service) -> None:
     with prolific(service) as provider:
         service.busy = [429, 429]

@@ -33,6 +33,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_change_right_after_the_note_shows(file: Path) -> None:
     """Of the same size, and its time put back: only the clock that ticks tells them apart."""
     for _ in range(10):

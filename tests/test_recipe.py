@@ -104,6 +104,7 @@ def test_where_a_file_of_a_detector_lies_is_not_published() -> None:
     assert prints(replace(recipe, detect=replace(moved, weights=("cc", "bb")))) != prints(recipe)
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_fingerprints() -> None:
     program = (
         "import json, sys; from sfumato.recipe import Recipe\n"

@@ -64,6 +64,7 @@ def test_by_default_it_is_refused_by_name(source: Path) -> None:
     ).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_on_request_it_is_written_anew_and_both_pages_say_so(source: Path) -> None:
     done = run(source, "--on-unsupported", "reencode")
     assert done.code == 0, done.err

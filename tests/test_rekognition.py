@@ -238,6 +238,7 @@ class TestTrouble:
             Rekognition().detect([grey])
         assert not service.pictures
 
+    @pytest.mark.slow
     def test_a_service_that_is_not_there(
         self,
         new_client: None,

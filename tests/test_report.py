@@ -54,6 +54,7 @@ def test_unfinished_pictures_are_in_the_account() -> None:
     assert report.faces.count == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 120))
 def test_numbers_equal_a_recount(seed: int, count: int) -> None:
@@ -201,6 +202,7 @@ def test_covered_is_the_union_of_the_grown_boxes_inside_the_picture() -> None:
         assert report.faces.covered.quantile("max") == pytest.approx(share)
 
 
+@pytest.mark.slow
 def test_the_order_of_the_pictures_changes_nothing() -> None:
     pictures = random_pictures(3, 400)
     tally = tallied(pictures)

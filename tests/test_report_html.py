@@ -207,6 +207,7 @@ def test_links_lead_somewhere_and_ids_are_single() -> None:
         assert all("scope" in attrs for tag, attrs in parsed.tags if tag == "th")
 
 
+@pytest.mark.slow
 def test_the_numbers_on_the_page_are_those_of_the_summary() -> None:
     report = tallied(random_pictures(5, 900)).report()
     summary = report.summary()

@@ -129,6 +129,7 @@ def test_before_anything_was_searched_or_begun_a_sentence_says_what_to_do(
         assert "sfumato review serve" in done.err
 
 
+@pytest.mark.slow
 def test_from_links_to_a_release(site: Site, tmp_path: Path) -> None:
     told = site.json("serve", "--reviewer", "anna", "--reviewer", "ben", "--replicas", "2", "--all")
     assert [row["name"] for row in told["links"]] == ["anna", "ben"]
@@ -389,6 +390,7 @@ def test_a_door_opens_for_real_names_only(site: Site, name: str) -> None:
         assert person.name == "prolific:p1"
 
 
+@pytest.mark.slow
 def test_classes_with_misses_come_first_from_then_on(site: Site) -> None:
     site.json("serve", "--reviewer", "anna", "--all", "--sample", "2")
     drawn = {key for s in _draw(site)["strata"] for key in s["keys"]}

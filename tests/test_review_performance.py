@@ -36,6 +36,7 @@ def test_gold_gives_recall_precision_and_passes() -> None:
     assert isnan(ann.agreement.value)
 
 
+@pytest.mark.slow
 def test_agreement_leaves_the_person_out() -> None:
     shown = proposed(box(0), box(40))
     answers = [said(who, shown[:1], shown) for who in ("ann", "ben", "eve")]

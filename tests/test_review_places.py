@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,6 +142,7 @@ def answers(draw: st.DrawFn) -> list[Given]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(answers(), st.randoms(use_true_random=False))
 def test_neither_the_order_of_answers_nor_that_of_boxes_matters(

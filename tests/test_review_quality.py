@@ -42,6 +42,7 @@ def raster(places: Sequence[Box]) -> np.ndarray[tuple[int, ...], np.dtype[np.boo
 # --- the IoU of unions --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(many, many)
 @example([], [])
@@ -112,6 +113,7 @@ def test_an_empty_truth_asks_for_no_box() -> None:
 # --- wrong boxes --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     many, st.integers(0, 2**63), st.sampled_from([GOLD_IOU, 0.3, 1.0]), st.sampled_from([0, 0, 2])
@@ -130,6 +132,7 @@ def test_spoilt_boxes_never_pass_and_lie_in_the_picture(
     assert spoil(marks(*truth), SIDE, SIDE, seed, iou=iou, spare=spare) == wrong
 
 
+@pytest.mark.slow
 def test_spoilt_boxes_look_like_proposals() -> None:
     truth = (Mark((10, 10, 50, 60), score=0.8), Mark((80, 20, 120, 70), "private"))
     seen = [spoil(truth, 200, 100, seed) for seed in range(120)]

@@ -478,6 +478,7 @@ def rows(out: Path) -> dict[str, tuple[object, ...]]:
     return {row["path"]: tuple(row[name] for name in names) for row in table}
 
 
+@pytest.mark.slow
 def test_a_run_takes_out_faces_counts_them_and_passes(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = sfumato("run", source, out, "--profile", "fast", "-q")

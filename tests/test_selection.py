@@ -100,6 +100,7 @@ def keys_of(data: Dataset) -> set[str]:
     return set(ImageFolder(data.out).scan().pictures)
 
 
+@pytest.mark.slow
 def test_what_is_excluded_is_not_in_the_release_and_is_counted(data: Dataset) -> None:
     done = run(data, "--exclude", "n03", "--json")
     assert done.code == 0

@@ -113,6 +113,7 @@ class TestSinkOfMemory(SinkContract):
         return open_sink(self.root / "out", like=InMemory({}, self.root / "beside"))
 
 
+@pytest.mark.slow
 def test_three_images_in_memory_run_through_all_stages_to_the_report(tmp_path: Path) -> None:
     grey = io.BytesIO()
     Image.fromarray(np.full((40, 60, 3), 128, np.uint8)).save(grey, "PNG")

@@ -148,6 +148,7 @@ def test_average_precision_is_that_of_pycocotools(seed: int) -> None:
         assert ours == pytest.approx(coco_average_precision(pictures, iou), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_average_precision_of_what_a_detector_finds_is_that_of_pycocotools() -> None:
     """Labelled by what another detector finds, its doubtful boxes included."""
     ours, other = registry.parse("yunet@320:0.01"), registry.parse("centerface@320:0.05")

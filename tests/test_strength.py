@@ -76,6 +76,7 @@ def only_luma(image: Pixels, box: Box) -> Pixels:
 # The two ends of the scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_an_untouched_face_is_one(size: int) -> None:
     image, box = portrait(size)
@@ -95,6 +96,7 @@ def test_the_defaults_pass_also_when_written_as_jpeg(name: str, size: int, quali
     assert leftover(before, as_jpeg(after, quality), box) <= LIMIT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("weak", [half_covered, a_third_of_the_sigma, translucent, only_luma])
 def test_planted_weaknesses_fail(weak: Cover, size: int) -> None:
@@ -160,6 +162,7 @@ def test_it_is_relative_to_the_face(times: int) -> None:
     )
 
 
+@pytest.mark.slow
 @given(share=st.floats(0, 1), shift=st.integers(0, 60))
 @settings(max_examples=30, deadline=None)
 def test_a_pale_copy_is_worth_its_contrast_whatever_its_brightness(
@@ -346,6 +349,7 @@ def test_boxes_of_hardly_a_pixel_are_measured_as_nothing_or_untouched(box: Box) 
     assert left > 0 or contrast_left(image, image, box) == 0
 
 
+@pytest.mark.slow
 @given(data=st.data(), channels=st.integers(1, 4))
 @settings(max_examples=60, deadline=None)
 def test_any_box_gives_a_number_that_is_not_negative(data: st.DataObject, channels: int) -> None:

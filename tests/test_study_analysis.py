@@ -65,6 +65,7 @@ def test_every_question_that_the_arms_allow_is_asked(matrix: Matrix) -> None:
     }
 
 
+@pytest.mark.slow
 def test_figures_are_what_counting_gives(answers: dict[tuple[str, str], StudyAnswer]) -> None:
     one = answers["cost", "gaussian"]
     before, after = (

@@ -85,6 +85,7 @@ def parsed(page: str) -> Tags:
     return tags
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_and_loads_nothing(analysis: Analysis) -> None:
     page = render(analysis, [], "a made-up set")
     tags = parsed(page)
@@ -162,6 +163,7 @@ def estimate(value: float, low: float, high: float, why: str = "") -> Estimate:
     return Estimate(value, se, 1e6, 1e6, low, high, p, p, 500, 6, why)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("found", "words"),
     [
@@ -191,6 +193,7 @@ def test_a_p_value_is_never_nothing() -> None:
     assert p_words(0.0412) == "= 0.041"
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_both_files(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", cells=FULL[:3:2], models=["net"])
     done = sfumato("study", "report", folder, "--margin", "2")

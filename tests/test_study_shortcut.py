@@ -51,6 +51,7 @@ def test_noise_raises_no_alarm_in_sixty_draws() -> None:
     assert alarms == 0
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_true_change_for_all_classes_together() -> None:
     rng = np.random.default_rng(2)
     true = np.array([-0.1, 0.0, 0.05, 0.1])

@@ -31,6 +31,7 @@ def test_no_way_to_write_a_file_as_text_passes(file: str) -> None:
     assert passed == []
 
 
+@pytest.mark.slow
 def test_no_way_to_write_pixels_as_text_passes() -> None:
     ways = dict(text_pictures.pixels())
     assert len(ways) > 40
@@ -43,6 +44,7 @@ def test_kinds_that_hold_pictures_or_private_things_are_named() -> None:
     assert [name for name, data in kinds if not objection(data, f"folder/{name}")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", text_pictures.LABELS)
 def test_labels_pass(group: str) -> None:
     files = dict(text_pictures.LABELS[group]())
@@ -111,6 +113,7 @@ def test_what_is_no_mask_isnt_passed_over_as_one() -> None:
     assert objection(text.encode())
 
 
+@pytest.mark.slow
 def test_a_person_reads_no_content_in_the_reason() -> None:
     secret = b"Ada Lovelace " * 20
     for _, data in chain(text_pictures.kinds(), text_pictures.pixels()):

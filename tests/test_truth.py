@@ -98,6 +98,7 @@ def faceless(data: Dataset) -> Job:
     return replace(data.job(overwrite=True), recipe=settings.recipe(), boxes=nobody)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dies", ["no", "before commit", "in publish"])
 def test_a_mark_is_not_believed_after_another_recipe_has_written(
     data: Dataset, dies: str, monkeypatch: pytest.MonkeyPatch
@@ -170,6 +171,7 @@ def test_a_source_that_is_put_back_is_not_taken_for_what_came_between(data: Data
     assert files_of(data.out) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_source_that_changed_and_kept_its_size_and_time_is_done_again(
     data: Dataset, elsewhere: bool
@@ -204,6 +206,7 @@ def test_detection_alone_searches_what_changed_and_kept_its_size_and_time(data: 
     assert sfumato(*words).code == 0
 
 
+@pytest.mark.slow
 def test_a_source_whose_rights_changed_is_read_and_not_done_again(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +286,7 @@ def test_a_link_to_a_copied_original_is_not_in_the_release(data: Dataset) -> Non
     assert untrue(data.out) == []
 
 
+@pytest.mark.slow
 def test_a_link_to_what_the_source_no_longer_has_goes_as_a_file_would(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     key = data.without[0]
@@ -311,6 +315,7 @@ def test_verify_and_report_say_the_same_of_a_changed_file(data: Dataset) -> None
     assert (data.out / "manifest.parquet").exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_was_put_back_by_hand_is_searched_again(data: Dataset) -> None:
     """What verification found in other bytes must not stay for ever."""
     run(data.job(), STAGES, Here())
@@ -339,6 +344,7 @@ def test_other_files_are_checked_as_well(data: Dataset) -> None:
 # --- what it costs ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_plain_resume_reads_no_file_and_a_touched_one_only_once(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,6 +384,7 @@ def _settle(path: Path) -> None:
             return
 
 
+@pytest.mark.slow
 def test_a_ledger_from_before_notes_is_read_once_and_noted(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     wanted = files_of(data.out)
@@ -427,6 +434,7 @@ def test_what_an_older_version_made_is_not_confirmed_but_made_again(data: Datase
     assert once_more.keys == []
 
 
+@pytest.mark.slow
 def test_a_look_of_this_version_confirms_what_an_older_one_made(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     _forget_that_was_new(data)
@@ -477,6 +485,7 @@ def test_what_may_be_mended_is_tried_again(
     assert untrue(data.out) == []
 
 
+@pytest.mark.slow
 def test_an_unreadable_file_made_readable(data: Dataset) -> None:
     path = data.source / data.without[0]
     path.chmod(0)
@@ -488,6 +497,7 @@ def test_an_unreadable_file_made_readable(data: Dataset) -> None:
     assert untrue(data.out) == []
 
 
+@pytest.mark.slow
 def test_bytes_that_are_no_picture_are_tried_again_by_other_software_only(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -503,6 +513,7 @@ def test_bytes_that_are_no_picture_are_tried_again_by_other_software_only(
     assert again.keys == [key]
 
 
+@pytest.mark.slow
 def test_a_box_file_that_was_mended_needs_no_other_command(data: Dataset) -> None:
     good, key = data.boxes.read_text(), data.with_face[0]
     data.boxes.write_text(good.replace("40.0,30.0,72.0,66.0", "72.0,30.0,40.0,66.0", 1))
@@ -537,6 +548,7 @@ def check(site: Planted, verify: str = STRONG) -> Report:
 SHY = {"a/2.png", "b/3.png"}
 
 
+@pytest.mark.slow
 def test_what_verification_sees_is_covered_on_request_and_then_it_passes(site: Planted) -> None:
     assert release(site).verdict == "passed"
     assert {key for key in planted.KEYS if "shy" in visible_in(site.out / key)} == SHY
@@ -595,6 +607,7 @@ def test_what_was_verified_before_is_verified_again_in_other_bytes(site: Planted
     assert release(site).verdict == "passed"  # not "unverified": two files are new to this check
 
 
+@pytest.mark.slow
 def test_a_source_that_cannot_be_read_takes_nothing_out_of_the_release(
     site: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -613,6 +626,7 @@ def test_a_source_that_cannot_be_read_takes_nothing_out_of_the_release(
     assert files_of(site.out) == before
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_put_there_is_ours_to_remove(
     site: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -635,6 +649,7 @@ def test_a_half_done_release_gets_no_manifest_from_its_report(site: Planted) -> 
     assert not (site.out / "manifest.parquet").exists()
 
 
+@pytest.mark.slow
 def test_what_people_said_is_no_face_is_none_for_a_later_check(site: Planted) -> None:
     """A verification saw a face at a place where people say there is none."""
     release(site)
@@ -653,6 +668,7 @@ def test_what_people_said_is_no_face_is_none_for_a_later_check(site: Planted) ->
     assert check(site).verdict == "passed"
 
 
+@pytest.mark.slow
 def test_covering_besides_what_people_decided_is_said(
     site: Planted, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -672,6 +688,7 @@ def test_covering_besides_what_people_decided_is_said(
     assert visible_in(site.out / key) == set()
 
 
+@pytest.mark.slow
 def test_what_was_seen_in_other_bytes_is_not_covered(site: Planted) -> None:
     release(site)
     (site.out / "a/0.png").write_bytes((site.source / "b/3.png").read_bytes())
@@ -758,6 +775,7 @@ def starts_that_fail(data: Dataset) -> dict[str, tuple[str | Path, ...]]:
     }
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_leaves_nothing_behind(data: Dataset) -> None:
     starts = starts_that_fail(data)
     before = sorted(data.root.rglob("*"))
@@ -817,6 +835,7 @@ def test_a_ledger_of_one_release_replaces_nothing_in_another_folder(data: Datase
     assert files_of(data.root / "new") == files_of(data.root / "moved") == released
 
 
+@pytest.mark.slow
 def test_two_runs_with_two_ledgers_do_not_write_one_release(data: Dataset) -> None:
     class Meanwhile(Here):
         def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
@@ -842,6 +861,7 @@ def test_detections_that_are_not_there_are_named(data: Dataset) -> None:
     assert sorted(data.root.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_does_not_change_whose_release_it_is(data: Dataset) -> None:
     words = ("run", data.source, data.out, "--verify-detector", dataset.WATCHER[0])
     assert sfumato(*words, "--boxes", data.boxes).code == 0
@@ -857,6 +877,7 @@ def test_a_start_that_fails_does_not_change_whose_release_it_is(data: Dataset) -
         assert "made by another recipe" in done.err
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_late_leaves_nothing_behind(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,7 @@ def findings_of(done: Done) -> dict[str, int]:
 # --- the release as a whole ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_untouched_release_passes(spoilt: Release) -> None:
     done = spoilt.verify("--json")
     assert (done.code, failures(done), findings_of(done)) == (0, set(), {})
@@ -108,6 +109,7 @@ def test_an_untouched_release_passes(spoilt: Release) -> None:
         assert findings[code]["passed"] == len(spoilt.data.with_face)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["obfuscated", "copied"])
 def test_a_file_that_was_removed_is_missed_by_name_and_in_its_class(
     spoilt: Release, kind: str
@@ -125,6 +127,7 @@ def test_a_file_that_was_removed_is_missed_by_name_and_in_its_class(
     assert after["passed"] == before["passed"] - 1
 
 
+@pytest.mark.slow
 def test_a_strangers_file_is_found_by_name_and_in_its_class(spoilt: Release) -> None:
     key = spoilt.data.without[0].replace("0 ä", "stranger")
     shutil.copy(spoilt.out / spoilt.data.without[0], spoilt.out / key)
@@ -136,6 +139,7 @@ def test_a_strangers_file_is_found_by_name_and_in_its_class(spoilt: Release) -> 
     assert (spoilt.out / key).exists()  # found, never removed
 
 
+@pytest.mark.slow
 def test_a_file_that_was_renamed_is_found_though_the_numbers_are_right(spoilt: Release) -> None:
     key = spoilt.data.with_face[0]
     other = key.replace("1 ä", "one")
@@ -145,6 +149,7 @@ def test_a_file_that_was_renamed_is_found_though_the_numbers_are_right(spoilt: R
     assert failures(done) == {("VERIFY_FILE_MISSING", key), ("VERIFY_FILE_UNEXPECTED", other)}
 
 
+@pytest.mark.slow
 def test_a_file_in_the_wrong_class_puts_both_counts_off(spoilt: Release) -> None:
     key = spoilt.data.without[0]
     moved = f"n03/{Path(key).name.replace('0 ä', 'moved')}"
@@ -155,6 +160,7 @@ def test_a_file_in_the_wrong_class_puts_both_counts_off(spoilt: Release) -> None
     assert {("VERIFY_COUNT", label), ("VERIFY_COUNT", "n03")} <= failures(done)
 
 
+@pytest.mark.slow
 def test_two_files_that_were_exchanged_are_both_found(spoilt: Release) -> None:
     one, other = (without_face(spoilt.data, end) for end in ("0 ä.JPEG", "2 ä.webp"))
     first, second = spoilt.written(one), spoilt.written(other)
@@ -166,6 +172,7 @@ def test_two_files_that_were_exchanged_are_both_found(spoilt: Release) -> None:
     assert findings_of(done) == {"VERIFY_BYTES_CHANGED": 2}
 
 
+@pytest.mark.slow
 def test_a_broken_link_in_the_place_of_a_picture_is_found(spoilt: Release) -> None:
     key = with_face(spoilt.data, ".jpg")
     (spoilt.out / key).unlink()
@@ -175,6 +182,7 @@ def test_a_broken_link_in_the_place_of_a_picture_is_found(spoilt: Release) -> No
     assert ("VERIFY_UNREADABLE", key) in failures(done)
 
 
+@pytest.mark.slow
 def test_a_link_to_a_strangers_folder_is_found(spoilt: Release) -> None:
     """Whoever packs the release may follow it, and publish the originals."""
     (spoilt.out / "n03" / "more").symlink_to(spoilt.source)
@@ -183,6 +191,7 @@ def test_a_link_to_a_strangers_folder_is_found(spoilt: Release) -> None:
     assert failures(done) == {("VERIFY_FILE_UNEXPECTED", "n03/more"), ("VERIFY_COUNT", "n03")}
 
 
+@pytest.mark.slow
 def test_a_mended_release_passes_again(spoilt: Release) -> None:
     """What was found once must not be held against a file that is right now."""
     removed, cut, changed = (with_face(spoilt.data, end) for end in (".png", ".jpg", ".tif"))
@@ -199,6 +208,7 @@ def test_a_mended_release_passes_again(spoilt: Release) -> None:
     assert (done.code, failures(done), findings_of(done)) == (0, set(), {})
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_any_more_has_passed_nothing(spoilt: Release) -> None:
     key = with_face(spoilt.data, ".jpg")
     (spoilt.out / key).write_bytes(b"This is not a picture.")
@@ -208,6 +218,7 @@ def test_what_cannot_be_read_any_more_has_passed_nothing(spoilt: Release) -> Non
         assert findings[code] == {"passed": others, "failed": 0}
 
 
+@pytest.mark.slow
 def test_a_face_that_was_taken_out_again_is_forgotten(tmp_path: Path) -> None:
     """Also where the same detectors have searched the source: they don't search a copy again."""
     data = dataset.make(tmp_path, count=1)
@@ -226,6 +237,7 @@ def test_a_face_that_was_taken_out_again_is_forgotten(tmp_path: Path) -> None:
     assert (done.code, failures(done)) == (0, set())
 
 
+@pytest.mark.slow
 def test_a_source_with_another_picture_by_the_same_name_is_noticed(tmp_path: Path) -> None:
     data = dataset.make(tmp_path, count=1)
     assert run(data.job(), STAGES, Here()).verdict == "passed"
@@ -380,6 +392,7 @@ BY_COMMAND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "plant", "code"), BY_COMMAND)
 def test_a_planted_file_is_found_in_a_finished_release(
     spoilt: Release, ending: str, plant: Plant, code: Code
@@ -453,6 +466,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["0 ä.JPEG", "2 ä.webp", "4 ä.bmp"])
 def test_one_byte_of_a_copied_file(spoilt: Release, ending: str) -> None:
     key = without_face(spoilt.data, ending)
@@ -581,6 +595,7 @@ def test_the_published_recipe_leaves_the_small_face_and_is_told_so(
     assert failed(check(source, alone, LARGE, method="imagenet")) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gaussian", "pixelate", "fill"])
 def test_a_good_release_passes_with_every_method(tmp_path: Path, method: str) -> None:
     data = dataset.make(tmp_path, count=2)
@@ -629,6 +644,7 @@ def inside(reach: Box, x: int, y: int, margin: int = 0) -> bool:
     return bool(across and np.floor(y0) - margin <= y < np.ceil(y1) + margin)
 
 
+@pytest.mark.slow
 @given(pictures(), boxes, st.sampled_from([(0, 1), (16, 8), (4, 5)]))
 @settings(max_examples=60, deadline=None)
 def test_nothing_has_changed_in_the_same_picture(
@@ -637,6 +653,7 @@ def test_nothing_has_changed_in_the_same_picture(
     assert changed_outside(picture, picture.copy(), reaches, fringe=how[0], cell=how[1]) == 0
 
 
+@pytest.mark.slow
 @given(pictures(), boxes, st.data())
 @settings(max_examples=150, deadline=None)
 def test_one_pixel_is_measured_exactly_outside_and_not_at_all_inside(
@@ -658,6 +675,7 @@ def test_one_pixel_is_measured_exactly_outside_and_not_at_all_inside(
     assert cells == pytest.approx(0 if near else luma, abs=1e-3)
 
 
+@pytest.mark.slow
 @given(pictures(), boxes, st.integers(0, 8), st.integers(1, 9))
 @settings(max_examples=60, deadline=None)
 def test_nothing_inside_the_reaches_counts(

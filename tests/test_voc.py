@@ -82,6 +82,7 @@ def test_what_cannot_be_there_is_named(tmp_path: Path) -> None:
         list(voc.sheets(lists / "test.txt"))
 
 
+@pytest.mark.slow
 def test_any_damage_is_a_sentence(tmp_path: Path) -> None:
     rng = random.Random(1)
     path = tmp_path / "a.xml"

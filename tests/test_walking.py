@@ -60,6 +60,7 @@ def run(data: Dataset, *more: str | Path) -> Done:
     return sfumato("run", *words, *more)
 
 
+@pytest.mark.slow
 def test_an_archive_of_macos_is_no_reason_to_refuse(data: Dataset) -> None:
     """Half of the files of an archive that macOS made are such halves."""
     write(data.source, {f"__MACOSX/._{key.replace('/', '_')}": APPLE_DOUBLE for key in data.keys})
@@ -78,6 +79,7 @@ def test_an_archive_of_macos_is_no_reason_to_refuse(data: Dataset) -> None:
 # --- links --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_link_into_the_release_is_refused_by_name(data: Dataset) -> None:
     assert run(data, "-q").code == 0
     private = data.root / "out.sfumato"

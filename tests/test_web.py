@@ -314,6 +314,7 @@ BAD_MARKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("marks", BAD_MARKS, ids=range(len(BAD_MARKS)))
 def test_bad_boxes_store_nothing(service: Service, visitor: Browser, marks: Any) -> None:
     (lease,) = visitor.next()
@@ -544,6 +545,7 @@ def test_a_code_is_given_when_it_is_earned(service: Service, browser: Browser) -
     assert "completion" not in service.browser().get("/api/me").json()
 
 
+@pytest.mark.slow
 def test_nothing_that_leaves_tells_what_it_must_not(tmp_path: Path) -> None:
     """Walk through everything that a reviewer can ask for, well and badly, and read it all."""
     with served(tmp_path, 16) as service:
@@ -587,6 +589,7 @@ def test_the_score_is_told_in_the_tutorial_only(tmp_path: Path) -> None:
         assert told == [(True, 1.0), *[(False, None)] * 5]
 
 
+@pytest.mark.slow
 def test_few_gold_questions_come_once_each(tmp_path: Path) -> None:
     """Eight pictures at once, with three gold questions for the tutorial and few besides."""
     with served(tmp_path, 8) as service:

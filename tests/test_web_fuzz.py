@@ -274,6 +274,7 @@ def run(service: Service, examples: int, *, same: bool) -> set[int]:
     return statuses
 
 
+@pytest.mark.slow
 def test_made_up_requests_get_an_answer(service: Service) -> None:
     statuses = run(service, 30, same=True)
     assert 200 in statuses  # it does get behind the first door

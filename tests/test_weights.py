@@ -56,6 +56,7 @@ def test_the_network_of_8_bits_takes_a_picture_as_it_is_in_memory() -> None:
     assert picture.type == "tensor(uint8)"
 
 
+@pytest.mark.slow
 def test_8_bits_see_what_32_bits_see() -> None:
     with Image.open(demo_images.root() / "people" / "astronaut.png") as opened:
         pixels = np.asarray(opened.convert("RGB").resize((256, 256)))

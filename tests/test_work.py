@@ -46,6 +46,7 @@ def no_traces(data: Dataset) -> bool:
 # --- between detection and obfuscation ----------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_picture_that_changed_since_it_was_searched_is_refused(data: Dataset) -> None:
     search(replace(data.job(), out=None), Here())
     changed, exchanged = data.with_face[0], data.without[0]
@@ -60,6 +61,7 @@ def test_a_picture_that_changed_since_it_was_searched_is_refused(data: Dataset) 
     assert refused(run(data.job(), ("obfuscate",), Here())) == {}
 
 
+@pytest.mark.slow
 def test_a_picture_that_was_never_searched_is_refused(data: Dataset) -> None:
     search(replace(data.job(), out=None), Here())
     (data.source / "n03" / "new.png").write_bytes((data.source / data.without[0]).read_bytes())
@@ -67,6 +69,7 @@ def test_a_picture_that_was_never_searched_is_refused(data: Dataset) -> None:
     assert refused(report) == {"n03/new.png": Code.BOXES_MISSING}
 
 
+@pytest.mark.slow
 def test_a_picture_that_could_not_be_searched_keeps_its_reason(data: Dataset) -> None:
     (data.source / "n03" / "text.jpg").write_text("This is not a picture.")
     search(replace(data.job(), out=None), Here())
@@ -82,6 +85,7 @@ def test_what_was_searched_with_other_settings_does_not_count(data: Dataset) -> 
     assert report.account.pictures_out == 0
 
 
+@pytest.mark.slow
 def test_a_copy_under_another_name_has_its_own_boxes(data: Dataset) -> None:
     """Digests say that bytes are the same; the boxes of a name are still those of its name."""
     twin = "n03/twin.png"
@@ -122,6 +126,7 @@ def job(data: Dataset, settings: Settings) -> Job:
     return replace(data.job(), recipe=settings.recipe(), boxes=settings.boxes)
 
 
+@pytest.mark.slow
 def test_boxes_with_sizes_give_what_boxes_without_give(data: Dataset) -> None:
     settings = Settings(boxes=coco(data), verify_detectors=WATCHER)
     assert refused(run(job(data, settings), STAGES, Here())) == {}
@@ -138,6 +143,7 @@ def test_boxes_for_a_picture_of_another_size_refuse_it(data: Dataset) -> None:
     assert "96×120, but it has 120×96 pixels upright" in report.refused[0].reason
 
 
+@pytest.mark.slow
 def test_a_turned_picture_has_the_size_that_it_shows(data: Dataset) -> None:
     for key in data.with_face:
         exif = Image.Exif()
@@ -149,6 +155,7 @@ def test_a_turned_picture_has_the_size_that_it_shows(data: Dataset) -> None:
     assert run(job(data, settings), STAGES, Here()).verdict == "passed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unlisted", ["refuse", "faceless"])
 def test_a_picture_that_the_file_does_not_name(data: Dataset, unlisted: str) -> None:
     boxes = coco(data, keys=data.with_face)
@@ -163,6 +170,7 @@ def test_a_picture_that_the_file_does_not_name(data: Dataset, unlisted: str) -> 
 # --- obfuscation and verification in one pass ---------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_cannot_be_edited_is_refused_and_leaves_no_trace(data: Dataset) -> None:
     key = data.with_face[0]
     with Image.open(data.source / key) as image:
@@ -175,6 +183,7 @@ def test_what_cannot_be_edited_is_refused_and_leaves_no_trace(data: Dataset) -> 
     assert no_traces(data)
 
 
+@pytest.mark.slow
 def test_the_ledger_holds_the_boxes_of_a_picture_that_was_refused_later(data: Dataset) -> None:
     """People see what was found in it, and it isn't searched again."""
     key = data.with_face[0]
@@ -191,6 +200,7 @@ def test_the_ledger_holds_the_boxes_of_a_picture_that_was_refused_later(data: Da
     assert fate.stage == "obfuscate"
 
 
+@pytest.mark.slow
 def test_a_staged_file_that_was_spoilt_on_the_disk_is_found_before_it_is_published(
     data: Dataset,
 ) -> None:

@@ -146,3 +146,23 @@ class SinkContract(ABC):
         sink.stage(sample("a/1.png"), b"other")
         sink.publish(["a/1.png"])
         assert sink.state("a/1.png") != noted.state
+
+    @pytest.mark.parametrize(
+        "key",
+        ["../x.png", "/x.png", "a//x.png", "a/../x.png", "a/", "", ".", "a/\0.png"],
+    )
+    def test_a_key_that_is_no_name_below_the_top_is_refused(self, sink: Sink, key: str) -> None:
+        with pytest.raises(SampleError, match="leads out of the release"):
+            sink.stage(sample(key), b"new")
+        with pytest.raises(SampleError, match="leads out of the release"):
+            sink.stage_parts(key, [b"new"])
+        assert not sink.names()
+
+    @pytest.mark.parametrize("key", ["report.html", "manifest.parquet/a.png"])
+    def test_the_names_of_its_own_files_are_taken(self, sink: Sink, key: str) -> None:
+        with pytest.raises(SampleError, match="a file of its own") as refused:
+            sink.stage(sample(key), b"new")
+        assert refused.value.code is Code.NAME_TAKEN
+        sink.stage(sample(f"a/{key}"), b"new")  # deeper down they are nobody's
+        sink.publish([f"a/{key}"])
+        assert sink.names() == {f"a/{key}"}

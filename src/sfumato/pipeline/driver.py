@@ -17,12 +17,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final, TypeAlias
 
 from sfumato.errors import Code, LedgerError, UsageError
 from sfumato.ledger.adoption import adopt
-from sfumato.ledger.database import Where, is_url, named
+from sfumato.ledger.database import Where, named
 from sfumato.ledger.known import attached
 from sfumato.ledger.ledger import Ledger, is_there
 from sfumato.ledger.records import recipe_from
@@ -35,6 +34,7 @@ from sfumato.pipeline.job import (
     check_folders,
     check_place,
     check_release,
+    private_files,
     private_of,
 )
 from sfumato.pipeline.lock import held, locked
@@ -139,7 +139,7 @@ def _begun(job: Job, stages: Sequence[str], sink: Sink | None) -> Iterator[tuple
     """
     content = check(job)
     places = () if sink is None else sink.places()
-    start = Start([job.private, *places], _files_of(job))
+    start = Start([job.private, *places], private_files(job))
     with start.tidied(), locked(job.private), start.tidied():
         if sink is not None:
             sink.make()
@@ -153,14 +153,6 @@ def _begun(job: Job, stages: Sequence[str], sink: Sink | None) -> Iterator[tuple
             _begin(job, stages, ledger)
             start.done = True
             yield ledger, content
-
-
-def _files_of(job: Job) -> list[Path]:
-    """Return the files that a start makes."""
-    lock = job.private / "lock"
-    if is_url(job.ledger):
-        return [lock]
-    return [lock, *(Path(f"{job.ledger}{ending}") for ending in ("", "-wal", "-shm"))]
 
 
 def _work(job: Job, stages: Sequence[str], sink: Sink | None) -> Work:

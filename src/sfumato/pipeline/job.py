@@ -17,7 +17,7 @@ from sfumato.ledger.records import recipe_from, understood
 from sfumato.pipeline.settings import read_boxes, selection_of
 from sfumato.recipe import Recipe
 from sfumato.sources import Listing, Sink, Source
-from sfumato.sources.disk import check_writable
+from sfumato.sources.disk import check_no_folder, check_writable, part_of
 from sfumato.sources.private import SUFFIX
 from sfumato.sources.selection import Globs, Selection
 from sfumato.types import Failure, ImportedBoxes, Shard
@@ -156,9 +156,12 @@ def check(job: Job) -> Content:
         # Names of what is excluded are no misspelt ones.
         boxes, _ = read_boxes(job.boxes, whole.pictures, job.recipe, job.source)
     check_writable(job.private)
+    page = job.private / "report.html"
+    for path in (*private_files(job), part_of(page)):
+        check_no_folder(path)
     if job.out is not None:
         job.out.check()
-    _check_report(job.private / "report.html")
+    _check_report(page)
     for origin in job.detections:
         if is_there(origin):
             Ledger(origin, read_only=True).database.close()  # it can be used
@@ -176,10 +179,15 @@ def _apart(job: Job) -> tuple[Path, ...]:
     places = [] if job.out is None else [Path(os.path.realpath(one)) for one in job.out.places()]
     if private.name.endswith(SUFFIX):
         return (*places, private)
-    names = ["lock", "report.html"]
+    return (*places, *(private / path.name for path in private_files(job)))
+
+
+def private_files(job: Job) -> list[Path]:
+    """Return the files that a run keeps and doesn't publish, whether they are there or not."""
+    files = [job.private / "lock", job.private / "report.html"]
     if not is_url(job.ledger):
-        names += [f"{Path(job.ledger).name}{ending}" for ending in ("", "-wal", "-shm")]
-    return (*places, *(private / name for name in names))
+        files += [Path(f"{job.ledger}{ending}") for ending in ("", "-wal", "-shm")]
+    return files
 
 
 def _check_report(path: Path) -> None:

@@ -27,8 +27,7 @@ from sfumato.release.report.pairs import Choice, Pair
 from sfumato.release.report.tally import Tally
 from sfumato.sources import Note, Sink, Source
 from sfumato.sources.disk import write_atomically
-from sfumato.sources.others import RESERVED
-from sfumato.sources.released_names import released_name
+from sfumato.sources.released_names import RESERVED, released_name
 from sfumato.types import Assessment, Content, Failure, Finding, Output, Record, label_of
 from sfumato.verification.failing import standing
 from sfumato.version import VERSION

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sfumato.errors import OutputError
+from sfumato.errors import OutputError, UsageError
 from sfumato.sources import private
 
 PART_SUFFIX: Final = ".sfumato-part"
@@ -24,6 +24,11 @@ def is_part(name: str) -> bool:
     return _PART.fullmatch(name) is not None
 
 
+def part_of(path: Path) -> Path:
+    """Return the name beside its own under which one of sfumato's own files is written."""
+    return path.with_name(f".{path.name}{PART_SUFFIX}")
+
+
 def cannot_write(path: Path, error: OSError) -> str:
     """Return the sentence that says why a folder can't be written to, and what to do."""
     words = {
@@ -31,6 +36,8 @@ def cannot_write(path: Path, error: OSError) -> str:
         errno.EDQUOT: "the quota is used up: make room",
         errno.EROFS: "the disk is read-only: choose another folder",
         errno.EACCES: "permission is denied: change it or choose another folder",
+        errno.EEXIST: "a file stands where a folder is needed: remove it",
+        errno.EISDIR: "a folder stands where a file is needed: remove it",
         errno.ENOTDIR: "a file stands where a folder is needed: remove it",
         errno.ENAMETOOLONG: "a name is too long for this file system: shorten it",
     }
@@ -55,7 +62,7 @@ def write_atomically(path: Path, data: bytes, *, owner_only: bool = False) -> No
     Raises:
         OutputError: the disk refuses.
     """
-    part = path.with_name(f".{path.name}{PART_SUFFIX}")
+    part = part_of(path)
     try:
         if owner_only:
             private.write(part, data)
@@ -87,6 +94,16 @@ def make_folder(path: Path) -> None:
                 fsync(folder.parent)
     except OSError as error:
         raise OutputError(f"{path} can't be made: {error.strerror}.") from error
+
+
+def check_no_folder(path: Path) -> None:
+    """Make sure that a file can be put in this place.
+
+    Raises:
+        UsageError: a folder stands there.
+    """
+    if path.is_dir() and not path.is_symlink():
+        raise UsageError(f"{path} is a folder, and a file of sfumato's goes there: remove it.")
 
 
 def check_writable(place: Path) -> None:

@@ -13,7 +13,8 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -22,17 +23,19 @@ from sfumato.sources import notes
 from sfumato.sources.disk import (
     PART_SUFFIX,
     cannot_write,
+    check_no_folder,
     check_writable,
     fsync,
     is_part,
     make_folder,
+    part_of,
     rename_durably,
 )
 from sfumato.sources.doors import Note, Source
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.private import private_folder
 from sfumato.sources.reading import read_in_parts, read_steadily
-from sfumato.sources.released_names import check_free, released_name
+from sfumato.sources.released_names import RESERVED, check_free, released_name
 from sfumato.types import Sample
 
 _FICLONE: Final = 0x40049409  # linux/fs.h: share the blocks of another file
@@ -56,6 +59,7 @@ class FolderSink:
         self.like = like
         self.link = link
         self._durable: set[Path] = set()  # folders whose own names are on the disk
+        self._inside: set[Path] = set()  # folders to which no link leads
 
     @property
     def url(self) -> str:
@@ -75,11 +79,14 @@ class FolderSink:
         """Make sure that a release can be written here.
 
         Raises:
-            UsageError: a file stands there.
+            UsageError: a file stands there, or a folder where a file of its own belongs.
             OutputError: the disk is read-only, or permission is denied.
         """
         if self.root.exists() and not self.root.is_dir():
             raise UsageError(f"{self.root} is a file: choose a folder for the release.")
+        for name in sorted(RESERVED):
+            check_no_folder(self.root / name)
+            check_no_folder(part_of(self.root / name))
         check_writable(self.root)
 
     def is_there(self) -> bool:
@@ -124,7 +131,7 @@ class FolderSink:
         path = self.staged(sample.key)
         check_free(sample.key, self.like)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make(path.parent)
             if data is sample.data and self.link != "copy" and self._linked(sample, path):
                 return sample.digest
             path.write_bytes(data)
@@ -139,9 +146,10 @@ class FolderSink:
             OutputError: as `stage`; and whatever `parts` raises. Nothing is left behind then.
         """
         path = self.staged(key)
+        check_free(key, self.like)
         digest = hashlib.sha256()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make(path.parent)
             with path.open("wb") as file:
                 for part in parts:
                     digest.update(part)
@@ -152,6 +160,33 @@ class FolderSink:
             path.unlink()
             raise
         return digest.hexdigest()
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder of the release. Behind a link, the source's own files may lie.
+
+        Raises:
+            OutputError: a link stands in its way.
+            OSError: the disk refuses.
+        """
+        link = self._link_above(folder)
+        if link is not None:
+            words = "a link stands where a folder is needed: remove it"
+            raise OutputError(
+                f"Can't write to {link}: {words}, then run the same command again to go on."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _link_above(self, folder: Path) -> Path | None:
+        ups = takewhile(lambda up: up != self.root, (folder, *folder.parents))
+        return next(filter(os.path.islink, ups), None)
+
+    def _is_inside(self, path: Path) -> bool:
+        """Say whether a file lies in the release itself: no link leads to its folder."""
+        if path.parent not in self._inside:
+            if self._link_above(path.parent) is not None:
+                return False
+            self._inside.add(path.parent)
+        return True
 
     def _linked(self, sample: Sample, path: Path) -> bool:
         if not isinstance(self.like, ImageFolder):
@@ -188,7 +223,8 @@ class FolderSink:
                     os.replace(staged, final)
                 list(pool.map(fsync, sorted({*folders, *above})))
         except OSError as error:
-            raise OutputError(cannot_write(self.root, error)) from error
+            in_way = error.filename2 if error.errno == errno.EISDIR else None
+            raise OutputError(cannot_write(Path(in_way or self.root), error)) from error
         self._durable.update(folders)
 
     def _new_above(self, folder: Path) -> list[Path]:
@@ -199,7 +235,8 @@ class FolderSink:
 
     def discard(self, key: str) -> None:
         """Remove the staged file of a picture that is refused after all."""
-        self.staged(key).unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # then it can't have been staged
+            self.staged(key).unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove temporary files that a killed run left behind."""
@@ -236,7 +273,7 @@ class FolderSink:
     def holds(self, name: str) -> bool:
         """Say whether there is a file of this name, or a link, wherever it leads."""
         path = self.root / name
-        return path.is_file() or path.is_symlink()
+        return self._is_inside(path) and (path.is_file() or path.is_symlink())
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files, and the folders that are empty then; durably.
@@ -266,9 +303,10 @@ class FolderSink:
             OutputError: the disk refuses.
         """
         path = self.root / name
-        part = path.with_name(f".{name}{PART_SUFFIX}")
+        part = part_of(path)
         try:
-            with part.open("wb") as file:
+            part.unlink(missing_ok=True)  # where a link stands, nothing is written behind it
+            with part.open("xb") as file:
                 yield file
         except BaseException:
             part.unlink(missing_ok=True)
@@ -279,14 +317,23 @@ class FolderSink:
             raise OutputError(cannot_write(self.root, error)) from error
 
     def forget(self, names: Iterable[str]) -> None:
-        """Remove files at the top, in this order, if they are there; on the disk at the end."""
+        """Remove files at the top, in this order, if they are there; on the disk at the end.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
         for name in names:
-            (self.root / name).unlink(missing_ok=True)
+            path = self.root / name
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(cannot_write(path, error)) from error
         fsync(self.root)
 
     def state(self, key: str) -> str:
         """What differs once a file has changed, without reading it; "" if that can't be told."""
-        return notes.state_of(self.final(key))
+        path = self.final(key)
+        return notes.state_of(path) if self._is_inside(path) else ""
 
     def note(self, key: str) -> Note | None:
         """Read a file; return what it holds, or None where there is no file that can be read.
@@ -294,11 +341,13 @@ class FolderSink:
         A link is none: what lies elsewhere isn't in the release. The note has no state if it
         wouldn't show the next change: the file was changed just now or while it was read.
         """
-        return notes.read_note(key, self.final(key))
+        path = self.final(key)
+        return notes.read_note(key, path) if self._is_inside(path) else None
 
     def notes(self, keys: Iterable[str]) -> Iterator[Note]:
         """Yield the notes of those that can be read, in order; many are read at once."""
-        return notes.read_notes((key, self.final(key)) for key in keys)
+        files = ((key, self.final(key)) for key in keys)
+        return notes.read_notes((key, path) for key, path in files if self._is_inside(path))
 
     def noted(self, digests: Mapping[str, str]) -> list[Note]:
         """Return notes of files that were published just now, with these digests, without reading.

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
 
 from sfumato.errors import Code, SampleError
 from sfumato.sources import Sink, Source
 from sfumato.sources.disk import is_part
+from sfumato.sources.released_names import is_reserved
 from sfumato.sources.selection import Globs
 from sfumato.sources.text import TextScan
 from sfumato.types import Failure, Finding, Output, Record
-
-# What the release itself puts at its top.
-RESERVED: Final = frozenset({"manifest.parquet", "faces.parquet", "summary.json", "report.html"})
 
 
 def stage_others(
@@ -38,7 +35,7 @@ def stage_others(
         OutputError: the release can't be written.
     """
     for key in keys:
-        if key in RESERVED or is_part(key.rpartition("/")[2]):
+        if is_reserved(key) or is_part(key.rpartition("/")[2]):
             continue  # stays listed as ignored
         scan = None if unchecked.match(key) else TextScan(key)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Set
+from pathlib import PurePosixPath
 from typing import Final
 
 from sfumato.errors import Code, SampleError
@@ -11,6 +12,8 @@ from sfumato.imaging import codec
 from sfumato.imaging.codec.heif import INSTALL
 from sfumato.sources.doors import Source
 
+# What the release itself puts at its top.
+RESERVED: Final = frozenset({"manifest.parquet", "faces.parquet", "summary.json", "report.html"})
 _HEIC: Final = frozenset(("heic", "heif", "hif"))  # read with the extra `heif`
 _JPEG: Final = frozenset(("jpg", "jpeg", "jpe", "jfif"))
 _LONGEST_NAME: Final = 255  # bytes, on every common file system
@@ -19,6 +22,11 @@ _LONGEST_NAME: Final = 255  # bytes, on every common file system
 def released_name(key: str) -> str:
     """Return the key of a picture in the release: its own, or with ".jpg" behind that of a HEIC."""
     return f"{key}.jpg" if _suffix(key) in _HEIC else key
+
+
+def is_reserved(name: str) -> bool:
+    """Say whether a file would lie where the release puts one of its own, or in its place."""
+    return name.partition("/")[0] in RESERVED
 
 
 def check_readable(key: str, foreign: Set[str]) -> None:
@@ -50,12 +58,17 @@ def check_named(key: str, data: bytes) -> None:
 
 
 def check_free(key: str, source: Source) -> None:
-    """Refuse a picture whose name in the release belongs to another file of the source.
+    """Refuse an image whose name in the release belongs to another file, or is no name in it.
 
     Raises:
-        SampleError: NAME_TAKEN.
+        SampleError: NAME_TAKEN, or LINK_BROKEN of a key that isn't a plain path below the top.
     """
-    name = released_name(key)
+    name, path = released_name(key), PurePosixPath(key)
+    if key != str(path) or key == "." or path.is_absolute() or ".." in path.parts or "\0" in key:
+        raise SampleError(Code.LINK_BROKEN, "a key that leads out of the release")
+    if is_reserved(name):
+        words = f"the release has a file of its own named {path.parts[0]}: rename that"
+        raise SampleError(Code.NAME_TAKEN, words)
     if name == key:
         return
     last = name.rpartition("/")[2]

@@ -37,6 +37,10 @@ class SQLite:
         self.path = path
         self.name = str(path)
         self._read_only = read_only
+        # Opened "ro", SQLite leaves the -wal and -shm behind that reading needs; whoever may write
+        # removes them at the end. What others left there, "ro" leaves as it is.
+        there = Path(f"{path}-wal").exists()
+        self._mode = ("ro" if there else "rw") if read_only else "rwc"
         self._mine = Mine()
         # Taken again where the collector ends a forgotten reader in the middle of what holds it.
         self._guard = threading.RLock()
@@ -57,12 +61,14 @@ class SQLite:
             raise unusable(path, error) from error
 
     def _open(self) -> sqlite3.Connection:
-        uri = f"{self.path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rwc'}"
+        uri = f"{self.path.absolute().as_uri()}?mode={self._mode}"
         made = sqlite3.connect(
             uri, uri=True, timeout=60, isolation_level=None, check_same_thread=False
         )
         with self._guard:
             self._all.append(made)
+        if self._read_only:
+            made.execute("PRAGMA query_only = ON")
         return made
 
     @contextmanager
