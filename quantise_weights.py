@@ -6,7 +6,7 @@
 
 Half the time of the network goes into moving 32-bit numbers. Here weights become 7-bit integers,
 one scale for each channel, and activations 8-bit ones, as QuantizeLinear and DequantizeLinear
-nodes around the convolutions, which ONNX Runtime fuses. The picture goes in as it is in memory,
+nodes around the convolutions, which ONNX Runtime fuses. The image goes in as it is in memory,
 (batch, height, width, 3) bytes. Steps, each a function: fold the normalisations; equalise
 neighbouring layers (Nagel, van Baalen, Blankevoort, Welling: "Data-Free Quantization Through
 Weight Equalization and Bias Correction", ICCV 2019, section 4.1), which changes no result but
@@ -35,7 +35,7 @@ INPUT = "input.1"
 OPSET = 13  # the first with a scale for each channel
 
 # Least and greatest value of each activation that becomes 8-bit, after equalisation: CenterFace
-# on the four demo pictures with their longer side at 256, 448 and 640 pixels.
+# on the four demo images with their longer side at 256, 448 and 640 pixels.
 RANGES: Mapping[str, tuple[float, float]] = {
     "input.1": (0.0, 255.0),
     "365": (0.0, 460.2),
@@ -238,14 +238,14 @@ def _integers(
 
 
 def taking_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Let the network take `picture`, (B, H, W, 3) uint8 RGB, instead of planes of floats."""
+    """Let the network take `image`, (B, H, W, 3) uint8 RGB, instead of planes of floats."""
     graph = model.graph
-    taken = helper.make_node("Transpose", ["picture"], [f"{INPUT}_bytes"], perm=[0, 3, 1, 2])
+    taken = helper.make_node("Transpose", ["image"], [f"{INPUT}_bytes"], perm=[0, 3, 1, 2])
     nodes = [node for node in graph.node if INPUT not in node.input]
     _replace(graph, [taken, *nodes], _numbers(graph))
     del graph.input[:]
     graph.input.append(
-        helper.make_tensor_value_info("picture", onnx.TensorProto.UINT8, ["B", "H", "W", 3])
+        helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, ["B", "H", "W", 3])
     )
     return model
 
@@ -269,8 +269,7 @@ def measured() -> dict[str, tuple[float, float]]:
     import onnxruntime
     from PIL import Image
 
-    from sfumato.assets import demo_images as demo_pictures
-    from sfumato.assets import weights
+    from sfumato.assets import demo_images, weights
 
     network = weights.verified("centerface").read_bytes()
     model = equalised(folded(onnx.load_from_string(network)))
@@ -282,13 +281,13 @@ def measured() -> dict[str, tuple[float, float]]:
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     found = dict.fromkeys(names, (0.0, 0.0)) | {INPUT: (0.0, 255.0)}
-    for file in sorted(demo_pictures.root().glob("*/*")):
+    for file in sorted(demo_images.root().glob("*/*")):
         for long_side in (256, 448, 640):
             with Image.open(file) as opened:
-                picture = opened.convert("RGB")
-            factor = long_side / max(picture.size)
-            width, height = (max(32, round(side * factor / 32) * 32) for side in picture.size)
-            pixels = np.asarray(picture.resize((width, height)), dtype=np.float32)
+                image = opened.convert("RGB")
+            factor = long_side / max(image.size)
+            width, height = (max(32, round(side * factor / 32) * 32) for side in image.size)
+            pixels = np.asarray(image.resize((width, height)), dtype=np.float32)
             given = {INPUT: pixels.transpose(2, 0, 1)[None]}
             for name, seen in zip(names[1:], runtime.run(names[1:], given), strict=True):
                 low, high = found[name]

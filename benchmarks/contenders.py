@@ -1,6 +1,6 @@
 """What end_to_end.py compares: the `deface` command line and this checkout's `sfumato run`.
 
-Each makes its whole result anew from a folder of pictures and is timed, and each can be asked
+Each makes its whole result anew from a folder of images and is timed, and each can be asked
 afterwards how much of every labelled face it covered.
 """
 
@@ -32,7 +32,7 @@ from sfumato.types import Box
 DEFACE = {"deface": "1.5.0", "onnxruntime": "1.32.0", "onnx": "1.23.2", "opencv-python": "5.0.0.93"}
 BACKENDS = {"onnxrt": "ONNX Runtime", "opencv": "OpenCV"}
 
-# Runs in deface's environment. Reads [path, faces] for each picture; writes the boxes that deface
+# Runs in deface's environment. Reads [path, faces] for each image; writes the boxes that deface
 # finds and the share of each face that it covers: what turns white when it draws white, not blur.
 LOOK = """
 import json, sys
@@ -75,13 +75,13 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How much of each face of a picture a tool covered, and how many of its boxes are false."""
+    """How much of each face of an image a tool covered, and how many of its boxes are false."""
 
     shares: Sequence[float]
     false: int
 
 
-Labels: TypeAlias = Mapping[str, Labelled]  # by path below the folder of pictures
+Labels: TypeAlias = Mapping[str, Labelled]  # by path below the folder of images
 
 
 def timed(command: Sequence[str], log: Path, environ: Mapping[str, str]) -> tuple[Timing, int]:
@@ -123,7 +123,7 @@ class Deface:
 
     folder: Path
     backend: str
-    pictures: Path
+    images: Path
     work: Path
 
     @property
@@ -131,23 +131,23 @@ class Deface:
         return f"deface, {BACKENDS[self.backend]}"
 
     def run(self, keys: Sequence[str]) -> Timing:
-        """Make the whole result anew; raise `UsageError` if a picture is missing in it."""
+        """Make the whole result anew; raise `UsageError` if an image is missing in it."""
         # It writes beside its inputs, and takes a folder, but not the folders in it.
         flat, log = self.work / "flat", self.work / "deface.log"
         shutil.rmtree(flat, ignore_errors=True)
         flat.mkdir()
         for i, key in enumerate(keys):
-            shutil.copyfile(self.pictures / key, flat / f"{i:06}{Path(key).suffix}")
+            shutil.copyfile(self.images / key, flat / f"{i:06}{Path(key).suffix}")
         command = self.folder / "bin" / "deface"
         environ = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         timing, code = timed([str(command), "--backend", self.backend, str(flat)], log, environ)
         results = sum(path.stem.endswith("_anonymized") for path in flat.iterdir())
         if code or results != len(keys):
-            raise UsageError(f"deface made {results} of {len(keys)} pictures: {_tail(log)}")
+            raise UsageError(f"deface made {results} of {len(keys)} images: {_tail(log)}")
         return timing
 
     def seen(self, labels: Labels) -> list[Seen]:
-        """Look at what it finds and covers in the labelled pictures, in their order."""
+        """Look at what it finds and covers in the labelled images, in their order."""
         asked, answer = self.work / "asked.json", self.work / "answer.json"
         wanted = [(str(p.path), _stored(p.path, p.faces)) for p in labels.values()]
         asked.write_text(json.dumps(wanted), encoding="utf-8")
@@ -163,9 +163,9 @@ class Deface:
 
 
 def _stored(path: Path, found: Sequence[Box]) -> list[Box]:
-    """Map boxes to the frame that deface works in: it doesn't turn a picture by its EXIF."""
-    with Image.open(path) as picture:
-        orientation, size = picture.getexif().get(0x0112, 1), picture.size
+    """Map boxes to the frame that deface works in: it doesn't turn an image by its EXIF."""
+    with Image.open(path) as image:
+        orientation, size = image.getexif().get(0x0112, 1), image.size
     return [boxes.to_stored(box, orientation, *size) for box in found]
 
 
@@ -174,7 +174,7 @@ class Sfumato:
     """This checkout's `sfumato run` with one of its profiles."""
 
     profile: str
-    pictures: Path
+    images: Path
     work: Path
 
     @property
@@ -182,31 +182,31 @@ class Sfumato:
         return f"sfumato, {self.profile}"
 
     def run(self, keys: Sequence[str]) -> Timing:
-        """Make the whole release anew; raise `UsageError` if a picture is missing in it."""
+        """Make the whole release anew; raise `UsageError` if an image is missing in it."""
         out, log = self._out(), self.work / "sfumato.log"
         for folder in (out, out.with_name(f"{out.name}.sfumato")):
             shutil.rmtree(folder, ignore_errors=True)
         environ = {k: v for k, v in os.environ.items() if not k.startswith("SFUMATO_")}
         environ["PYTHONPATH"] = str(Path(sfumato.__file__).parents[1])
         command = [sys.executable, "-c", "from sfumato.cli import main; main()", "run"]
-        command += [str(self.pictures), str(out), "--profile", self.profile, "--quiet"]
+        command += [str(self.images), str(out), "--profile", self.profile, "--quiet"]
         timing, code = timed(command, log, environ)
         summary = out / "summary.json"
         made = json.loads(summary.read_text())["account"]["out"] if summary.is_file() else 0
         if code not in {0, 1} or made != len(keys):  # 1: finished, a check of the result failed
-            raise UsageError(f"sfumato made {made} of {len(keys)} pictures: {_tail(log)}")
+            raise UsageError(f"sfumato made {made} of {len(keys)} images: {_tail(log)}")
         return timing
 
     def seen(self, labels: Labels) -> list[Seen]:
-        """Look at what the last run found in the labelled pictures, in their order."""
+        """Look at what the last run found in the labelled images, in their order."""
         found: defaultdict[str, list[Box]] = defaultdict(list)
         for row in pq.read_table(self._out() / "faces.parquet").to_pylist():
             found[row["path"]].append((row["x0"], row["y0"], row["x1"], row["y1"]))
         looks: list[Seen] = []
-        for key, picture in labels.items():
+        for key, image in labels.items():
             grown = [boxes.grow(box, EXPAND) for box in found[key]]
-            shares = [boxes.covered(box, grown) for box in picture.faces]
-            looks.append(Seen(shares, _false(found[key], (*picture.faces, *picture.ignored))))
+            shares = [boxes.covered(box, grown) for box in image.faces]
+            looks.append(Seen(shares, _false(found[key], (*image.faces, *image.ignored))))
         return looks
 
     def _out(self) -> Path:

@@ -1,13 +1,13 @@
-"""What merging makes of a crowd of 20 people of known quality, on labelled pictures.
+"""What merging makes of a crowd of 20 people of known quality, on labelled images.
 
     python benchmarks/crowd.py --json crowd.json
     python benchmarks/crowd.py --replicas 3 --crowds 10
 
-The pictures are the labelled sets `crowds`, `blind`, `grey` and `portraits` (without them, 800
+The images are the labelled sets `crowds`, `blind`, `grey` and `portraits` (without them, 800
 made-up ones); only their labels are read. 100 of them, drawn anew for each crowd, are gold. Ten
 people are careful, five sloppy, three draw shaky boxes, one accepts everything and one rejects
-everything (`simulated.py` has the numbers, and the detector's planted errors). Each picture goes to
-`--replicas` different people, and gold pictures come in between as `gold_share` says.
+everything (`simulated.py` has the numbers, and the detector's planted errors). Each image goes to
+`--replicas` different people, and gold images come in between as `gold_share` says.
 
 Compared are, on the same answers:
 
@@ -16,11 +16,11 @@ Compared are, on the same answers:
 - `judged`: disputes answered by one more person, as careful as the careful ones, who starts from
   the covered boxes;
 - `majority`: boxes joined at an IoU of 0.5, more than half of the people, mean of the sides;
-- `best careful`: of the ten careful people, each answering every picture alone, the one with
+- `best careful`: of the ten careful people, each answering every image alone, the one with
   the best F1. `mean careful` is the mean of the ten.
 
 A face is found and a box right if they match one to one at an IoU of 0.5 (`--iou`). Intervals
-(95 %) draw crowds and pictures anew, both with replacement; those of gains are of the difference.
+(95 %) draw crowds and images anew, both with replacement; those of gains are of the difference.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tqdm import tqdm
 
 from sfumato.review.crowd import Crowd, estimate
 from sfumato.review.merging import Dispute, decide
-from sfumato.review.places import pictures, places
+from sfumato.review.places import images, places
 from sfumato.review.vocabulary import Given, Mark
 from sfumato.stats.matching import Truth, match
 from sfumato.types import JSON, Box, Face
@@ -52,12 +52,12 @@ GAINS = [(one, other) for one in ("merged", "judged") for other in ("best carefu
 GOLD = 100
 ROUNDS = 2000
 
-# For each picture: faces, boxes, matches.
+# For each image: faces, boxes, matches.
 Counts = NDArray[np.float64]
 
 
 def count(scene: Scene, found: Sequence[Box], iou: float) -> tuple[int, int, int]:
-    """Return the numbers of faces, boxes and matches of a picture."""
+    """Return the numbers of faces, boxes and matches of an image."""
     faces = [Face(box, 0.5, "merged") for box in found]
     fits = match(Truth(scene.width, scene.height, scene.faces), faces, iou)
     return len(scene.faces), len(found), int((fits.face >= 0).sum())
@@ -76,7 +76,7 @@ def majority(given: Sequence[Given]) -> list[Box]:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One simulated crowd: boxes by method and picture, and what it took."""
+    """One simulated crowd: boxes by method and image, and what it took."""
 
     boxes: Mapping[str, Mapping[str, list[Box]]]
     careful: Sequence[Mapping[str, list[Box]]]
@@ -88,12 +88,12 @@ class Tried:
 
 
 def attempt(scenes_: Sequence[Scene], replicas: int, seed: int, gold: int = GOLD) -> Tried:
-    """Let one crowd review the pictures, and merge in each way."""
+    """Let one crowd review the images, and merge in each way."""
     rng = np.random.default_rng(seed)
     made = campaign(scenes_, gold, rng)
     given = reviewed(made, replicas, rng)
     open_ = {scene.key: scene for scene in made.open_}
-    crowd = estimate(list(pictures(given)))
+    crowd = estimate(list(images(given)))
     results = [r for r in decide(given, crowd=crowd) if r.key in open_]
     decisions = [r.provisional if isinstance(r, Dispute) else r for r in results]
     covered = {d.key: [face.box for face in d.faces] for d in decisions}
@@ -103,8 +103,8 @@ def attempt(scenes_: Sequence[Scene], replicas: int, seed: int, gold: int = GOLD
     after = decide([*given, *judgements], adjudicators={"judge"}, crowd=crowd)
     final = [r.provisional if isinstance(r, Dispute) else r for r in after]
     judged = {d.key: [face.box for face in d.faces] for d in final if d.key in open_}
-    by_picture = groupby(sorted(given, key=lambda g: g.key), key=lambda g: g.key)
-    plain = {key: majority(list(some)) for key, some in by_picture if key in open_}
+    by_image = groupby(sorted(given, key=lambda g: g.key), key=lambda g: g.key)
+    plain = {key: majority(list(some)) for key, some in by_image if key in open_}
     return Tried(
         {"merged": merged, "covered": covered, "judged": judged, "majority": plain},
         _alone(made, rng),
@@ -123,7 +123,7 @@ def _judged(scene: Scene, dispute: Dispute, rng: np.random.Generator) -> Given:
 
 
 def _alone(made: Campaign, rng: np.random.Generator) -> list[dict[str, list[Box]]]:
-    """Return what each careful person would say of every picture."""
+    """Return what each careful person would say of every image."""
     careful = [habit for habit in made.people.values() if habit.name == CAREFUL.name]
     return [
         {
@@ -138,7 +138,7 @@ def _alone(made: Campaign, rng: np.random.Generator) -> list[dict[str, list[Box]
 
 
 def table(scenes_: Sequence[Scene], found: Mapping[str, list[Box]], iou: float) -> Counts:
-    """Return (pictures, 3) counts in the order of the scenes; gold pictures count nothing."""
+    """Return (images, 3) counts in the order of the scenes; gold images count nothing."""
     rows = [count(s, found[s.key], iou) if s.key in found else (0, 0, 0) for s in scenes_]
     return np.array(rows, dtype=np.float64)
 
@@ -160,7 +160,7 @@ FIGURES: Mapping[str, Callable[[Counts], NDArray[np.float64]]] = {
 
 
 def tables(scenes_: Sequence[Scene], tried: Sequence[Tried], iou: float) -> dict[str, Counts]:
-    """Return (crowds, pictures, 3) counts by method; of careful people, the best and their mean."""
+    """Return (crowds, images, 3) counts by method; of careful people, the best and their mean."""
     counts = {
         name: np.stack([table(scenes_, one.boxes[name], iou) for one in tried]) for name in METHODS
     }
@@ -174,12 +174,12 @@ def tables(scenes_: Sequence[Scene], tried: Sequence[Tried], iou: float) -> dict
 
 
 def drawn(counts: Mapping[str, Counts], rng: np.random.Generator) -> dict[str, Counts]:
-    """Return (rounds, 3) sums of each method over the same crowds and pictures drawn anew."""
+    """Return (rounds, 3) sums of each method over the same crowds and images drawn anew."""
     crowds, n, _ = next(iter(counts.values())).shape
     which = rng.multinomial(crowds, [1 / crowds] * crowds, ROUNDS)
-    pictures_ = rng.multinomial(n, [1 / n] * n, ROUNDS)
+    images_ = rng.multinomial(n, [1 / n] * n, ROUNDS)
     return {
-        name: np.einsum("rc,rcx->rx", which, np.einsum("rp,cpx->rcx", pictures_, c, optimize=True))
+        name: np.einsum("rc,rcx->rx", which, np.einsum("rp,cpx->rcx", images_, c, optimize=True))
         for name, c in counts.items()
     }
 
@@ -217,11 +217,11 @@ def weights(tried: Sequence[Tried]) -> JSON:
 
 
 def measure(scenes_: Sequence[Scene], replicas: int, given: argparse.Namespace) -> JSON:
-    """Simulate so many crowds at this number of people a picture; return figures as plain data."""
+    """Simulate so many crowds at this number of people an image; return figures as plain data."""
     seeds = range(given.seed, given.seed + given.crowds)
     tried = [
         attempt(scenes_, replicas, seed)
-        for seed in tqdm(seeds, unit="crowd", leave=False, desc=f"{replicas} a picture")
+        for seed in tqdm(seeds, unit="crowd", leave=False, desc=f"{replicas} an image")
     ]
     figures = summary(tables(scenes_, tried, given.iou), np.random.default_rng(given.seed))
     return {
@@ -236,11 +236,11 @@ def measure(scenes_: Sequence[Scene], replicas: int, given: argparse.Namespace) 
 
 
 def show(record: JSON) -> None:
-    """Print the figures of one number of people a picture."""
+    """Print the figures of one number of people an image."""
     print(
-        f"\n{record['replicas']} people a picture, {record['crowds']} crowds:"
+        f"\n{record['replicas']} people an image, {record['crowds']} crowds:"
         f" {record['answers']:.0f} answers, {record['gold']:.0f} of them to gold;"
-        f" {record['disputed']:.1%} of pictures in dispute"
+        f" {record['disputed']:.1%} of images in dispute"
     )
     for name, one in record["figures"].items():
         sign = "+" if " over " in name else ""
@@ -257,7 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the labelled sets")
     parser.add_argument(
-        "--replicas", type=int, action="append", help="people a picture (1, 2, 3 and 5)"
+        "--replicas", type=int, action="append", help="people an image (1, 2, 3 and 5)"
     )
     parser.add_argument("--crowds", type=int, default=40, help="simulated crowds")
     parser.add_argument("--iou", type=float, default=0.5, help="at which a box matches a face")
@@ -267,13 +267,13 @@ def main() -> None:
     found = scenes(given.data, SETS)
     faces = sum(len(scene.faces) for scene in found)
     real = ", ".join(SETS) if all((given.data / RULES[n].folder).is_dir() for n in SETS) else ""
-    print(f"{len(found)} pictures ({real or 'made up'}) with {faces} faces; {GOLD} are gold")
+    print(f"{len(found)} images ({real or 'made up'}) with {faces} faces; {GOLD} are gold")
     records = []
     for replicas in given.replicas or (1, 2, 3, 5):
         records.append(measure(found, replicas, given))
         show(records[-1])
     if given.json:
-        about: JSON = {"sets": real, "pictures": len(found), "faces": faces, "gold": GOLD}
+        about: JSON = {"sets": real, "images": len(found), "faces": faces, "gold": GOLD}
         about |= {"crowds": given.crowds, "seed": given.seed, "iou": given.iou, "runs": records}
         given.json.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 

@@ -1,13 +1,13 @@
 """How fast `sfumato run` is beside the `deface` command line, with the recall of both.
 
     python benchmarks/end_to_end.py                       # ImageNet, 3 rounds
-    python benchmarks/end_to_end.py --pictures DIR --rounds 5 --json end_to_end.json
+    python benchmarks/end_to_end.py --images DIR --rounds 5 --json end_to_end.json
 
 deface comes from PyPI into an environment of its own and is run with both of its networks'
 runtimes: without the package onnx it falls back to OpenCV, without saying so. In each round every
 tool makes its whole result anew, one after another: start, reading, detection, covering,
 writing; sfumato also searches what it covered again, verifies the release and writes its
-reports. A ratio compares the pictures a second of two tools in the same round.
+reports. A ratio compares the images a second of two tools in the same round.
 
 A face is covered if the stated share of its area lies under what the tool really covers: the
 boxes in faces.parquet grown as `sfumato obfuscate` does, or what deface's own drawing touches
@@ -46,13 +46,13 @@ from sfumato.types import JSON
 SET = "imagenet"
 SHARE = RULES[SET].share
 ROOT = Path(__file__).resolve().parents[1]
-TARGETS = {"default": 0.9, "fast": 3.5}  # times the pictures a second of deface
+TARGETS = {"default": 0.9, "fast": 3.5}  # times the images a second of deface
 BUSY = 0.1  # cores: more than this taken by other programs spoils the measurement
 
 
 def count(labels: Labels, looks: Sequence[Seen]) -> Estimates:
-    """Return the recall by size and the false boxes a picture, as recall.py counts them."""
-    sizes = [[size_of(box) for box in picture.faces] for picture in labels.values()]
+    """Return the recall by size and the false boxes an image, as recall.py counts them."""
+    sizes = [[size_of(box) for box in image.faces] for image in labels.values()]
     faces = by_size(sizes, [[True] * len(group) for group in sizes])
     covered = by_size(sizes, [[share >= SHARE for share in look.shares] for look in looks])
     columns: dict[str, tuple[Numbers, Numbers]] = {
@@ -62,13 +62,13 @@ def count(labels: Labels, looks: Sequence[Seen]) -> Estimates:
     return estimate(columns, seed=0, unbounded=(FALSE,))
 
 
-def labelled(data: Path, pictures: Path, keys: Sequence[str]) -> Labels:
-    """Return those of the pictures that are in the labelled set, by the same path below it."""
+def labelled(data: Path, chosen: Path, keys: Sequence[str]) -> Labels:
+    """Return those of the images that are in the labelled set, by the same path below it."""
     images = data / RULES[SET].folder / "images"
     if not images.is_dir():
         return {}
-    known = {picture.path.relative_to(images).as_posix(): picture for picture in read(SET, data)}
-    return {key: replace(known[key], path=pictures / key) for key in keys if key in known}
+    known = {image.path.relative_to(images).as_posix(): image for image in read(SET, data)}
+    return {key: replace(known[key], path=chosen / key) for key in keys if key in known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,12 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(median(ordered), ordered[0], ordered[-1])
 
 
-def figures(runs: Mapping[str, Sequence[Timing]], title: str, pictures: int) -> dict[str, Spread]:
+def figures(runs: Mapping[str, Sequence[Timing]], title: str, images: int) -> dict[str, Spread]:
     """Return the rows of the table about speed for one tool."""
     timings = runs[title]
     rows = {
         "wall seconds": spread(t.wall for t in timings),
-        "pictures a second": spread(pictures / t.wall for t in timings),
+        "images a second": spread(images / t.wall for t in timings),
         "CPU seconds": spread(t.cpu for t in timings),
     }
     for other, baseline in runs.items():
@@ -134,7 +134,7 @@ def machine() -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the labelled sets")
-    parser.add_argument("--pictures", type=Path, help="[default: those of the set imagenet]")
+    parser.add_argument("--images", type=Path, help="[default: those of the set imagenet]")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--env", type=Path, default=ROOT / "build" / "deface-env")
     parser.add_argument("--backend", dest="backends", action="append", choices=list(BACKENDS))
@@ -145,34 +145,32 @@ def arguments() -> argparse.Namespace:
 def measure(given: argparse.Namespace) -> None:
     """Run every tool in every round, print the table, write JSON if asked."""
     python = environment(given.env)
-    pictures = (given.pictures or given.data / RULES[SET].folder / "images").absolute()
-    keys = ImageFolder(pictures).scan().pictures
+    images = (given.images or given.data / RULES[SET].folder / "images").absolute()
+    keys = ImageFolder(images).scan().images
     if not keys or given.rounds < 1:
-        raise UsageError(f"Nothing to measure: {len(keys)} pictures, {given.rounds} rounds.")
-    labels = labelled(given.data, pictures, keys)
+        raise UsageError(f"Nothing to measure: {len(keys)} images, {given.rounds} rounds.")
+    labels = labelled(given.data, images, keys)
     runs: defaultdict[str, list[Timing]] = defaultdict(list)
     with TemporaryDirectory(prefix="end-to-end-") as work:
         tools: list[Tool] = [
-            Deface(python, backend, pictures, Path(work)) for backend in given.backends or BACKENDS
+            Deface(python, backend, images, Path(work)) for backend in given.backends or BACKENDS
         ]
-        tools += [Sfumato(profile, pictures, Path(work)) for profile in TARGETS]
+        tools += [Sfumato(profile, images, Path(work)) for profile in TARGETS]
         for tool in tqdm(tools * given.rounds, unit="run", leave=False):
             runs[tool.title].append(tool.run(keys))
         seen = {tool.title: count(labels, tool.seen(labels)) for tool in tools if labels}
     speeds = {title: figures(runs, title, len(keys)) for title in runs}
     others = sum(t.others for one in runs.values() for t in one)
     others /= sum(t.wall for one in runs.values() for t in one)
-    print(f"{len(keys)} pictures, {given.rounds} rounds, each tool in turn; {machine()}.")
+    print(f"{len(keys)} images, {given.rounds} rounds, each tool in turn; {machine()}.")
     warning = ": not an idle machine." if others > BUSY else "."
     print(f"Other programs took {others:.2f} cores{warning}\n")
     print_table({title: {**speeds[title], **seen.get(title, {})} for title in runs})
-    words = (
-        f"on {len(labels)} labelled pictures, covered at {SHARE:.0%}" if seen else "not measured"
-    )
+    words = f"on {len(labels)} labelled images, covered at {SHARE:.0%}" if seen else "not measured"
     print(f"\nCovered and false: {words}.")
     print_verdicts(speeds)
     if given.json:
-        setting: JSON = {"pictures": len(keys), "labelled": len(labels), "cores_of_others": others}
+        setting: JSON = {"images": len(keys), "labelled": len(labels), "cores_of_others": others}
         record = {**setting, **as_json(runs, speeds, seen)}
         given.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 

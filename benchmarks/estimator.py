@@ -5,14 +5,14 @@
     python benchmarks/estimator.py --crowds --allow 50
     python benchmarks/estimator.py --recall 0.85
 
-Each made-up data set has 3 to 20 classes of unequal size (3,000 to 60,000 pictures in all), a share
-of pictures with found faces that differs by class, and missed faces at an overall rate between
-0.1 and 10 % of the pictures (log-uniform) that differs by class and by what was found, up to
-manyfold (gamma-distributed with shape 1/2). A picture with missed faces has a geometric number of
+Each made-up data set has 3 to 20 classes of unequal size (3,000 to 60,000 images in all), a share
+of images with found faces that differs by class, and missed faces at an overall rate between
+0.1 and 10 % of the images (log-uniform) that differs by class and by what was found, up to
+manyfold (gamma-distributed with shape 1/2). An image with missed faces has a geometric number of
 them, 1 to 3 on average. A sample of 1 to 30 % is shared out by the product's rules, or in
-proportion to the strata, and checked; in every third set, people also check pictures by risk,
+proportion to the strata, and checked; in every third set, people also check images by risk,
 among which misses are up to 20 times as frequent. Then the truth is compared with the 95 %
-interval. `--crowds` breaks what the estimate takes for granted: one in fifty pictures with missed
+interval. `--crowds` breaks what the estimate takes for granted: one in fifty images with missed
 faces holds 10 to 50 of them.
 """
 
@@ -38,15 +38,15 @@ from sfumato.types import JSON, Detection, Face
 BANDS: Final = ((0.0, 0.001), (0.001, 0.003), (0.003, 0.01), (0.01, 0.03), (0.03, 0.1))
 CROWDED: Final = 0.02
 PLANTED: Final = 200
-FIGURES: Final = ("missed_pictures", "missed_faces", "left_pictures", "left_faces")
+FIGURES: Final = ("missed_images", "missed_faces", "left_images", "left_faces")
 Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A data set: how many faces were missed in each picture of each stratum, in random order.
+    """A data set: how many faces were missed in each image of each stratum, in random order.
 
-    `allowed` is how many the estimate takes a picture to hold that nobody saw (`crowd`).
+    `allowed` is how many the estimate takes an image to hold that nobody saw (`crowd`).
     """
 
     cells: tuple[Cell, ...]
@@ -57,7 +57,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Whether one interval held the truth, and by how much it is wide, as a share of pictures."""
+    """Whether one interval held the truth, and by how much it is wide, as a share of images."""
 
     figure: str
     where: str
@@ -72,9 +72,9 @@ def world(rng: np.random.Generator, *, crowds: bool = False, allowed: int = CROW
     """Make a data set."""
     classes = int(rng.integers(3, 21))
     sizes = np.exp(rng.normal(0, 1, classes))
-    pictures = np.maximum(40, sizes / sizes.sum() * rng.integers(3000, 60000)).astype(int)
-    with_faces = (pictures * rng.beta(0.7, 1.5, classes)).astype(int)
-    strata = np.concatenate([pictures - with_faces, with_faces])
+    images = np.maximum(40, sizes / sizes.sum() * rng.integers(3000, 60000)).astype(int)
+    with_faces = (images * rng.beta(0.7, 1.5, classes)).astype(int)
+    strata = np.concatenate([images - with_faces, with_faces])
     relative = rng.gamma(0.5, 2.0, 2 * classes)
     rate = float(10 ** rng.uniform(-3, -1))
     wanted = np.minimum(relative * rate * strata.sum() / (relative * strata).sum(), 0.9)
@@ -108,7 +108,7 @@ def checked(made: World, rng: np.random.Generator, *, draw: bool) -> list[Stratu
     by_risk = rng.random() < 1 / 3
     strata = []
     for cell, counts in zip(made.cells, made.faces, strict=True):
-        # The pictures are in random order, so that the first are a random sample.
+        # The images are in random order, so that the first are a random sample.
         seen, rest = counts[: sizes[cell]], counts[sizes[cell] :]
         also = risky(rest, rng) if by_risk else rest[:0]
         strata.append(
@@ -126,7 +126,7 @@ def checked(made: World, rng: np.random.Generator, *, draw: bool) -> list[Stratu
 
 
 def risky(rest: Counts, rng: np.random.Generator) -> Counts:
-    """Pick up to a tenth of the pictures, those with misses up to 20 times as often."""
+    """Pick up to a tenth of the images, those with misses up to 20 times as often."""
     weights = np.where(rest > 0, rng.uniform(1, 20), 1.0)
     number = int(len(rest) * rng.uniform(0, 0.1))
     return (
@@ -135,7 +135,7 @@ def risky(rest: Counts, rng: np.random.Generator) -> Counts:
 
 
 def drawn(made: World, size: int, rng: np.random.Generator) -> list[Stratum]:
-    """Make detections of the pictures and let `sampling` draw keys, pool classes and tally."""
+    """Make detections of the images and let `sampling` draw keys, pool classes and tally."""
     found = (Face((0, 0, 1, 1), 0.9, "file"),)
     detections, missed = [], {}
     for (name, state), counts in zip(made.cells, made.faces, strict=True):
@@ -201,10 +201,10 @@ def _compare(made: World, strata: list[Stratum], counts: Counts, where: str) -> 
         figure: Figure = getattr(of, name)
         truth = int(counts.sum()) if name.endswith("faces") else int((counts > 0).sum())
         if name.startswith("left"):
-            truth -= of.found_faces if name.endswith("faces") else of.found_pictures
+            truth -= of.found_faces if name.endswith("faces") else of.found_images
         width = (figure.high - figure.low) / of.population
         below, above = truth < figure.low, truth > figure.high
-        yield Outcome(name, where, made.rate, below, above, width, of.found_pictures)
+        yield Outcome(name, where, made.rate, below, above, width, of.found_images)
 
 
 def simulate(
@@ -239,9 +239,9 @@ def imperfect(sets: int, seed: int, recall: float) -> list[Outcome]:
         assert result.corrected is not None
         everything = np.concatenate(made.faces)
         for name, figure in (("as if perfect", result.overall), ("corrected", result.corrected)):
-            for what in ("pictures", "faces"):
+            for what in ("images", "faces"):
                 counts = everything if what == "faces" else everything > 0
-                # What people overlook in a checked picture is left in it.
+                # What people overlook in a checked image is left in it.
                 known = getattr(result.overall, f"found_{what}")
                 truth, of = int(counts.sum()) - known, getattr(figure, f"left_{what}")
                 width = (of.high - of.low) / len(everything)
@@ -291,8 +291,8 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=2000, help="made-up data sets")
     parser.add_argument("--draw", action="store_true", help="draw keys by sfumato.review.sampling")
     parser.add_argument("--parts", action="store_true", help="also each stratum and class")
-    parser.add_argument("--crowds", action="store_true", help="some pictures hold 10 to 50")
-    parser.add_argument("--allow", type=int, default=CROWD, help="faces a picture may hold unseen")
+    parser.add_argument("--crowds", action="store_true", help="some images hold 10 to 50")
+    parser.add_argument("--allow", type=int, default=CROWD, help="faces an image may hold unseen")
     parser.add_argument("--recall", type=float, help="of the people who check, 0 to 1")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")

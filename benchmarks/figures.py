@@ -1,4 +1,4 @@
-"""From judged pictures to figures with intervals, and from figures to tables and JSON."""
+"""From judged images to figures with intervals, and from figures to tables and JSON."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from sfumato.types import JSON
 Estimates: TypeAlias = dict[str, Estimate]
 
 EXPAND = ObfuscateStep().expand
-FALSE = "false boxes a picture"
+FALSE = "false boxes an image"
 PIXELS = "false pixels"
-PICTURES = "pictures with a face: found"
-FLAGGED = "pictures found: with a face"
-BUDGETS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0)  # false boxes a picture
+IMAGES = "images with a face: found"
+FLAGGED = "images found: with a face"
+BUDGETS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0)  # false boxes an image
 # Scores mean something from here on. Below lie thousands of boxes that nobody covers; each score
 # near 0 is right about them, and their number alone would make any error small.
 FROM_SCORE = 0.1
@@ -44,7 +44,7 @@ def matched(row: str) -> str:
 
 
 def by_size(sizes: Sequence[Sequence[int]], hits: Sequence[Sequence[bool]]) -> NDArray[np.int64]:
-    """Return (n, 1 + sizes) counts of faces that are hits in each picture: all, then by size."""
+    """Return (n, 1 + sizes) counts of faces that are hits in each image: all, then by size."""
     counts = np.zeros((len(sizes), 1 + len(SIZES)), dtype=np.int64)
     for i, (group, right) in enumerate(zip(sizes, hits, strict=True)):
         for size, hit in zip(group, right, strict=True):
@@ -55,7 +55,7 @@ def by_size(sizes: Sequence[Sequence[int]], hits: Sequence[Sequence[bool]]) -> N
 def estimate(
     columns: Mapping[str, tuple[Numbers, Numbers]], seed: int, unbounded: Sequence[str] = ()
 ) -> Estimates:
-    """Return the ratio of each pair of counts a picture, all from the same drawn pictures."""
+    """Return the ratio of each pair of counts an image, all from the same drawn images."""
     stacked: list[Numbers] = [column for pair in columns.values() for column in pair]
     sums = resampled([np.array(stacked, dtype=np.float64)], np.random.default_rng(seed))[0]
     return {
@@ -72,7 +72,7 @@ def summarise(outcomes: Sequence[Outcome], share: float, seed: int) -> Estimates
     fitted = by_size(sizes, [o.matched for o in outcomes])
     shows = np.array([o.shows for o in outcomes], dtype=np.int64)
     flagged = np.array([o.boxes > 0 for o in outcomes], dtype=np.int64)
-    # A picture of art alone is neither rightly nor wrongly found.
+    # An image of art alone is neither rightly nor wrongly found.
     counts = np.array([o.shows or not o.ignorable for o in outcomes], dtype=np.int64)
     ones = np.ones(len(outcomes), dtype=np.int64)
     columns: dict[str, tuple[Numbers, Numbers]] = {
@@ -82,7 +82,7 @@ def summarise(outcomes: Sequence[Outcome], share: float, seed: int) -> Estimates
     columns[PIXELS] = (np.array([o.false_pixels for o in outcomes]), ones)
     for i, row in enumerate(("all", *SIZES)):
         columns[matched(row)] = (fitted[:, i], faces[:, i])
-    columns[PICTURES] = (shows * flagged, shows)
+    columns[IMAGES] = (shows * flagged, shows)
     columns[FLAGGED] = (shows * flagged, flagged * counts)
     return estimate(columns, seed, unbounded=(FALSE, PIXELS))
 
@@ -91,7 +91,7 @@ def summarise(outcomes: Sequence[Outcome], share: float, seed: int) -> Estimates
 class Curve:
     """What lies beyond one setting: the whole curve, precision, and what scores mean.
 
-    `points` are covered recall, false boxes and false pixels a picture for thresholds moved
+    `points` are covered recall, false boxes and false pixels an image for thresholds moved
     together by so many log-odds. `bins` and `error` are of scores from a stated one on.
     """
 
@@ -101,13 +101,13 @@ class Curve:
     error: Estimate
 
     def within(self, budget: float) -> JSON | None:
-        """Return the point of the highest recall with at most so many false boxes a picture."""
+        """Return the point of the highest recall with at most so many false boxes an image."""
         affordable = [point for point in self.points if point["false_boxes"] <= budget]
         return max(affordable, key=lambda point: float(point["recall"]), default=None)
 
 
 def draw_curve(
-    pictures: Sequence[Searched],
+    images: Sequence[Searched],
     specs: Sequence[str],
     *,
     share: float,
@@ -116,7 +116,7 @@ def draw_curve(
     from_score: float = FROM_SCORE,
 ) -> Curve:
     """Judge what was found at low thresholds at every threshold above them."""
-    table = tabulate(pictures, specs, share=share, growths=(EXPAND,))
+    table = tabulate(images, specs, share=share, growths=(EXPAND,))
     faces = max(int(table.faces.sum()), 1)
     points = tuple(
         {
@@ -129,7 +129,7 @@ def draw_curve(
         for i, shift in enumerate(table.shifts)
     )
     lowest = [threshold_of(shifted(spec, table.shifts[0])) for spec in specs]
-    found = [(picture.truth, kept_at(picture, lowest)) for picture in pictures]
+    found = [(image.truth, kept_at(image, lowest)) for image in images]
     scores, answers = [], []
     for truth, kept in found:
         likely = [face for face in kept if face.score >= from_score]
@@ -188,14 +188,12 @@ def print_table(title: str, columns: Mapping[str, tuple[Estimates, float]]) -> N
             cells = [show(e[row], percent=row != FALSE) for e, _ in columns.values()]
         print(f"{row:<30}" + "".join(f"{cell:<30}" for cell in cells))
     speeds = [f"{speed:.1f}" for _, speed in columns.values()]
-    print(
-        f"{'pictures a CPU-second':<30}" + "".join(f"{speed:<30}" for speed in speeds), flush=True
-    )
+    print(f"{'images a CPU-second':<30}" + "".join(f"{speed:<30}" for speed in speeds), flush=True)
 
 
 def print_curves(curves: Mapping[str, Curve]) -> None:
     """Print recall by false boxes, average precision and reliability, a column a setting."""
-    print("\nfaces covered with at most so many false boxes a picture")
+    print("\nfaces covered with at most so many false boxes an image")
     for budget in BUDGETS:
         cells = []
         for curve in curves.values():

@@ -1,4 +1,4 @@
-"""Fit the decision of a finder's profile on labelled pictures, and say how good it is on others.
+"""Fit the decision of a finder's profile on labelled images, and say how good it is on others.
 
     python benchmarks/fit_decision.py default            # prints the coefficients for finder.py
     python benchmarks/fit_decision.py high --set blind   # quicker, on fewer faces
@@ -6,14 +6,14 @@
 Every proposal is looked at in every way, then labelled: a face if it overlaps a counted face
 (IoU at least 0.3), nothing if it touches no label at all, else left out. Two logistic functions
 with weights that aren't negative and a small ridge are fitted: an early and a late one
-(`detectors.decision`). Pictures of the target domain count fully (ImageNet: those with
+(`detectors.decision`). Images of the target domain count fully (ImageNet: those with
 detector-blind labels where there are any); crowds, grey scans and portraits each count as much
 as a tenth of it, and of crowds only the faces, since some in the background aren't labelled.
 Last, slope and bias are fitted again on the target domain alone, so that the probability is one
 there.
 
 What is printed of recall, false boxes and calibration comes from a cross-validation in ten folds
-by picture: each picture is judged by coefficients that never saw it. The expected calibration
+by image: each image is judged by coefficients that never saw it. The expected calibration
 error has ten bins of equal width, over all proposals of the target domain above the floor of the
 candidates, weighted as they fall.
 """
@@ -40,7 +40,7 @@ FOLDS = 10
 RIDGE = 0.02  # of a weight of the standardised evidence, for each proposal
 SEED = 0
 FACE_IOU = 0.3
-PRICES = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0)  # false boxes a picture
+PRICES = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0)  # false boxes an image
 TARGET = ("blind", "imagenet")
 OTHERS = ("crowds", "grey", "portraits")
 UNLABELLED = ("crowds",)  # sets in which a box on no label may still be on a face
@@ -51,9 +51,9 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A picture, its proposals (n, 4), scores (n, k) and labels (n,): 1, 0 or -1 (unknown)."""
+    """An image, its proposals (n, 4), scores (n, k) and labels (n,): 1, 0 or -1 (unknown)."""
 
-    picture: Labelled
+    image: Labelled
     name: str
     boxes: Boxes
     scores: NDArray[np.float32]
@@ -61,24 +61,24 @@ class Seen:
 
 
 def gather(plan: Plan, names: Sequence[str], data: Path) -> list[Seen]:
-    """Look at every proposal of every picture; a picture in two sets counts in the first."""
+    """Look at every proposal of every image; an image in two sets counts in the first."""
     seen: list[Seen] = []
     known: set[Path] = set()
     for name in names:
-        for picture in tqdm(read(name, data), desc=name, leave=False):
-            if picture.path not in known:
-                known.add(picture.path)
-                found, scores = evidence(picture.pixels(), plan)
-                labels = label(found, picture)
+        for image in tqdm(read(name, data), desc=name, leave=False):
+            if image.path not in known:
+                known.add(image.path)
+                found, scores = evidence(image.pixels(), plan)
+                labels = label(found, image)
                 if name in UNLABELLED:
                     labels[labels == 0] = -1
-                seen.append(Seen(picture, name, found, scores, labels))
+                seen.append(Seen(image, name, found, scores, labels))
     return seen
 
 
-def label(found: Boxes, picture: Labelled) -> NDArray[np.int64]:
+def label(found: Boxes, image: Labelled) -> NDArray[np.int64]:
     """Return 1 for a face, 0 for a box that touches no label, -1 for what lies in between."""
-    faces, other = boxes.as_boxes(picture.faces), boxes.as_boxes(picture.ignored)
+    faces, other = boxes.as_boxes(image.faces), boxes.as_boxes(image.ignored)
     on_face = boxes.iou(found, faces).max(axis=1, initial=0.0)
     on_other = boxes.iou(found, other).max(axis=1, initial=0.0)
     return np.where(on_face >= FACE_IOU, 1, np.where((on_face > 0) | (on_other > 0), -1, 0))
@@ -148,7 +148,7 @@ def _calibrated(model: Model, x: Numbers, y: NDArray[np.int64]) -> Model:
 
 
 def judged(one: Seen, made: Decision, plan: Plan) -> Numbers:
-    """Return the probabilities of a picture's proposals as `finder.judge` would."""
+    """Return the probabilities of an image's proposals as `finder.judge` would."""
     early = len(plan.sources) + 1
     chances = made.early.probability(one.scores[:, :early])
     further = made.undecided(chances)
@@ -158,7 +158,7 @@ def judged(one: Seen, made: Decision, plan: Plan) -> Numbers:
 
 
 def validated(seen: Sequence[Seen], plan: Plan) -> list[Numbers]:
-    """Judge each picture by what was fitted without its fold; sets are spread over the folds."""
+    """Judge each image by what was fitted without its fold; sets are spread over the folds."""
     fold = np.random.default_rng(SEED).permutation(len(seen)) % FOLDS
     chances: list[Numbers] = [np.zeros(0)] * len(seen)
     for k in range(FOLDS):
@@ -178,13 +178,13 @@ def calibration_error(seen: Sequence[Seen], chances: Sequence[Numbers], floor: f
 
 
 def covered(seen: Sequence[Seen], chances: Sequence[Numbers], at: float) -> tuple[int, int, float]:
-    """Return faces covered, faces, and false boxes a picture where `at` is the threshold."""
+    """Return faces covered, faces, and false boxes an image where `at` is the threshold."""
     hit = faces = false = 0
     for one, chance in zip(seen, chances, strict=True):
         kept = [boxes.grow(tuple(box), 0.25) for box in one.boxes[chance >= at].tolist()]
         share = RULES[one.name].share
-        hit += sum(boxes.covered(face, kept) >= share for face in one.picture.faces)
-        faces += len(one.picture.faces)
+        hit += sum(boxes.covered(face, kept) >= share for face in one.image.faces)
+        faces += len(one.image.faces)
         false += int(((chance >= at) & (one.labels == 0)).sum())
     return hit, faces, false / max(len(seen), 1)
 
@@ -193,18 +193,18 @@ def show(seen: Sequence[Seen], chances: Sequence[Numbers], threshold: float) -> 
     """Print recall at fixed prices, and at the threshold, for each set."""
     for name in dict.fromkeys(one.name for one in seen):
         of = [i for i, one in enumerate(seen) if one.name == name]
-        pictures, own = [seen[i] for i in of], [chances[i] for i in of]
-        wrong = [c[s.labels == 0] for s, c in zip(pictures, own, strict=True)]
+        images, own = [seen[i] for i in of], [chances[i] for i in of]
+        wrong = [c[s.labels == 0] for s, c in zip(images, own, strict=True)]
         false = np.sort(np.concatenate(wrong))[::-1]
-        print(f"\n{name}: {len(of)} pictures")
+        print(f"\n{name}: {len(of)} images")
         for price in PRICES:
             k = int(price * len(of))
             at = float(np.nextafter(false[k], 1)) if k < len(false) else CANDIDATE / 100
-            hit, faces, _ = covered(pictures, own, at)
-            print(f"  {price:.1f} false boxes a picture, from {at:.3f}: {hit} of {faces}")
+            hit, faces, _ = covered(images, own, at)
+            print(f"  {price:.1f} false boxes an image, from {at:.3f}: {hit} of {faces}")
         for at in (threshold, CANDIDATE):
-            hit, faces, each = covered(pictures, own, at)
-            print(f"  from {at:.3f}: {hit} of {faces}, {each:.2f} false boxes a picture")
+            hit, faces, each = covered(images, own, at)
+            print(f"  from {at:.3f}: {hit} of {faces}, {each:.2f} false boxes an image")
 
 
 def main() -> None:

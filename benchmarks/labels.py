@@ -1,6 +1,6 @@
-"""Read the labelled pictures that the benchmarks run on (`../shared/data`; see the README there).
+"""Read the labelled images that the benchmarks run on (`../shared/data`; see the README there).
 
-Each set is a folder with pictures and `faces.csv` (columns path,x0,y0,x1,y1,kind,set), made for
+Each set is a folder with images and `faces.csv` (columns path,x0,y0,x1,y1,kind,set), made for
 measuring only: nothing of it is copied into the project.
 """
 
@@ -37,8 +37,8 @@ class Rule:
     iou: float = 0.5
     labels: str = "faces.csv"
     images: str = "images"
-    below: str = ""  # only pictures whose path starts so
-    listed: str = ""  # file that lists the labelled pictures; without it, all are
+    below: str = ""  # only images whose path starts so
+    listed: str = ""  # file that lists the labelled images; without it, all are
     counted: tuple[str, ...] = ()
 
 
@@ -56,7 +56,7 @@ RULES: Mapping[str, Rule] = {
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One picture: the faces that count, and regions where a box is neither right nor wrong.
+    """One image: the faces that count, and regions where a box is neither right nor wrong.
 
     Those regions are art (statues, drawings), what is unclear, and faces of the same file that
     don't count, because a detector proposed them that isn't among those measured.
@@ -67,12 +67,12 @@ class Labelled:
     ignored: tuple[Box, ...]
 
     def pixels(self) -> Pixels:
-        """Return the upright picture as RGB."""
-        with Image.open(self.path) as picture:
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+        """Return the upright image as RGB."""
+        with Image.open(self.path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
     def truth(self, width: int, height: int) -> Truth:
-        """Return what the picture, of this size, shows."""
+        """Return what the image, of this size, shows."""
         return Truth(width, height, self.faces, self.ignored)
 
 
@@ -83,14 +83,14 @@ def images_of(name: str, data: Path = DATA) -> Path:
 
 
 def read(name: str, data: Path = DATA) -> list[Labelled]:
-    """Return the labelled pictures of a set, those without a face too, sorted by path.
+    """Return the labelled images of a set, those without a face too, sorted by path.
 
-    Raises `UsageError` if the set isn't there, or labels a picture that isn't there.
+    Raises `UsageError` if the set isn't there, or labels an image that isn't there.
     """
     rule, images = RULES[name], images_of(name, data)
     folder = data / rule.folder
     if not (images / rule.below).is_dir():
-        raise UsageError(f"no labelled pictures in {folder}; give their folder with --data")
+        raise UsageError(f"no labelled images in {folder}; give their folder with --data")
     rows = _rows(folder / rule.labels)
     paths = _listed(folder / rule.listed) if rule.listed else _found(images, rule.below)
     unknown = sorted(rows.keys() - set(paths))

@@ -3,7 +3,7 @@
     python benchmarks/ledger.py --ledger /tmp/bench.sqlite
     python benchmarks/ledger.py --ledger postgresql:///bench
 
-The place must be empty. A shard is 1,000 pictures; of each come a detection with one face, an
+The place must be empty. A shard is 1,000 images; of each come a detection with one face, an
 output and a finding. Times are by the clock, encoding and decoding of records included; `cpu`
 is what this process used of the processor meanwhile, without a server's share.
 """
@@ -77,7 +77,7 @@ def measure(ledger: Ledger, shards: int) -> dict[str, float]:
     whole: dict[str, Callable[[], object]] = {
         "latest": lambda: sum(1 for _ in ledger.latest(SETTINGS, both)),
         "findings": lambda: sum(1 for _ in ledger.findings(SETTINGS)),
-        "list_source": lambda: ledger.list_source(dict.fromkeys(keys, "picture")),
+        "list_source": lambda: ledger.list_source(dict.fromkeys(keys, "image")),
         "listing": lambda: sum(1 for _ in ledger.listing()),
         "written": lambda: sum(1 for _ in ledger.written()),
     }
@@ -90,13 +90,13 @@ def measure(ledger: Ledger, shards: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ledger", required=True)
-    parser.add_argument("--pictures", type=int, default=500_000)
+    parser.add_argument("--images", type=int, default=500_000)
     given = parser.parse_args()
     where: Where = given.ledger if is_url(given.ledger) else Path(given.ledger)
     if is_there(where):
         parser.error("there is a ledger already: give an empty place")
     with Ledger(where) as ledger:
-        figures = measure(ledger, max(given.pictures // SHARD, 1))
+        figures = measure(ledger, max(given.images // SHARD, 1))
     print(json.dumps({name: round(figure, 3) for name, figure in figures.items()}, indent=2))
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/lossy.py ../shared/data/imagenet --every 12 --json lossy.json
 
-Needs a folder with JPEG pictures, at any depth. Every n-th is made a WebP and an AVIF of each
+Needs a folder with JPEG images, at any depth. Every n-th is made a WebP and an AVIF of each
 quality (Pillow's defaults, sides of at most 500 pixels); a box of a quarter of both sides in its
 middle is covered by `codec.edit`, and by the same obfuscator with a plain re-encode at quality 95.
 "Outside" is what lies further than 16 pixels from the obfuscator's reach. "Worst cell" is the
@@ -31,7 +31,7 @@ FRINGE = 16
 
 
 def encoded(image: Image.Image, kind: str, quality: int) -> bytes:
-    """Write a picture with Pillow's defaults."""
+    """Write an image with Pillow's defaults."""
     out = io.BytesIO()
     image.save(out, kind, quality=quality)
     return out.getvalue()
@@ -69,14 +69,14 @@ def measure(path: Path, kind: str, quality: int) -> list[float]:
 
 
 def main() -> None:
-    """Measure every n-th picture and print a table."""
+    """Measure every n-th image and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=12)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     paths = sorted(chosen.folder.rglob("*.JPEG"))[:: chosen.every]
-    print(f"{len(paths)} pictures; medians (worst cell: largest), sfumato / plain quality 95")
+    print(f"{len(paths)} images; medians (worst cell: largest), sfumato / plain quality 95")
     rows = []
     for kind in ("WEBP", "AVIF"):
         ratios: list[float] = []

@@ -3,14 +3,14 @@
     python benchmarks/obfuscate.py ../shared/data/imagenet --json obfuscate.json
 
 Needs a folder with `images/` and `faces.csv` (path,x0,y0,x1,y1,kind,set). All tools take the
-same boxes, one thread and one process; they go through the pictures in turn, so that what else
+same boxes, one thread and one process; they go through the images in turn, so that what else
 the machine does hits all alike. Quoted is process CPU time, reading and writing included:
 
-- recipe: Yang et al. 2022 as released, written anew from its description: decode every picture,
-  one sigma for the picture, blurred mask, Pillow's default JPEG (quality 75). Pictures without
+- recipe: Yang et al. 2022 as released, written anew from its description: decode every image,
+  one sigma for the image, blurred mask, Pillow's default JPEG (quality 75). Images without
   a face are decoded and dropped.
-- deface: the drawing and writing of deface 1.5 (if installed); also decodes every picture.
-- sfumato: pictures without a face are linked, the others edited, proven, renamed into place.
+- deface: the drawing and writing of deface 1.5 (if installed); also decodes every image.
+- sfumato: images without a face are linked, the others edited, proven, renamed into place.
 
 "Outside" is what lies further than 0.75 face diagonals and 17 pixels from every box.
 """
@@ -40,7 +40,7 @@ Tool = Callable[[Path, list[Box], Path], bool]
 
 
 def recipe(source: Path, boxes: list[Box], target: Path) -> bool:
-    """The published blur (paper's released code, steps 1 to 5); True if a picture was written."""
+    """The published blur (paper's released code, steps 1 to 5); True if an image was written."""
     image = Image.open(source).convert("RGB")
     if not boxes:
         return False
@@ -102,7 +102,7 @@ def outside(size: tuple[int, int], boxes: list[Box]) -> NDArray[np.bool_]:
 
 
 def quality(source: Path, target: Path, boxes: list[Box]) -> dict[str, float | None]:
-    """Measure what a tool did to a picture with faces."""
+    """Measure what a tool did to an image with faces."""
     before, after = Image.open(source), Image.open(target)
     mask = outside(before.size, boxes)
     old = np.asarray(before.convert("RGB"), dtype=np.int16)[mask]
@@ -120,7 +120,7 @@ def quality(source: Path, target: Path, boxes: list[Box]) -> dict[str, float | N
 
 
 def measure(root: Path, rounds: int) -> dict[str, dict[str, object]]:
-    """Run all tools over all pictures and return the table."""
+    """Run all tools over all images and return the table."""
     faces: dict[str, list[Box]] = {}
     for row in csv.DictReader((root / "faces.csv").open()):
         if row["kind"] not in ("art", "unclear"):
@@ -162,8 +162,8 @@ def summary(
     }
     psnr = values["psnr"]
     return {
-        "pictures": len(spent[True]) + len(spent[False]),
-        "cpu_ms_per_picture": 1000 * mean(spent[True] + spent[False]),
+        "images": len(spent[True]) + len(spent[False]),
+        "cpu_ms_per_image": 1000 * mean(spent[True] + spent[False]),
         "cpu_ms_with_faces_mean": 1000 * mean(spent[True]),
         "cpu_ms_with_faces_median": 1000 * median(spent[True]),
         "psnr_outside_db_median": median(psnr) if len(psnr) * 2 > len(found) else "identical",
@@ -189,7 +189,7 @@ def main() -> None:
         texts = [f"{c:.4g}" if isinstance(c, float) else str(c) for c in cells]
         print(f"{row:28}" + "".join(f"{text:>14}" for text in texts))
     ours, theirs = table["sfumato"], table["recipe"]
-    for key in ("cpu_ms_per_picture", "cpu_ms_with_faces_mean"):
+    for key in ("cpu_ms_per_image", "cpu_ms_with_faces_mean"):
         ratio = float(str(theirs[key])) / float(str(ours[key]))
         print(f"{key}: {ratio:.2f} times less than the recipe")
     if options.json:

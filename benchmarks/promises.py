@@ -27,7 +27,7 @@ from sfumato.types import JSON
 
 
 def half(table: Table, picked: NDArray[np.bool_]) -> Table:
-    """Return the table of some of the pictures."""
+    """Return the table of some of the images."""
     return replace(
         table,
         faces=table.faces[picked],
@@ -39,10 +39,10 @@ def half(table: Table, picked: NDArray[np.bool_]) -> Table:
 
 
 def check(table: Table, wanted: float, cuts: int, rng: np.random.Generator) -> JSON:
-    """Cut the pictures in half so often; return mean recalls and how many promises were made."""
+    """Cut the images in half so often; return mean recalls and how many promises were made."""
     rows = []
     for _ in tqdm(range(cuts), unit="cut", leave=False):
-        picked = rng.permutation(table.pictures) < table.pictures // 2
+        picked = rng.permutation(table.images) < table.images // 2
         made, other = promise(half(table, picked), wanted, rng), half(table, ~picked)
         found = other.covered[made.setting.shift, made.setting.growth].sum() / other.faces.sum()
         rows.append((made.recall.value, float(found), made.in_sample.value, float(made.kept)))
@@ -64,8 +64,8 @@ def main() -> None:
     given = parser.parse_args()
     specs = tuple(parse(spec).spec for spec in PROFILES[given.profile])
     images = images_of(given.name, given.data)
-    pictures = LowSearch(specs, given.workers).searched(read(given.name, given.data), images)
-    table = tabulate(pictures, specs, share=RULES[given.name].share)
+    names = LowSearch(specs, given.workers).searched(read(given.name, given.data), images)
+    table = tabulate(names, specs, share=RULES[given.name].share)
     figures = check(table, given.recall, given.cuts, np.random.default_rng(given.seed))
     print(f"{given.name}, {given.profile}: {given.recall:.1%} wanted, {given.cuts} cuts in half")
     for name, value in figures.items():

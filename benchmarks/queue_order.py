@@ -1,6 +1,6 @@
 """How long the draw and the order of the queue take, and how much memory, on made-up detections.
 
-    python benchmarks/queue_order.py --pictures 1500000
+    python benchmarks/queue_order.py --images 1500000
 
 The memory is what the process grows by; the detections are made anew on every pass and take none.
 """
@@ -18,7 +18,7 @@ from sfumato.review import planning, sampling
 from sfumato.types import Detection, Face
 
 
-class Pictures:
+class Images:
     """Detections made anew on every pass, so that they take no memory: 1,000 classes."""
 
     def __init__(self, number: int) -> None:
@@ -46,18 +46,18 @@ def peak_mb() -> float:
 def main() -> None:
     """Draw, order, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pictures", type=int, default=1_500_000)
-    parser.add_argument("--size", type=int, default=3000, help="pictures of the sample")
+    parser.add_argument("--images", type=int, default=1_500_000)
+    parser.add_argument("--size", type=int, default=3000, help="images of the sample")
     given = parser.parse_args()
-    pictures = Pictures(given.pictures)
+    images = Images(given.images)
     before, start = peak_mb(), time.perf_counter()
-    made = sum(1 for _ in pictures)
+    made = sum(1 for _ in images)
     print(f"made {made:,} detections once: {time.perf_counter() - start:.1f} s")
     start = time.perf_counter()
-    drawn = sampling.draw(pictures, given.size, np.random.default_rng(0))
+    drawn = sampling.draw(images, given.size, np.random.default_rng(0))
     print(f"draw, two passes: {time.perf_counter() - start:.1f} s, {peak_mb() - before:.0f} MB")
     start = time.perf_counter()
-    items = sum(1 for _ in planning.order(pictures, drawn, rules=planning.Rules(least=0)))
+    items = sum(1 for _ in planning.order(images, drawn, rules=planning.Rules(least=0)))
     print(
         f"order, two passes: {time.perf_counter() - start:.1f} s for {items:,} items, "
         f"{peak_mb() - before:.0f} MB in all"

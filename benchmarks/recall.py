@@ -9,15 +9,15 @@ grown by 25 % of its width and height on every side (as `sfumato obfuscate` does
 another name say this. *One box fits* if it reaches the stated IoU, each box fitting one face at
 most. A box is *false* if, not grown, it touches no labelled face and no region labelled as art or
 unclear; in sets where some faces have no label (imagenet, crowds), some of these are faces.
-*False pixels* are the share of a picture under grown false boxes. A picture is *found* if there
+*False pixels* are the share of an image under grown false boxes. An image is *found* if there
 is any box in it. Sizes are square roots of the labels' areas.
 
-Intervals are 95 % percentile intervals of a bootstrap over pictures, so that the many faces of
-one crowd count as one observation (exact ones where all or nothing was hit). Speed is pictures
+Intervals are 95 % percentile intervals of a bootstrap over images, so that the many faces of
+one crowd count as one observation (exact ones where all or nothing was hit). Speed is images
 per second of process CPU time on one thread: scaling, network and decoding of boxes, without
 reading the file.
 
-With --curve, pictures are searched once more with thresholds 3 log-odds lower, on all cores:
+With --curve, images are searched once more with thresholds 3 log-odds lower, on all cores:
 recall at every price, average precision as pycocotools defines it, and what the scores mean, with
 the expected calibration error in ten bins of equal numbers (Nixon et al. 2019) of scores from
 0.1 on (--from-score).
@@ -60,28 +60,28 @@ from sfumato.types import JSON, Detection, Detector, Face
 
 
 class Search:
-    """Searches pictures in this process, each once however many sets it is in."""
+    """Searches images in this process, each once however many sets it is in."""
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = detectors
         self._known: dict[Path, tuple[list[Face], tuple[int, int], float]] = {}
 
-    def outcomes(self, pictures: Sequence[Labelled], rule: Rule) -> tuple[list[Outcome], float]:
-        """Return each picture judged, and the CPU seconds that searching them all takes."""
+    def outcomes(self, images: Sequence[Labelled], rule: Rule) -> tuple[list[Outcome], float]:
+        """Return each image judged, and the CPU seconds that searching them all takes."""
         outcomes: list[Outcome] = []
         seconds = 0.0
         if not self._known:
-            self._look(pictures[0])  # loads the networks, which is not counted
-        for picture in tqdm(pictures, unit="picture", leave=False):
-            if picture.path not in self._known:
-                self._known[picture.path] = self._look(picture)
-            found, size, spent = self._known[picture.path]
-            outcomes.append(judge(picture.truth(*size), found, expand=EXPAND, iou=rule.iou))
+            self._look(images[0])  # loads the networks, which is not counted
+        for image in tqdm(images, unit="image", leave=False):
+            if image.path not in self._known:
+                self._known[image.path] = self._look(image)
+            found, size, spent = self._known[image.path]
+            outcomes.append(judge(image.truth(*size), found, expand=EXPAND, iou=rule.iou))
             seconds += spent
         return outcomes, seconds
 
-    def _look(self, picture: Labelled) -> tuple[list[Face], tuple[int, int], float]:
-        pixels = picture.pixels()
+    def _look(self, image: Labelled) -> tuple[list[Face], tuple[int, int], float]:
+        pixels = image.pixels()
         start = time.process_time()
         groups = [detector.detect([pixels])[0] for detector in self._detectors]
         found = boxes.union(groups, SAME_FACE_IOU)
@@ -89,23 +89,23 @@ class Search:
 
 
 class LowSearch:
-    """Searches folders at low thresholds with all cores, each picture once."""
+    """Searches folders at low thresholds with all cores, each image once."""
 
     def __init__(self, specs: Sequence[str], workers: int) -> None:
         self._specs = tuple(shifted(spec, SHIFTS[0]) for spec in specs)
         self._workers = workers
         self._known: dict[Path, tuple[Detection, ...]] = {}
 
-    def searched(self, pictures: Sequence[Labelled], images: Path) -> list[Searched]:
-        """Return the pictures with what each detector found in them."""
-        new = [p.path for p in pictures if p.path not in self._known]
+    def searched(self, chosen: Sequence[Labelled], images: Path) -> list[Searched]:
+        """Return the images with what each detector found in them."""
+        new = [p.path for p in chosen if p.path not in self._known]
         keys = [path.relative_to(images).as_posix() for path in new]
         surveyed = look(Survey(images, self._specs), keys, Local(self._workers))
         self._known.update({images / key: found for key, found in surveyed.found.items()})
         searched = []
-        for picture in pictures:
-            found = self._known[picture.path]
-            truth = picture.truth(found[0].width, found[0].height)
+        for image in chosen:
+            found = self._known[image.path]
+            truth = image.truth(found[0].width, found[0].height)
             searched.append(Searched(truth, tuple(one.faces for one in found)))
         return searched
 
@@ -146,16 +146,16 @@ def settings(given: argparse.Namespace) -> Mapping[str, tuple[str, ...]]:
 
 def measure(name: str, given: argparse.Namespace, searches: Mapping[str, Searches]) -> JSON:
     """Measure each setting on a set, print its table, and return the figures as plain data."""
-    rule, pictures = RULES[name], read(name, given.data)
+    rule, images = RULES[name], read(name, given.data)
     columns: dict[str, tuple[Estimates, float]] = {}
     curves: dict[str, Curve] = {}
     for setting, (specs, search, low) in searches.items():
-        outcomes, seconds = search.outcomes(pictures, rule)
+        outcomes, seconds = search.outcomes(images, rule)
         estimates = summarise(outcomes, rule.share, given.seed)
-        columns[setting] = (estimates, len(pictures) / seconds)
+        columns[setting] = (estimates, len(images) / seconds)
         if given.curve:
             curves[setting] = draw_curve(
-                low.searched(pictures, images_of(name, given.data)),
+                low.searched(images, images_of(name, given.data)),
                 specs,
                 share=rule.share,
                 iou=rule.iou,
@@ -163,19 +163,19 @@ def measure(name: str, given: argparse.Namespace, searches: Mapping[str, Searche
                 from_score=given.from_score,
             )
     about = f"covered at {rule.share:.0%}, one box fits at an IoU of {rule.iou:g}"
-    print_table(f"{name}: {len(pictures)} pictures; {about}", columns)
+    print_table(f"{name}: {len(images)} images; {about}", columns)
     if curves:
         print_curves(curves)
     profiles = {
         setting: {
             "detectors": list(searches[setting][0]),
-            "pictures_per_cpu_second": speed,
+            "images_per_cpu_second": speed,
             "estimates": plain(estimates),
             **({"curve": plain_curve(curves[setting])} if curves else {}),
         }
         for setting, (estimates, speed) in columns.items()
     }
-    about_set: JSON = {"pictures": len(pictures), "covered_share": rule.share, "iou": rule.iou}
+    about_set: JSON = {"images": len(images), "covered_share": rule.share, "iou": rule.iou}
     return {**about_set, "profiles": profiles}
 
 

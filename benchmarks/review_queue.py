@@ -1,10 +1,10 @@
-"""How long a reviewer waits for the next picture, with 1,500,000 of them in the queue.
+"""How long a reviewer waits for the next image, with 1,500,000 of them in the queue.
 
 It fills a SQLite file and a real PostgreSQL (Debian's package, in a temporary folder), then lets
 simulated reviewers work, on the queue and (`--http`) through the server: each takes the next
-picture, thinks (exponential, mean 1 second: faster than people are), saves a draft, and submits.
+image, thinks (exponential, mean 1 second: faster than people are), saves a draft, and submits.
 Each reviewer is a thread with its own session. At the end it checks that every answer that was
-acknowledged is there, once, and that no picture went to one person twice or to more people than
+acknowledged is there, once, and that no image went to one person twice or to more people than
 it should.
 """
 
@@ -53,7 +53,7 @@ class Times:
 
 
 def items(number: int) -> Iterator[Item]:
-    """Pictures as a data set has them: 1,000 classes, a proposed face in 3 of 10, 2 % drawn."""
+    """Images as a data set has them: 1,000 classes, a proposed face in 3 of 10, 2 % drawn."""
     rng = random.Random(0)
     for i in range(number):
         marks: tuple[Mark, ...] = ()
@@ -109,7 +109,7 @@ def filled(where: str, number: int) -> tuple[Database, dict[str, float]]:
 
 
 class Session(Protocol):
-    """What a reviewer does: `next` returns the token of a picture, the others are about it."""
+    """What a reviewer does: `next` returns the token of an image, the others are about it."""
 
     def next(self) -> str | None: ...
 
@@ -142,7 +142,7 @@ class Direct:
 
 
 class Browser:
-    """A reviewer's session over HTTP, on a connection that is kept; pictures aren't fetched."""
+    """A reviewer's session over HTTP, on a connection that is kept; images aren't fetched."""
 
     def __init__(self, address: str, secret: str) -> None:
         self._http = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
@@ -273,7 +273,7 @@ def crowd(database: Database, address: str, options: argparse.Namespace, reviewe
 
 
 def check(database: Database, acknowledged: list[str]) -> dict[str, int]:
-    """Count what must not be: answers lost or doubled, pictures lent too often or twice to one."""
+    """Count what must not be: answers lost or doubled, images lent too often or twice to one."""
 
     def one(sql: str) -> int:
         ((value,),) = database.read(sql)
@@ -349,7 +349,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=1_500_000)
     parser.add_argument("--reviewers", type=int, nargs="+", default=[10, 50])
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--think", type=float, default=1.0, help="mean seconds a picture")
+    parser.add_argument("--think", type=float, default=1.0, help="mean seconds an image")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
     parser.add_argument("--http", action="store_true", help="also through the server")
     parser.add_argument("--json", type=Path)

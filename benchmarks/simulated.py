@@ -28,7 +28,7 @@ FITS = 0.6  # IoU from which on nobody moves it
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture with its faces. `ease` are log odds added to the chance of seeing each face."""
+    """An image with its faces. `ease` are log odds added to the chance of seeing each face."""
 
     key: str
     width: int
@@ -43,7 +43,7 @@ class Habit:
 
     `keeps` right boxes, `drops` false ones, `mends` badly placed ones, `finds` faces without a box.
     Boxes drawn lie around the face with a standard deviation of `jitter` of its size; `redraws`
-    even the good ones. `adds` is the mean number of invented boxes a picture.
+    even the good ones. `adds` is the mean number of invented boxes an image.
     """
 
     name: str
@@ -67,16 +67,14 @@ SPAMMERS = frozenset({ACCEPTS.name, REJECTS.name})
 
 
 def scenes(data: Path, sets: Sequence[str]) -> list[Scene]:
-    """Return the labelled pictures of these sets, or 800 made-up ones where there is no data."""
+    """Return the labelled images of these sets, or 800 made-up ones where there is no data."""
     if not all((data / RULES[name].folder).is_dir() for name in sets):
         return made_up(800)
     found = []
     for name in sets:
         for labelled in read(name, data):
-            with Image.open(labelled.path) as picture:
-                width, height = boxes.upright_size(
-                    *picture.size, picture.getexif().get(ORIENTATION, 1)
-                )
+            with Image.open(labelled.path) as image:
+                width, height = boxes.upright_size(*image.size, image.getexif().get(ORIENTATION, 1))
             key = f"{name}/{labelled.path.relative_to(images_of(name, data)).as_posix()}"
             inside = [boxes.clip(face, width, height) for face in labelled.faces]
             faces = tuple(face for face in inside if face)
@@ -85,7 +83,7 @@ def scenes(data: Path, sets: Sequence[str]) -> list[Scene]:
 
 
 def made_up(count: int, seed: int = 0) -> list[Scene]:
-    """Return pictures of 640 by 480 with 0 to some 12 faces of 8 to 120 pixels, apart."""
+    """Return images of 640 by 480 with 0 to some 12 faces of 8 to 120 pixels, apart."""
     rng = np.random.default_rng(seed)
     made = []
     for number in range(count):
@@ -119,7 +117,7 @@ def detect(scene: Scene, rng: np.random.Generator) -> tuple[Mark, ...]:
     """Return a detector's boxes with planted errors.
 
     15 % of ordinary faces are missed, 10 % of the rest are badly placed (moved by 0.3 to 0.6 of the
-    size), the others lie within 4 %; 0.4 boxes a picture show nothing.
+    size), the others lie within 4 %; 0.4 boxes an image show nothing.
     """
     found: list[Box] = []
     for face, ease in zip(scene.faces, scene.ease, strict=True):
@@ -142,7 +140,7 @@ def look(
     ease: Sequence[float],
     rng: np.random.Generator,
 ) -> Answer:
-    """Return what a person of this habit says of a picture shown with these boxes.
+    """Return what a person of this habit says of an image shown with these boxes.
 
     `ease` follows the boxes: log odds by which a false one is easier to tell.
     """
@@ -212,7 +210,7 @@ def _inside(places: Sequence[Box], scene: Scene) -> list[Box]:
 
 
 def _invented(scene: Scene, rng: np.random.Generator) -> Box:
-    """Return a box anywhere, of the size of a face of the picture or of 5 to 25 % of its side."""
+    """Return a box anywhere, of the size of a face of the image or of 5 to 25 % of its side."""
     if scene.faces:
         x0, y0, x1, y1 = scene.faces[int(rng.integers(len(scene.faces)))]
         w, h = x1 - x0, y1 - y0
@@ -227,9 +225,9 @@ def _invented(scene: Scene, rng: np.random.Generator) -> Box:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """Pictures to review and gold ones, what the detector proposed, and who reviews.
+    """Images to review and gold ones, what the detector proposed, and who reviews.
 
-    `tell` follows the proposals of each picture: how easily a false one is told, for everybody.
+    `tell` follows the proposals of each image: how easily a false one is told, for everybody.
     """
 
     open_: tuple[Scene, ...]
@@ -239,9 +237,9 @@ class Campaign:
     people: Mapping[str, Habit]
 
 
-def campaign(pictures: Sequence[Scene], gold: int, rng: np.random.Generator) -> Campaign:
-    """Return a campaign over these pictures, of which so many, drawn by chance, are gold."""
-    drawn = [with_ease(pictures[i], rng) for i in rng.permutation(len(pictures)).tolist()]
+def campaign(images: Sequence[Scene], gold: int, rng: np.random.Generator) -> Campaign:
+    """Return a campaign over these images, of which so many, drawn by chance, are gold."""
+    drawn = [with_ease(images[i], rng) for i in rng.permutation(len(images)).tolist()]
     proposals = {scene.key: detect(scene, rng) for scene in drawn}
     tell = {key: tuple(rng.normal(0.3, 0.7, len(p)).tolist()) for key, p in proposals.items()}
     habits = [habit for habit, count in CROWD.items() for _ in range(count)]
@@ -259,7 +257,7 @@ def _own(habit: Habit, rng: np.random.Generator) -> Habit:
 
 
 def reviewed(campaign_: Campaign, replicas: int, rng: np.random.Generator) -> list[Given]:
-    """Return the answers: each picture by so many people, gold in between as `gold_share` says."""
+    """Return the answers: each image by so many people, gold in between as `gold_share` says."""
     given = []
     people = list(campaign_.people)
     answered = dict.fromkeys(people, 0)

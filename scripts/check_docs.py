@@ -47,7 +47,7 @@ HEAD: Final = """# The command line
 <!-- Written by `python scripts/check_docs.py --write`; don't edit. -->
 
 This is what `--help` prints. Exit codes: `0` done and passed, `1` finished, but a check failed,
-`2` wrong use or configuration, `3` finished with refused pictures, `130` interrupted.
+`2` wrong use or configuration, `3` finished with refused images, `130` interrupted.
 """
 
 _FENCE = re.compile(r"^(```+)(\w*)\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""Lay out the study of `make study-demo`: links to pictures, groups of classes, study.toml.
+"""Lay out the study of `make study-demo`: links to images, groups of classes, study.toml.
 
     python scripts/study_demo.py DATA DIR
 
@@ -55,8 +55,8 @@ _STUDY: Final = """\
 seeds = [0, 1, 2]
 
 [data]
-name = "1,112 ImageNet pictures"
-pictures = "pictures"
+name = "1,112 ImageNet images"
+images = "images"
 groups = "groups.csv"
 ledger = "faces/ledger.sqlite"
 folds = 5
@@ -75,7 +75,7 @@ classes = "synset_words.txt"
 l2 = 0.01
 
 [consequences]
-pictures = 150
+images = 150
 """
 
 _ARCHITECTURE: Final = """
@@ -90,7 +90,7 @@ def main(data: Path, study: Path) -> None:
     """Write the study's folder."""
     for part in ("imagenet", "imagenet_val"):
         for path in sorted((data / part / "images").glob("*/*")):
-            link = study / "pictures" / path.parent.name / path.name
+            link = study / "images" / path.parent.name / path.name
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.is_symlink():
                 link.symlink_to(os.path.abspath(path))

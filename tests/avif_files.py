@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def avif(image: Image.Image, **settings: Any) -> bytes:
-    """Write a picture with one thread and one quantiser for all of it, unless told otherwise."""
+    """Write an image with one thread and one quantiser for all of it, unless told otherwise."""
     out = io.BytesIO()
     settings = {"advanced": {"tune": "ssim"}, "speed": 9, "max_threads": 1, **settings}
     image.save(out, "AVIF", **settings)
@@ -35,7 +35,7 @@ def colours_of(data: bytes) -> tuple[int, int, int, int]:
 
 
 def grid(left: Image.Image, right: Image.Image, *, more: bytes = b"") -> bytes:
-    """Two tiles side by side as one picture, the way large pictures and phones' are stored."""
+    """Two tiles side by side as one image, the way large images and phones' are stored."""
     tiles = [avif(image, quality=60, subsampling="4:4:4") for image in (left, right)]
     width, height = left.size
     coded = [data[data.index(b"mdat") + 4 :] for data in tiles]
@@ -75,7 +75,7 @@ def grid(left: Image.Image, right: Image.Image, *, more: bytes = b"") -> bytes:
 
 
 def with_gain_map(image: Image.Image, gain: Image.Image) -> bytes:
-    """A picture and how much brighter each of its parts is on an HDR screen (ISO 21496-1)."""
+    """An image and how much brighter each of its parts is on an HDR screen (ISO 21496-1)."""
     tiles = [avif(one, quality=60, subsampling="4:4:4") for one in (image, gain)]
     coded = [data[data.index(b"mdat") + 4 :] for data in tiles]
     boxes = [

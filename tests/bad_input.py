@@ -1,6 +1,6 @@
 """Files that break image pipelines, made on the spot: no binary lies in the repository.
 
-`make_bad_inputs` writes them all and says what may become of each. The pictures are drawn from a
+`make_bad_inputs` writes them all and says what may become of each. The images are drawn from a
 seeded generator; the damage is made by hand, byte by byte, where no encoder would make it.
 """
 
@@ -23,14 +23,14 @@ from sfumato.errors import Code
 
 Outcomes = frozenset[str]  # "copied", "obfuscated", "ignored", or the codes it may be refused with
 
-SIZE = (160, 120)  # of drawn pictures, width and height
+SIZE = (160, 120)  # of drawn images, width and height
 _SOF0 = b"\xff\xc0"
 
 
 def make_bad_inputs(folder: Path, face: bytes | None = None) -> dict[str, Outcomes]:
     """Write every case below `folder`; return the key of each with its allowed outcomes.
 
-    `face` is an encoded picture with one clear face. With it, what can be decoded must come out
+    `face` is an encoded image with one clear face. With it, what can be decoded must come out
     "obfuscated" or be refused, never "copied": in animations the face is in the last frame only.
     Without it, the same files hold no face. A name that isn't UTF-8 stands in the result as
     manifests show it, with its bytes behind backslashes.
@@ -39,7 +39,7 @@ def make_bad_inputs(folder: Path, face: bytes | None = None) -> dict[str, Outcom
     """
     cases: dict[str, Outcomes] = {}
     kit = _Kit(folder, _draw(1), _decoded(face) if face else None)
-    for make in (_refused, _links, _special_files, _bombs, _odd_pictures, _animations, _odd_names):
+    for make in (_refused, _links, _special_files, _bombs, _odd_images, _animations, _odd_names):
         cases |= make(kit)
     return cases
 
@@ -56,17 +56,17 @@ class _Kit:
 
     @property
     def fine(self) -> Outcomes:
-        """What may become of a picture that everybody can read."""
+        """What may become of an image that everybody can read."""
         return frozenset({"obfuscated"} if self.face else {"copied", "obfuscated"})
 
     @property
     def odd(self) -> Outcomes:
-        """What may become of a picture that not everybody can read."""
+        """What may become of an image that not everybody can read."""
         return self.fine | {Code.IMAGE_UNSUPPORTED}
 
     @property
     def unnamed(self) -> Outcomes:
-        """What may become of a picture that isn't named like one: never in the release as it is."""
+        """What may become of an image that isn't named like one: never in the release as it is."""
         return frozenset({"ignored", "obfuscated", Code.OTHER_MAY_HOLD_FACES})
 
     def write(self, name: str, data: bytes) -> None:
@@ -84,7 +84,7 @@ def _refused(kit: _Kit) -> dict[str, Outcomes]:
         "truncated.png": (png[: len(png) // 2], {Code.IMAGE_DECODE}),
         "flipped.png": (bytes(flipped), {Code.IMAGE_DECODE}),
         "header_only.jpg": (jpeg[:20], {Code.IMAGE_DECODE, Code.IMAGE_UNRECOGNISED}),
-        "text.jpg": (b"This is not a picture.\n" * 20, {Code.IMAGE_UNRECOGNISED}),
+        "text.jpg": (b"This is not an image.\n" * 20, {Code.IMAGE_UNRECOGNISED}),
         "page.jpg": (b"<!doctype html><title>404</title>", {Code.IMAGE_UNRECOGNISED}),
         "zeros.jpg": (bytes(4096), {Code.IMAGE_UNRECOGNISED}),
         "empty.jpg": (b"", {Code.IMAGE_EMPTY}),
@@ -162,13 +162,13 @@ def _bombs(kit: _Kit) -> dict[str, Outcomes]:
     }
 
 
-def _odd_pictures(kit: _Kit) -> dict[str, Outcomes]:
+def _odd_images(kit: _Kit) -> dict[str, Outcomes]:
     subject, fine, odd = kit.subject, kit.fine, kit.odd
     grey16 = np.asarray(subject.convert("L"), dtype=np.uint16) * 257
     palette = subject.quantize(32)
     alpha = subject.convert("RGBA")
     alpha.putalpha(subject.convert("L").point(lambda value: 255 - value // 4))
-    pictures: dict[str, tuple[bytes, Outcomes]] = {
+    images: dict[str, tuple[bytes, Outcomes]] = {
         "cmyk.jpg": (encoded(subject.convert("CMYK"), "JPEG"), odd),
         "grey.jpg": (encoded(subject.convert("L"), "JPEG"), fine),
         "progressive.jpg": (encoded(subject, "JPEG", progressive=True), fine),
@@ -187,9 +187,9 @@ def _odd_pictures(kit: _Kit) -> dict[str, Outcomes]:
         "one_pixel.png": (encoded(kit.plain.resize((1, 1)), "PNG"), odd | {"copied"}),
         "sliver.png": (encoded(kit.plain.resize((2_000, 1)), "PNG"), odd | {"copied"}),
     }
-    for name, (data, _) in pictures.items():
+    for name, (data, _) in images.items():
         kit.write(name, data)
-    return {name: outcomes for name, (_, outcomes) in pictures.items()}
+    return {name: outcomes for name, (_, outcomes) in images.items()}
 
 
 def _animations(kit: _Kit) -> dict[str, Outcomes]:
@@ -204,7 +204,7 @@ def _animations(kit: _Kit) -> dict[str, Outcomes]:
         "second.jpg": "MPO",
     }
     for name, kind in kinds.items():
-        # Copies: a picture that was saved as JPEG keeps settings that break its use as a page.
+        # Copies: an image that was saved as JPEG keeps settings that break its use as a page.
         rest = [second.copy(), kit.subject.copy()]
         kit.write(name, encoded(first.copy(), kind, save_all=True, append_images=rest))
     # Of an MPO the further images go, whatever they show; the first has no face that is found.
@@ -248,11 +248,11 @@ def _odd_names(kit: _Kit) -> dict[str, Outcomes]:
     return cases
 
 
-# --- pictures -----------------------------------------------------------------------------------
+# --- images -----------------------------------------------------------------------------------
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    """Return the picture in a format of Pillow's."""
+    """Return the image in a format of Pillow's."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.imaging.codec import chunks
-from tests.jpeg_pictures import segment, segments_of
+from tests.jpeg_images import segment, segments_of
 from tests.textures import noise
 
 WIDTH, SHOWN, WHOLE = 96, 64, 160  # columns; rows that are shown, and that are there
@@ -22,7 +22,7 @@ WIDTH, SHOWN, WHOLE = 96, 64, 160  # columns; rows that are shown, and that are 
 
 @cache
 def pixels(height: int = WHOLE, width: int = WIDTH) -> NDArray[np.uint8]:
-    """Return a picture with detail in every row: (height, width, 3)."""
+    """Return an image with detail in every row: (height, width, 3)."""
     grain = noise(height, width, 3, seed=3).astype(np.float64)
     y, x = np.mgrid[0:height, 0:width]
     slope = 60 + x[..., None] * 0.8 + 40 * np.sin(y[..., None] / 9)
@@ -61,7 +61,7 @@ def resized_jpeg(data: bytes, width: int, height: int) -> bytes:
 
 
 def second_scan() -> bytes:
-    """Return a baseline JPEG with the scan of another picture behind its own."""
+    """Return a baseline JPEG with the scan of another image behind its own."""
     hidden, scan = segments_of(encoded(image(), "JPEG", quality=80))
     header = next(payload for marker, payload in hidden if marker == 0xDA)
     data = encoded(image().transpose(Image.Transpose.ROTATE_180), "JPEG", quality=80)
@@ -204,7 +204,7 @@ def _strip(rows: NDArray[np.uint8], compression: str) -> bytes:
 
 
 def gif(more: bytes = b"", *, height: int = SHOWN) -> bytes:
-    """Return a GIF of the whole picture whose frame says so many rows, with more bytes behind."""
+    """Return a GIF of the whole image whose frame says so many rows, with more bytes behind."""
     data = encoded(image().quantize(64), "GIF", interlace=0)
     (start, end) = next((a, b) for kind, _, a, b in chunks.gif_blocks(data) if kind == 0x2C)
     out = bytearray(data)

@@ -52,9 +52,9 @@ def _once(read: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real labelled pictures that lie beside a checkout where people develop; not in a clone."""
+    """Real labelled images that lie beside a checkout where people develop; not in a clone."""
     if not SHARED_DATA.is_dir():
-        pytest.skip(f"no labelled pictures at {SHARED_DATA}")
+        pytest.skip(f"no labelled images at {SHARED_DATA}")
     return SHARED_DATA
 
 

@@ -1,4 +1,4 @@
-"""Small data sets for tests of the whole way: pictures made on the spot, boxes in a file.
+"""Small data sets for tests of the whole way: images made on the spot, boxes in a file.
 
 With boxes from a file no network looks for faces at first, and a small one looks at the release,
 so a run takes a second.
@@ -78,7 +78,7 @@ class Dataset:
 
 
 def scene(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw a picture with structure of all sizes, the face's place included."""
+    """Draw an image with structure of all sizes, the face's place included."""
     height, width = SIDE[1], SIDE[0]
     coarse = rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     large = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
@@ -87,10 +87,10 @@ def scene(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def make(root: Path, *, count: int = 3) -> Dataset:
-    """Write a data set of three classes, `count` pictures with a face and without in each."""
+    """Write a data set of three classes, `count` images with a face and without in each."""
     with_face: list[str] = []
     without: list[str] = []
-    for number, (key, data) in enumerate(_pictures(count).items()):
+    for number, (key, data) in enumerate(_images(count).items()):
         (with_face if number % 2 else without).append(key)
         path = root / "src" / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def make(root: Path, *, count: int = 3) -> Dataset:
 
 
 @cache
-def _pictures(count: int) -> dict[str, bytes]:
+def _images(count: int) -> dict[str, bytes]:
     """Return the files by their keys, without a face and with one in turn."""
     rng = np.random.default_rng(7)
     found = {}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from PIL import Image
 
-from tests.jpeg_pictures import saved, segment
+from tests.jpeg_images import saved, segment
 
 SIZE = 200_000
 _ONE_CODE = b"\1" + bytes(15)  # a Huffman table of one symbol, whose code is a single 0
@@ -82,7 +82,7 @@ def refined(side: int, bands: Sequence[tuple[int, int]], most: int) -> bytes:
 
 
 def blank(width: int, height: int, *, progressive: bool, factors: Sequence[int] = (0x11,)) -> bytes:
-    """Return a picture of one colour, in as few bits as can be."""
+    """Return an image of one colour, in as few bits as can be."""
     data = head(0xC2 if progressive else 0xC0, width, height, factors)
     data += segment(0xC4, b"\x00" + _ONE_CODE + b"\x00" + b"\x10" + _ONE_CODE + b"\x00")
     most = (max(f >> 4 for f in factors), max(f & 15 for f in factors))
@@ -100,7 +100,7 @@ def saved_blank(size: tuple[int, int]) -> bytes:
 
 
 def restarts(columns: int, rows: int, *, progressive: bool) -> bytes:
-    """Return a picture of one colour with a restart marker behind every block."""
+    """Return an image of one colour with a restart marker behind every block."""
     blocks = columns * rows
     data = head(0xC2 if progressive else 0xC0, 8 * columns, 8 * rows)
     data += segment(0xC4, b"\x00" + _ONE_CODE + b"\x00" + b"\x10" + _ONE_CODE + b"\x00")
@@ -112,7 +112,7 @@ def restarts(columns: int, rows: int, *, progressive: bool) -> bytes:
 
 
 def with_segments(segments: bytes) -> bytes:
-    """Return a small picture with as many of these segments as 200 KB hold."""
+    """Return a small image with as many of these segments as 200 KB hold."""
     data = saved(quality=50)
     count = (SIZE - len(data)) // len(segments)
     return data[:2] + segments * count + data[2:]
@@ -138,7 +138,7 @@ def headers_only(count: int) -> bytes:
 
 
 def after_scan(rest: bytes) -> bytes:
-    """Return a picture whose entropy-coded data go on with `rest`, over and over."""
+    """Return an image whose entropy-coded data go on with `rest`, over and over."""
     data = saved(quality=50)[:-2]
     return data + rest * ((SIZE - len(data)) // len(rest))
 

@@ -26,11 +26,11 @@ def save(
     constants: dict[str, NDArray[np.generic]] | None = None,
     kind: int = TensorProto.FLOAT,
 ) -> Path:
-    """Write a model with the input "picture" and these outputs of unknown shape."""
+    """Write a model with the input "image" and these outputs of unknown shape."""
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("picture", kind, shape)],
+        [helper.make_tensor_value_info("image", kind, shape)],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
         [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
     )
@@ -56,16 +56,16 @@ class Nodes:
         self.constants[name] = np.asarray(value, dtype=dtype)
         return name
 
-    def brightness(self, picture: str, cell: int) -> str:
+    def brightness(self, image: str, cell: int) -> str:
         """Return (1, 1, rows, columns): the mean of each cell of all channels."""
-        grey = self.add("ReduceMean", picture, axes=[1], keepdims=1)
+        grey = self.add("ReduceMean", image, axes=[1], keepdims=1)
         return self.add("AveragePool", grey, kernel_shape=[cell, cell], strides=[cell, cell])
 
-    def score(self, picture: str, cell: int, white: float) -> str:
+    def score(self, image: str, cell: int, white: float) -> str:
         """Return the brightness as a score in [0, 1]: `white` is the value of a white pixel."""
         return self.add(
             "Clip",
-            self.add("Div", self.brightness(picture, cell), self.constant(white)),
+            self.add("Div", self.brightness(image, cell), self.constant(white)),
             self.constant(0.0),
             self.constant(1.0),
         )
@@ -86,11 +86,11 @@ class Nodes:
 
 
 CELL = 16  # of the tiny yolo-face
-SIZE = 24.0  # sides of every box that a tiny model finds, in pixels of the network picture
+SIZE = 24.0  # sides of every box that a tiny model finds, in pixels of the network image
 
 
 def _centerface(nodes: Nodes) -> dict[str, str]:
-    heat = nodes.score("picture", 4, 255.0)
+    heat = nodes.score("image", 4, 255.0)
     scale = nodes.repeated(heat, [math.log(SIZE / 4)] * 2, rows=False)
     offset = nodes.repeated(heat, [0.0, 0.0], rows=False)
     return {"heat": heat, "scale": scale, "offset": offset}
@@ -99,7 +99,7 @@ def _centerface(nodes: Nodes) -> dict[str, str]:
 def _yunet(nodes: Nodes) -> dict[str, str]:
     roles = {}
     for cell in (8, 16, 32):
-        score = nodes.score("picture", cell, 255.0)
+        score = nodes.score("image", cell, 255.0)
         side = math.log(SIZE / cell)
         roles[f"cls_{cell}"] = nodes.in_rows(score, 1)
         roles[f"obj_{cell}"] = nodes.in_rows(score, 1)
@@ -110,7 +110,7 @@ def _yunet(nodes: Nodes) -> dict[str, str]:
 def _scrfd(nodes: Nodes) -> dict[str, str]:
     roles = {}
     for cell in (8, 16, 32):
-        score = nodes.score("picture", cell, 1.0)  # the description scales by 1/255
+        score = nodes.score("image", cell, 1.0)  # the description scales by 1/255
         half = SIZE / 2 / cell
         roles[f"score_{cell}"] = nodes.in_rows(nodes.add("Concat", score, score, axis=1), 1)
         planes = nodes.repeated(score, [half] * 8, rows=False)
@@ -121,7 +121,7 @@ def _scrfd(nodes: Nodes) -> dict[str, str]:
 def _retinaface(nodes: Nodes) -> dict[str, str]:
     conf, loc = [], []
     for cell in (8, 16, 32):
-        score = nodes.score("picture", cell, 255.0)
+        score = nodes.score("image", cell, 255.0)
         other = nodes.add("Sub", nodes.constant(1.0), score)
         conf.append(nodes.in_rows(nodes.add("Concat", *[other, score] * 2, axis=1), 2))
         loc.append(nodes.in_rows(nodes.repeated(score, [0.0] * 8, rows=False), 4))
@@ -129,7 +129,7 @@ def _retinaface(nodes: Nodes) -> dict[str, str]:
 
 
 def _yolo_face(nodes: Nodes) -> dict[str, str]:
-    score = nodes.score("picture", CELL, 255.0)
+    score = nodes.score("image", CELL, 255.0)
     ones = nodes.repeated(score, [1.0], rows=False)
     x, y = (
         nodes.add(
@@ -148,11 +148,11 @@ def _yolo_face(nodes: Nodes) -> dict[str, str]:
 
 
 def _blazeface(nodes: Nodes) -> dict[str, str]:
-    picture = nodes.add("Transpose", "picture", perm=[0, 3, 1, 2])
+    image = nodes.add("Transpose", "image", perm=[0, 3, 1, 2])
     roles = {}
     for cell, anchors in ((16, 2), (32, 6)):
-        # The picture comes as -1..1; its logits are those of a brightness of 0..1.
-        light = nodes.brightness(picture, cell)
+        # The image comes as -1..1; its logits are those of a brightness of 0..1.
+        light = nodes.brightness(image, cell)
         logit = nodes.add("Mul", light, nodes.constant(4.0))
         roles[f"score_{cell}"] = nodes.in_rows(nodes.add("Concat", *[logit] * anchors, axis=1), 1)
         planes = nodes.repeated(light, [0.0, 0.0, SIZE, SIZE, *[0.0] * 12] * anchors, rows=False)

@@ -1,4 +1,4 @@
-"""Small pictures with faces planted at known places, and detectors that see exactly these.
+"""Small images with faces planted at known places, and detectors that see exactly these.
 
 A planted face is a coarse pattern of saturated squares. Whether one is still visible in a file is
 asked with Pillow and a correlation, without any code of sfumato.
@@ -59,7 +59,7 @@ def visible_in(path: Path) -> set[str]:
     return {kind for kind in PLACES if visible(pixels, kind)}
 
 
-def picture(seed: int, faces: Sequence[str]) -> NDArray[np.uint8]:
+def image(seed: int, faces: Sequence[str]) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(90, 160, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
     pixels = np.asarray(Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
@@ -71,9 +71,9 @@ def picture(seed: int, faces: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def write(path: Path, seed: int, faces: Sequence[str]) -> None:
-    """Write a picture, in the format that its name says, with these faces planted."""
+    """Write an image, in the format that its name says, with these faces planted."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture(seed, faces)).save(path)
+    Image.fromarray(image(seed, faces)).save(path)
 
 
 @dataclass
@@ -147,7 +147,7 @@ class Planted:
 
 
 def make(root: Path) -> Planted:
-    """Write six pictures: faceless ones, plain faces, shy ones, both."""
+    """Write six images: faceless ones, plain faces, shy ones, both."""
     faces = ((), ("plain",), ("shy",), ("plain", "shy"), (), ("plain",))
     for seed, (key, some) in enumerate(zip(KEYS, faces, strict=True)):
         write(root / "src" / key, seed, some)

@@ -1,7 +1,7 @@
 """A local stand-in for Rekognition: speaks its protocol over HTTP on 127.0.0.1, sees bright spots.
 
 It decodes the JPEG that it is sent, and answers with a face for each block of 16 x 16 pixels of
-an 8 x 8 grid that is bright, so that answers depend on the picture alone.
+an 8 x 8 grid that is bright, so that answers depend on the image alone.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def trouble(code: str, status: int = 400) -> Answer:
 
 def looked_at(data: bytes) -> Answer:
     """Return a face for each bright cell of an 8 x 8 grid, the 100 largest at most."""
-    with Image.open(io.BytesIO(data)) as picture:
-        grid = np.asarray(picture.convert("L").resize((8, 8), Image.Resampling.BOX))
+    with Image.open(io.BytesIO(data)) as image:
+        grid = np.asarray(image.convert("L").resize((8, 8), Image.Resampling.BOX))
     found = [
-        # Three quarters of a cell beyond each border: some reach out of the picture.
+        # Three quarters of a cell beyond each border: some reach out of the image.
         face((x - 0.25) / 8, (y - 0.25) / 8, 1.5 / 8, 1.5 / 8, float(grid[y, x]) / 2.56)
         for y, x in zip(*np.nonzero(grid > 150), strict=True)
     ]
@@ -50,18 +50,18 @@ class Service:
     """What the stand-in was asked, and what it shall answer before it looks for itself."""
 
     url: str = ""
-    pictures: list[bytes] = field(default_factory=list)
+    images: list[bytes] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
     script: list[Answer] = field(default_factory=list)
 
     def answer(self, target: str, body: bytes) -> Answer:
         data = base64.b64decode(json.loads(body)["Image"]["Bytes"])
         self.targets.append(target)
-        self.pictures.append(data)
+        self.images.append(data)
         return self.script.pop(0) if self.script else looked_at(data)
 
     def sizes(self) -> list[tuple[int, int]]:
-        return [Image.open(io.BytesIO(data)).size for data in self.pictures]
+        return [Image.open(io.BytesIO(data)).size for data in self.images]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Records of pictures that never were, for the tests of the report."""
+"""Records of images that never were, for the tests of the report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ABOUT: Final = About(
 )
 DIGEST: Final = "0" * 64
 
-Picture = tuple[str, str, Sequence[Record]]  # key, label, records
+Listed = tuple[str, str, Sequence[Record]]  # key, label, records
 
 
 def face(size: float = 40.0, *, x: float = 10.0, origin: str = "centerface") -> Face:
@@ -50,8 +50,8 @@ def strength(key: str, value: float, limit: float = 0.2) -> Finding:
     return finding(key, Code.VERIFY_STRENGTH, passed=value <= limit, value=value, limit=limit)
 
 
-def random_picture(rng: random.Random, number: int) -> Picture:
-    """Make a picture of one of seven classes: refused, unfinished, copied or obfuscated."""
+def random_image(rng: random.Random, number: int) -> Listed:
+    """Make an image of one of seven classes: refused, unfinished, copied or obfuscated."""
     label = f"class {rng.randrange(7)}"
     key = f"{label}/{number:04d}.jpg"
     fate = rng.random()
@@ -72,13 +72,13 @@ def random_picture(rng: random.Random, number: int) -> Picture:
     return key, label, [detection(key, faces), *checks, output(key, faces)]
 
 
-def random_pictures(seed: int, count: int) -> list[Picture]:
+def random_images(seed: int, count: int) -> list[Listed]:
     rng = random.Random(seed)
-    return [random_picture(rng, number) for number in range(count)]
+    return [random_image(rng, number) for number in range(count)]
 
 
-def tallied(pictures: Sequence[Picture]) -> Tally:
+def tallied(images: Sequence[Listed]) -> Tally:
     tally = Tally(ABOUT)
-    for key, label, records in pictures:
+    for key, label, records in images:
         tally.add(key, label, records)
     return tally

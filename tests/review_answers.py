@@ -1,4 +1,4 @@
-"""Answers of people to pictures, made by hand, for the tests of places, weights and merging."""
+"""Answers of people to images, made by hand, for the tests of places, weights and merging."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.contract.review_queue import Clock, item, truth
 
 PEOPLE = st.integers(0, 2)
 PICK = st.integers(0, 30)
-PICTURES, GOLD = 9, 2
+IMAGES, GOLD = 9, 2
 
 
 class QueueStates(RuleBasedStateMachine):
@@ -32,8 +32,8 @@ class QueueStates(RuleBasedStateMachine):
         self.database = store.open(self.where())
         rules = Rules(lease_s=100, hold=3, gallery=4, tutorial=1)
         self.queue = Queue(self.database, settings=rules, clock=self.clock)
-        self.queue.fill([item(i, replicas=1 + i % 2, whole=i % 3 == 0) for i in range(PICTURES)])
-        self.queue.add_gold(truth(*range(PICTURES - GOLD, PICTURES)))
+        self.queue.fill([item(i, replicas=1 + i % 2, whole=i % 3 == 0) for i in range(IMAGES)])
+        self.queue.add_gold(truth(*range(IMAGES - GOLD, IMAGES)))
         self.people = [Person(name, "reviewer", name) for name in ("ann", "ben", "eve")]
         for person in self.people:
             people.invite(self.database, person.name, person.role)
@@ -72,7 +72,7 @@ class QueueStates(RuleBasedStateMachine):
                 for token, (whose, old) in self.lent.items()
                 if whose == person and old.key == lease.key
             }
-            assert others <= {lease.token}, "one picture has two leases of one person"
+            assert others <= {lease.token}, "one image has two leases of one person"
             self.lent[lease.token] = (person, lease)
             if lease.token in self.drafts:
                 assert (lease.version, lease.marks) == self.drafts[lease.token], "a draft is lost"
@@ -138,13 +138,13 @@ class QueueStates(RuleBasedStateMachine):
         assert stored == told
 
     @invariant()
-    def no_picture_has_more_people_than_it_should(self) -> None:
+    def no_image_has_more_people_than_it_should(self) -> None:
         used = Counter(
             lease.key for token, (person, lease) in self.lent.items() if token in self.answered
         )
         for person in self.people:
             used.update(lease.key for lease in self.queue.held(person))
-        for number in range(PICTURES - GOLD):
+        for number in range(IMAGES - GOLD):
             assert used[item(number).key] <= 1 + number % 2
 
     @invariant()

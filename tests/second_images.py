@@ -336,7 +336,7 @@ HIDING: Final[dict[str, bytes | Callable[[], bytes]]] = {
     ),
     "jfxx rgb": segment(0xE0, b"JFXX\0\x13\x28\x28" + RAW, at=20),
     "comment": segment(0xFE, INNER),
-    "comment, base64": segment(0xFE, b"my picture: " + B64),
+    "comment, base64": segment(0xFE, b"my image: " + B64),
     "comment, base64 in short lines": segment(0xFE, broken_lines(B64, b"\r\n", 20)),
     "comment, base64 off by one": segment(0xFE, b"image" + B64),
     "comment, base64 of safe letters": segment(0xFE, base64.urlsafe_b64encode(INNER)),

@@ -1,4 +1,4 @@
-"""Pictures of squares and discs on noise, with COCO boxes, for detectors to learn in seconds."""
+"""Images of squares and discs on noise, with COCO boxes, for detectors to learn in seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = ("disc", "square")
 
 
 def write(root: Path, boxes: Path, *, count: int, seed: int) -> dict[str, Any]:
-    """Write `count` pictures with one or two objects each below `root`, and their boxes as COCO."""
+    """Write `count` images with one or two objects each below `root`, and their boxes as COCO."""
     rng = np.random.default_rng(seed)
     root.mkdir(parents=True, exist_ok=True)
     document: dict[str, Any] = {

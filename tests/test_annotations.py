@@ -30,7 +30,7 @@ def faces(draw: st.DrawFn) -> Face:
 
 
 @st.composite
-def pictures(draw: st.DrawFn) -> list[Detection]:
+def images(draw: st.DrawFn) -> list[Detection]:
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
     size = st.integers(1, 9000)
     boxes = st.lists(faces(), max_size=5)
@@ -55,7 +55,7 @@ def far(one: Face, other: Face) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("tool", TOOLS)
 @settings(max_examples=12, deadline=None)
-@given(there=pictures())
+@given(there=images())
 def test_a_round_trip_loses_no_box_and_moves_none(
     tool: Tool, there: list[Detection], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -183,7 +183,7 @@ def test_another_layout_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize("bad", [-5.0, 0.0, math.inf])
-def test_a_box_that_cant_be_right_makes_its_picture_a_problem(tmp_path: Path, bad: float) -> None:
+def test_a_box_that_cant_be_right_makes_its_image_a_problem(tmp_path: Path, bad: float) -> None:
     text = one_task({"result": [rectangle(width=bad)]})
     (only,) = read(tmp_path, text, "label-studio")
     assert only.problem.startswith("a box that can't be right")
@@ -231,7 +231,7 @@ def test_boxes_of_another_category_of_coco_are_never_left_out(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("kind", ["rectangle", "ellipse", "polygon", "labels"])
-def test_a_shape_of_label_studio_without_a_label_is_no_empty_picture(
+def test_a_shape_of_label_studio_without_a_label_is_no_empty_image(
     tmp_path: Path, kind: str
 ) -> None:
     path = tmp_path / "tasks.json"

@@ -46,7 +46,7 @@ def scene() -> Pixels:
 
 
 @pytest.mark.slow
-def test_a_face_is_found_in_a_path_in_bytes_in_an_array_and_in_a_picture(person: Path) -> None:
+def test_a_face_is_found_in_a_path_in_bytes_in_an_array_and_in_a_image(person: Path) -> None:
     found = sfumato.detect(person, profile="fast")
     assert len(found) == 1
     x0, y0, x1, y1 = found[0].box
@@ -62,10 +62,10 @@ def test_a_face_is_found_in_a_path_in_bytes_in_an_array_and_in_a_picture(person:
 
 def test_a_face_is_found_in_grey(person: Path) -> None:
     (found,) = sfumato.detect(person, profile="fast")
-    with Image.open(person) as image:
-        grey = image.convert("L")
-    for picture in (grey, np.asarray(grey)):
-        (again,) = sfumato.detect(picture, profile="fast")
+    with Image.open(person) as given:
+        grey = given.convert("L")
+    for opened in (grey, np.asarray(grey)):
+        (again,) = sfumato.detect(opened, profile="fast")
         assert covered(found.box, [grow(again.box, 0.25)]) > 0.9
 
 
@@ -122,7 +122,7 @@ def test_boxes_and_faces_from_any_iterable_do_the_same(scene: Pixels) -> None:
         assert np.array_equal(sfumato.obfuscate(scene, faces), wanted)
 
 
-def test_without_faces_the_picture_comes_back_as_a_copy(scene: Pixels) -> None:
+def test_without_faces_the_image_comes_back_as_a_copy(scene: Pixels) -> None:
     same = sfumato.obfuscate(scene, [])
     assert np.array_equal(same, scene)
     assert not np.shares_memory(same, scene)
@@ -147,9 +147,7 @@ def test_grey_becomes_rgb_of_three_equal_channels(scene: Pixels) -> None:
     assert np.array_equal(covered_grey[:10, :, 0], grey[:10])
 
 
-def test_paths_bytes_and_pictures_give_what_their_pixels_give(
-    scene: Pixels, tmp_path: Path
-) -> None:
+def test_paths_bytes_and_images_give_what_their_pixels_give(scene: Pixels, tmp_path: Path) -> None:
     path = tmp_path / "scene.png"
     Image.fromarray(scene).save(path)
     wanted = sfumato.obfuscate(scene, [FACE], method="fill", colour=(1, 2, 3))
@@ -160,7 +158,7 @@ def test_paths_bytes_and_pictures_give_what_their_pixels_give(
     assert np.array_equal(codec.decode(path.read_bytes()).frames[0], scene)
 
 
-def test_pictures_of_pillow_with_other_channels_are_taken(scene: Pixels) -> None:
+def test_images_of_pillow_with_other_channels_are_taken(scene: Pixels) -> None:
     """Alpha, palettes and CMYK become what `sfumato run` sees in such a file."""
     for mode in ("RGBA", "P", "1", "LA", "CMYK"):
         image = Image.fromarray(scene).convert(mode)
@@ -171,7 +169,7 @@ def test_pictures_of_pillow_with_other_channels_are_taken(scene: Pixels) -> None
             sfumato.obfuscate(Image.fromarray(scene).convert("L").convert(mode), [FACE])
 
 
-def test_a_picture_that_pillow_has_opened_is_taken_upright(scene: Pixels, tmp_path: Path) -> None:
+def test_a_image_that_pillow_has_opened_is_taken_upright(scene: Pixels, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(scene).save(tmp_path / "turned.png", exif=exif)
@@ -202,7 +200,7 @@ WRONG: list[object] = [
 
 
 @pytest.mark.parametrize("image", WRONG, ids=[repr(image)[:40] for image in WRONG])
-def test_what_is_no_picture_is_wrong_use(image: object) -> None:
+def test_what_is_no_image_is_wrong_use(image: object) -> None:
     words = r"An image must be|image"
     with pytest.raises(UsageError, match=words):
         sfumato.detect(image, profile="fast")  # type: ignore[arg-type]
@@ -239,7 +237,7 @@ def test_a_box_that_cannot_be_right_never_leaves_a_face_uncovered(
 
 def test_files_that_cannot_be_read_have_a_code(tmp_path: Path) -> None:
     text = tmp_path / "text.jpg"
-    text.write_text("This is not a picture.")
+    text.write_text("This is not an image.")
     for image, code in (
         (text, Code.IMAGE_UNRECOGNISED),
         (b"", Code.IMAGE_EMPTY),
@@ -304,7 +302,7 @@ def test_run_needs_no_guard_around_the_main_module(tmp_path: Path, how: str) -> 
         f"settings = Settings(boxes=Path({str(data.boxes)!r}), verify_detectors={WATCHER!r})\n"
         f"report = sfumato.run({str(data.source)!r}, {str(data.out)!r}, settings=settings,"
         " workers=2)\n"
-        "print(report.verdict, report.account.pictures_out)\n"
+        "print(report.verdict, report.account.images_out)\n"
     )
     script = tmp_path / "script.py"
     script.write_text(program)

@@ -1,4 +1,4 @@
-"""Who is missed: groups from tables and pictures, rates, the chart, and the verb."""
+"""Who is missed: groups from tables and images, rates, the chart, and the verb."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_rows_with_boxes_mean_the_label_they_overlap_and_lose_none_silently(tmp_
     assert assigned.unmatched == (3, 4)
 
 
-def test_rows_without_a_face_speak_of_the_whole_picture(tmp_path: Path) -> None:
+def test_rows_without_a_face_speak_of_the_whole_image(tmp_path: Path) -> None:
     groups = table(tmp_path, "path,scene\nb.png,night\nc.png,day\n")
     faces: dict[str, Sequence[Box]] = {"b.png": [(0, 0, 9, 9), (20, 0, 29, 9)], "c.png": []}
     assigned = assign(groups, faces)
@@ -100,7 +100,7 @@ def test_rows_without_a_face_speak_of_the_whole_picture(tmp_path: Path) -> None:
         ("path,x0,y0,x1,y1,skin\na.png,1,2,3,?,I\n", "four numbers"),
         ("path,face,skin\na.png,7,I\n", "face 7 of 'a.png', which has 1 labelled faces"),
         ("path,face,skin\na.png,0,I\na.png,0,II\n", "skin is 'II', but another row says 'I'"),
-        ("path,skin\nelsewhere/z.png,I\n", "names none of the labelled pictures"),
+        ("path,skin\nelsewhere/z.png,I\n", "names none of the labelled images"),
     ],
 )
 def test_a_table_that_cant_be_right_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -140,8 +140,8 @@ def test_size_class_brightness_and_blur_are_computed() -> None:
 
 
 def test_a_blurred_copy_of_a_face_is_said_to_be_blurred_at_any_size() -> None:
-    picture = Image.open(demo_images.root() / "people/astronaut.png").convert("RGB")
-    head = picture.crop((170, 50, 280, 190))
+    image = Image.open(demo_images.root() / "people/astronaut.png").convert("RGB")
+    head = image.crop((170, 50, 280, 190))
     found = []
     for scale in (1, 2):
         large = head.resize((110 * scale, 140 * scale))
@@ -160,12 +160,12 @@ def test_a_blurred_copy_of_a_face_is_said_to_be_blurred_at_any_size() -> None:
 
 
 def compared(
-    columns: dict[str, list[str]], missed: list[bool], pictures: list[int], min_faces: int = 10
+    columns: dict[str, list[str]], missed: list[bool], images: list[int], min_faces: int = 10
 ) -> dict[tuple[str, str], Group]:
     made = compare(
         [Column(name, values) for name, values in columns.items()],
         np.array(missed),
-        np.array(pictures),
+        np.array(images),
         seed=0,
         min_faces=min_faces,
     )
@@ -173,7 +173,7 @@ def compared(
 
 
 @pytest.mark.slow
-def test_faces_alone_in_their_pictures_have_wilsons_interval() -> None:
+def test_faces_alone_in_their_images_have_wilsons_interval() -> None:
     groups = compared(
         {"skin": ["I"] * 40 + ["VI"] * 40 + [""] * 5},
         [True] * 4 + [False] * 36 + [True] * 20 + [False] * 25,
@@ -196,8 +196,8 @@ def test_faces_alone_in_their_pictures_have_wilsons_interval() -> None:
 
 
 @pytest.mark.slow
-def test_faces_that_share_pictures_have_a_bootstrap_and_no_sure_difference() -> None:
-    """Twelve missed faces, all in one dark picture: a person would call that one accident."""
+def test_faces_that_share_images_have_a_bootstrap_and_no_sure_difference() -> None:
+    """Twelve missed faces, all in one dark image: a person would call that one accident."""
     groups = compared(
         {"light": ["dark"] * 12 + ["bright"] * 40 + ["dark"] * 8},
         [True] * 12 + [False] * 48,
@@ -205,9 +205,9 @@ def test_faces_that_share_pictures_have_a_bootstrap_and_no_sure_difference() -> 
     )
     dark = groups["light", "dark"]
     assert (dark.missed, dark.faces, dark.interval) == (12, 20, "bootstrap")
-    trials = 20**2 / (12**2 + 8)  # nine pictures, of which one has most of the faces
+    trials = 20**2 / (12**2 + 8)  # nine images, of which one has most of the faces
     assert (dark.low, dark.high) == pytest.approx(intervals.wilson(0.6 * trials, trials))
-    # Shuffled, that one picture lands in the same place once in 49 times.
+    # Shuffled, that one image lands in the same place once in 49 times.
     assert dark.corrected == pytest.approx(1 / 49, abs=0.005)
     assert not dark.differs
 
@@ -274,7 +274,7 @@ SMALL = ("--detector", "yunet@160:0.5", "-q")
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pictures of a face, six of them far too dark to see; labels and groups for all."""
+    """Twelve images of a face, six of them far too dark to see; labels and groups for all."""
     root = tmp_path_factory.mktemp("sample")
     hopper = Image.open(demo_images.root() / "people/grace_hopper.jpg").convert("RGB")
     small = hopper.resize((160, 160))
@@ -329,7 +329,7 @@ def test_the_dark_half_is_missed_and_said_to_be(sample: Path, tmp_path: Path) ->
     }
     assert ET.fromstring(plot.read_text()).tag.endswith("svg")
     done = sfumato("audit", "detection", sample / "src", *given, *SMALL)
-    assert "6 of 12 labelled faces in 12 pictures are missed, 50.0%" in done.out
+    assert "6 of 12 labelled faces in 12 images are missed, 50.0%" in done.out
     assert "'No difference found' is not 'no difference'" in done.out
     row = next(line for line in done.out.splitlines() if line.startswith("  V "))
     assert "+100.0" in row
@@ -352,7 +352,7 @@ def test_computed_groups_need_no_table(sample: Path) -> None:
 
 @pytest.mark.slow
 def test_what_a_release_has_covered_counts(sample: Path, tmp_path: Path) -> None:
-    """The release was made with boxes for the first three pictures only."""
+    """The release was made with boxes for the first three images only."""
     with (sample / "labels.csv").open(newline="") as lines:
         rows = list(csv.reader(lines))
     some = tmp_path / "some.csv"
@@ -366,7 +366,7 @@ def test_what_a_release_has_covered_counts(sample: Path, tmp_path: Path) -> None
     assert misses(plain) == {"class day": (6, 6), "class night": (3, 6)}
 
 
-def test_labels_of_another_size_and_pictures_that_arent_there_are_left_out(
+def test_labels_of_another_size_and_images_that_arent_there_are_left_out(
     sample: Path, tmp_path: Path
 ) -> None:
     names = [("day/06.png", 160), ("day/07.png", 320), ("day/99.png", 160)]
@@ -385,7 +385,7 @@ def test_labels_of_another_size_and_pictures_that_arent_there_are_left_out(
     assert done.code == 0, done.err
     assert "left out: day/07.png: labelled, but not searched, or of another size" in done.err
     assert "left out: day/99.png: labelled, but not in SRC" in done.err
-    assert "1 labelled faces in 1 pictures" in done.out
+    assert "1 labelled faces in 1 images" in done.out
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_labels_of_another_size_and_pictures_that_arent_there_are_left_out(
         (("--boxes", "labels.csv", "--by", "age"), "no column 'age'"),
         (("--groups", "groups.csv"), "in no column where the faces are"),
         (("--boxes", "none.csv", "--by", "size"), "can't be read"),
-        (("out", "--boxes", "labels.csv", "--by", "size"), "no searched pictures"),
+        (("out", "--boxes", "labels.csv", "--by", "size"), "no searched images"),
     ],
 )
 def test_what_cant_be_asked_is_refused(

@@ -23,8 +23,8 @@ from tests.test_codec import (
     away_from,
     exif,
     frames,
+    image,
     opened,
-    picture,
     psnr,
     refusal,
     scene,
@@ -42,7 +42,7 @@ def step(quality: int) -> int:
 
 @pytest.mark.parametrize("quality", [1, 30, 60, 75, 90, 99, 100])
 def test_the_quantiser_is_the_one_that_the_encoder_chose(quality: int) -> None:
-    data = avif(picture(), quality=quality)
+    data = avif(image(), quality=quality)
     facts = facts_of(data)
     assert facts.finest == coarsest(data) == INDEX_OF_STEP[step(quality)]
 
@@ -57,7 +57,7 @@ def test_sampling_and_size_are_read(sampling: str, size: tuple[int, int]) -> Non
     assert facts.finest == INDEX_OF_STEP[step(50)]
 
 
-def test_tiles_and_large_pictures_are_followed() -> None:
+def test_tiles_and_large_images_are_followed() -> None:
     """Frames wider than a tile may be, and ones that were cut into tiles on request."""
     wide = Image.fromarray(scene(4300, 16))
     assert facts_of(avif(wide, quality=40)).finest == INDEX_OF_STEP[step(40)]
@@ -66,20 +66,20 @@ def test_tiles_and_large_pictures_are_followed() -> None:
 
 
 def test_the_alpha_channel_counts_too() -> None:
-    data = avif(picture("RGBA"), quality=60)
+    data = avif(image("RGBA"), quality=60)
     assert len(isobmff.parse_avif(data).shown()) == 2
     assert facts_of(data).finest == INDEX_OF_STEP[step(60)]
 
 
 def test_blocks_with_quantisers_of_their_own_are_told() -> None:
-    data = avif(picture(), quality=60, advanced={"tune": "iq"})
+    data = avif(image(), quality=60, advanced={"tune": "iq"})
     assert facts_of(data).varies
     assert coarsest(data) is None
-    assert not facts_of(avif(picture(), quality=60)).varies
+    assert not facts_of(avif(image(), quality=60)).varies
 
 
 def test_a_header_that_is_cut_off_is_no_header() -> None:
-    data = isobmff.parse_avif(avif(picture()))
+    data = isobmff.parse_avif(avif(image()))
     coded = data.bytes_of(data.shown()[0])
     known = av1.quantiser(coded)
     for kind, start, end in av1.obus(coded):
@@ -95,7 +95,7 @@ def test_a_header_that_is_cut_off_is_no_header() -> None:
 
 
 def turned(orientation: int) -> bytes:
-    return avif(picture(), exif=exif(orientation), quality=100, subsampling="4:4:4")
+    return avif(image(), exif=exif(orientation), quality=100, subsampling="4:4:4")
 
 
 def by_the_boxes(data: bytes) -> np.ndarray:
@@ -127,12 +127,12 @@ def test_exif_alone_does_not_turn_an_avif() -> None:
     """Viewers go by the boxes (MIAF, 7.3.6.7); a turn that only EXIF names is not applied."""
     block = Image.Exif()
     block[0x0113] = 6  # Pillow would turn the orientation itself, 0x0112, into boxes
-    data = avif(picture(), exif=block.tobytes())
+    data = avif(image(), exif=block.tobytes())
     told = data.replace(b"\x13\x01\x03\x00", b"\x12\x01\x03\x00")
     told = told.replace(b"\x01\x13\x00\x03", b"\x01\x12\x00\x03")
     assert told != data
-    with Image.open(io.BytesIO(told)) as image:
-        assert image.size == (WIDTH, HEIGHT)
+    with Image.open(io.BytesIO(told)) as shown:
+        assert shown.size == (WIDTH, HEIGHT)
     assert codec.inspect(told).orientation == 1
     np.testing.assert_array_equal(codec.decode(told).frames[0], codec.decode(data).frames[0])
 
@@ -140,7 +140,7 @@ def test_exif_alone_does_not_turn_an_avif() -> None:
 @pytest.mark.parametrize("sampling", ["4:4:4", "4:2:2", "4:2:0", "4:0:0"])
 @pytest.mark.parametrize("quality", [20, 80, 96, 100])
 def test_it_is_written_no_coarser_and_with_the_same_sampling(sampling: str, quality: int) -> None:
-    data = avif(picture(), quality=quality, subsampling=sampling)
+    data = avif(image(), quality=quality, subsampling=sampling)
     edited = codec.edit(data, [FACE], Negative())
     assert edited.encoding == "reencoded"
     before, after = facts_of(data), facts_of(edited.data)
@@ -155,14 +155,14 @@ def test_it_is_written_no_coarser_and_with_the_same_sampling(sampling: str, qual
 
 
 def test_where_blocks_differ_it_is_written_finer_than_they_are_likely_to_be() -> None:
-    data = avif(picture(), quality=60, advanced={"tune": "iq"})
+    data = avif(image(), quality=60, advanced={"tune": "iq"})
     assert coarsest(codec.edit(data, [FACE], Negative()).data) == INDEX_OF_STEP[step(98)] == 4
 
 
 def test_where_nothing_can_be_read_the_samples_are_coded_without_loss(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    data = avif(picture(), quality=60)
+    data = avif(image(), quality=60)
     whole = av1.quantiser
 
     def layered(coded: bytes) -> av1.Quantiser:
@@ -177,20 +177,20 @@ def test_where_nothing_can_be_read_the_samples_are_coded_without_loss(
 
 def test_alpha_and_grey_stay() -> None:
     for mode in ("RGBA", "L"):
-        data = avif(picture(mode), quality=90)
+        data = avif(image(mode), quality=90)
         written = codec.edit(data, [FACE], Negative()).data
         assert codec.inspect(written).mode == codec.inspect(data).mode == mode
 
 
 def test_colours_profile_and_range_stay_and_nothing_else() -> None:
-    plain = with_colours(avif(picture(), exif=exif(6, private=True), range="limited"), 12, 16)
+    plain = with_colours(avif(image(), exif=exif(6, private=True), range="limited"), 12, 16)
     assert set(codec.private_metadata(plain)) == {"exif:tags", "exif:gps"}
     written = codec.edit(plain, [FACE], Negative()).data
     assert colours_of(written)[:2] == colours_of(plain)[:2] == (12, 16)
     assert not colours_of(written)[3] & 0x80
     assert codec.private_metadata(written) == ()
     assert dict(opened(written).getexif()) == {ExifTags.Base.Orientation: 6}
-    profiled = avif(picture(), icc_profile=SRGB)
+    profiled = avif(image(), icc_profile=SRGB)
     written = codec.edit(profiled, [FACE], Negative()).data
     assert opened(written).info["icc_profile"] == SRGB
 
@@ -198,7 +198,7 @@ def test_colours_profile_and_range_stay_and_nothing_else() -> None:
 def test_date_camera_and_copyright_stay_on_request() -> None:
     block = Image.Exif()
     block.update({0x010F: "Maker", 0x0112: 6, 0x013B: "A. Person", 0x8298: "(c) Annabel"})
-    data = avif(picture(), exif=block.tobytes())
+    data = avif(image(), exif=block.tobytes())
     written = codec.edit(data, [FACE], Negative(), policy="keep-safe").data
     assert dict(opened(written).getexif()) == {0x010F: "Maker", 0x0112: 6, 0x8298: "(c) Annabel"}
     assert codec.private_metadata(written, keep_safe=True) == ()
@@ -208,12 +208,12 @@ def test_date_camera_and_copyright_stay_on_request() -> None:
 @pytest.mark.parametrize(
     ("data", "named"),
     [
-        (avif(picture(), xmp=b"<x:xmpmeta/>"), ("xmp",)),
-        (avif(picture()) + b"\0\0\0\x0cfreeword", ("box free",)),
-        (avif(picture()).replace(b"pixi", b"udes"), ("property udes",)),
-        (avif(picture(), exif=exif(3, private=True)), ("exif:tags", "exif:gps")),
-        (avif(picture()), ()),
-        (avif(picture("RGBA"), icc_profile=SRGB), ()),
+        (avif(image(), xmp=b"<x:xmpmeta/>"), ("xmp",)),
+        (avif(image()) + b"\0\0\0\x0cfreeword", ("box free",)),
+        (avif(image()).replace(b"pixi", b"udes"), ("property udes",)),
+        (avif(image(), exif=exif(3, private=True)), ("exif:tags", "exif:gps")),
+        (avif(image()), ()),
+        (avif(image("RGBA"), icc_profile=SRGB), ()),
     ],
 )
 def test_what_is_private_is_named(data: bytes, named: tuple[str, ...]) -> None:
@@ -221,7 +221,7 @@ def test_what_is_private_is_named(data: bytes, named: tuple[str, ...]) -> None:
 
 
 def test_hidden_bytes_are_named() -> None:
-    data = avif(picture())
+    data = avif(image())
     at = data.index(b"mdat") - 4
     size = int.from_bytes(data[at : at + 4], "big")
     longer = data[:at] + (size + 9).to_bytes(4, "big") + data[at + 4 :] + b"A. Person"
@@ -229,12 +229,12 @@ def test_hidden_bytes_are_named() -> None:
 
 
 STRIPPED = {
-    "exif": avif(picture(), exif=exif(6, private=True)),
-    "mirrored": avif(picture(), exif=exif(5, private=True), xmp=b"<x:xmpmeta/>"),
-    "alpha": avif(picture("RGBA"), xmp=b"<x:xmpmeta/>", icc_profile=SRGB),
-    "grey": avif(picture("L"), exif=exif(1, private=True)),
-    "limited": with_colours(avif(picture(), xmp=b"<x:xmpmeta/>", range="limited"), 12, 16),
-    "hidden": avif(picture()) + b"\0\0\0\x11freeA. Person",
+    "exif": avif(image(), exif=exif(6, private=True)),
+    "mirrored": avif(image(), exif=exif(5, private=True), xmp=b"<x:xmpmeta/>"),
+    "alpha": avif(image("RGBA"), xmp=b"<x:xmpmeta/>", icc_profile=SRGB),
+    "grey": avif(image("L"), exif=exif(1, private=True)),
+    "limited": with_colours(avif(image(), xmp=b"<x:xmpmeta/>", range="limited"), 12, 16),
+    "hidden": avif(image()) + b"\0\0\0\x11freeA. Person",
 }
 
 
@@ -260,7 +260,7 @@ def test_metadata_go_and_the_coded_data_stay(name: str) -> None:
 
 
 def test_a_clean_file_keeps_its_bytes_and_a_sequence_is_refused() -> None:
-    clean = avif(picture())
+    clean = avif(image())
     assert codec.strip(clean) is clean
     first, *rest = frames()
     with pytest.raises(SampleError, match=r"IMAGE_UNSUPPORTED.*can't be removed"):
@@ -271,7 +271,7 @@ def test_a_clean_file_keeps_its_bytes_and_a_sequence_is_refused() -> None:
 
 
 def test_sizes_are_checked_before_anything_is_decoded() -> None:
-    data = avif(picture())
+    data = avif(image())
     assert refusal(codec.inspect, data, max_pixels=WIDTH * HEIGHT - 1) == Code.IMAGE_TOO_LARGE
     assert codec.inspect(data, max_pixels=WIDTH * HEIGHT).width == WIDTH
     large = avif(Image.fromarray(scene(400, 300)))
@@ -301,7 +301,7 @@ def test_a_sequence_that_no_viewer_of_stills_shows_is_refused() -> None:
 
 def test_more_than_8_bits_are_refused_by_name() -> None:
     """The bits that say 10 of 8-bit data: Pillow can't write others."""
-    data = avif(picture())
+    data = avif(image())
     file = isobmff.parse_avif(data)
     at = file.shown()[0].extents[0][0]
     head = next(start for kind, start, _ in av1.obus(data[at:]) if kind == 1)
@@ -324,8 +324,8 @@ def test_more_than_8_bits_are_refused_by_name() -> None:
         codec.edit(bytes(changed), [FACE], Negative())
 
 
-def test_a_cropped_picture_with_a_face_is_refused() -> None:
-    data = avif(picture(), exif=exif(3))
+def test_a_cropped_image_with_a_face_is_refused() -> None:
+    data = avif(image(), exif=exif(3))
     assert b"irot" in data
     cropped = data.replace(b"irot", b"clap")
     with pytest.raises(SampleError):
@@ -334,7 +334,7 @@ def test_a_cropped_picture_with_a_face_is_refused() -> None:
 
 @pytest.mark.parametrize("at", one_of_each(range(0, 320, 3), lambda at: at // 24))
 def test_a_changed_byte_in_the_boxes_breaks_nothing_but_the_file(at: int) -> None:
-    data = bytearray(avif(picture(), exif=exif(6)))
+    data = bytearray(avif(image(), exif=exif(6)))
     data[at] ^= 0xFF
     for call in (codec.inspect, codec.decode, codec.private_metadata):
         try:
@@ -343,7 +343,7 @@ def test_a_changed_byte_in_the_boxes_breaks_nothing_but_the_file(at: int) -> Non
             continue
 
 
-def test_tiles_in_a_grid_are_one_picture() -> None:
+def test_tiles_in_a_grid_are_one_image() -> None:
     left, right = (Image.fromarray(scene(64 + n, 64)[:, n:]) for n in (0, 5))
     data = grid(left, right, more=b"\0\0\0\x11freeA. Person")
     facts = facts_of(data)
@@ -363,7 +363,7 @@ def test_tiles_in_a_grid_are_one_picture() -> None:
 
 @pytest.mark.parametrize("brand", [b"tmap", b"Jane"])
 def test_a_brand_that_promises_what_is_not_there_goes(brand: bytes) -> None:
-    data = avif(picture())
+    data = avif(image())
     size = struct.unpack_from(">I", data)[0]
     at = data.index(b"iloc") + 4 + 8
     moved = bytearray(data[:4] + data[4:size] + brand + data[size:])
@@ -385,9 +385,9 @@ def test_a_brand_that_promises_what_is_not_there_goes(brand: bytes) -> None:
 
 def test_a_gain_map_goes_with_its_brand() -> None:
     gain = Image.fromarray(scene()).convert("L").convert("RGB")
-    data = with_gain_map(picture(), gain)
+    data = with_gain_map(image(), gain)
     assert b"tmap" in isobmff.brands(data, isobmff.parse_avif(data).top[0])
-    assert "second picture" in private_metadata(data)
+    assert "second image" in private_metadata(data)
     clean = codec.strip(data)
     edited = codec.edit(data, [FACE], Negative()).data
     for written in (clean, edited):

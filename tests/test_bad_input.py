@@ -123,7 +123,7 @@ def resident(pid: int) -> int:
 # --- the whole folder ---------------------------------------------------------------------------
 
 
-def test_nothing_stops_the_run_and_the_exit_code_says_that_pictures_were_refused(done: Run) -> None:
+def test_nothing_stops_the_run_and_the_exit_code_says_that_images_were_refused(done: Run) -> None:
     assert done.code == 3, done.stderr
     assert "Traceback" not in done.stderr
     assert done.summary["verdict"] == "refused"
@@ -141,7 +141,7 @@ def test_each_case_has_an_outcome_that_is_allowed(done: Run) -> None:
         if became not in allowed:
             wrong[key] = became
     assert wrong == {}
-    assert rows.keys() <= done.cases.keys()  # nobody invents a picture
+    assert rows.keys() <= done.cases.keys()  # nobody invents an image
 
 
 def test_the_account_holds_every_case(done: Run) -> None:
@@ -213,7 +213,7 @@ def gradient() -> Image.Image:
     ],
 )
 @pytest.mark.parametrize("read", [codec.inspect, codec.decode])
-def test_a_huge_picture_is_refused_by_its_header(
+def test_a_huge_image_is_refused_by_its_header(
     read: Callable[[bytes], object], data: Callable[[], bytes]
 ) -> None:
     made = data()
@@ -229,7 +229,7 @@ def test_a_huge_picture_is_refused_by_its_header(
 
 
 def test_a_limit_of_ones_own_refuses_what_is_larger_by_one_pixel(tmp_path: Path) -> None:
-    gradient().save(tmp_path / "picture.png")  # 256 by 256
+    gradient().save(tmp_path / "image.png")  # 256 by 256
     words = ("run", tmp_path, tmp_path.with_name("out"), "--profile", "fast", "--json")
     done = sfumato(*words, "--max-pixels", "65535")
     assert done.code == 3
@@ -276,7 +276,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_a_file_that_changes_between_two_looks_is_refused_or_read_as_it_was(
     tmp_path: Path, change: Callable[[Path], object], moment: int
 ) -> None:
-    path = tmp_path / "picture.jpg"
+    path = tmp_path / "image.jpg"
     path.write_bytes(OLD)
     time.sleep(0.06)  # file systems keep times in ticks; what was just written is read twice
     looks, look = 0, os.fstat
@@ -298,13 +298,13 @@ def test_a_file_that_changes_between_two_looks_is_refused_or_read_as_it_was(
 def test_a_file_that_is_rewritten_all_the_time_is_never_read_as_a_mixture(tmp_path: Path) -> None:
     size = 24 << 20
     versions = [bytes([value]) * size for value in (1, 2)]
-    path = tmp_path / "picture.bmp"
+    path = tmp_path / "image.bmp"
     path.write_bytes(versions[0])
     outcomes: list[str] = []
     with rewritten(path, versions):
         for _ in range(8):
             folder = ImageFolder(tmp_path)
-            item = next(folder.read(folder.shards(folder.scan().pictures)[0]))
+            item = next(folder.read(folder.shards(folder.scan().images)[0]))
             if isinstance(item, Failure):
                 outcomes.append(item.code)
             else:
@@ -314,14 +314,14 @@ def test_a_file_that_is_rewritten_all_the_time_is_never_read_as_a_mixture(tmp_pa
 
 
 @pytest.mark.parametrize("link", ["auto", pytest.param("copy", marks=pytest.mark.slow)])
-def test_a_picture_that_is_rewritten_during_the_run(tmp_path: Path, link: str) -> None:
+def test_a_image_that_is_rewritten_during_the_run(tmp_path: Path, link: str) -> None:
     random = np.random.default_rng(5)
     versions = []
     for _ in range(2):
         pixels = random.integers(0, 256, (1500, 2000, 3), dtype=np.uint8)
         versions.append(encoded(Image.fromarray(pixels), "BMP"))
     assert len(versions[0]) == len(versions[1])
-    path = tmp_path / "src" / "picture.bmp"
+    path = tmp_path / "src" / "image.bmp"
     path.parent.mkdir()
     path.write_bytes(versions[0])
     out = tmp_path / "out"
@@ -331,14 +331,14 @@ def test_a_picture_that_is_rewritten_during_the_run(tmp_path: Path, link: str) -
     (row,) = pq.read_table(out / "manifest.parquet").to_pylist()
     if row["action"] == "refused":
         assert (done.code, row["code"]) == (3, Code.FILE_CHANGED)
-        assert not (out / "picture.bmp").exists()
+        assert not (out / "image.bmp").exists()
     else:
-        assert (out / "picture.bmp").read_bytes() in versions
+        assert (out / "image.bmp").read_bytes() in versions
         assert row["sha256_in"] in {hashlib.sha256(data).hexdigest() for data in versions}
     # What the last run found is not held against the file when it is at rest.
     path.write_bytes(versions[1])
     assert sfumato("run", tmp_path / "src", out, *words).code == 0
-    assert (out / "picture.bmp").read_bytes() == versions[1]
+    assert (out / "image.bmp").read_bytes() == versions[1]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""BlazeFace: the shipped network on real pictures, and how it was made to take any size."""
+"""BlazeFace: the shipped network on real images, and how it was made to take any size."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def test_a_cup_has_no_face_for_the_profile() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (64, 160)])
-def test_each_picture_of_a_batch_has_its_cells(height: int, width: int) -> None:
+def test_each_image_of_a_batch_has_its_cells(height: int, width: int) -> None:
     network = session("blazeface-back-2020")
-    (picture,) = network.get_inputs()
-    assert picture.shape == ["B", "H", "W", 3]
-    pictures = np.random.default_rng(0).uniform(-1, 1, (2, height, width, 3)).astype(np.float32)
-    outputs = network.run(None, {picture.name: pictures})
+    (image,) = network.get_inputs()
+    assert image.shape == ["B", "H", "W", 3]
+    images = np.random.default_rng(0).uniform(-1, 1, (2, height, width, 3)).astype(np.float32)
+    outputs = network.run(None, {image.name: images})
     fine, coarse = height * width // 16**2 * 2, height * width // 32**2 * 6
     assert [output.shape for output in outputs] == [
         (2, fine, 1),
@@ -58,18 +58,18 @@ def test_each_picture_of_a_batch_has_its_cells(height: int, width: int) -> None:
         (2, coarse, 16),
     ]
     for i in range(2):
-        alone = network.run(None, {picture.name: pictures[i : i + 1]})
+        alone = network.run(None, {image.name: images[i : i + 1]})
         for one, all_ in zip(alone, outputs, strict=True):
             np.testing.assert_allclose(one[0], all_[i], atol=1e-3)
 
 
-def test_enlarging_the_network_picture_sees_smaller_faces() -> None:
-    """A face of 6 pixels in a picture of 512: too small at 256."""
+def test_enlarging_the_network_image_sees_smaller_faces() -> None:
+    """A face of 6 pixels in an image of 512: too small at 256."""
     face: Pixels = demo("people/astronaut.png")[20:230, 120:330]
-    picture = np.full((512, 512, 3), 128, dtype=np.uint8)
+    image = np.full((512, 512, 3), 128, dtype=np.uint8)
     small = face[::14, ::14]  # the face itself is 6 pixels wide then
-    picture[200 : 200 + len(small), 300 : 300 + small.shape[1]] = small
-    whole, enlarged = (BlazeFace(side, 0.3).detect([picture])[0] for side in (256, 512))
+    image[200 : 200 + len(small), 300 : 300 + small.shape[1]] = small
+    whole, enlarged = (BlazeFace(side, 0.3).detect([image])[0] for side in (256, 512))
     assert not whole
     assert enlarged
 

@@ -1,4 +1,4 @@
-"""Reading and writing boxes: conventions, round trips, refusals, and pairing with pictures."""
+"""Reading and writing boxes: conventions, round trips, refusals, and pairing with images."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_exported_coco_has_corner_and_size_and_ids_by_order(tmp_path: Path) -> N
     assert document["annotations"][0]["area"] == 1200
 
 
-def test_exported_princeton_has_an_object_for_each_picture(tmp_path: Path) -> None:
+def test_exported_princeton_has_an_object_for_each_image(tmp_path: Path) -> None:
     box_files.save(tmp_path / "boxes", [found("b", (1, 2, 3, 4)), found("a")], layout="princeton")
     assert json.loads((tmp_path / "boxes").read_text()) == [
         {"url": "a", "bboxes": []},
@@ -195,7 +195,7 @@ def test_exported_princeton_has_an_object_for_each_picture(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_no_pictures_at_all(layout: Layout, tmp_path: Path) -> None:
+def test_no_images_at_all(layout: Layout, tmp_path: Path) -> None:
     box_files.save(tmp_path / "boxes", [], layout=layout)
     back = box_files.load(tmp_path / "boxes")
     assert (back.layout, back.faces, back.problems) == (layout, {}, {})
@@ -254,7 +254,7 @@ def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
     assert back.faces == {"a.jpg": (Face((1, 2, 3, 4), 1.0, "file"),), "b.jpg": ()}
 
 
-def test_rows_of_one_picture_need_not_be_together(tmp_path: Path) -> None:
+def test_rows_of_one_image_need_not_be_together(tmp_path: Path) -> None:
     text = "path,x0,y0,x1,y1,origin\na,1,2,3,4,human:Ada\nb,,,,,\na,,,,,\na,5,6,7,8,not a word\n"
     back = box_files.load(written(tmp_path, text))
     assert [(f.box[0], f.origin) for f in back.faces["a"]] == [(1, "human"), (5, "file")]
@@ -279,7 +279,7 @@ HEADER = "path,x0,y0,x1,y1\n"
         ("partly.csv", HEADER + "a,1,,3,4\n", "line 2: .*four numbers"),
         ("short.csv", HEADER + "a,1,2,3\n", "line 2: expected 5 cells as in the header, got 4"),
         ("long.csv", HEADER + "a,b,1,2,3,4\n", "line 2: expected 5 cells as in the header, got 6"),
-        ("nameless.csv", HEADER + ",1,2,3,4\n", "line 2, path: expected the name of a picture"),
+        ("nameless.csv", HEADER + ",1,2,3,4\n", "line 2, path: expected the name of an image"),
         ("quote.csv", HEADER + '"a,1,2,3,4\nb,1,2,3,4\n', "expected a row of CSV"),
         ("stray.csv", HEADER + '"a"b,1,2,3,4\n', "line 2: expected a row of CSV"),
         ("cut.json", '[{"url": "a", "bboxes": [', "expected JSON"),
@@ -287,7 +287,7 @@ HEADER = "path,x0,y0,x1,y1\n"
         ("tail.json", '[{"url": "a", "bboxes": []}] more', "a comma or the end"),
         ("trailing.json", '[{"url": "a", "bboxes": []},]', "expected JSON"),
         ("list.json", "[1]", "entry 1: expected .*bboxes.*got 1"),
-        ("nourl.json", '[{"bboxes": []}]', "entry 1, url: expected the name of a picture"),
+        ("nourl.json", '[{"bboxes": []}]', "entry 1, url: expected the name of an image"),
         ("null.json", '[{"url": "a", "bboxes": null}]', "entry 1: expected"),
         ("corner.json", '[{"url": "a", "bboxes": [{"x0": 1}]}]', "entry 1, box 1: .*x0, y0, x1"),
         ("xywh.json", '[{"url": "a", "bboxes": [[1, 2, 3, 4]]}]', "entry 1, box 1: expected"),
@@ -348,7 +348,7 @@ BAD = {
 
 @pytest.mark.parametrize("corners", BAD.values(), ids=BAD.keys())
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_box_that_can_not_be_right_takes_its_picture_out(
+def test_a_box_that_can_not_be_right_takes_its_image_out(
     layout: Layout, corners: tuple[str, ...], tmp_path: Path
 ) -> None:
     """The published code skips such boxes, and with them perhaps a face."""
@@ -376,7 +376,7 @@ def test_a_box_that_can_not_be_right_takes_its_picture_out(
 
 
 @pytest.mark.parametrize("score", ["99.3", "-0.1", "nan"])
-def test_a_score_outside_the_range_takes_its_picture_out(score: str, tmp_path: Path) -> None:
+def test_a_score_outside_the_range_takes_its_image_out(score: str, tmp_path: Path) -> None:
     back = box_files.load(written(tmp_path, f"path,x0,y0,x1,y1,score\na,5,6,7,8,{score}\n"))
     assert back.faces == {}
     assert "score must lie in [0, 1]" in back.problems["a"]
@@ -389,7 +389,7 @@ def test_two_sizes_for_one_name_take_it_out(tmp_path: Path) -> None:
     assert "two sizes" in back.problems["a.jpg"]
 
 
-def test_fractions_of_the_picture_are_not_taken_for_pixels(tmp_path: Path) -> None:
+def test_fractions_of_the_image_are_not_taken_for_pixels(tmp_path: Path) -> None:
     """As pixels they would cover nothing, and every face would be released."""
     with pytest.raises(UsageError, match="fractions"):
         box_files.load(written(tmp_path, HEADER + "a,0.1,0.2,0.4,0.5\nb,-0.1,0.5,1.2,0.9\n"))
@@ -422,7 +422,7 @@ def test_an_export_that_can_not_be_written_says_so(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["boxes"]
 
 
-# --- pairing names with pictures --------------------------------------------------------------
+# --- pairing names with images --------------------------------------------------------------
 
 
 def box_file(*listed: str) -> BoxFile:
@@ -461,10 +461,10 @@ def box_file(*listed: str) -> BoxFile:
             id="flat file in a folder",
         ),
         pytest.param("x/1.jpg", "x/1.png", {}, id="another format"),
-        pytest.param("x/1.jpg", "x/1.JPG x/1.jpeg", {}, id="two pictures for one entry"),
-        pytest.param("x/1.JPG x/1.jpeg", "x/1.jpg", {}, id="two entries for one picture"),
+        pytest.param("x/1.jpg", "x/1.JPG x/1.jpeg", {}, id="two images for one entry"),
+        pytest.param("x/1.JPG x/1.jpeg", "x/1.jpg", {}, id="two entries for one image"),
         pytest.param("x/1.JPG x/1.jpeg", "x/1.jpeg", {0: 1}, id="exact goes first"),
-        pytest.param("train/a/1.jpg val/a/1.jpg", "a/1.jpg", {}, id="two roots for one picture"),
+        pytest.param("train/a/1.jpg val/a/1.jpg", "a/1.jpg", {}, id="two roots for one image"),
         pytest.param(
             "cat/1.jpg cat/2.jpg dog/3.jpg", "1.jpg 2.jpg 3.jpg", {}, id="roots that are classes"
         ),
@@ -534,7 +534,7 @@ def test_every_key_has_one_fate_and_every_name_one_use(listed: list[str], keys: 
 
 
 @pytest.mark.slow
-def test_pairing_grows_with_the_number_of_pictures_only() -> None:
+def test_pairing_grows_with_the_number_of_images_only() -> None:
     """Quadratic search would need minutes here; the time limit of the tests would tell."""
     count = 40_000
     keys = [f"n{i % 1000:04}/{i}.jpg" for i in range(count)]
@@ -543,7 +543,7 @@ def test_pairing_grows_with_the_number_of_pictures_only() -> None:
 
 
 @pytest.mark.slow
-def test_many_boxes_in_one_picture_are_no_trap(tmp_path: Path) -> None:
+def test_many_boxes_in_one_image_are_no_trap(tmp_path: Path) -> None:
     rows = "".join(f"a,{i},0,{i + 5},5\n" for i in range(20_000))
     back = box_files.load(written(tmp_path, HEADER + rows))
     assert len(back.faces["a"]) == 20_000
@@ -551,7 +551,7 @@ def test_many_boxes_in_one_picture_are_no_trap(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["crowds", "grey", "groups", "imagenet", "portraits"])
-def test_real_labels_meet_their_pictures(name: str, shared_data: Path) -> None:
+def test_real_labels_meet_their_images(name: str, shared_data: Path) -> None:
     boxes = box_files.load(shared_data / name / "faces.csv")
     images = shared_data / name / "images"
     keys = [str(p.relative_to(images)) for p in images.rglob("*") if p.is_file()]

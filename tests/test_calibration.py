@@ -61,12 +61,12 @@ def test_thresholds_applied_afterwards_find_what_a_search_with_them_finds() -> N
     pixels = np.asarray(Image.open(demo_images.root() / "people/astronaut.png").convert("RGB"))
     specs = ("centerface@320:0.3", "yunet@320:0.5")
     low = [registry.parse(shifted(spec, -3)).detect([pixels])[0] for spec in specs]
-    picture = Searched(Truth(512, 512, ()), tuple(tuple(found) for found in low))
+    image = Searched(Truth(512, 512, ()), tuple(tuple(found) for found in low))
     counts = []
     for shift in (-3, -2, -1, 0, 1):
         moved = [shifted(spec, shift) for spec in specs]
         direct = boxes.union([registry.parse(s).detect([pixels])[0] for s in moved], SAME_FACE_IOU)
-        assert kept_at(picture, [threshold_of(s) for s in moved]) == direct
+        assert kept_at(image, [threshold_of(s) for s in moved]) == direct
         counts.append(len(direct))
     assert counts[0] > counts[-1]
 
@@ -96,7 +96,7 @@ def test_a_table_says_what_every_setting_covers_and_costs() -> None:
 def table_of(
     covered: list[list[int]], needless: list[list[float]], faces: list[int] | None = None
 ) -> Table:
-    """Settings in rows (one growth), pictures in columns."""
+    """Settings in rows (one growth), images in columns."""
     counts = np.array(covered)[:, None, :]
     price = np.array(needless, dtype=float)[:, None, :]
     return Table(
@@ -135,22 +135,22 @@ def test_where_nothing_covers_enough_the_most_is_taken() -> None:
     assert choose(table, 0.99) == Setting(2, 0)
 
 
-def population(rng: np.random.Generator, pictures: int) -> Table:
-    """Pictures whose faces are seen from a level on; many settings, so that luck has a say."""
-    faces = rng.integers(0, 4, pictures)
-    mood = rng.normal(0, 1.0, pictures)
-    levels = mood[:, None] + rng.normal(0, 1.0, (pictures, 3))
+def population(rng: np.random.Generator, images: int) -> Table:
+    """Images whose faces are seen from a level on; many settings, so that luck has a say."""
+    faces = rng.integers(0, 4, images)
+    mood = rng.normal(0, 1.0, images)
+    levels = mood[:, None] + rng.normal(0, 1.0, (images, 3))
     there = np.arange(3) < faces[:, None]
     marks = np.linspace(-4, 4, 81)
     seen = (levels[None] > marks[:, None, None]) & there
-    noise = rng.exponential(1.0, (81, pictures)) * np.exp(-marks)[:, None]
+    noise = rng.exponential(1.0, (81, images)) * np.exp(-marks)[:, None]
     covered = seen.sum(axis=-1)
     return table_of(covered.tolist(), noise.tolist(), faces.tolist())
 
 
 @pytest.mark.slow
-def test_the_promise_is_kept_on_new_pictures() -> None:
-    """What is promised is on average what pictures from the same source give, and is wanted."""
+def test_the_promise_is_kept_on_new_images() -> None:
+    """What is promised is on average what images from the same source give, and is wanted."""
     rng = np.random.default_rng(0)
     large = population(np.random.default_rng(99), 20_000)
     true, promised, inside = [], [], []
@@ -194,7 +194,7 @@ SMALL = ("--detector", "yunet@160:0.5", "-q")
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture with a face eight times, and one without four times, labelled."""
+    """An image with a face eight times, and one without four times, labelled."""
     root = tmp_path_factory.mktemp("sample")
     (root / "src").mkdir()
     hopper = Image.open(demo_images.root() / "people/grace_hopper.jpg").convert("RGB")
@@ -216,7 +216,7 @@ def test_a_recipe_is_written_that_run_takes(sample: Path, tmp_path: Path) -> Non
     labels = ("--boxes", sample / "labels.csv")
     done = sfumato("calibrate", sample / "src", *labels, "--recall", "0.6", "-o", recipe, *SMALL)
     assert done.code == 0, done.err
-    assert "11 pictures, 8 labelled faces in 8 of them" in done.out
+    assert "11 images, 8 labelled faces in 8 of them" in done.out
     written = tomllib.loads(recipe.read_text())
     assert written.keys() == {"detector", "expand"}
     assert str(sample) not in recipe.read_text()
@@ -225,7 +225,7 @@ def test_a_recipe_is_written_that_run_takes(sample: Path, tmp_path: Path) -> Non
     summary = json.loads(ran.out)
     assert summary["recipe"]["detect"]["detectors"] == written["detector"]
     assert summary["recipe"]["obfuscate"]["expand"] == written["expand"]
-    assert summary["faces"]["pictures_with_faces"] == 8
+    assert summary["faces"]["images_with_faces"] == 8
 
 
 @pytest.mark.slow
@@ -234,8 +234,8 @@ def test_too_small_a_sample_leaves_with_1_and_writes_nothing(sample: Path, tmp_p
     labels = ("--boxes", sample / "labels.csv", "--unlisted", "faceless")
     done = sfumato("calibrate", sample / "src", *labels, "-o", recipe, *SMALL)
     assert done.code == 1
-    assert "12 pictures, 8 labelled faces" in done.out
-    assert "Label at least 72 such pictures (about 72 faces" in done.out
+    assert "12 images, 8 labelled faces" in done.out
+    assert "Label at least 72 such images (about 72 faces" in done.out
     assert not recipe.exists()
 
 
@@ -258,7 +258,7 @@ def test_what_cant_be_judged_is_named(sample: Path, tmp_path: Path) -> None:
     source = tmp_path / "src"
     source.mkdir()
     (source / "00.png").write_bytes((sample / "src/00.png").read_bytes())
-    (source / "01.png").write_bytes(b"no picture")
+    (source / "01.png").write_bytes(b"no image")
     labels = ("--boxes", sample / "labels.csv", "--recall", "0.6")
     done = sfumato("calibrate", source, *labels, *SMALL)
     assert done.code == 1
@@ -275,7 +275,7 @@ def test_labels_that_cant_be_right_are_refused(sample: Path, tmp_path: Path) -> 
     wrong.write_text("path,x0,y0,x1,y1\nelsewhere/a.png,5,5,10,90\n")
     done = sfumato("calibrate", sample / "src", "--boxes", wrong, *SMALL)
     assert done.code == 2
-    assert "names no picture" in done.err
+    assert "names no image" in done.err
 
 
 def test_the_device_is_not_passed_over(sample: Path) -> None:
@@ -286,7 +286,7 @@ def test_the_device_is_not_passed_over(sample: Path) -> None:
         assert "There is no device 'tpu'" in done.err
 
 
-def test_measuring_sends_no_picture_out_of_this_machine(sample: Path) -> None:
+def test_measuring_sends_no_image_out_of_this_machine(sample: Path) -> None:
     labels = ("--boxes", sample / "labels.csv")
     for verb in (("calibrate",), ("audit", "detection", "--by", "size")):
         done = sfumato(*verb, sample / "src", *labels, "--detector", "rekognition:0.5", "-q")

@@ -1,4 +1,4 @@
-"""A campaign as it grows: other settings, more pictures, more people, and what is decided then."""
+"""A campaign as it grows: other settings, more images, more people, and what is decided then."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DRAWN: Box = (60.0, 60.0, 90.0, 95.0)
 
 @dataclass
 class Campaign:
-    """A ledger with made-up detections, and its queue; no picture is there."""
+    """A ledger with made-up detections, and its queue; no image is there."""
 
     ledger: Ledger
     database: Database
@@ -45,8 +45,8 @@ class Campaign:
         return self.recipe.fingerprint("detect")
 
     def search(self, found: Sequence[Detection]) -> None:
-        """Do as if these pictures were searched, and no others were there."""
-        self.ledger.list_source({one.key: "picture" for one in found})
+        """Do as if these images were searched, and no others were there."""
+        self.ledger.list_source({one.key: "image" for one in found})
         self.ledger.commit((self.fingerprint, one) for one in found)
 
     def set_up(self, **plan: object) -> Prepared:
@@ -121,7 +121,7 @@ def test_one_more_answer_decides_nothing_anew_elsewhere(campaign: Campaign) -> N
     assert campaign.merge().written == 1
 
 
-def test_pictures_that_came_later_are_drawn_from_too(campaign: Campaign) -> None:
+def test_images_that_came_later_are_drawn_from_too(campaign: Campaign) -> None:
     campaign.search([detection(f"a/{i}.jpg", faces=0) for i in range(4)])
     campaign.set_up(sample=4)
     campaign.search([detection(f"{c}/{i}.jpg", faces=0) for c in "ab" for i in range(8)])
@@ -136,7 +136,7 @@ def test_pictures_that_came_later_are_drawn_from_too(campaign: Campaign) -> None
     assert [(one.population, one.checked) for one in campaign.left().strata] == [(3, 3)]
 
 
-def test_a_picture_drawn_later_is_seen_whole(campaign: Campaign) -> None:
+def test_a_image_drawn_later_is_seen_whole(campaign: Campaign) -> None:
     campaign.search([detection(f"a/{i}.jpg") for i in range(12)])
     campaign.set_up(sample=1)
     redacted = Queue(campaign.database, settings=QueueRules(redact=True))
@@ -225,7 +225,7 @@ def test_a_dispute_in_the_sample_doesnt_make_the_estimate_better(campaign: Campa
     assert campaign.merge().disputed == 2
     left = campaign.left()
     assert left.estimate.overall is not None
-    assert left.estimate.overall.found_pictures == 3
+    assert left.estimate.overall.found_images == 3
     assert (left.disputed, left.as_json()["disputed"]) == (2, 2)
 
 

@@ -16,7 +16,7 @@ from sfumato.imaging.codec import private_metadata
 from sfumato.imaging.jpeg.header import read_huffman
 from sfumato.imaging.jpeg.markers import DHT, walk
 from sfumato.obfuscation import Gaussian
-from tests.jpeg_pictures import coefficients, mpo, saved, several_scans
+from tests.jpeg_images import coefficients, mpo, saved, several_scans
 
 BOX = (40.0, 30.0, 90.0, 80.0)
 END = b"\xff\xd9"
@@ -109,7 +109,7 @@ def _broken_indices() -> dict[str, bytes]:
     second = at + struct.unpack_from("<I", data, entry + 8)[0] + 16 + 8  # its offset
     return {
         "offset-behind-the-end": data[:second] + b"\xff\xff\xff\x7f" + data[second + 4 :],
-        "offset-at-no-picture": data[:second] + struct.pack("<I", 1000) + data[second + 4 :],
+        "offset-at-no-image": data[:second] + struct.pack("<I", 1000) + data[second + 4 :],
         "cut-off": data[: data.index(END) + 2],
         "no-byte-order": data[:at] + b"xxxx" + data[at + 4 :],
         "no-directory": data[: at + 4] + b"\xff\xff\xff\x7f" + data[at + 8 :],
@@ -123,7 +123,7 @@ INDICES = _broken_indices()
 
 
 @pytest.mark.parametrize("name", INDICES)
-def test_behind_a_broken_index_the_first_picture_is_sound(name: str) -> None:
+def test_behind_a_broken_index_the_first_image_is_sound(name: str) -> None:
     data = INDICES[name]
     assert data != mpo(saved())
     header = codec.inspect(data)
@@ -137,7 +137,7 @@ def test_behind_a_broken_index_the_first_picture_is_sound(name: str) -> None:
     assert codec.difference(data, codec.strip(data)) == 0
 
 
-def test_a_true_index_still_leads_to_all_pictures() -> None:
+def test_a_true_index_still_leads_to_all_images() -> None:
     data = mpo(saved())
     header = codec.inspect(data)
     assert (header.format, header.frames) == ("MPO", 1)  # the first alone is decoded

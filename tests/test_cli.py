@@ -167,15 +167,15 @@ def test_json_is_one_object_and_the_published_summary(data: Dataset) -> None:
 
 @pytest.mark.slow
 def test_quiet_is_silent_even_about_refusals(data: Dataset) -> None:
-    (data.source / "n03" / "text.jpg").write_text("This is not a picture.")
+    (data.source / "n03" / "text.jpg").write_text("This is not an image.")
     done = run(data, "-q")
     assert (done.code, done.err) == (3, "")
     assert ACCOUNT.match(done.out.splitlines()[-1])
 
 
 @pytest.mark.slow
-def test_a_refused_picture_is_named_with_its_code_and_gives_exit_code_3(data: Dataset) -> None:
-    (data.source / "n03" / "text.jpg").write_text("This is not a picture.")
+def test_a_refused_image_is_named_with_its_code_and_gives_exit_code_3(data: Dataset) -> None:
+    (data.source / "n03" / "text.jpg").write_text("This is not an image.")
     done = run(data)
     assert done.code == 3
     assert "refused, IMAGE_UNRECOGNISED n03/text.jpg: " in done.err
@@ -186,7 +186,7 @@ def test_a_refused_picture_is_named_with_its_code_and_gives_exit_code_3(data: Da
 @pytest.mark.slow
 def test_ten_refusals_are_named_and_all_of_them_on_request(data: Dataset) -> None:
     for number in range(12):
-        (data.source / "n03" / f"text{number:02}.jpg").write_text("This is not a picture.")
+        (data.source / "n03" / f"text{number:02}.jpg").write_text("This is not an image.")
     done = run(data)
     assert done.err.count("refused, IMAGE_UNRECOGNISED") == 10
     assert "the reports have the rest" in done.err
@@ -197,7 +197,7 @@ def test_ten_refusals_are_named_and_all_of_them_on_request(data: Dataset) -> Non
 
 @pytest.mark.slow
 def test_a_name_cannot_steer_the_terminal(data: Dataset) -> None:
-    (data.source / "n03" / "\x1b[2Jred\nnew line\u202egpj.jpg").write_text("no picture")
+    (data.source / "n03" / "\x1b[2Jred\nnew line\u202egpj.jpg").write_text("no image")
     done = run(data)
     assert done.code == 3
     assert "\x1b" not in done.err
@@ -226,7 +226,7 @@ def test_the_time_has_hours_where_it_needs_them(seconds: float, shown: str) -> N
 
 @pytest.mark.slow
 def test_a_failed_check_goes_before_a_refusal(data: Dataset) -> None:
-    (data.source / "n03" / "text.jpg").write_text("This is not a picture.")
+    (data.source / "n03" / "text.jpg").write_text("This is not an image.")
     run(data)
     (data.out / "n03" / "stranger.jpg").write_bytes(b"")
     done = sfumato("verify", data.source, data.out)
@@ -358,7 +358,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("run", "{src}", "{src}"), r"must lie apart"),
     (("run", "{src}/n03", "{src}"), r"must lie apart"),
     (("run", "{src}", "{boxes}"), r"boxes.csv is a file: choose a folder"),
-    (("run", "{empty}", "{out}"), r"empty holds no pictures: give the folder"),
+    (("run", "{empty}", "{out}"), r"empty holds no images: give the folder"),
     (("run", "{src}", "{other}"), r"isn't empty and wasn't made by sfumato: choose another"),
     (("run", "{src}", "{out}", "--threshold", "2"), r"between 0 and 1, not 2"),
     (("run", "{src}", "{out}", "--threshold", "nan"), r"between 0 and 1, not nan"),
@@ -383,7 +383,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("run", "{src}", "{out}", "--ledger", "{src}/ledger.sqlite"), r"ledger.*must lie apart"),
     (("run", "{src}", "{out}", "--ledger", "{other}/mine.txt"), r"can't be used as a ledger"),
     (("detect", "{root}/nothing"), r"nothing is not a folder"),
-    (("detect", "{empty}"), r"empty holds no pictures"),
+    (("detect", "{empty}"), r"empty holds no images"),
     (("obfuscate", "{src}", "{out}"), r"No faces were searched.*run `sfumato detect .*` first"),
     (("verify", "{src}", "{out}"), r"knows of no release.*make one with `sfumato run"),
     (("report", "{out}"), r"There is no release in"),
@@ -435,7 +435,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(data: Dataset) -> 
     for verb in (("run", data.source, data.out), ("detect", data.source)):
         done = sfumato(*verb, "--boxes", data.boxes, "--dry-run")
         assert (done.code, done.err) == (0, "")
-        assert done.out == "6 pictures, 0 done, 6 left, 0 refused, 1 other files\n"
+        assert done.out == "6 images, 0 done, 6 left, 0 refused, 1 other files\n"
     assert files_of(data.root) == before
     assert not data.out.exists()
 
@@ -449,11 +449,11 @@ def test_a_dry_run_knows_what_is_done_already(data: Dataset) -> None:
     new.with_name("loop.png").symlink_to("loop.png")
     before = files_of(data.root)
     done = run(data, "--dry-run", "--json")
-    wanted = {"pictures": 7, "done": 0, "left": 7, "refused": 1, "other_files": 1}
+    wanted = {"images": 7, "done": 0, "left": 7, "refused": 1, "other_files": 1}
     assert json.loads(done.out) == wanted  # a shard is done whole or not at all
     shutil.rmtree(new.parent)
     done = run(data, "--dry-run", "--json")
-    wanted = {"pictures": 6, "done": 6, "left": 0, "refused": 0, "other_files": 1}
+    wanted = {"images": 6, "done": 6, "left": 0, "refused": 0, "other_files": 1}
     assert json.loads(done.out) == wanted
     # SQLite leaves two files of its own beside a ledger that was only read.
     names = {name.removesuffix("-shm").removesuffix("-wal") for name in files_of(data.root)}
@@ -501,7 +501,7 @@ def test_detect_obfuscate_verify_report_and_export(finished: Dataset, tmp_path: 
     ledger = tmp_path / "faces.sqlite"
     found = sfumato("detect", finished.source, "--boxes", finished.boxes, "--ledger", ledger)
     assert found.code == 0
-    assert found.out == "12 pictures: 6 faces in 6, 0 candidates, 0 refused\n"
+    assert found.out == "12 images: 6 faces in 6, 0 candidates, 0 refused\n"
     covered = sfumato("obfuscate", finished.source, step, "--detections", ledger)
     assert covered.code == 0
     assert ACCOUNT.match(covered.out.splitlines()[-1])
@@ -522,7 +522,7 @@ def test_detect_obfuscate_verify_report_and_export(finished: Dataset, tmp_path: 
 def test_detect_counts_in_json(finished: Dataset, tmp_path: Path) -> None:
     ledger = tmp_path / "faces.sqlite"
     words = ("detect", finished.source, "--boxes", finished.boxes, "--ledger", ledger, "--json")
-    counted = {"pictures": 12, "faces": 6, "pictures_with_faces": 6, "candidates": 0}
+    counted = {"images": 12, "faces": 6, "images_with_faces": 6, "candidates": 0}
     counted["refused"] = 0
     assert json.loads(sfumato(*words).out) == counted
     assert json.loads(sfumato(*words, "--no-resume").out) == counted
@@ -541,7 +541,7 @@ def test_exported_boxes_are_those_that_were_given(
     boxes = box_files.load(file)
     given = {key: [face.box for face in faces] for key, faces in boxes.faces.items() if faces}
     assert given == {key: [BOX] for key in finished.with_face}
-    # What was exported gives the same pictures again.
+    # What was exported gives the same images again.
     other = tmp_path / "again"
     words = ("--boxes", file, "--unlisted", "faceless", *WATCH)
     assert sfumato("run", finished.source, other, *words).code == 0
@@ -621,7 +621,7 @@ def test_the_demo_makes_a_release_in_the_folder_it_is_given(tmp_path: Path) -> N
     release = tmp_path / "here" / "release"
     assert str(release / "report.html") in done.stderr
     kept = files_of(release)
-    assert kept.keys() >= demo_images.PICTURES.keys()
+    assert kept.keys() >= demo_images.IMAGES.keys()
     source = files_of(demo_images.root())
     for person in ("people/astronaut.png", "people/grace_hopper.jpg"):
         assert kept[person] != source[person]

@@ -47,9 +47,9 @@ def test_a_described_detector_goes_the_whole_way(tmp_path: Path) -> None:
     model = described(tmp_path, "scrfd")
     source = tmp_path / "src"
     source.mkdir()
-    picture = np.zeros((96, 160, 3), np.uint8)
-    picture[32:64, 64:96] = np.random.default_rng(0).integers(200, 256, (32, 32, 3))
-    Image.fromarray(picture).save(source / "a.png")
+    image = np.zeros((96, 160, 3), np.uint8)
+    image[32:64, 64:96] = np.random.default_rng(0).integers(200, 256, (32, 32, 3))
+    Image.fromarray(image).save(source / "a.png")
     program = "from sfumato.cli import main; main()"
     command = [sys.executable, "-c", program, "run", str(source), str(tmp_path / "out")]
     command += ["--detector", f"onnx:{model}", "-j", "1", "--expand", "0.5"]

@@ -1,4 +1,4 @@
-"""Sniffing, guards, decoding and editing, on pictures made here in every format."""
+"""Sniffing, guards, decoding and editing, on images made here in every format."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Negative:
 
 
 def scene(width: int = WIDTH, height: int = HEIGHT, *, channels: int = 3) -> Pixels:
-    """A picture with detail, no two of whose sides or corners look alike."""
+    """An image with detail, no two of whose sides or corners look alike."""
     y, x = np.mgrid[0:height, 0:width]
     bands = [
         128 + 60 * np.sin(x / 5 + band) + 50 * np.cos((y + band * 7) / 9 + x / 31)
@@ -63,12 +63,12 @@ def scene(width: int = WIDTH, height: int = HEIGHT, *, channels: int = 3) -> Pix
     return pixels
 
 
-def picture(mode: str = "RGB") -> Image.Image:
-    return _picture(mode).copy()
+def image(mode: str = "RGB") -> Image.Image:
+    return _image(mode).copy()
 
 
 @cache
-def _picture(mode: str) -> Image.Image:
+def _image(mode: str) -> Image.Image:
     colours = Image.fromarray(scene())
     if mode == "P":
         return colours.quantize(64)
@@ -185,48 +185,48 @@ def away_from(reaches: Sequence[Box], shape: tuple[int, ...], fringe: int = 0) -
 
 # (name, bytes, what the header says)
 STILL = {
-    "jpeg": (encoded(picture(), "JPEG"), ("JPEG", "RGB", 8)),
-    "jpeg-grey": (encoded(picture("L"), "JPEG"), ("JPEG", "L", 8)),
-    "jpeg-cmyk": (encoded(picture("CMYK"), "JPEG"), ("JPEG", "CMYK", 8)),
-    "jpeg-progressive": (encoded(picture(), "JPEG", progressive=True), ("JPEG", "RGB", 8)),
-    "jpeg-rgb": (encoded(picture(), "JPEG", keep_rgb=True), ("JPEG", "RGB", 8)),
-    "png": (encoded(picture(), "PNG"), ("PNG", "RGB", 8)),
-    "png-1": (encoded(picture("1"), "PNG"), ("PNG", "1", 1)),
-    "png-grey": (encoded(picture("L"), "PNG"), ("PNG", "L", 8)),
-    "png-grey-4": (encoded(picture("L"), "PNG", bits=4), ("PNG", "L", 4)),
-    "png-la": (encoded(picture("LA"), "PNG"), ("PNG", "LA", 8)),
-    "png-rgba": (encoded(picture("RGBA"), "PNG"), ("PNG", "RGBA", 8)),
-    "png-palette": (encoded(picture("P"), "PNG"), ("PNG", "P", 8)),
-    "webp": (encoded(picture(), "WEBP"), ("WEBP", "RGB", 8)),
-    "webp-alpha": (encoded(picture("RGBA"), "WEBP"), ("WEBP", "RGBA", 8)),
-    "webp-lossless": (encoded(picture(), "WEBP", lossless=True), ("WEBP", "RGB", 8)),
+    "jpeg": (encoded(image(), "JPEG"), ("JPEG", "RGB", 8)),
+    "jpeg-grey": (encoded(image("L"), "JPEG"), ("JPEG", "L", 8)),
+    "jpeg-cmyk": (encoded(image("CMYK"), "JPEG"), ("JPEG", "CMYK", 8)),
+    "jpeg-progressive": (encoded(image(), "JPEG", progressive=True), ("JPEG", "RGB", 8)),
+    "jpeg-rgb": (encoded(image(), "JPEG", keep_rgb=True), ("JPEG", "RGB", 8)),
+    "png": (encoded(image(), "PNG"), ("PNG", "RGB", 8)),
+    "png-1": (encoded(image("1"), "PNG"), ("PNG", "1", 1)),
+    "png-grey": (encoded(image("L"), "PNG"), ("PNG", "L", 8)),
+    "png-grey-4": (encoded(image("L"), "PNG", bits=4), ("PNG", "L", 4)),
+    "png-la": (encoded(image("LA"), "PNG"), ("PNG", "LA", 8)),
+    "png-rgba": (encoded(image("RGBA"), "PNG"), ("PNG", "RGBA", 8)),
+    "png-palette": (encoded(image("P"), "PNG"), ("PNG", "P", 8)),
+    "webp": (encoded(image(), "WEBP"), ("WEBP", "RGB", 8)),
+    "webp-alpha": (encoded(image("RGBA"), "WEBP"), ("WEBP", "RGBA", 8)),
+    "webp-lossless": (encoded(image(), "WEBP", lossless=True), ("WEBP", "RGB", 8)),
     "webp-lossless-alpha": (
-        encoded(picture("RGBA"), "WEBP", lossless=True, exact=True),
+        encoded(image("RGBA"), "WEBP", lossless=True, exact=True),
         ("WEBP", "RGBA", 8),
     ),
-    "bmp": (encoded(picture(), "BMP"), ("BMP", "RGB", 8)),
-    "bmp-1": (encoded(picture("1"), "BMP"), ("BMP", "1", 1)),
-    "bmp-grey": (encoded(picture("L"), "BMP"), ("BMP", "L", 8)),
-    "bmp-rgba": (bmp_with_alpha(picture("RGBA")), ("BMP", "RGBA", 8)),
-    "bmp-palette": (encoded(picture("P"), "BMP"), ("BMP", "P", 8)),
-    "gif": (encoded(picture("P"), "GIF"), ("GIF", "P", 8)),
-    "gif-grey": (encoded(picture("L"), "GIF", optimize=False), ("GIF", "L", 8)),
-    "tiff": (encoded(picture(), "TIFF"), ("TIFF", "RGB", 8)),
-    "tiff-1": (encoded(picture("1"), "TIFF", compression="group4"), ("TIFF", "1", 1)),
-    "tiff-lzw": (encoded(picture("L"), "TIFF", compression="tiff_lzw"), ("TIFF", "L", 8)),
-    "tiff-jpeg": (encoded(picture(), "TIFF", compression="jpeg"), ("TIFF", "RGB", 8)),
-    "tiff-cmyk": (encoded(picture("CMYK"), "TIFF"), ("TIFF", "CMYK", 8)),
-    "tiff-la": (encoded(picture("LA"), "TIFF"), ("TIFF", "LA", 8)),
-    "tiff-rgba": (encoded(picture("RGBA"), "TIFF"), ("TIFF", "RGBA", 8)),
-    "tiff-palette": (encoded(picture("P"), "TIFF"), ("TIFF", "P", 8)),
-    "tiff-ycbcr": (encoded(picture("YCbCr"), "TIFF"), ("TIFF", "YCbCr", 8)),
+    "bmp": (encoded(image(), "BMP"), ("BMP", "RGB", 8)),
+    "bmp-1": (encoded(image("1"), "BMP"), ("BMP", "1", 1)),
+    "bmp-grey": (encoded(image("L"), "BMP"), ("BMP", "L", 8)),
+    "bmp-rgba": (bmp_with_alpha(image("RGBA")), ("BMP", "RGBA", 8)),
+    "bmp-palette": (encoded(image("P"), "BMP"), ("BMP", "P", 8)),
+    "gif": (encoded(image("P"), "GIF"), ("GIF", "P", 8)),
+    "gif-grey": (encoded(image("L"), "GIF", optimize=False), ("GIF", "L", 8)),
+    "tiff": (encoded(image(), "TIFF"), ("TIFF", "RGB", 8)),
+    "tiff-1": (encoded(image("1"), "TIFF", compression="group4"), ("TIFF", "1", 1)),
+    "tiff-lzw": (encoded(image("L"), "TIFF", compression="tiff_lzw"), ("TIFF", "L", 8)),
+    "tiff-jpeg": (encoded(image(), "TIFF", compression="jpeg"), ("TIFF", "RGB", 8)),
+    "tiff-cmyk": (encoded(image("CMYK"), "TIFF"), ("TIFF", "CMYK", 8)),
+    "tiff-la": (encoded(image("LA"), "TIFF"), ("TIFF", "LA", 8)),
+    "tiff-rgba": (encoded(image("RGBA"), "TIFF"), ("TIFF", "RGBA", 8)),
+    "tiff-palette": (encoded(image("P"), "TIFF"), ("TIFF", "P", 8)),
+    "tiff-ycbcr": (encoded(image("YCbCr"), "TIFF"), ("TIFF", "YCbCr", 8)),
     "tiff-big": (
-        encoded(picture(), "TIFF", big_tiff=True, compression="tiff_adobe_deflate"),
+        encoded(image(), "TIFF", big_tiff=True, compression="tiff_adobe_deflate"),
         ("TIFF", "RGB", 8),
     ),
-    "avif": (encoded(picture(), "AVIF", quality=90), ("AVIF", "RGB", 8)),
-    "avif-grey": (encoded(picture("L"), "AVIF", quality=90), ("AVIF", "L", 8)),
-    "avif-alpha": (encoded(picture("RGBA"), "AVIF", quality=90), ("AVIF", "RGBA", 8)),
+    "avif": (encoded(image(), "AVIF", quality=90), ("AVIF", "RGB", 8)),
+    "avif-grey": (encoded(image("L"), "AVIF", quality=90), ("AVIF", "L", 8)),
+    "avif-alpha": (encoded(image("RGBA"), "AVIF", quality=90), ("AVIF", "RGBA", 8)),
 }
 LOSSY = {
     "webp",
@@ -252,7 +252,7 @@ TURNED: dict[str, dict[str, Any]] = {
 
 
 def turned(kind: str, orientation: int) -> bytes:
-    return encoded(picture(), kind, exif=exif(orientation), **TURNED[kind])
+    return encoded(image(), kind, exif=exif(orientation), **TURNED[kind])
 
 
 @pytest.mark.parametrize("name", STILL)
@@ -284,15 +284,15 @@ def test_frames_are_upright(kind: str, orientation: int) -> None:
 @pytest.mark.parametrize("value", [0, 9, 255])
 def test_invalid_orientation_counts_as_none(value: int) -> None:
     for kind in TURNED:
-        data = encoded(picture(), kind, exif=exif(value))
+        data = encoded(image(), kind, exif=exif(value))
         assert codec.inspect(data).orientation == 1
         assert np.array_equal(codec.decode(data).frames[0].shape[:2], (HEIGHT, WIDTH))
 
 
 def test_pages_are_turned_each_by_its_own_tag() -> None:
     out = io.BytesIO()
-    first = picture()
-    second = picture()
+    first = image()
+    second = image()
     second.encoderinfo = {"tiffinfo": {274: 6}}
     first.save(out, "TIFF", save_all=True, append_images=[second], tiffinfo={274: 3})
     decoded = codec.decode(out.getvalue())
@@ -300,7 +300,7 @@ def test_pages_are_turned_each_by_its_own_tag() -> None:
     assert np.array_equal(decoded.frames[1], np.rot90(scene(), -1))
 
 
-def test_of_an_mpo_the_first_picture_is_decoded_and_the_others_are_second_images() -> None:
+def test_of_an_mpo_the_first_image_is_decoded_and_the_others_are_second_images() -> None:
     decoded = codec.decode(MOVING["MPO"])
     assert decoded.header.format == "MPO"
     assert decoded.header.frames == len(decoded.frames) == 1
@@ -340,24 +340,24 @@ def test_16_bits_are_scaled_not_clipped() -> None:
 def test_pages_may_have_other_pixels_than_the_first() -> None:
     ramp = np.linspace(0, 65535, 64 * 8).astype(np.uint16).reshape(8, 64)
     out = io.BytesIO()
-    picture().save(out, "TIFF", save_all=True, append_images=[Image.fromarray(ramp)])
+    image().save(out, "TIFF", save_all=True, append_images=[Image.fromarray(ramp)])
     frames = codec.decode(out.getvalue()).frames
     assert np.array_equal(frames[0], scene())
     assert np.array_equal(frames[1][..., 0], ramp >> 8)
     out = io.BytesIO()
-    picture().save(out, "TIFF", save_all=True, append_images=[Image.new("F", (8, 8))])
+    image().save(out, "TIFF", save_all=True, append_images=[Image.new("F", (8, 8))])
     assert refusal(codec.decode, out.getvalue()) == Code.IMAGE_UNSUPPORTED
 
 
 def test_cmyk_jpeg_is_not_a_negative() -> None:
-    frame = codec.decode(encoded(picture("CMYK"), "JPEG", quality=95)).frames[0]
+    frame = codec.decode(encoded(image("CMYK"), "JPEG", quality=95)).frames[0]
     assert np.abs(frame.astype(int) - scene()).mean() < 4
 
 
 def test_colours_under_alpha_are_seen() -> None:
     hidden = Image.fromarray(np.dstack([scene(), np.zeros((HEIGHT, WIDTH), np.uint8)]))
     assert np.array_equal(codec.decode(encoded(hidden, "PNG")).frames[0], scene())
-    palette = picture("P")
+    palette = image("P")
     data = encoded(palette, "PNG", transparency=bytes(64))
     assert np.array_equal(codec.decode(data).frames[0], np.asarray(palette.convert("RGB")))
 
@@ -393,7 +393,7 @@ def test_a_shape_in_alpha_alone_is_seen() -> None:
         (b"\xff\xd8\xff\xe0", Code.IMAGE_DECODE),
     ],
 )
-def test_what_is_no_usable_picture_has_a_code(data: bytes, code: Code) -> None:
+def test_what_is_no_usable_image_has_a_code(data: bytes, code: Code) -> None:
     assert refusal(codec.inspect, data) == code
     assert refusal(codec.decode, data) == code
     assert refusal(codec.edit, data, [FACE], Negative()) == code
@@ -402,7 +402,7 @@ def test_what_is_no_usable_picture_has_a_code(data: bytes, code: Code) -> None:
 def test_layouts_that_would_be_read_wrongly_are_refused() -> None:
     flat = Image.new("F", (8, 8), 0.5)
     size = {256: (4, [8]), 257: (4, [8]), 277: (3, [1])}
-    twelve = bytearray(encoded(picture("L"), "JPEG"))
+    twelve = bytearray(encoded(image("L"), "JPEG"))
     twelve[twelve.index(b"\xff\xc0") + 4] = 12
     for data in (
         encoded(flat, "TIFF"),
@@ -477,7 +477,7 @@ def test_the_cap_may_lie_above_pillows_and_leaves_it_alone(
 
 
 @pytest.mark.parametrize("name", STILL)
-def test_half_a_picture_is_refused(name: str) -> None:
+def test_half_a_image_is_refused(name: str) -> None:
     data = STILL[name][0]
     half = data[: len(data) // 2]
     assert refusal(codec.decode, half) == Code.IMAGE_DECODE
@@ -558,7 +558,7 @@ def test_lossless_formats_write_what_the_obfuscator_made(name: str) -> None:
 
 @pytest.mark.parametrize("orientation", slow_unless(range(1, 9), {1, 4, 6, 7}.__contains__))
 @pytest.mark.parametrize("kind", TURNED)
-def test_boxes_are_those_of_the_upright_picture(kind: str, orientation: int) -> None:
+def test_boxes_are_those_of_the_upright_image(kind: str, orientation: int) -> None:
     data = turned(kind, orientation)
     edited = codec.edit(data, [FACE], Negative())
     before, after = codec.decode(data), codec.decode(edited.data)
@@ -585,7 +585,7 @@ def sampling_of(data: bytes) -> list[tuple[int, int, int, int]]:
 @pytest.mark.parametrize("progressive", [False, True])
 def test_an_edited_jpeg_keeps_how_it_was_made(subsampling: str, progressive: bool) -> None:
     data = encoded(
-        picture(),
+        image(),
         "JPEG",
         quality=83,
         subsampling=subsampling,
@@ -636,7 +636,7 @@ def test_what_cannot_be_edited_by_blocks_is_written_anew_on_request_alone(
 def test_sampling_that_pillow_cannot_write_becomes_full(
     anew: Callable[[bytes], codec.Edited],
 ) -> None:
-    # 4:4:0: a 4:2:2 picture's blocks mean 2 rows instead of 2 columns; the size is square.
+    # 4:4:0: a 4:2:2 image's blocks mean 2 rows instead of 2 columns; the size is square.
     data = bytearray(encoded(Image.fromarray(scene(64, 64)), "JPEG", subsampling="4:2:2"))
     at = data.index(b"\xff\xc0")
     assert data[at + 11] == 0x21
@@ -648,7 +648,7 @@ def test_sampling_that_pillow_cannot_write_becomes_full(
 
 
 def test_tables_are_taken_by_component_not_by_number() -> None:
-    data = bytearray(encoded(picture(), "JPEG", quality=60, subsampling="4:4:4"))
+    data = bytearray(encoded(image(), "JPEG", quality=60, subsampling="4:4:4"))
     first, second = data.index(b"\xff\xdb"), data.index(b"\xff\xdb", data.index(b"\xff\xdb") + 1)
     assert (data[first + 4], data[second + 4]) == (0, 1)
     data[first + 4], data[second + 4] = 1, 0
@@ -656,11 +656,11 @@ def test_tables_are_taken_by_component_not_by_number() -> None:
     for component, table in ((0, 1), (1, 0), (2, 0)):
         data[at + 12 + 3 * component] = table
     before, after = opened(bytes(data)), opened(codec.edit(bytes(data), [FACE], Negative()).data)
-    for image in (before, after):
-        assert image.mode == "RGB"
+    for shown in (before, after):
+        assert shown.mode == "RGB"
     tables = [
-        [image.quantization[component[3]] for component in image.layer]  # type: ignore[attr-defined]
-        for image in (before, after)
+        [shown.quantization[component[3]] for component in shown.layer]  # type: ignore[attr-defined]
+        for shown in (before, after)
     ]
     assert tables[0] == tables[1]
 
@@ -672,21 +672,21 @@ def test_an_rgb_jpeg_stays_one() -> None:
 
 def test_profile_and_resolution_stay_in_every_format() -> None:
     for kind, settings in (("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})):
-        data = encoded(picture(), kind, icc_profile=SRGB, **settings)
+        data = encoded(image(), kind, icc_profile=SRGB, **settings)
         assert opened(codec.edit(data, [FACE], Negative()).data).info["icc_profile"] == SRGB
     for kind in ("PNG", "BMP", "TIFF"):
-        data = encoded(picture(), kind, dpi=(300, 150))
+        data = encoded(image(), kind, dpi=(300, 150))
         dpi = opened(codec.edit(data, [FACE], Negative()).data).info["dpi"]
         assert dpi == pytest.approx((300, 150), abs=0.02)
 
 
 def test_what_hides_behind_a_profile_goes() -> None:
-    data = encoded(picture(), "JPEG", icc_profile=SRGB + b"and a letter")
+    data = encoded(image(), "JPEG", icc_profile=SRGB + b"and a letter")
     assert opened(codec.edit(data, [FACE], Negative()).data).info["icc_profile"] == SRGB
 
 
 def test_a_profile_that_is_none_goes() -> None:
-    data = encoded(picture(), "JPEG", icc_profile=b"not a profile but a letter" * 10)
+    data = encoded(image(), "JPEG", icc_profile=b"not a profile but a letter" * 10)
     assert "icc_profile" not in opened(codec.edit(data, [FACE], Negative()).data).info
 
 
@@ -704,7 +704,7 @@ def test_png_colour_chunks_and_key_stay() -> None:
 
 
 def test_a_palette_keeps_the_entries_that_are_still_used() -> None:
-    source = picture("P")
+    source = image("P")
     alpha = bytes(range(255, 191, -1))
     data = encoded(source, "PNG", transparency=alpha)
     edited = codec.edit(data, [FACE], Negative())
@@ -725,7 +725,7 @@ def test_a_palette_keeps_the_entries_that_are_still_used() -> None:
 
 
 def test_a_full_palette_takes_the_nearest_colours() -> None:
-    source = picture().quantize(256)
+    source = image().quantize(256)
     crowded = np.asarray(source).copy()
     crowded[-3:, :] = np.resize(np.arange(256, dtype=np.uint8), (3, WIDTH))  # all stay in use
     full = Image.fromarray(crowded)
@@ -739,7 +739,7 @@ def test_a_full_palette_takes_the_nearest_colours() -> None:
 
 
 def test_obfuscated_pixels_of_a_transparent_gif_are_opaque() -> None:
-    source = picture("P")
+    source = image("P")
     hole = np.asarray(source).copy()
     hole[0:30, 0:30] = 63
     pierced = Image.fromarray(hole)
@@ -753,7 +753,7 @@ def test_obfuscated_pixels_of_a_transparent_gif_are_opaque() -> None:
 
 
 def test_a_hole_inside_the_face_of_a_gif_is_filled() -> None:
-    source = picture("P")
+    source = image("P")
     hole = np.minimum(np.asarray(source), 62)
     hole[16:40, 24:48] = 63
     pierced = Image.fromarray(hole)
@@ -780,7 +780,7 @@ def test_16_bits_are_edited_as_such() -> None:
         assert codec.inspect(edited.data) == codec.inspect(data)
 
 
-def test_of_an_mpo_only_the_first_picture_is_kept() -> None:
+def test_of_an_mpo_only_the_first_image_is_kept() -> None:
     data = MOVING["MPO"]
     edited = codec.edit(data, [FACE], Negative())
     header = codec.inspect(edited.data)
@@ -811,10 +811,10 @@ def test_a_result_that_is_not_what_it_should_be_is_not_returned(
         patch.setattr(encoding, "kept_exif", lambda *_: b"")
         assert refusal(edit, turned_jpeg, [FACE], Negative()) == Code.IMAGE_ENCODE
     for spoil in (ImageOps.invert, ImageOps.mirror, ImageOps.grayscale):
-        wrong = codec.Edited(encoded(spoil(picture()), "JPEG"), "reencoded")
+        wrong = codec.Edited(encoded(spoil(image()), "JPEG"), "reencoded")
         monkeypatch.setitem(encoding.WRITERS, "JPEG", lambda *_, wrong=wrong: wrong)
         assert refusal(edit, data, [FACE], Negative()) == Code.IMAGE_ENCODE
-    small = codec.Edited(encoded(picture().reduce(2), "JPEG"), "reencoded")
+    small = codec.Edited(encoded(image().reduce(2), "JPEG"), "reencoded")
     monkeypatch.setitem(encoding.WRITERS, "JPEG", lambda *_: small)
     assert refusal(edit, data, [FACE], Negative()) == Code.IMAGE_ENCODE
 
@@ -842,7 +842,7 @@ def test_real_obfuscators_take_every_layout(name: str) -> None:
 
 
 def test_thumbnail_is_small_upright_and_bare() -> None:
-    data = encoded(picture(), "JPEG", exif=exif(6, private=True), icc_profile=SRGB)
+    data = encoded(image(), "JPEG", exif=exif(6, private=True), icc_profile=SRGB)
     small = codec.thumbnail(data, 48)
     assert opened(small).size == (32, 48)
     assert codec.private_metadata(small) == ()

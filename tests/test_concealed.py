@@ -29,7 +29,7 @@ from sfumato.obfuscation import Gaussian
 from sfumato.obfuscation.step import Cover, Faces, release
 from sfumato.types import Output, Sample
 from sfumato.verification.checks import Checks, verify
-from tests import avif_files, jpeg_pictures
+from tests import avif_files, jpeg_images
 from tests.concealing import (
     SHOWN,
     WHOLE,
@@ -55,7 +55,7 @@ from tests.concealing import (
     webp_parts,
     with_behind_idat,
 )
-from tests.jpeg_pictures import segment, several_scans
+from tests.jpeg_images import segment, several_scans
 from tests.variants import first_word, one_of_each
 
 ROWS = pixels()
@@ -92,7 +92,7 @@ def tiled(padding: np.ndarray) -> bytes:
 
 
 def late_control() -> bytes:
-    """An APNG whose control stands behind its picture, where it doesn't count."""
+    """An APNG whose control stands behind its image, where it doesn't count."""
     parts = [(name, apng()[a:b]) for name, a, b in chunks.png_chunks(apng())]
     control = [part for part in parts if part[0] == b"acTL"]
     rest = [part for part in parts if part[0] != b"acTL"]
@@ -109,7 +109,7 @@ def no_size() -> bytes:
 
 
 def webp_twice(*, plain: bool = True) -> bytes:
-    """A still WebP with another picture behind its own."""
+    """A still WebP with another image behind its own."""
     one = webp_parts(encoded(image(SHOWN), "WEBP", lossless=True))
     other = webp_parts(encoded(image(SHOWN).rotate(180), "WEBP", lossless=True))
     head = (b"VP8X", bytes(4) + struct.pack("<I", WIDTH - 1)[:3] + struct.pack("<I", SHOWN - 1)[:3])
@@ -271,8 +271,8 @@ CUT: dict[str, tuple[Callable[[], bytes], str]] = {
         PIXELS,
     ),
     "bmp runs of more rows": (lambda: bmp_runs(ROWS[..., 0], SHOWN), CODED),
-    "webp two pictures": (webp_twice, FRAMES),
-    "webp frame behind a picture": (lambda: unflagged(plain=True), FRAMES),
+    "webp two images": (webp_twice, FRAMES),
+    "webp frame behind an image": (lambda: unflagged(plain=True), FRAMES),
 }
 
 
@@ -364,7 +364,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "avif behind its tiles": (behind_avif, CODED),
     "avif of two frames": (two_frames, FRAMES),
-    "tiff tile with a picture": (lambda: tiled(ROWS[SHOWN:]), PIXELS),
+    "tiff tile with an image": (lambda: tiled(ROWS[SHOWN:]), PIXELS),
     "jpeg with a height behind its scan": (  # DNL
         lambda: resized_jpeg(jpeg(), WIDTH, SHOWN)[:-2] + segment(0xDC, b"\x00\xa0") + b"\xff\xd9",
         CODED,
@@ -380,7 +380,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         CODED,
     ),
     "jpeg in tiff": (jpeg_in_tiff, UNKNOWN),
-    "webp two pictures, extended": (lambda: webp_twice(plain=False), FRAMES),
+    "webp two images, extended": (lambda: webp_twice(plain=False), FRAMES),
     "tiff more strips": (  # which Pillow takes for further planes
         lambda: tiff([ROWS[at : at + 32].tobytes() for at in range(0, WHOLE, 32)], rows=32),
         CODED,
@@ -407,12 +407,12 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "jpeg restarts": lambda: jpeg(restart_marker_rows=1),
     "jpeg progressive": lambda: jpeg(progressive=True),
     "jpeg several scans": several_scans,
-    "jpeg of wide blocks": lambda: jpeg_pictures.sampled((1, 4), (1, 1), (1, 1)),
-    "jpeg of high blocks": lambda: jpeg_pictures.sampled((4, 1), (1, 1), (1, 1)),
+    "jpeg of wide blocks": lambda: jpeg_images.sampled((1, 4), (1, 1), (1, 1)),
+    "jpeg of high blocks": lambda: jpeg_images.sampled((4, 1), (1, 1), (1, 1)),
     "jpeg with a stray byte": lambda: grown(jpeg(), b"\xff\xd9", b"\x01\x02"),
     "jpeg padded": lambda: grown(jpeg(), b"\xff\xd9", bytes(4000)),
     "jpeg cut off": lambda: jpeg()[:-2],
-    "mpo": lambda: jpeg_pictures.mpo(jpeg()),
+    "mpo": lambda: jpeg_images.mpo(jpeg()),
     "png": png,
     "png interlaced": lambda: interlaced_png(ROWS),
     "png of 3 by 5, interlaced": lambda: interlaced_png(ROWS[:5, :3]),
@@ -514,15 +514,15 @@ def test_a_copy_in_a_release_is_cut_and_passes(name: str, policy: Policy) -> Non
     sample = Sample("a", "", data, hashlib.sha256(data).hexdigest())
     cover = Cover("gaussian", Gaussian(), (), 3, codec.MAX_PIXELS, "refuse", policy)
     sink = Kept()
-    picture = codec.decode(data)
-    output, _ = release(sample, picture, Faces(()), cover, sink)
+    hiding = codec.decode(data)
+    output, _ = release(sample, hiding, Faces(()), cover, sink)
     assert (output.action, output.encoding) == ("copied", "exact")
     assert concealed(sink.data) == ()
     checks = Checks(Gaussian(), (), codec.MAX_PIXELS, searched=True, metadata=policy)
-    found = verify(sample, picture, sink.data, output, checks)
+    found = verify(sample, hiding, sink.data, output, checks)
     assert all(finding.passed for finding in found)
     assert Code.VERIFY_METADATA in {finding.code for finding in found}
-    found = verify(sample, picture, data, output, checks)  # as it came
+    found = verify(sample, hiding, data, output, checks)  # as it came
     assert Code.VERIFY_BYTES_CHANGED in {finding.code for finding in found if not finding.passed}
 
 
@@ -577,12 +577,12 @@ def test_a_jpeg_is_watched_while_it_is_decoded() -> None:
 def test_a_decoder_that_asks_for_the_last_bytes_with_all_rows_there_tells_nothing() -> None:
     data = jpeg()
     for done in (False, True):
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-            watched = Watched(data, picture, len(data) - 50)
+        with Image.open(io.BytesIO(data)) as hiding:
+            hiding.load()
+            watched = Watched(data, hiding, len(data) - 50)
             assert len(watched.read(1 << 16)) == len(data) - 50
             if done:
-                picture.im.paste(Image.new("RGB", picture.size).im, (0, 0, *picture.size))
+                hiding.im.paste(Image.new("RGB", hiding.size).im, (0, 0, *hiding.size))
             assert len(watched.read(1 << 16)) == 50
             assert watched.whole != done
 
@@ -616,7 +616,7 @@ def test_arithmetic_coding(tmp_path: Path) -> None:
     assert concealed(resized_jpeg(data, WIDTH, SHOWN)) == (CODED,)
 
 
-def test_pictures_behind_the_first_are_looked_at_as_well() -> None:
+def test_images_behind_the_first_are_looked_at_as_well() -> None:
     assert concealed(jpeg() + resized_jpeg(jpeg(), WIDTH, SHOWN)) == (CODED,)
     with pytest.raises(SampleError):
         trimmed(jpeg() + resized_jpeg(jpeg(), WIDTH, SHOWN))

@@ -18,13 +18,13 @@ from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.selection import Globs
 from sfumato.types import Failure, Output
-from tests import dataset, text_pictures
+from tests import dataset, text_images
 from tests.command import Done, sfumato
 from tests.dataset import WATCHER, Dataset
 
-PICTURE = dict(text_pictures.encodings(text_pictures.jpeg(48)))["base64 in lines"]
+IMAGE = dict(text_images.encodings(text_images.jpeg(48)))["base64 in lines"]
 HEADS = {
-    "JPEG": text_pictures.jpeg(48),
+    "JPEG": text_images.jpeg(48),
     "ID3": b"ID3\x03\0\0\0\0\x0f\0APIC",
     "msgpack": b"\x81\xa5",
 }
@@ -34,7 +34,7 @@ HEADS = {
 def data(tmp_path: Path) -> Dataset:
     made = dataset.make(tmp_path, count=1)
     (made.source / "n03" / "0.json").write_text('{"a": 1}')
-    (made.source / "n03" / "bad.json").write_bytes(PICTURE)
+    (made.source / "n03" / "bad.json").write_bytes(IMAGE)
     return made
 
 
@@ -71,7 +71,7 @@ def test_each_other_file_has_a_row_in_the_manifest(data: Dataset) -> None:
     )
     assert copied["sha256_in"] == copied["sha256_out"] == digest
     assert (refused["action"], refused["code"]) == ("refused", "OTHER_MAY_HOLD_FACES")
-    assert "n03/bad.json: not copied, could hold a picture" in done.err
+    assert "n03/bad.json: not copied, could hold an image" in done.err
     said = summary(done)
     assert said["other_files"] == {"copied": 2, "unchecked": 0, "refused": 1}
     assert said["account"]["in"] == said["account"]["out"] == len(data.keys)
@@ -141,7 +141,7 @@ def test_a_copied_file_that_was_changed_is_found_and_mended(data: Dataset) -> No
 def test_what_changed_in_the_source_is_refreshed_or_removed(data: Dataset) -> None:
     assert run(data, "--copy-other").code == 3
     (data.source / "labels.txt").write_text("5 6 7")
-    (data.source / "n03" / "0.json").write_bytes(PICTURE)
+    (data.source / "n03" / "0.json").write_bytes(IMAGE)
     assert "its source changed" in verify(data).err
     done = run(data, "--copy-other")
     assert summary(done)["other_files"] == {"copied": 1, "unchecked": 0, "refused": 2}
@@ -189,7 +189,7 @@ def test_what_is_the_same_isnt_read_again(data: Dataset, monkeypatch: pytest.Mon
 @pytest.mark.slow
 def test_a_release_of_an_older_version_is_looked_at_too(data: Dataset) -> None:
     """Version 0.1.0 copied by the first bytes alone, and kept no records of it."""
-    (data.source / "n03" / "bad.json").write_bytes(b'{"imageData": "' + PICTURE + b'"}')
+    (data.source / "n03" / "bad.json").write_bytes(b'{"imageData": "' + IMAGE + b'"}')
     assert run(data).code == 0
     with Ledger(data.root / "out.sfumato" / "ledger.sqlite") as ledger:
         listing = dict(ledger.listing())
@@ -213,7 +213,7 @@ def test_the_release_keeps_its_own_names(data: Dataset) -> None:
     (data.source / "summary.json").write_text("{}")
     (data.source / "n03" / "summary.json").write_text("{}")
     run(data, "--copy-other")
-    assert json.loads((data.out / "summary.json").read_text())["layout"] == 1
+    assert json.loads((data.out / "summary.json").read_text())["layout"] == 2
     assert (data.out / "n03" / "summary.json").read_text() == "{}"
 
 

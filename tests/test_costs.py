@@ -221,7 +221,7 @@ def test_a_canvas_that_the_file_cant_draw_is_refused_by_its_header(
     assert "169000000 pixels in" in caught.value.reason
 
 
-def test_up_to_a_size_a_picture_may_be_as_empty_as_it_likes(
+def test_up_to_a_size_a_image_may_be_as_empty_as_it_likes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     blank = encoded("PNG", np.zeros((500, 500, 3), np.uint8))
@@ -279,24 +279,24 @@ def still(data: bytes) -> Sample:
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "TIFF"])
 def test_a_film_of_too_many_frames_is_refused_before_any_is_searched(kind: str) -> None:
     data = film(FRAMES + 1, kind=kind)
-    counter, picture = Counter(), codec.decode(data)
+    counter, image = Counter(), codec.decode(data)
     words = f"{FRAMES + 1} frames, of which more than {FRAMES} differ"
     with pytest.raises(SampleError, match=words) as caught:
-        detect(still(data), picture, [counter])
+        detect(still(data), image, [counter])
     with pytest.raises(SampleError, match=words):
-        find(picture, [counter])
+        find(image, [counter])
     assert caught.value.code == Code.IMAGE_TOO_LARGE
     assert counter.shown == []
 
 
 def test_frames_that_repeat_are_searched_once_and_say_the_same() -> None:
     frames = tuple(np.full((16, 16, 3), 40 * (n % 5), np.uint8) for n in range(3 * FRAMES))
-    picture = replace(codec.decode(encoded("PNG")), frames=frames)
+    image = replace(codec.decode(encoded("PNG")), frames=frames)
     counter = Counter()
-    found = detect(still(b""), picture, [counter])
+    found = detect(still(b""), image, [counter])
     assert counter.shown == [5]
-    assert found == detect(still(b""), replace(picture, frames=frames[:5]), [counter])
-    assert find(picture, [counter]) == list(found.faces)
+    assert found == detect(still(b""), replace(image, frames=frames[:5]), [counter])
+    assert find(image, [counter]) == list(found.faces)
 
 
 def test_a_run_names_the_film(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from sfumato.types import Pixels
 
 
 def spotted(width: int, height: int, x: int, y: int) -> Pixels:
-    """A black picture with one white square of 20 by 20 pixels."""
-    picture = np.zeros((height, width, 3), dtype=np.uint8)
-    picture[y : y + 20, x : x + 20] = 255
-    return picture
+    """A black image with one white square of 20 by 20 pixels."""
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    image[y : y + 20, x : x + 20] = 255
+    return image
 
 
 def bright(pixels: Pixels) -> tuple[float, float, float, float]:
@@ -25,10 +25,10 @@ def bright(pixels: Pixels) -> tuple[float, float, float, float]:
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 @pytest.mark.parametrize("face", [10, 20, 40])
-def test_what_is_seen_in_a_crop_is_mapped_back_to_the_picture(face: float, turns: int) -> None:
-    picture = spotted(300, 200, 120, 60)
+def test_what_is_seen_in_a_crop_is_mapped_back_to_the_image(face: float, turns: int) -> None:
+    image = spotted(300, 200, 120, 60)
     near = (110.0, 55.0, 130.0, 75.0)  # 20 pixels wide, off the spot's middle
-    seen = crop(picture, near, View(128, face, turns))
+    seen = crop(image, near, View(128, face, turns))
     (box,) = seen.outward(as_boxes([bright(seen.pixels)])).tolist()
     assert box == pytest.approx((120, 60, 140, 80), abs=20 / face + 0.1)
 
@@ -38,23 +38,23 @@ def test_the_box_has_the_wanted_size_in_the_middle() -> None:
     assert bright(seen.pixels) == (44, 44, 84, 84)
 
 
-def test_beyond_the_picture_it_is_black() -> None:
-    picture = np.full((40, 40, 3), 200, dtype=np.uint8)
-    seen = crop(picture, (0, 0, 20, 20), View(128, 40)).pixels
+def test_beyond_the_image_it_is_black() -> None:
+    image = np.full((40, 40, 3), 200, dtype=np.uint8)
+    seen = crop(image, (0, 0, 20, 20), View(128, 40)).pixels
     assert bright(seen) == (44, 44, 124, 124)  # 40 pixels at twice the size
     assert seen[:43].max() == seen[:, :43].max() == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 700), (8000, 10)])
-def test_a_picture_of_any_size_gives_a_crop(size: tuple[int, int]) -> None:
+def test_a_image_of_any_size_gives_a_crop(size: tuple[int, int]) -> None:
     width, height = size
-    picture = np.full((height, width, 3), 255, dtype=np.uint8)
-    seen = crop(picture, (0.0, 0.0, float(width), float(height)), View(96, 24)).pixels
+    image = np.full((height, width, 3), 255, dtype=np.uint8)
+    seen = crop(image, (0.0, 0.0, float(width), float(height)), View(96, 24)).pixels
     assert seen.shape == (96, 96, 3)
     assert set(np.unique(seen)) <= {0, 255}
 
 
-def test_a_box_outside_the_picture_shows_nothing() -> None:
+def test_a_box_outside_the_image_shows_nothing() -> None:
     assert not crop(spotted(50, 50, 5, 5), (900, 900, 930, 930), View(128, 40)).pixels.any()
 
 

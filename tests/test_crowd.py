@@ -30,7 +30,7 @@ def crowd() -> Iterator[ModuleType]:
 
 
 def made_up(crowd: ModuleType, count: int) -> list[object]:
-    """Pictures with faces, for lack of data."""
+    """Images with faces, for lack of data."""
     return list(crowd.scenes(Path("/nowhere"), crowd.SETS))[:count]
 
 
@@ -60,7 +60,7 @@ def test_merging_beats_the_careful_and_the_majority(
 
 
 @pytest.mark.slow
-def test_the_real_labels_are_enough_pictures(crowd: ModuleType, shared_data: Path) -> None:
+def test_the_real_labels_are_enough_images(crowd: ModuleType, shared_data: Path) -> None:
     scenes = crowd.scenes(shared_data, crowd.SETS)
     assert len(scenes) - crowd.GOLD >= 500
     for scene in scenes:
@@ -79,7 +79,7 @@ def test_the_benchmark_runs_without_any_data(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "800 pictures (made up)" in done.stdout
+    assert "800 images (made up)" in done.stdout
     (run,) = json.loads(out.read_text())["runs"]
     for figure in run["figures"].values():
         assert figure["low"] <= figure["value"] <= figure["high"]

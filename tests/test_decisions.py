@@ -17,7 +17,7 @@ from sfumato.obfuscation import Gaussian
 from sfumato.obfuscation.step import Faces, rejected, release
 from sfumato.pipeline.driver import STAGES, Job, run, search
 from sfumato.recipe import Recipe
-from sfumato.release.report.review import Changes, of_picture
+from sfumato.release.report.review import Changes, of_image
 from sfumato.sources.private import private_folder
 from sfumato.types import Assessment, Decision, Detection, Face, Output
 from sfumato.verification.checks import Checks, verify
@@ -77,7 +77,7 @@ def test_a_decision_covers_what_nobody_found_and_uncovers_what_is_no_face(data: 
 
 
 @pytest.mark.slow
-def test_a_later_decision_redoes_its_picture_and_only_a_later_one(data: Dataset) -> None:
+def test_a_later_decision_redoes_its_image_and_only_a_later_one(data: Dataset) -> None:
     key = data.without[0]
     run(data.job(), STAGES, Here())
     assert same_bytes(data, key)
@@ -112,7 +112,7 @@ def test_required_review_refuses_what_has_no_decision_until_it_has(data: Dataset
     job = required(data.job())
     decide(data, data.with_face[0], [Face(BOX, 0.9, "file")])
     report = run(job, STAGES, Here())
-    assert report.account.pictures_out == 1
+    assert report.account.images_out == 1
     assert {one.code for one in report.refused} == {Code.REVIEW_MISSING}
     assert report.account.refused == len(data.keys) - 1
     for key in data.keys:
@@ -158,7 +158,7 @@ def test_what_people_rejected_is_not_covered_again_nor_found_by_verify() -> None
     assert not found[Code.VERIFY_FACE_FOUND]
 
 
-def test_a_copied_picture_keeps_what_was_rejected_in_it() -> None:
+def test_a_copied_image_keeps_what_was_rejected_in_it() -> None:
     one = sample()
     output, _ = release(one, None, Faces((), (FOUND,)), cover(Watcher([])), Memory())
     assert (output.action, output.rejected) == ("copied", (FOUND,))
@@ -194,5 +194,5 @@ def test_a_dispute_is_no_decision_in_the_report() -> None:
     face = Face((0, 0, 10, 10), 0.9, "a")
     found = Detection("a.jpg", "d", 200, 200, (face,))
     decision = Decision("a.jpg", "d", (), "merged", ("r1",))
-    assert of_picture(found, decision).rejected == 1
-    assert of_picture(found, replace(decision, basis="provisional")) == Changes()
+    assert of_image(found, decision).rejected == 1
+    assert of_image(found, replace(decision, basis="provisional")) == Changes()

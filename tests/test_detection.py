@@ -13,7 +13,7 @@ from sfumato.detection.detect import PROFILES, detect, specifications
 from sfumato.detection.detectors import parse
 from sfumato.detection.detectors.finder import PLANS
 from sfumato.imaging import codec
-from sfumato.imaging.codec import Picture
+from sfumato.imaging.codec import DecodedImage
 from sfumato.types import Box, Face, Pixels, Sample
 
 A: Box = (10.0, 10.0, 30.0, 30.0)
@@ -43,7 +43,7 @@ class Doubting(Certain):
 
 
 @pytest.fixture
-def picture() -> tuple[Sample, Picture]:
+def image() -> tuple[Sample, DecodedImage]:
     stream = io.BytesIO()
     Image.fromarray(np.zeros((100, 120, 3), dtype=np.uint8)).save(stream, "PNG")
     data = stream.getvalue()
@@ -51,16 +51,16 @@ def picture() -> tuple[Sample, Picture]:
 
 
 def test_what_is_in_doubt_is_a_candidate_unless_another_is_sure(
-    picture: tuple[Sample, Picture],
+    image: tuple[Sample, DecodedImage],
 ) -> None:
-    found = detect(*picture, [Doubting((90.0, 5.0, 100.0, 20.0)), Certain(A)])
+    found = detect(*image, [Doubting((90.0, 5.0, 100.0, 20.0)), Certain(A)])
     assert {face.box for face in found.faces} == {(90.0, 5.0, 100.0, 20.0), A}
     assert [(face.box, face.origin) for face in found.candidates] == [(B, "doubting")]
     assert (found.width, found.height) == (120, 100)
 
 
-def test_who_has_no_doubts_has_no_candidates(picture: tuple[Sample, Picture]) -> None:
-    assert detect(*picture, [Certain(A)]).candidates == ()
+def test_who_has_no_doubts_has_no_candidates(image: tuple[Sample, DecodedImage]) -> None:
+    assert detect(*image, [Certain(A)]).candidates == ()
 
 
 def test_the_profiles_are_the_plans_of_the_finder() -> None:

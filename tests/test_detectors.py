@@ -43,7 +43,7 @@ class TestYuNet(FaceDetectorContract):
 
 
 class TestCenterFaceDecoding:
-    """Made-up outputs of a 64 x 96 network picture: planes of 16 x 24 cells of 4 px."""
+    """Made-up outputs of a 64 x 96 network image: planes of 16 x 24 cells of 4 px."""
 
     @pytest.fixture
     def outputs(self) -> list[Tensor]:
@@ -78,7 +78,7 @@ class TestCenterFaceDecoding:
 
 
 class TestYuNetDecoding:
-    """Made-up outputs of a 64 x 96 network picture: grids of 8x12, 4x6 and 2x3 cells."""
+    """Made-up outputs of a 64 x 96 network image: grids of 8x12, 4x6 and 2x3 cells."""
 
     CELLS = ((8, 12, 8), (4, 6, 16), (2, 3, 32))  # rows, columns, pixels a cell
 
@@ -146,15 +146,15 @@ class TestTheWayIn:
         assert filled.sum() == 7 * 3 * new_width * new_height
 
     def test_pixels_keep_their_places_and_channels_their_order(self) -> None:
-        picture = noise(96, 64)
-        rgb, bgr = (tensor(picture, 96, order=order) for order in ((0, 1, 2), (2, 1, 0)))
-        np.testing.assert_array_equal(rgb[0], picture.transpose(2, 0, 1))
+        image = noise(96, 64)
+        rgb, bgr = (tensor(image, 96, order=order) for order in ((0, 1, 2), (2, 1, 0)))
+        np.testing.assert_array_equal(rgb[0], image.transpose(2, 0, 1))
         np.testing.assert_array_equal(bgr[0], rgb[0, ::-1])
 
     def test_shrinking_averages_areas(self) -> None:
-        picture = noise(128, 64)
-        means = picture.reshape(32, 2, 64, 2, 3).mean(axis=(1, 3))
-        shrunk = tensor(picture, 64, order=(0, 1, 2))[0].transpose(1, 2, 0)
+        image = noise(128, 64)
+        means = image.reshape(32, 2, 64, 2, 3).mean(axis=(1, 3))
+        shrunk = tensor(image, 64, order=(0, 1, 2))[0].transpose(1, 2, 0)
         assert np.abs(shrunk - means).max() <= 1  # Pillow rounds after each direction
 
     def test_enlarging_interpolates(self) -> None:
@@ -165,17 +165,17 @@ class TestTheWayIn:
         assert np.abs(enlarged - expected).max() <= 0.5
 
     @pytest.mark.parametrize("size", [(150, 90), (40, 30), (64, 48)])
-    def test_large_pictures_are_scaled_alike(
+    def test_large_images_are_scaled_alike(
         self, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        picture = noise(*size)
-        expected = tensor(picture, 64, order=(2, 1, 0))
+        image = noise(*size)
+        expected = tensor(image, 64, order=(2, 1, 0))
         monkeypatch.setattr(session, "LARGE", 0)
-        np.testing.assert_array_equal(tensor(picture, 64, order=(2, 1, 0)), expected)
+        np.testing.assert_array_equal(tensor(image, 64, order=(2, 1, 0)), expected)
 
 
 def pretending(found: NDArray[np.float64], scores: list[float]) -> Network:
-    """A network that finds these boxes, in pixels of the scaled picture, whatever it sees."""
+    """A network that finds these boxes, in pixels of the scaled image, whatever it sees."""
 
     def decode(*_: object) -> tuple[Boxes, Scores]:
         return found.astype(np.float32), np.asarray(scores, dtype=np.float32)
@@ -227,8 +227,8 @@ class TestTheWayOut:
 
 
 def demo(name: str) -> Pixels:
-    with Image.open(demo_images.root() / name) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with Image.open(demo_images.root() / name) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 @pytest.mark.parametrize("detector", [CenterFace(), YuNet()], ids=lambda d: d.name)
@@ -255,8 +255,8 @@ class TestPhotographs:
         ],
     )
     def test_swapped_channels_are_worse(self, detector: Detector, name: str) -> None:
-        picture = demo(name)
-        (right,), (swapped,) = detector.detect([picture, picture[..., ::-1]])
+        image = demo(name)
+        (right,), (swapped,) = detector.detect([image, image[..., ::-1]])
         assert right.score > swapped.score
 
     def test_a_cup_has_no_face(self, detector: Detector) -> None:
@@ -285,10 +285,10 @@ class TestSettings:
         assert (CenterFace().name, YuNet().name) == ("centerface-2019", "yunet-2023mar")
 
     def test_the_threshold_decides(self) -> None:
-        picture = demo("people/astronaut.png")
-        score = YuNet(320).detect([picture])[0][0].score
-        assert YuNet(320, score - 1e-3).detect([picture])[0]
-        assert not YuNet(320, score + 1e-3).detect([picture])[0]
+        image = demo("people/astronaut.png")
+        score = YuNet(320).detect([image])[0][0].score
+        assert YuNet(320, score - 1e-3).detect([image])[0]
+        assert not YuNet(320, score + 1e-3).detect([image])[0]
 
     @pytest.mark.parametrize("threshold", [0, -0.1, 1.01, math.nan])
     @pytest.mark.parametrize("kind", [CenterFace, YuNet])
@@ -440,7 +440,7 @@ def recall(*arguments: str, timeout: float) -> dict[str, dict[str, float]]:
 
 @pytest.mark.slow
 def test_the_benchmark_counts_right(tmp_path: Path) -> None:
-    """Two pictures, four labels: one face found, one that isn't there, one left out, one false."""
+    """Two images, four labels: one face found, one that isn't there, one left out, one false."""
     images = tmp_path / "groups" / "images"
     images.mkdir(parents=True)
     for name in ("astronaut", "second", "third"):
@@ -456,14 +456,14 @@ def test_the_benchmark_counts_right(tmp_path: Path) -> None:
     assert (estimates["all"]["part"], estimates["all"]["whole"]) == (1, 2)
     assert (estimates["< 16 px"]["part"], estimates["< 16 px"]["whole"]) == (0, 1)
     assert estimates[">= 96 px"]["value"] == 1.0
-    false = estimates["false boxes a picture"]
+    false = estimates["false boxes an image"]
     assert (false["part"], false["whole"]) == (1, 3)
     assert estimates["one box fits, all"]["part"] == 1
-    # Two pictures are found that show no face; of one of them nobody can say.
-    assert estimates["pictures with a face: found"]["value"] == 1.0
-    found = estimates["pictures found: with a face"]
+    # Two images are found that show no face; of one of them nobody can say.
+    assert estimates["images with a face: found"]["value"] == 1.0
+    found = estimates["images found: with a face"]
     assert (found["part"], found["whole"]) == (1, 2)
-    # A face of 90 by 118 in one of three pictures of 512 by 512, grown to 1.5 times its sides.
+    # A face of 90 by 118 in one of three images of 512 by 512, grown to 1.5 times its sides.
     expected = 90 * 118 * 1.5**2 / 512**2 / 3
     assert estimates["false pixels"]["value"] == pytest.approx(expected, rel=0.35)
 
@@ -482,7 +482,7 @@ def test_the_benchmark_draws_the_whole_curve(tmp_path: Path) -> None:
     command = [sys.executable, str(RECALL), "--data", str(tmp_path), "--set", "groups", "-j", "1"]
     command += ["--detector", "yunet@256:0.5", "--curve", "--json", str(record)]
     done = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
-    assert "faces covered with at most so many false boxes a picture" in done.stdout
+    assert "faces covered with at most so many false boxes an image" in done.stdout
     (measured,) = json.loads(record.read_text())["sets"]["groups"]["profiles"].values()
     curve = measured["curve"]
     assert curve["average_precision"]["value"] == 1.0
@@ -498,12 +498,12 @@ def test_the_benchmark_draws_the_whole_curve(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_default_profile_finds_the_labelled_faces(shared_data: Path, tmp_path: Path) -> None:
-    """At least 96 % of the faces of real ImageNet pictures, at most 0.35 false boxes on each."""
+    """At least 96 % of the faces of real ImageNet images, at most 0.35 false boxes on each."""
     options = ["--set", "imagenet", "--profile", "default", "--json", str(tmp_path / "out.json")]
     estimates = recall("--data", str(shared_data), *options, timeout=900)
     assert estimates["all"]["whole"] >= 100
     assert estimates["all"]["value"] >= 0.96
-    assert estimates["false boxes a picture"]["value"] <= 0.35
+    assert estimates["false boxes an image"]["value"] <= 0.35
 
 
 @pytest.mark.slow
@@ -526,10 +526,10 @@ def test_the_profiles_find_what_people_find(
     options = ["--set", labels, "--profile", profile, "--json", str(tmp_path / "out.json")]
     estimates = recall("--data", str(shared_data), *options, timeout=900)
     assert estimates["all"]["value"] >= covered
-    assert estimates["false boxes a picture"]["value"] <= false
+    assert estimates["false boxes an image"]["value"] <= false
 
 
 def test_both_detectors_agree_on_a_face() -> None:
-    picture = demo("people/grace_hopper.jpg")
-    groups = [detector.detect([picture])[0] for detector in (CenterFace(), YuNet())]
+    image = demo("people/grace_hopper.jpg")
+    groups = [detector.detect([image])[0] for detector in (CenterFace(), YuNet())]
     assert len(boxes.union(groups, 0.45)) == 1

@@ -129,9 +129,9 @@ class TestBatches:
 
     def test_centerface_finds_in_a_batch_what_it_finds_alone(self, pretended: None) -> None:
         portrait = demo("people/astronaut.png")
-        pictures = [portrait, portrait[::-1], noise(90, 300), portrait[:, ::-1], portrait[..., :1]]
-        alone = CenterFace(192).detect(pictures)
-        together = CenterFace(192, device="cuda").detect(pictures)
+        images = [portrait, portrait[::-1], noise(90, 300), portrait[:, ::-1], portrait[..., :1]]
+        alone = CenterFace(192).detect(images)
+        together = CenterFace(192, device="cuda").detect(images)
         assert [len(found) for found in together] == [len(found) for found in alone]
         pairs = zip(chain(*alone), chain(*together), strict=True)
         for a, b in pairs:
@@ -152,10 +152,10 @@ class TestBatches:
 
         monkeypatch.setattr(network.Model, "run", counted)
         light = np.full((60, 90, 3), 220, dtype=np.uint8)
-        pictures = [light, noise(90, 60), light[::-1], noise(200, 50)]
-        alone = parse(f"onnx:{path}").detect(pictures)
+        images = [light, noise(90, 60), light[::-1], noise(200, 50)]
+        alone = parse(f"onnx:{path}").detect(images)
         assert runs[-4:] == [1, 1, 1, 1]
-        together = parse(f"onnx:{path}#cuda").detect(pictures)
+        together = parse(f"onnx:{path}#cuda").detect(images)
         assert together == alone
         assert together[0]
         assert runs[-2:] == ([3, 1] if family == "scrfd" else [1, 1])

@@ -73,7 +73,7 @@ def at(calls: list[Call], name: str, path: Path) -> list[int]:
 
 
 @pytest.mark.slow
-def test_the_old_manifest_is_gone_from_the_disk_before_a_picture_is_renamed(
+def test_the_old_manifest_is_gone_from_the_disk_before_a_image_is_renamed(
     data: Dataset, calls: list[Call]
 ) -> None:
     run(data.job(), STAGES, Here())
@@ -87,9 +87,7 @@ def test_the_old_manifest_is_gone_from_the_disk_before_a_picture_is_renamed(
 
 
 @pytest.mark.slow
-def test_pictures_are_on_the_disk_before_their_records_are(
-    data: Dataset, calls: list[Call]
-) -> None:
+def test_images_are_on_the_disk_before_their_records_are(data: Dataset, calls: list[Call]) -> None:
     run(data.job(), STAGES, Here())
     (committed,) = at(calls, "commit", Path(str(data.job().ledger)))
     for key in data.keys:
@@ -132,7 +130,7 @@ def test_what_no_longer_belongs_goes_after_the_manifest(data: Dataset, calls: li
     run(data.job(copy_other=True), STAGES, Here())
     assert (data.out / "n04").is_dir()
     calls.clear()
-    run(data.job(), STAGES, Here())  # no picture is left to do, and these two go
+    run(data.job(), STAGES, Here())  # no image is left to do, and these two go
     gone = [
         n for name in ("labels.txt", "n04/notes.txt") for n in at(calls, "unlink", data.out / name)
     ]

@@ -1,4 +1,4 @@
-"""Pictures going into a network: enlarged as Pillow does it, whole or in windows."""
+"""Images going into a network: enlarged as Pillow does it, whole or in windows."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def test_windows_hold_their_rectangles_and_lie_on_the_strides() -> None:
 
 
 def test_searching_near_a_face_finds_it_and_elsewhere_nothing() -> None:
-    with Image.open(demo_images.root() / "people/astronaut.png") as picture:
-        image = np.asarray(picture.convert("RGB"))
+    with Image.open(demo_images.root() / "people/astronaut.png") as decoded:
+        image = np.asarray(decoded.convert("RGB"))
     detector = YuNet(640, 0.5)
     (face,) = detector.detect([image])[0]
     (near,) = detector.detect_near(image, [face.box])

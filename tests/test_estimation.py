@@ -123,21 +123,21 @@ def test_without_scipy_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 # the estimate
 
 
-def test_what_is_left_is_what_the_unchecked_pictures_hold() -> None:
+def test_what_is_left_is_what_the_unchecked_images_hold() -> None:
     found = overall(Stratum("a", 1000, 100, (1, 3)))
-    assert found.left_pictures.value == pytest.approx(2 / 100 * 900)
+    assert found.left_images.value == pytest.approx(2 / 100 * 900)
     assert found.left_faces.value == pytest.approx(4 / 100 * 900)
-    assert found.missed_pictures.value == pytest.approx(20)
+    assert found.missed_images.value == pytest.approx(20)
     assert found.missed_faces.value == pytest.approx(40)
     low, high = intervals.hypergeometric(2, 100, 1000)
-    assert (found.missed_pictures.low, found.missed_pictures.high) == (low, high)
-    assert (found.left_pictures.low, found.left_pictures.high) == (low - 2, high - 2)
+    assert (found.missed_images.low, found.missed_images.high) == (low, high)
+    assert (found.left_images.low, found.left_images.high) == (low - 2, high - 2)
     assert found.method == "hypergeometric"
 
 
 def test_strata_weigh_by_their_rates() -> None:
     found = overall(Stratum("a", 10_000, 100, (1,)), Stratum("b", 500, 100, (2,)))
-    assert found.missed_pictures.value == pytest.approx(100 + 5)
+    assert found.missed_images.value == pytest.approx(100 + 5)
     assert found.missed_faces.value == pytest.approx(100 + 10)
     assert found.method == "gamma"
 
@@ -146,39 +146,39 @@ def test_strata_drawn_at_one_rate_are_one_exact_sample() -> None:
     apart = overall(Stratum("a", 10_000, 100, (1,)), Stratum("b", 50_000, 500, (1, 2)))
     together = overall(Stratum("all", 60_000, 600, (1, 1, 2)))
     assert apart.method == "hypergeometric"
-    assert apart.left_pictures == together.left_pictures
+    assert apart.left_images == together.left_images
 
 
 def test_none_found_is_never_none_left() -> None:
     result = estimate([Stratum("a", 1000, 999), Stratum("b", 90_000, 300)])
     assert result.overall is not None
-    assert result.overall.left_pictures.low == 0
-    assert result.overall.left_pictures.high > 90_000 * 0.0099  # 3 / 300 at the least
-    assert result.overall.left_faces.high > result.overall.left_pictures.high
+    assert result.overall.left_images.low == 0
+    assert result.overall.left_images.high > 90_000 * 0.0099  # 3 / 300 at the least
+    assert result.overall.left_faces.high > result.overall.left_images.high
     assert "up to" in sentence(result)
     assert "estimated 0" not in sentence(result)
-    assert "faces at 2 a picture" in sentence(result)
+    assert "faces at 2 an image" in sentence(result)
 
 
-def test_a_single_picture_left_leaves_a_doubt() -> None:
-    # Of two in all, one is the picture not drawn with a chance of just 2.5 %: ruled out.
+def test_a_single_image_left_leaves_a_doubt() -> None:
+    # Of two in all, one is the image not drawn with a chance of just 2.5 %: ruled out.
     assert intervals.hypergeometric(1, 79, 80) == (1, 1)
     found = overall(Stratum("a", 80, 79, (1,)))
-    assert found.left_pictures.high == 1
-    assert found.left_pictures.value == pytest.approx(1 / 79)
+    assert found.left_images.high == 1
+    assert found.left_images.value == pytest.approx(1 / 79)
 
 
-def test_risky_pictures_lower_what_is_left_and_estimate_nothing() -> None:
+def test_risky_images_lower_what_is_left_and_estimate_nothing() -> None:
     plain = overall(Stratum("a", 5000, 200, (1, 1)))
     besides = overall(Stratum("a", 5000, 200, (1, 1), also_checked=40, also_missed=(2, 1, 1)))
-    assert besides.left_pictures.high == plain.left_pictures.high - 3
+    assert besides.left_images.high == plain.left_images.high - 3
     assert besides.left_faces.high == plain.left_faces.high - 4
-    assert besides.missed_pictures.high == plain.missed_pictures.high
+    assert besides.missed_images.high == plain.missed_images.high
     assert besides.found_faces == 6
     many = overall(Stratum("a", 5000, 200, (), also_checked=300, also_missed=(1,) * 300))
-    assert many.left_pictures.value == 0
-    assert many.left_pictures.high >= 1
-    assert many.missed_pictures.low == 300
+    assert many.left_images.value == 0
+    assert many.left_images.high >= 1
+    assert many.missed_images.low == 300
 
 
 def test_a_stratum_checked_whole_is_counted() -> None:
@@ -187,7 +187,7 @@ def test_a_stratum_checked_whole_is_counted() -> None:
     assert result.overall.method == "counted"
     assert result.overall.left_faces.high == 0
     assert result.overall.missed_faces.high == result.overall.missed_faces.low == 3
-    assert "checked all 50 pictures" in sentence(result)
+    assert "checked all 50 images" in sentence(result)
 
 
 def test_without_a_sample_nothing_is_measured() -> None:
@@ -197,7 +197,7 @@ def test_without_a_sample_nothing_is_measured() -> None:
     assert "not measured" in NOT_MEASURED
     partly = estimate([Stratum("a", 5000, 100), Stratum("b", 70, 0)])
     assert partly.unmeasured == 70
-    assert "Of 70 pictures in strata without a checked one nothing is said" in sentence(partly)
+    assert "Of 70 images in strata without a checked one nothing is said" in sentence(partly)
 
 
 def test_groups_join_their_strata() -> None:
@@ -222,7 +222,7 @@ def test_people_who_miss_faces_are_counted_for() -> None:
     assert result.corrected.left_faces.value == pytest.approx(180 / 0.9 - 9)
     assert result.corrected.left_faces.high > result.overall.left_faces.high
     assert result.corrected.left_faces.low >= result.overall.left_faces.low
-    assert result.corrected.left_pictures.low == result.overall.left_pictures.low
+    assert result.corrected.left_images.low == result.overall.left_images.low
     assert "planted" in sentence(result)
     with pytest.raises(UsageError, match="nothing can be corrected"):
         estimate(strata, recall=Recall(0, 10))
@@ -232,17 +232,17 @@ def test_the_sentence_says_what_was_done_and_what_is_left() -> None:
     told = sentence(estimate([Stratum("a", 40_000, 1000, (1, 2, 1))]))
     low, high = intervals.hypergeometric(3, 1000, 40_000)
     assert told.startswith(
-        "Of 40,000 pictures, people checked 1,000 drawn at random; they found 4 faces that had "
-        "been missed, in 3 pictures. Before the correction, an estimated 120 pictures (95 % "
+        "Of 40,000 images, people checked 1,000 drawn at random; they found 4 faces that had "
+        "been missed, in 3 images. Before the correction, an estimated 120 images (95 % "
         f"interval {low} to {high}; 0.3 %, "
     )
-    assert f"an estimated 117 ({low - 3} to {high - 3}) pictures." in told
+    assert f"an estimated 117 ({low - 3} to {high - 3}) images." in told
 
 
 def test_json_has_the_sentence_and_no_nan() -> None:
     stored = as_json(estimate([Stratum("a", 4000, 100, (1,))], recall=Recall(9, 10)))
     assert json.loads(json.dumps(stored, allow_nan=False))["measured"] is True
-    assert stored["sentence"].startswith("Of 4,000 pictures")
+    assert stored["sentence"].startswith("Of 4,000 images")
     assert any("easier to see" in text for text in stored["assumptions"])
     assert as_json(estimate([]))["measured"] is False
 
@@ -279,13 +279,13 @@ def test_intervals_hold_their_point_and_fit_together(
     ]
     of = overall(*strata)
     unchecked = sum(stratum.unchecked for stratum in strata)
-    for figure in (of.missed_pictures, of.missed_faces, of.left_pictures, of.left_faces):
+    for figure in (of.missed_images, of.missed_faces, of.left_images, of.left_faces):
         assert 0 <= figure.low <= figure.value + 1e-9
         assert figure.value <= figure.high + 1e-9 < inf
-    assert of.left_pictures.high <= unchecked
-    assert (of.left_pictures.high >= 1) == (of.left_faces.high >= 1)
-    assert of.left_faces.high >= of.left_pictures.high
-    assert of.missed_pictures.low >= of.found_pictures
+    assert of.left_images.high <= unchecked
+    assert (of.left_images.high >= 1) == (of.left_faces.high >= 1)
+    assert of.left_faces.high >= of.left_images.high
+    assert of.missed_images.low >= of.found_images
 
 
 def test_a_face_is_missed_unless_the_covers_hold_most_of_it() -> None:
@@ -312,7 +312,7 @@ def test_a_plan_is_as_narrow_as_wanted_and_no_larger() -> None:
         part.size - of.checked == part.more for part, of in zip(planned.strata, strata, strict=True)
     )
     assert all(part.size >= 20 for part in planned.strata)
-    # Neyman: in proportion to the population and the deviation of one picture.
+    # Neyman: in proportion to the population and the deviation of one image.
     nothing, faces = planned.strata[:2]
     rates = [4.5 / 401, 5.5 / 101]
     wanted = 4 * np.sqrt(rates[0] * (1 - rates[0]) / (rates[1] * (1 - rates[1])))
@@ -327,11 +327,11 @@ def test_a_plan_that_is_followed_gives_the_width() -> None:
     planned = effort.plan(strata, 0.003)
     hits = round(planned.strata[0].size * 5.5 / 501)
     of = overall(Stratum("a", 100_000, planned.strata[0].size, (1,) * hits))
-    got = (of.left_pictures.high - of.left_pictures.low) / 2 / 100_000
+    got = (of.left_images.high - of.left_images.low) / 2 / 100_000
     assert got == pytest.approx(0.003, rel=0.03)
 
 
-def test_a_plan_ends_with_all_pictures() -> None:
+def test_a_plan_ends_with_all_images() -> None:
     planned = effort.plan([Stratum("a", 30, 0)], 1e-6)
     assert planned.more == 30
     assert planned.half_width == 0
@@ -407,11 +407,11 @@ def test_intervals_hold_the_truth_if_people_miss_faces_at_a_known_rate(
     rows = benchmark.rows(benchmark.imperfect(150, seed=7, recall=0.7))
     of = {row["figure"]: row["coverage"] for row in rows if row["cut"] == "all rates"}
     assert of["faces, corrected"] >= 0.93
-    assert of["pictures, corrected"] >= 0.93
+    assert of["images, corrected"] >= 0.93
     assert of["faces, as if perfect"] < 0.9  # what the correction is for
 
 
 def test_a_sentence_tells_strata_that_were_seen_whole_from_the_sample() -> None:
     strata = [Stratum("a", 24, 24, (1,)), Stratum("b", 36, 7)]
     told = sentence(estimate(strata))
-    assert "Of 60 pictures, people checked all 24 of some strata, and of the others 7 drawn" in told
+    assert "Of 60 images, people checked all 24 of some strata, and of the others 7 drawn" in told

@@ -185,6 +185,6 @@ def test_what_was_asked_for_before_is_asked_for_again_with_what_is_new(ledger: L
     ledger.commit([(found, wanted(ONE, by=("u",))), (found, wanted(ONE, key="l", by=("u",)))])
     check(ledger, saw("k", ONE), saw("l", TWO, ONE, TWO), command="run")
     assert uncovered(ledger, RECIPE) == [wanted(ONE, TWO, key="l", by=("u", "v"))]
-    # It was asked for in another picture of this name.
+    # It was asked for in another image of this name.
     ledger.commit([(found, replace(wanted(ONE, by=("u",)), digest="another source"))])
     assert uncovered(ledger, RECIPE)[0] == wanted(ONE)

@@ -61,7 +61,7 @@ def test_scrfd_measures_distances_from_the_corner_of_a_cell() -> None:
 
 def test_retinaface_moves_and_stretches_its_priors() -> None:
     sizes = {8: (16, 32), 16: (64, 128), 32: (256, 512)}
-    # As in PriorBox: centres and sides relative to the picture.
+    # As in PriorBox: centres and sides relative to the image.
     priors = [
         ((column + 0.5) * s / 96, (row + 0.5) * s / 64, size / 96, size / 64)
         for s in sizes

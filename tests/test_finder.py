@@ -45,13 +45,13 @@ class TestHigh(FaceDetectorContract):
 
 @pytest.fixture(scope="module")
 def portrait() -> Pixels:
-    with Image.open(demo_images.root() / "people" / "astronaut.png") as picture:
-        return np.asarray(picture.convert("RGB"))
+    with Image.open(demo_images.root() / "people" / "astronaut.png") as image:
+        return np.asarray(image.convert("RGB"))
 
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each network runs over a whole picture ("whole") and over crops (a box each)."""
+    """How often each network runs over a whole image ("whole") and over crops (a box each)."""
     counted: Counter[str] = Counter()
     find, look_at = session.find, second_look.look_at
 
@@ -68,7 +68,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def test_a_picture_in_which_nothing_is_proposed_gets_no_second_look(runs: Counter[str]) -> None:
+def test_a_image_in_which_nothing_is_proposed_gets_no_second_look(runs: Counter[str]) -> None:
     assert Finder("default").detect([np.full((300, 400, 3), 120, dtype=np.uint8)]) == [[]]
     assert runs == {"whole": len(PLANS["default"].sources)}
 
@@ -89,10 +89,10 @@ def test_the_score_is_a_probability_and_the_portrait_is_certain(portrait: Pixels
 
 @pytest.mark.slow
 def test_faces_and_candidates_part_at_the_threshold(portrait: Pixels) -> None:
-    pictures = [portrait, portrait[::-1].copy(), noise(300, 200)]
+    images = [portrait, portrait[::-1].copy(), noise(300, 200)]
     low, high = Finder("default", 0.02), Finder("default", 0.9)
     for (faces, doubtful), (sure, more) in zip(
-        low.search(pictures), high.search(pictures), strict=True
+        low.search(images), high.search(images), strict=True
     ):
         assert all(face.score >= 0.02 for face in faces)
         assert all(CANDIDATE <= face.score < 0.02 for face in doubtful)

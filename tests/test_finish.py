@@ -1,4 +1,4 @@
-"""The end of a run: each picture is accounted for, and no manifest says what isn't so."""
+"""The end of a run: each image is accounted for, and no manifest says what isn't so."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Site:
         self.ledger.commit((RECIPE.fingerprint(stage), record) for record in records)
 
     def released(self, key: str, *findings: Code, faces: Sequence[Face] = ()) -> Output:
-        """Put a picture there with its record, and findings that it passed."""
+        """Put an image there with its record, and findings that it passed."""
         written = self.put(key)
         action: Action = "obfuscated" if faces else "copied"
         output = Output(key, "in", written, action, "exact", "", tuple(faces))
@@ -123,10 +123,10 @@ def failed(report: Report) -> list[tuple[str, str]]:
 # --- the account --------------------------------------------------------------------------------
 
 
-def test_each_picture_is_counted_where_it_went(site: Site) -> None:
+def test_each_image_is_counted_where_it_went(site: Site) -> None:
     site.begin()
     site.ledger.list_source(
-        dict.fromkeys(("a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg"), "picture")
+        dict.fromkeys(("a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg"), "image")
         | {"b/5.jpg": "refused", "x.txt": "ignored", "y.txt": "ignored", "z.jpg": "excluded"}
     )
     copied = site.released("a/1.jpg", Code.VERIFY_COUNT)
@@ -155,7 +155,7 @@ def test_each_picture_is_counted_where_it_went(site: Site) -> None:
     assert {(row["fingerprint"], row["content"]) for row in site.rows()} == {(fingerprint, "image")}
     assert [row["path"] for row in site.rows("faces")] == ["a/2.jpg"]
     checks = {str(one.code): (one.passed, one.failed) for one in report.checks}
-    assert checks == {"VERIFY_COUNT": (2, 0)}  # one for the class, and the picture's own
+    assert checks == {"VERIFY_COUNT": (2, 0)}  # one for the class, and the image's own
 
 
 def test_what_a_review_came_to_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_what_a_review_came_to_is_told(site: Site, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_pages_are_written_for_all_and_one_for_the_owner(site: Site) -> None:
-    site.ledger.list_source({"ä.jpg": "picture", "ü.txt": "ignored"})
+    site.ledger.list_source({"ä.jpg": "image", "ü.txt": "ignored"})
     site.released("ä.jpg")
     before = os.umask(0o022)
     try:
@@ -183,7 +183,7 @@ def test_the_pages_are_written_for_all_and_one_for_the_owner(site: Site) -> None
     assert (site.out / "summary.json").read_text() == f"{text}\n"
 
 
-def test_only_the_private_page_shows_pictures(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_private_page_shows_images(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     report, asked = site.finish(), list[object]()
 
     def render(given: Report, **how: object) -> str:
@@ -196,7 +196,7 @@ def test_only_the_private_page_shows_pictures(site: Site, monkeypatch: pytest.Mo
     assert asked == [(report, {"private": True, "pairs": pairs}), (report, {"private": False})]
 
 
-def test_pictures_are_shown_small_and_what_is_gone_is_left_out(
+def test_images_are_shown_small_and_what_is_gone_is_left_out(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def thumbnail(data: bytes, side: int) -> bytes:
@@ -317,7 +317,7 @@ def test_a_file_is_what_its_record_or_its_note_says(
 
 
 def test_what_had_to_be_read_is_noted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.ledger.list_source({"a.jpg": "picture"})
+    site.ledger.list_source({"a.jpg": "image"})
     site.released("a.jpg")
     later = (site.out / "a.jpg").stat().st_ctime_ns + 10**10
     monkeypatch.setattr("sfumato.sources.notes.time.time_ns", lambda: later)
@@ -331,7 +331,7 @@ def test_what_had_to_be_read_is_noted(site: Site, monkeypatch: pytest.MonkeyPatc
 def test_there_is_a_manifest_only_if_all_is_there_and_right(site: Site) -> None:
     keys = ("a.jpg", "b.jpg", "c.heic")
     site.begin()
-    site.ledger.list_source(dict.fromkeys(keys, "picture"))
+    site.ledger.list_source(dict.fromkeys(keys, "image"))
     for key in keys[:2]:
         site.released(key, Code.VERIFY_STRENGTH)
     site.record("obfuscate", replace(site.released("b.jpg"), key="c.heic"))
@@ -350,14 +350,14 @@ def test_there_is_a_manifest_only_if_all_is_there_and_right(site: Site) -> None:
     site.put("b.jpg")
     site.finish()
     assert site.finished()
-    site.ledger.list_source(dict.fromkeys((*keys, "d.jpg"), "picture"))
+    site.ledger.list_source(dict.fromkeys((*keys, "d.jpg"), "image"))
     site.finish()
     assert not site.finished()
 
 
 def test_what_speaks_of_other_bytes_is_passed_over_and_what_stands_is_not(site: Site) -> None:
     site.begin("verify")
-    site.ledger.list_source(dict.fromkeys(("a.jpg", "b.jpg", "c.jpg"), "picture"))
+    site.ledger.list_source(dict.fromkeys(("a.jpg", "b.jpg", "c.jpg"), "image"))
     output = site.released("a.jpg", Code.VERIFY_BYTES_CHANGED)
     weak = Finding("a.jpg", Code.VERIFY_STRENGTH, False, 1, 0.5, "", output.written)
     site.record("verify", weak)
@@ -374,7 +374,7 @@ def test_what_speaks_of_other_bytes_is_passed_over_and_what_stands_is_not(site: 
 
 
 def test_what_an_older_version_made_is_said(site: Site) -> None:
-    site.ledger.list_source({"a.jpg": "picture", "b.jpg": "picture"})
+    site.ledger.list_source({"a.jpg": "image", "b.jpg": "image"})
     for key in ("a.jpg", "b.jpg"):
         site.released(key)
     with site.ledger.database.transaction() as db:
@@ -485,7 +485,7 @@ def test_where_nothing_goes_the_manifest_stays(site: Site) -> None:
 
 
 def test_only_what_is_tidied_loses_what_no_longer_belongs(site: Site) -> None:
-    site.ledger.list_source({"a.jpg": "picture"})
+    site.ledger.list_source({"a.jpg": "image"})
     for key in ("a.jpg", "b/2.jpg"):
         site.released(key)
     report = site.finish(tidy=False)

@@ -1,4 +1,4 @@
-"""The fit: what it finds on made-up scores, and that it runs from pictures to coefficients."""
+"""The fit: what it finds on made-up scores, and that it runs from images to coefficients."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_a_proposal_counts_as_often_as_its_weight_says(fit_decision: ModuleType)
 
 
 def test_the_calibration_error_is_that_of_its_bins(fit_decision: ModuleType) -> None:
-    picture = fit_decision.Labelled(Path("a"), (), ())
+    image = fit_decision.Labelled(Path("a"), (), ())
 
     def seen(labels: list[int]) -> object:
         n = len(labels)
         return fit_decision.Seen(
-            picture, "blind", np.zeros((n, 4)), np.zeros((n, 1)), np.array(labels)
+            image, "blind", np.zeros((n, 4)), np.zeros((n, 1)), np.array(labels)
         )
 
     # In the bin of 0.2 to 0.3: 4 proposals, 2 faces; at 0.95: one face; what is unknown is out.
@@ -84,7 +84,7 @@ def test_the_calibration_error_is_that_of_its_bins(fit_decision: ModuleType) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_from_labelled_pictures_to_coefficients(tmp_path: Path) -> None:
+def test_from_labelled_images_to_coefficients(tmp_path: Path) -> None:
     images = tmp_path / "imagenet" / "images"
     images.mkdir(parents=True)
     with Image.open(demo_images.root() / "people" / "astronaut.png") as opened:
@@ -108,4 +108,4 @@ def test_from_labelled_pictures_to_coefficients(tmp_path: Path) -> None:
     )
     assert "early=Model(weights=(" in done.stdout
     assert "expected calibration error, cross-validated: 0." in done.stdout
-    assert "3.0 false boxes a picture, from 0.000: 12 of 12" in done.stdout
+    assert "3.0 false boxes an image, from 0.000: 12 of 12" in done.stdout

@@ -1,4 +1,4 @@
-"""HEIC pictures are read with the extra, released as JPEG under another name, and accounted for."""
+"""HEIC images are read with the extra, released as JPEG under another name, and accounted for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RED = Fill(colour=(255, 0, 0), expand=0)
 BOX = (8.0, 8.0, 40.0, 40.0)
 
 
-def test_a_heic_is_read_like_any_other_picture() -> None:
+def test_a_heic_is_read_like_any_other_image() -> None:
     header = codec.inspect(PLAIN)
     assert (header.format, header.upright_size, header.frames) == ("HEIC", (96, 64), 1)
     (frame,) = codec.decode(PLAIN).frames
@@ -134,7 +134,7 @@ def test_names_that_would_be_wrong_in_the_release_are_refused(tmp_path: Path) ->
 
 
 def put(root: Path) -> None:
-    """One HEIC with a face, one without, one under a JPEG's name, and a plain picture."""
+    """One HEIC with a face, one without, one under a JPEG's name, and a plain image."""
     source = root / "src"
     (source / "phone").mkdir(parents=True)
     for key, data in {

@@ -156,9 +156,9 @@ def _cmyk(channels: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]], kind:
 def test_an_image_in_ink_under_black_is_a_view(kind: str) -> None:
     full = np.full_like(DRAWN, 255)
     for channels in ([full, full, full, DRAWN], [DRAWN, DRAWN, DRAWN, full]):
-        picture = codec.decode(_cmyk(channels, kind))
-        assert picture.frames[0].max() <= 12
-        shown = [np.corrcoef(view[..., 0].ravel(), DRAWN.ravel())[0, 1] for view in picture.views]
+        image = codec.decode(_cmyk(channels, kind))
+        assert image.frames[0].max() <= 12
+        shown = [np.corrcoef(view[..., 0].ravel(), DRAWN.ravel())[0, 1] for view in image.views]
         assert max(abs(one) for one in shown) > 0.98
     empty = np.zeros_like(DRAWN)
     assert codec.decode(_cmyk([DRAWN, DRAWN // 2, empty, DRAWN // 4], kind)).views == ()

@@ -31,7 +31,7 @@ def sample(key: str, data: bytes) -> Sample:
 
 
 def test_a_tree_is_listed_by_what_names_say(tmp_path: Path) -> None:
-    pictures = [
+    images = [
         "a.jpg",
         "n01 cats/ü ñ.JPEG",
         "n01 cats/deep/er/日本.Png",
@@ -39,9 +39,9 @@ def test_a_tree_is_listed_by_what_names_say(tmp_path: Path) -> None:
         "y.heic",
     ]
     others = ["labels.txt", "n01 cats/notes", "x/jpg", "movie.mp4"]
-    put(tmp_path, *pictures, *others)
+    put(tmp_path, *images, *others)
     listing = ImageFolder(tmp_path).scan()
-    assert listing.pictures == tuple(sorted(pictures))
+    assert listing.images == tuple(sorted(images))
     assert listing.others == tuple(sorted(others))
     assert listing.failures == ()
     assert label_of("n01 cats/deep/er/日本.Png") == "n01 cats/deep/er"
@@ -57,7 +57,7 @@ def test_links_are_followed_and_loops_are_refused(tmp_path: Path) -> None:
     (root / "gone.jpg").symlink_to(root / "nowhere.jpg")
     (root / "gone.txt").symlink_to(root / "nowhere.txt")
     listing = ImageFolder(root).scan()
-    assert listing.pictures == ("class/1.jpg", "linked/2.jpg")
+    assert listing.images == ("class/1.jpg", "linked/2.jpg")
     assert listing.others == ("gone.txt",)
     assert {failure.key: failure.code for failure in listing.failures} == {
         "class/up": Code.LINK_LOOP,
@@ -90,7 +90,7 @@ def test_shards_follow_content_and_survive_insertions(tmp_path: Path) -> None:
 
 
 def cut(folder: ImageFolder) -> list[Shard]:
-    return folder.shards(folder.scan().pictures)
+    return folder.shards(folder.scan().images)
 
 
 def test_reading_gives_one_item_for_each_key(tmp_path: Path) -> None:

@@ -159,26 +159,26 @@ def test_a_folder_that_may_not_be_written_to_is_said(
 
 def test_what_the_source_holds_is_said(job: Job, caplog: pytest.LogCaptureFixture) -> None:
     content = check(job)
-    assert content.listing.pictures == ("a.jpg", "b.jpg")
+    assert content.listing.images == ("a.jpg", "b.jpg")
     assert [shard.keys for shard in content.shards] == [("a.jpg", "b.jpg")]
     assert content.boxes == {}
     chosen = replace(job, selection=Selection(exclude=("b.jpg", "*.JPG")))
     content = check(chosen)
-    assert (content.listing.pictures, content.listing.excluded) == (("a.jpg",), ("b.jpg",))
+    assert (content.listing.images, content.listing.excluded) == (("a.jpg",), ("b.jpg",))
     assert caplog.messages == [f"No file of {job.source.url} fits '*.JPG': is it spelt right?"]
     assert not job.private.exists()
-    assert check(replace(job, out=None)).listing.pictures == ("a.jpg", "b.jpg")
+    assert check(replace(job, out=None)).listing.images == ("a.jpg", "b.jpg")
 
 
-def test_a_source_without_pictures_is_refused_and_one_without_readable_ones_is_not(
+def test_a_source_without_images_is_refused_and_one_without_readable_ones_is_not(
     job: Job, tmp_path: Path
 ) -> None:
     none = replace(job, selection=Selection(exclude=("*",)))
-    with pytest.raises(UsageError, match="holds no pictures, but for 3 that are excluded: give"):
+    with pytest.raises(UsageError, match="holds no images, but for 3 that are excluded: give"):
         check(none)
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / "src" / name).unlink()
-    with pytest.raises(UsageError, match="holds no pictures: give"):
+    with pytest.raises(UsageError, match="holds no images: give"):
         check(job)
     (tmp_path / "src" / "a.jpg").symlink_to("nothing")
     assert check(job).shards == ()
@@ -322,7 +322,7 @@ OUTPUT = Output("a.jpg", "0", "1", "copied", "identical", "", ())
         ("1", "", [REFUSED], False),
     ],
 )
-def test_a_box_file_may_be_mended_where_pictures_were_refused_for_it(
+def test_a_box_file_may_be_mended_where_images_were_refused_for_it(
     job: Job, ledger: Ledger, before: str, now: str, fates: list[Record], taken: bool
 ) -> None:
     old, new = (

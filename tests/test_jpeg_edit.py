@@ -19,13 +19,13 @@ from sfumato.imaging.jpeg._tables import respell
 from sfumato.imaging.jpeg.editing import _Grid, reachable
 from sfumato.imaging.jpeg.header import Component, Frame
 from sfumato.imaging.jpeg.huffman import codes, extended
+from sfumato.imaging.jpeg.image import Coefficients, JpegImage, read
 from sfumato.imaging.jpeg.independent import compare
-from sfumato.imaging.jpeg.picture import Coefficients, Picture, read
 from sfumato.imaging.jpeg.proof import Flags, check
 from sfumato.imaging.jpeg.writing import recoded, spliced
 from sfumato.obfuscation import Fill, Gaussian, ImageNet, Pixelate
 from sfumato.types import Box, Obfuscator, Pixels
-from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, STRICT, coefficients, pixels, saved
+from tests.jpeg_images import FACE, KINDS, MAX_PIXELS, STRICT, coefficients, pixels, saved
 from tests.variants import first_word, one_of_each
 
 
@@ -118,7 +118,7 @@ def test_the_result_is_that_of_the_method_on_the_planes(method: Obfuscator) -> N
 
 
 def frame(*factors: tuple[int, int]) -> Frame:
-    """Return the frame of a picture of 64 by 48 with components of these factors, across first."""
+    """Return the frame of an image of 64 by 48 with components of these factors, across first."""
     return Frame("baseline", 64, 48, tuple(Component(n, *two, 0) for n, two in enumerate(factors)))
 
 
@@ -209,10 +209,10 @@ def test_fill_with_a_colour(kind: str, colour: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_coefficients_are_those_that_jpeglib_reads(kind: str) -> None:
     data = KINDS[kind]()
-    picture = read(data, max_pixels=MAX_PIXELS)
+    image = read(data, max_pixels=MAX_PIXELS)
     for index, plane in enumerate(coefficients(data)[0]):
-        rows, columns = picture.header.frame.blocks(index)
-        ours = picture.plane(index)[:rows, :columns].reshape(rows, columns, 64)
+        rows, columns = image.header.frame.blocks(index)
+        ours = image.plane(index)[:rows, :columns].reshape(rows, columns, 64)
         assert np.array_equal(ours, plane[:rows, :columns])
 
 
@@ -233,8 +233,8 @@ def test_the_second_opinion_agrees(kind: str, method: Obfuscator) -> None:
 @pytest.mark.parametrize(
     "box", [(500.0, 500.0, 520.0, 530.0), (173.0, 30.0, 220.0, 90.0), (30.0, 141.0, 90.0, 220.0)]
 )
-def test_box_outside_the_picture_strips_and_changes_no_block(box: Box) -> None:
-    """Also where the last sample of a subsampled plane reaches beyond the picture."""
+def test_box_outside_the_image_strips_and_changes_no_block(box: Box) -> None:
+    """Also where the last sample of a subsampled plane reaches beyond the image."""
     data = saved(quality=85, comment=b"hello")
     result = edit(data, box)
     assert not any(mask.any() for mask in result.touched)
@@ -247,8 +247,8 @@ def test_padding_blocks_beside_a_touched_block_keep_nothing() -> None:
     data = saved(quality=95, subsampling=2, size=(136, 136))  # 17 blocks: one of padding
     result = edit(data, (100.0, 40.0, 136.0, 90.0))
     assert_only_touched_differ(data, result)
-    picture = read(result.data, max_pixels=MAX_PIXELS)
-    padding = picture.plane(0)[:, 17]
+    image = read(result.data, max_pixels=MAX_PIXELS)
+    padding = image.plane(0)[:, 17]
     touched = np.append(result.touched[0][:, 16], False)
     assert touched.any()
     assert not padding.reshape(-1, 64)[touched][:, 1:].any()
@@ -267,7 +267,7 @@ def with_frame(data: bytes, *, side: int | None = None, sampling: int | None = N
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_padding_in_which_the_face_goes_on_is_made_flat(progressive: bool) -> None:
-    """A column and a row of padding, where the picture goes on as some encoders write it."""
+    """A column and a row of padding, where the image goes on as some encoders write it."""
     side = 136 if progressive else 144
     data = saved(quality=95, subsampling=2, size=(side, side), progressive=progressive)
     data = with_frame(data, side=136)
@@ -323,7 +323,7 @@ def test_size_stays(kind: str) -> None:
 
 
 class Noise:
-    """What no picture's own Huffman tables are made for."""
+    """What no image's own Huffman tables are made for."""
 
     def __call__(self, image: Pixels, boxes: Sequence[Box]) -> Pixels:
         result = image.copy()
@@ -337,7 +337,7 @@ class Noise:
 
 
 def test_tables_that_lack_a_code_get_it_behind_their_last() -> None:
-    """A flat picture's own tables have few codes and much room; what is painted needs more."""
+    """A flat image's own tables have few codes and much room; what is painted needs more."""
     image = Image.new("L", (200, 200), 90)
     stream = io.BytesIO()
     image.save(stream, "JPEG", optimize=True, quality=90)
@@ -361,8 +361,8 @@ def full_tables() -> bytes:
     plane[:40] += rng.normal(0, 60, (40, 800))
     plane[40:200] += rng.normal(0, 6, (160, 800))
     stream = io.BytesIO()
-    picture = Image.fromarray(np.clip(plane, 0, 255).astype(np.uint8))
-    picture.save(stream, "JPEG", quality=92, optimize=True)
+    image = Image.fromarray(np.clip(plane, 0, 255).astype(np.uint8))
+    image.save(stream, "JPEG", quality=92, optimize=True)
     return stream.getvalue()
 
 
@@ -445,12 +445,12 @@ def test_proof_fails_on_a_changed_coefficient(monkeypatch: pytest.MonkeyPatch) -
         real = recoded if kind == "progressive" else spliced
 
         def damaged(
-            picture: Picture, coefficients: Coefficients, *touched: Flags, real: Any = real
+            image: JpegImage, coefficients: Coefficients, *touched: Flags, real: Any = real
         ) -> object:
             coefficients = coefficients.copy()
             coefficients[0, 1] += 1
             flags = [np.ones_like(flag) for flag in touched]
-            return real(picture, coefficients, *flags)
+            return real(image, coefficients, *flags)
 
         name = "recoded" if kind == "progressive" else "spliced"
         with monkeypatch.context() as patch:
@@ -463,14 +463,14 @@ def test_every_single_bit_of_an_edited_file_is_proven(monkeypatch: pytest.Monkey
     """Flip bits of the written scan: the proof must refuse each file, or it decodes the same."""
     data = KINDS["4:2:0"]()
     result = edit(data, FACE)
-    picture = read(data, max_pixels=MAX_PIXELS)
+    image = read(data, max_pixels=MAX_PIXELS)
     intended = read(result.data, max_pixels=MAX_PIXELS).coefficients
-    touched = (intended != picture.coefficients).any(axis=1)
-    check(result.data, picture, intended, touched)
+    touched = (intended != image.coefficients).any(axis=1)
+    check(result.data, image, intended, touched)
     start = result.data.index(b"\xff\xda") + 14
     rng = np.random.default_rng(0)
     for at in rng.integers(start, len(result.data) - 3, 60):
         flipped = bytearray(result.data)
         flipped[at] ^= 1 << int(rng.integers(8))
         with pytest.raises(SampleError):
-            check(bytes(flipped), picture, intended, touched)
+            check(bytes(flipped), image, intended, touched)

@@ -16,13 +16,13 @@ from sfumato.imaging import codec, jpeg
 from sfumato.imaging.jpeg.markers import start_of_image
 from sfumato.obfuscation import Fill
 from tests.jpeg_attacks import ATTACKS, SIZE, after_scan, nearly_empty, refined, resized
-from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, saved
+from tests.jpeg_images import FACE, KINDS, MAX_PIXELS, saved
 
 WHITE = Fill(colour=(255, 255, 255))
 
 
 def progressive(data: bytes, quality: int) -> bytes:
-    """Save a picture anew, in libjpeg's six or ten scans."""
+    """Save an image anew, in libjpeg's six or ten scans."""
     image = Image.open(io.BytesIO(data))
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=quality, progressive=True)
@@ -98,7 +98,7 @@ def test_a_forged_size_is_refused_everywhere_at_once(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_no_real_picture_is_refused(shared_data: Path) -> None:
+def test_no_real_image_is_refused(shared_data: Path) -> None:
     """Nor any of them as libjpeg writes it at its lowest, in ten scans."""
     paths = sorted(p for p in shared_data.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
     assert len(paths) > 1000

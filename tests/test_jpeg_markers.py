@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from sfumato.errors import SampleError
 from sfumato.imaging import jpeg
 from sfumato.obfuscation import Gaussian
-from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, coefficients, mpo, pixels, saved, segment
+from tests.jpeg_images import FACE, KINDS, MAX_PIXELS, coefficients, mpo, pixels, saved, segment
 
 PREVIEW = saved(size=(40, 32), quality=60)
 

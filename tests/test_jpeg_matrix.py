@@ -1,4 +1,4 @@
-"""All real pictures with faces in all formats (slow): coefficients, readers, sizes."""
+"""All real images with faces in all formats (slow): coefficients, readers, sizes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from PIL import Image
 from sfumato.imaging import jpeg
 from sfumato.obfuscation import Gaussian
 from sfumato.types import Box
-from tests.jpeg_pictures import coefficients
+from tests.jpeg_images import coefficients
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ IDENTICAL = ("4:4:4", "grey", "CMYK", "q100")
 
 
 def variant(data: bytes, options: dict[str, object] | None) -> bytes:
-    """Save a picture anew, or return it as it is."""
+    """Save an image anew, or return it as it is."""
     if options is None:
         return data
     options = dict(options)
@@ -54,7 +54,7 @@ def variant(data: bytes, options: dict[str, object] | None) -> bytes:
 
 
 def faces_of(shared_data: Path) -> dict[Path, list[Box]]:
-    """Return the ImageNet pictures with faces, and the boxes in each."""
+    """Return the ImageNet images with faces, and the boxes in each."""
     root = shared_data / "imagenet"
     found: dict[Path, list[Box]] = defaultdict(list)
     with (root / "faces.csv").open() as stream:

@@ -17,7 +17,7 @@ from sfumato.errors import SampleError
 from sfumato.imaging import jpeg
 from sfumato.obfuscation import Fill, Gaussian, Method, Pixelate
 from sfumato.types import Box
-from tests.jpeg_pictures import KINDS, MAX_PIXELS, saved, segment
+from tests.jpeg_images import KINDS, MAX_PIXELS, saved, segment
 
 Parts = list[bytes]  # start of image, segments (a scan's data with its header), end of image
 FILES = {kind: make() for kind, make in KINDS.items()}
@@ -118,7 +118,7 @@ methods = st.sampled_from([Gaussian(), Fill(), Pixelate()])
 
 
 def run(data: bytes, regions: list[Box], method: Method) -> None:
-    """Do everything with hostile bytes; what is edited opens again and holds one picture."""
+    """Do everything with hostile bytes; what is edited opens again and holds one image."""
     for call in (
         lambda: jpeg.inspect(data, max_pixels=MAX_PIXELS),
         lambda: jpeg.strip(data, "all"),
@@ -160,7 +160,7 @@ def test_many_wrong_structures(data: bytes, regions: list[Box], method: Method) 
 
 @pytest.fixture(scope="module")
 def real(shared_data: Path) -> dict[str, Parts]:
-    """Return real pictures of up to 200 KB, taken apart: every 20th."""
+    """Return real images of up to 200 KB, taken apart: every 20th."""
     paths = sorted(p for p in shared_data.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
     found = {path.name: path.read_bytes() for path in paths[::20]}
     assert len(found) > 100
@@ -221,14 +221,14 @@ WHOLE = (0.0, 0.0, 2400.0, 1800.0)
             "4:4:4",
             WHOLE,
             marks=pytest.mark.xfail(
-                reason="10.8 pictures: noise at quality 100, whose data alone are as large as the "
-                "picture, and a face that fills all of it",
+                reason="10.8 images: noise at quality 100, whose data alone are as large as the "
+                "image, and a face that fills all of it",
                 strict=True,
             ),
         ),
     ],
 )
-def test_the_process_grows_by_ten_pictures_at_most(kind: str, box: Box, tmp_path: Path) -> None:
+def test_the_process_grows_by_ten_images_at_most(kind: str, box: Box, tmp_path: Path) -> None:
     """Resident memory, extensions and Pillow included, against width x height x components."""
     (tmp_path / "large.jpg").write_bytes(LARGE[kind]())
     (tmp_path / "small.jpg").write_bytes(saved(size=(16, 16)))
@@ -236,5 +236,5 @@ def test_the_process_grows_by_ten_pictures_at_most(kind: str, box: Box, tmp_path
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, *names], capture_output=True, text=True, check=True
     )
-    # The coefficients alone take twice the picture: less would mean that nothing was measured.
+    # The coefficients alone take twice the image: less would mean that nothing was measured.
     assert 2 < float(done.stdout) < 10, done.stdout

@@ -14,12 +14,12 @@ from PIL import Image
 
 from sfumato.errors import SampleError
 from sfumato.imaging.jpeg import proof, writing
+from sfumato.imaging.jpeg.image import Coefficients, JpegImage, read
 from sfumato.imaging.jpeg.markers import icc_profile, serialise
-from sfumato.imaging.jpeg.picture import Coefficients, Picture, read
 from sfumato.imaging.jpeg.proof import Flags, check
 from sfumato.imaging.jpeg.writing import Run, recoded, spliced
-from tests.jpeg_pictures import MAX_PIXELS, saved, segment, segments_of, several_scans
-from tests.jpeg_pictures import picture as pixels_of
+from tests.jpeg_images import MAX_PIXELS, saved, segment, segments_of, several_scans
+from tests.jpeg_images import image as pixels_of
 from tests.test_jpeg_markers import PREVIEW, icc
 from tests.variants import slow_unless
 
@@ -62,54 +62,54 @@ REFUSED = "IMAGE_ENCODE|IMAGE_DECODE"
 
 
 @cache
-def small(kind: str) -> Picture:
+def small(kind: str) -> JpegImage:
     return read(SMALL[kind](), max_pixels=MAX_PIXELS)
 
 
-def file_of(picture: Picture, coefficients: Coefficients, touched: Flags) -> bytes:
-    segments = spliced(picture, coefficients.copy(), touched)
-    return serialise(recoded(picture, coefficients) if segments is None else segments)
+def file_of(image: JpegImage, coefficients: Coefficients, touched: Flags) -> bytes:
+    segments = spliced(image, coefficients.copy(), touched)
+    return serialise(recoded(image, coefficients) if segments is None else segments)
 
 
-def places(picture: Picture, *mcus: int) -> Flags:
+def places(image: JpegImage, *mcus: int) -> Flags:
     """Return flags of the blocks of these MCUs; of a progressive file, of its blocks."""
-    touched = np.zeros(len(picture.coefficients), dtype=np.bool_)
-    touched[picture.order[list(mcus)]] = True
+    touched = np.zeros(len(image.coefficients), dtype=np.bool_)
+    touched[image.order[list(mcus)]] = True
     return touched
 
 
-def changed(picture: Picture, touched: Flags) -> Coefficients:
-    coefficients = picture.coefficients.copy()
+def changed(image: JpegImage, touched: Flags) -> Coefficients:
+    coefficients = image.coefficients.copy()
     coefficients[touched, 0] += 4
-    if (picture.precision[:, 5] >= 0).all():
+    if (image.precision[:, 5] >= 0).all():
         coefficients[touched, 5] += 3
     return coefficients
 
 
-def single_changes(picture: Picture) -> Iterator[tuple[int, Coefficients, bytes]]:
+def single_changes(image: JpegImage) -> Iterator[tuple[int, Coefficients, bytes]]:
     """Yield files that differ from their source in one coefficient, for every block (of few)."""
-    all_given = bool((picture.precision[:, 3] >= 0).all())  # else only DC
-    for block in range(0, len(picture.coefficients), 1 + len(picture.coefficients) // 100):
-        coefficients = picture.coefficients.copy()
-        coefficients[block, 3 * (block % 2) if all_given else 0] += 1 << picture.precision.max()
+    all_given = bool((image.precision[:, 3] >= 0).all())  # else only DC
+    for block in range(0, len(image.coefficients), 1 + len(image.coefficients) // 100):
+        coefficients = image.coefficients.copy()
+        coefficients[block, 3 * (block % 2) if all_given else 0] += 1 << image.precision.max()
         touched = np.zeros(len(coefficients), dtype=np.bool_)
         touched[block] = True
-        yield block, coefficients, file_of(picture, coefficients, touched)
+        yield block, coefficients, file_of(image, coefficients, touched)
 
 
 @pytest.mark.parametrize("kind", slow_unless(SMALL, lambda kind: kind in DISTINCT))
 def test_one_coefficient_anywhere_is_seen(kind: str) -> None:
     """As intended in a touched block it passes; unintended, or in another block, nowhere."""
-    picture = small(kind)
-    touched = places(picture, 2, 3, 7)
-    for block, coefficients, data in single_changes(picture):
+    image = small(kind)
+    touched = places(image, 2, 3, 7)
+    for block, coefficients, data in single_changes(image):
         with pytest.raises(SampleError, match=REFUSED):
-            check(data, picture, picture.coefficients, touched)
+            check(data, image, image.coefficients, touched)
         if touched[block]:
-            check(data, picture, coefficients, touched)
+            check(data, image, coefficients, touched)
         else:
             with pytest.raises(SampleError, match=REFUSED):
-                check(data, picture, coefficients, touched)
+                check(data, image, coefficients, touched)
 
 
 @pytest.mark.parametrize("kind", slow_unless(SMALL, lambda kind: kind in DISTINCT))
@@ -117,19 +117,19 @@ def test_one_coefficient_anywhere_is_seen(kind: str) -> None:
 def test_an_edit_of_any_mcus_passes_and_another_edit_of_them_does_not(
     kind: str, mcus: tuple[int, ...]
 ) -> None:
-    picture = small(kind)
-    touched = places(picture, *mcus)
-    intended = changed(picture, touched)
-    check(file_of(picture, intended, touched), picture, intended, touched)
+    image = small(kind)
+    touched = places(image, *mcus)
+    intended = changed(image, touched)
+    check(file_of(image, intended, touched), image, intended, touched)
     with pytest.raises(SampleError, match=REFUSED):
-        check(file_of(picture, picture.coefficients, touched), picture, intended, touched)
-    wider = places(picture, *mcus, 3, 8)
+        check(file_of(image, image.coefficients, touched), image, intended, touched)
+    wider = places(image, *mcus, 3, 8)
     if len(mcus) == 12:
         return
-    too_much = changed(picture, wider)
+    too_much = changed(image, wider)
     for meant in (intended, too_much):  # also where the writer has meant to
         with pytest.raises(SampleError, match=REFUSED):
-            check(file_of(picture, too_much, wider), picture, meant, touched)
+            check(file_of(image, too_much, wider), image, meant, touched)
 
 
 def test_a_large_edit_is_compared_to_its_last_block(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,70 +143,70 @@ def test_a_plan_that_forgets_the_next_difference_is_found_out(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The MCU behind the touched ones isn't coded anew, so all behind are shifted in brightness."""
-    picture = small(kind)
-    touched = places(picture, 1)
+    image = small(kind)
+    touched = places(image, 1)
 
     def only_touched(*_: object) -> list[Run]:
         return [(1, 2)]
 
     monkeypatch.setattr(writing, "runs_to_code", only_touched)
     monkeypatch.setattr(proof, "runs_to_code", only_touched)
-    intended = changed(picture, touched)
+    intended = changed(image, touched)
     with pytest.raises(SampleError, match="DC coefficients changed outside"):
-        check(file_of(picture, intended, touched), picture, intended, touched)
+        check(file_of(image, intended, touched), image, intended, touched)
 
 
 @pytest.mark.slow
 def test_data_that_shift_between_two_runs_are_seen() -> None:
     """Bits are left out, or come twice, before the last run, and the padding hides the number."""
-    picture = small("4:2:0")
-    touched = places(picture, 2, 8)
-    intended = changed(picture, touched)
-    good = file_of(picture, intended, touched)
+    image = small("4:2:0")
+    touched = places(image, 2, 8)
+    intended = changed(image, touched)
+    good = file_of(image, intended, touched)
     _, scan = segments_of(good)
     head = good[: good.index(scan)]
     for at in range(0, len(scan) - 4, 3):
         for other in (scan[:at] + scan[at + 1 :], scan[:at] + scan[at : at + 1] + scan[at:]):
             with pytest.raises(SampleError, match=REFUSED):
-                check(head + other + b"\xff\xd9", picture, intended, touched)
+                check(head + other + b"\xff\xd9", image, intended, touched)
     for end in (b"\x00", b"\x00\x00\x00"):
         with pytest.raises(SampleError, match="data changed outside"):
-            check(head + scan + end + b"\xff\xd9", picture, intended, touched)
+            check(head + scan + end + b"\xff\xd9", image, intended, touched)
 
 
 @pytest.mark.parametrize("kind", ["4:2:0", "restart every 5", "restart every 1"])
 def test_an_interval_more_is_seen(kind: str) -> None:
     """What follows a further restart marker is shown by nobody and read by somebody."""
-    picture = small(kind)
-    nothing = places(picture)
+    image = small(kind)
+    nothing = places(image)
     _, scan = segments_of(SMALL[kind]())
     head = SMALL[kind]()[: -len(scan) - 2]
-    marker = bytes((0xFF, 0xD0 + (len(picture.begins) - 1) % 8))
+    marker = bytes((0xFF, 0xD0 + (len(image.begins) - 1) % 8))
     for more in (marker, marker + b"hidden"):
         with pytest.raises(SampleError, match="restart markers changed"):
-            check(head + scan + more + b"\xff\xd9", picture, picture.coefficients, nothing)
+            check(head + scan + more + b"\xff\xd9", image, image.coefficients, nothing)
 
 
 def test_a_byte_more_or_less_in_any_interval_is_seen() -> None:
     """Also where it holds a single bit, or where the interval ends with a whole byte."""
     data = saved(size=(200, 160), quality=85, restart_marker_blocks=1)
-    picture = read(data, max_pixels=MAX_PIXELS)
-    nothing = places(picture)
+    image = read(data, max_pixels=MAX_PIXELS)
+    nothing = places(image)
     _, scan = segments_of(data)
     head, intervals = data[: -len(scan) - 2], re.split(rb"(?<=\xff[\xd0-\xd7])", scan)
-    assert {end % 8 for end in picture.ends} == set(range(8))
+    assert {end % 8 for end in image.ends} == set(range(8))
     for number, interval in enumerate(intervals[:-1]):
         body, marker = interval[:-2], interval[-2:]
         for other in (body[:-1], body + b"\0"):
             wrong = [*intervals[:number], other, marker, *intervals[number + 1 :]]
             with pytest.raises(SampleError, match=REFUSED):
-                check(head + b"".join(wrong) + b"\xff\xd9", picture, picture.coefficients, nothing)
+                check(head + b"".join(wrong) + b"\xff\xd9", image, image.coefficients, nothing)
 
 
 def test_of_two_kinds_of_tables_one_may_be_new() -> None:
     """Coded anew, AC tables are others and DC tables the same: read from the start, it is right."""
-    picture = small("4:2:0")
-    base = serialise(recoded(picture, picture.coefficients))
+    image = small("4:2:0")
+    base = serialise(recoded(image, image.coefficients))
     again = read(base, max_pixels=MAX_PIXELS)
     touched = places(again, 1, 2)
     intended = again.coefficients.copy()
@@ -220,8 +220,8 @@ def test_of_two_kinds_of_tables_one_may_be_new() -> None:
 
 def test_a_progressive_scan_is_never_taken_for_a_sequential_one() -> None:
     """Where its only table stays what it was, too."""
-    picture = small("one progressive scan")
-    base = read(serialise(recoded(picture, picture.coefficients)), max_pixels=MAX_PIXELS)
+    image = small("one progressive scan")
+    base = read(serialise(recoded(image, image.coefficients)), max_pixels=MAX_PIXELS)
     seen = 0
     for block in range(len(base.coefficients)):
         touched = np.zeros(len(base.coefficients), dtype=np.bool_)
@@ -262,22 +262,22 @@ HEADERS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 @pytest.mark.parametrize("name", HEADERS)
 def test_what_changes_how_the_same_coefficients_look_is_refused(name: str) -> None:
     change, word = HEADERS[name]
-    picture = small("4:2:0")
-    touched = places(picture, 1)
-    intended = changed(picture, touched)
-    data = file_of(picture, intended, touched)
+    image = small("4:2:0")
+    touched = places(image, 1)
+    intended = changed(image, touched)
+    data = file_of(image, intended, touched)
     with pytest.raises(SampleError, match=rf"{word}.* changed"):
-        check(change(data), picture, intended, touched)
+        check(change(data), image, intended, touched)
 
 
 def test_a_profile_that_is_lost_is_seen() -> None:
     data = with_segment(SMALL["4:2:0"](), segment(0xE2, b"ICC_PROFILE\0\1\1" + icc()))
-    picture = read(data, max_pixels=MAX_PIXELS)
-    assert icc_profile(picture.segments) == icc()
-    nothing = np.zeros(len(picture.coefficients), dtype=np.bool_)
-    check(data, picture, picture.coefficients, nothing)
+    image = read(data, max_pixels=MAX_PIXELS)
+    assert icc_profile(image.segments) == icc()
+    nothing = np.zeros(len(image.coefficients), dtype=np.bool_)
+    check(data, image, image.coefficients, nothing)
     with pytest.raises(SampleError, match="profile changed"):
-        check(SMALL["4:2:0"](), picture, picture.coefficients, nothing)
+        check(SMALL["4:2:0"](), image, image.coefficients, nothing)
 
 
 @pytest.mark.parametrize(
@@ -291,11 +291,11 @@ def test_a_profile_that_is_lost_is_seen() -> None:
         lambda d: with_segment(d, segment(0xDB, b"\0\xff\xd8\xff\xe0\x7f\x7f" + b"\1" * 58)),
     ],
 )
-def test_a_second_picture_is_refused(left: Callable[[bytes], bytes]) -> None:
+def test_a_second_image_is_refused(left: Callable[[bytes], bytes]) -> None:
     for kind in ("4:2:0", "progressive"):
-        picture = small(kind)
-        touched = places(picture, 1)
-        intended = changed(picture, touched)
-        data = file_of(picture, intended, touched)
-        with pytest.raises(SampleError, match="second picture"):
-            check(left(data), picture, intended, touched)
+        image = small(kind)
+        touched = places(image, 1)
+        intended = changed(image, touched)
+        data = file_of(image, intended, touched)
+        with pytest.raises(SampleError, match="second image"):
+            check(left(data), image, intended, touched)

@@ -1,4 +1,4 @@
-"""Every real JPEG picture at hand (slow): what an edit leaves alone, read by others."""
+"""Every real JPEG image at hand (slow): what an edit leaves alone, read by others."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from PIL import Image
 
 from sfumato.imaging import codec, jpeg
 from sfumato.imaging.embedded.profile import clean_profile
-from sfumato.imaging.jpeg.picture import read
+from sfumato.imaging.jpeg.image import read
 from sfumato.obfuscation import Gaussian
-from tests.jpeg_pictures import coefficients
+from tests.jpeg_images import coefficients
 from tests.test_jpeg_matrix import faces_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -67,7 +67,7 @@ def test_without_boxes_the_bytes_stay_and_strip_keeps_the_coefficients(
             assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True)), path
 
 
-def test_all_pictures_with_faces(shared_data: Path) -> None:
+def test_all_images_with_faces(shared_data: Path) -> None:
     """No preview is left, profile and orientation stay, sizes stay near."""
     ratios, profiles, same, sources = [], 0, 0, 0
     for path, boxes in faces_of(shared_data).items():

@@ -15,7 +15,7 @@ from sfumato.errors import Code, SampleError
 from sfumato.imaging import jpeg
 from sfumato.obfuscation import Fill, Gaussian
 from tests.jpeg_attacks import resized
-from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, saved
+from tests.jpeg_images import FACE, KINDS, MAX_PIXELS, saved
 
 FILES = {kind: make() for kind, make in KINDS.items()}
 
@@ -55,7 +55,7 @@ def test_forged_size_is_refused_at_once(kind: str, limit: int) -> None:
 
 
 @pytest.mark.slow
-def test_memory_is_bounded_by_the_picture() -> None:
+def test_memory_is_bounded_by_the_image() -> None:
     size = (1400, 1000)
     for data in (
         saved(size=size, quality=100, subsampling=0),

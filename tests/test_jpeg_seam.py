@@ -16,7 +16,7 @@ from sfumato.imaging.jpeg.header import read_header
 from sfumato.imaging.jpeg.markers import walk
 from sfumato.obfuscation import Fill, Gaussian, Method
 from sfumato.types import Box
-from tests.jpeg_pictures import MAX_PIXELS, pixels
+from tests.jpeg_images import MAX_PIXELS, pixels
 
 BOX: Box = (81.3, 77.7, 150.2, 160.9)
 Y, X = np.mgrid[0:240, 0:240]
@@ -57,7 +57,7 @@ def steps(
 @pytest.mark.parametrize("method", [Gaussian(), Fill()])
 @pytest.mark.parametrize("name", ["gradient", "texture"])
 def test_no_step_over_one_grey_level_at_the_border(name: str, method: Method, quality: int) -> None:
-    """Against the ideal: the method's soft mask on the decoded picture, without JPEG.
+    """Against the ideal: the method's soft mask on the decoded image, without JPEG.
 
     Steps are means over the 8 pixels of a block's edge, which is what the eye sees as a seam.
     Single pixels carry the file's own quantisation noise as well, and both roundings.

@@ -1,4 +1,4 @@
-"""Boxes of the upright picture cover the right region for all eight EXIF orientations."""
+"""Boxes of the upright image cover the right region for all eight EXIF orientations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from sfumato.imaging import codec
 from sfumato.obfuscation import Fill
-from tests.jpeg_pictures import pixels, saved
+from tests.jpeg_images import pixels, saved
 
 BOX = (21.0, 64.0, 74.0, 101.0)  # far from every axis of symmetry
 

@@ -80,7 +80,7 @@ def test_what_looks_like_a_url_makes_no_file_of_that_name(
         assert "two slashes" in done.err
         assert "secret" not in done.err
     assert sorted(os.listdir(tmp_path)) == ["settings.toml", "src"]
-    (tmp_path / "study.toml").write_text(f'[data]\npictures = "src"\nledger = "{quoted}"')
+    (tmp_path / "study.toml").write_text(f'[data]\nimages = "src"\nledger = "{quoted}"')
     done = sfumato("study", "run", tmp_path)
     assert done.code == 2
     assert "secret" not in done.err

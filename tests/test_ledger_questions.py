@@ -86,14 +86,14 @@ def test_of_many_keys_the_latest_of_each_comes_and_nothing_else(ledger: Ledger) 
 def test_more_keys_than_fit_into_one_question(ledger: Ledger) -> None:
     keys = [f"{number:04}" for number in range(1001)]
     ledger.commit(("f", detection(key)) for key in keys)
-    ledger.list_source(dict.fromkeys(keys, "picture"))
+    ledger.list_source(dict.fromkeys(keys, "image"))
     assert [len(some) for some in batches(keys)] == [500, 500, 1]
     assert [one.key for one in ledger.latest_among("f", ("detection",), keys)] == keys
     assert ledger.still_there(keys) == set(keys)
 
 
-def test_what_was_a_picture_at_the_last_run_is_still_there(ledger: Ledger) -> None:
-    ledger.list_source({"a": "picture", "b": "refused", "c": "picture", "d": "copied"})
+def test_what_was_a_image_at_the_last_run_is_still_there(ledger: Ledger) -> None:
+    ledger.list_source({"a": "image", "b": "refused", "c": "image", "d": "copied"})
     assert ledger.still_there(["a", "b", "d", "e"]) == {"a"}
     assert ledger.still_there([]) == set()
 

@@ -62,7 +62,7 @@ def test_every_key_gets_one_result() -> None:
     assert set(found.values()) == {"done"}
 
 
-def test_a_worker_that_dies_hangs_or_errs_costs_only_its_picture() -> None:
+def test_a_worker_that_dies_hangs_or_errs_costs_only_its_image() -> None:
     names = ["fine"] * 5 + ["die"] + ["fine"] * 9 + ["hang", "bug"] + ["fine"] * 4
     found = outcomes(Act(), shards(*names), Local(2, timeout_s=1.5))
     wrong = {key: code for key, code in found.items() if code != "done"}
@@ -75,7 +75,7 @@ def test_a_worker_that_dies_hangs_or_errs_costs_only_its_picture() -> None:
 
 
 @pytest.mark.slow
-def test_a_picture_at_which_a_worker_died_once_is_tried_again(tmp_path: object) -> None:
+def test_a_image_at_which_a_worker_died_once_is_tried_again(tmp_path: object) -> None:
     found = outcomes(Act(f"{tmp_path}/flag"), shards("fine", "once", "fine"), Local(1))
     assert set(found.values()) == {"done"}
 

@@ -1,4 +1,4 @@
-"""Everything private that a picture can carry is named; what decoding needs is not."""
+"""Everything private that an image can carry is named; what decoding needs is not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FACE = (8.0, 8.0, 24.0, 24.0)
 
 
-def picture(seed: int = 0) -> Image.Image:
+def image(seed: int = 0) -> Image.Image:
     y, x = np.mgrid[0:40, 0:48]
     bands = [128 + 100 * np.sin((x * (band + 1) + y * (seed + 1)) / 9) for band in range(3)]
     return Image.fromarray(np.stack(bands, axis=-1).astype(np.uint8))
@@ -29,7 +29,7 @@ def picture(seed: int = 0) -> Image.Image:
 
 def encoded(kind: str, **settings: Any) -> bytes:
     out = io.BytesIO()
-    picture().save(out, kind, **settings)
+    image().save(out, kind, **settings)
     return out.getvalue()
 
 
@@ -94,7 +94,7 @@ def gif_with(block: bytes) -> bytes:
 @cache
 def animated(kind: str) -> bytes:
     out = io.BytesIO()
-    picture().save(out, kind, save_all=True, append_images=[picture(3)])
+    image().save(out, kind, save_all=True, append_images=[image(3)])
     return out.getvalue()
 
 
@@ -145,7 +145,7 @@ PRIVATE: dict[str, tuple[bytes, tuple[str, ...]]] = {
         ("profile:unreadable", "second start of image"),
     ),
     "jpeg-tail": (BARE + b"motion photo", ("trailing data",)),
-    "jpeg-tail-picture": (BARE + PREVIEW, ("trailing data", "second start of image")),
+    "jpeg-tail-image": (BARE + PREVIEW, ("trailing data", "second start of image")),
     "jpeg-stray": (BARE[:20] + b"stray" + BARE[20:], ("stray bytes",)),
     "mpo": (animated("MPO"), ("mpf", "second start of image", "trailing data")),
     "png-text": (
@@ -177,7 +177,7 @@ PRIVATE: dict[str, tuple[bytes, tuple[str, ...]]] = {
         ("photoshop resources",),
     ),
     "tiff-gps": (encoded("TIFF", exif=GPS), ("exif:gps",)),
-    "tiff-pages": (animated("TIFF"), ("second picture",)),
+    "tiff-pages": (animated("TIFF"), ("second image",)),
     "tiff-hidden": (encoded("TIFF") + PREVIEW, ("unreferenced bytes",)),
     "gif-comment": (gif_with(COMMENT), ("comment",)),
     "gif-xmp": (gif_with(b"!\xff\x0bXMP DataXMP\x01x\0"), ("xmp",)),
@@ -250,7 +250,7 @@ def test_a_preview_that_no_walk_knows_is_found() -> None:
         (b"II+\0\x08\0\0\0" + b"\xff" * 8, Code.IMAGE_DECODE),
     ],
 )
-def test_what_cannot_be_walked_is_no_clean_picture(data: bytes, code: Code) -> None:
+def test_what_cannot_be_walked_is_no_clean_image(data: bytes, code: Code) -> None:
     with pytest.raises(SampleError) as caught:
         private_metadata(data)
     assert caught.value.code == code

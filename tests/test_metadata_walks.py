@@ -1,4 +1,4 @@
-"""What the walks over picture files let pass, at the edge of every list and limit."""
+"""What the walks over image files let pass, at the edge of every list and limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.test_metadata import (
     animated,
     encoded,
     gif_with,
-    picture,
+    image,
     png_with,
     segment,
     webp_with,
@@ -65,7 +65,7 @@ def short(value: int) -> tuple[int, int, bytes]:
 
 
 def tiff(tags: Tags, *, strip: int = 64, behind: bytes = b"") -> bytes:
-    """Return a grey picture of 8 by 8 in one strip, which comes last, with further tags."""
+    """Return a grey image of 8 by 8 in one strip, which comes last, with further tags."""
     base: dict[int, tuple[int, int, bytes]] = {
         256: short(8), 257: short(8), 258: short(8), 259: short(1), 262: short(1),
         273: (4, 1, b""), 277: short(1), 278: short(8), 279: (4, 1, struct.pack("<I", strip)),
@@ -208,7 +208,7 @@ def test_of_jpeg_segments_those_that_decoding_needs_may_stay() -> None:
         ((2, 3), 17, ("jfif:thumbnail",)),
     ],
 )
-def test_a_head_of_jfif_has_no_picture_and_nothing_behind(
+def test_a_head_of_jfif_has_no_image_and_nothing_behind(
     size: tuple[int, int], extra: int, names: tuple[str, ...]
 ) -> None:
     payload = b"JFIF\0\1\1\0\0\1\0\1" + bytes(size) + bytes(extra)
@@ -246,14 +246,14 @@ def test_a_profile_is_whole_whatever_the_order_of_its_segments() -> None:
         assert private_metadata(data) == ("profile:unreadable",)
 
 
-def test_behind_the_end_of_a_picture_is_nothing() -> None:
+def test_behind_the_end_of_a_image_is_nothing() -> None:
     gif, png, bmp, webp = (encoded(kind) for kind in ("GIF", "PNG", "BMP", "WEBP"))
     for data in (BARE, gif, png, bmp, webp):
         assert private_metadata(data) == ()
         assert private_metadata(data + b"\0") == ("trailing data",)
 
 
-def test_the_start_of_a_picture_inside_a_table_is_chance_and_elsewhere_is_not() -> None:
+def test_the_start_of_a_image_inside_a_table_is_chance_and_elsewhere_is_not() -> None:
     start = b"\xff\xd8\xff\xe0\x00\x04ab\xff"
     for marker in (0xC4, 0xDB):
         assert walked(with_segment(marker, start)) == ()
@@ -365,7 +365,7 @@ def test_blocks_of_gif(block: bytes, names: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "named"),
-    [("GIF", "animation frames"), ("TIFF", "second picture"), ("PNG", "animation frames")],
+    [("GIF", "animation frames"), ("TIFF", "second image"), ("PNG", "animation frames")],
 )
 def test_frames_and_pages_may_stay_where_that_was_said(kind: str, named: str) -> None:
     assert private_metadata(animated(kind)) == (named,)
@@ -392,7 +392,7 @@ TIFF_KNOWN = {
 }  # fmt: skip
 TIFF_NAMED = {
     33723: "iptc", 34377: "photoshop resources", 37724: "photoshop layers", 34665: "exif:tags",
-    34853: "exif:gps", 330: "second picture",
+    34853: "exif:gps", 330: "second image",
 }  # fmt: skip
 
 
@@ -445,14 +445,14 @@ def test_a_jpeg_inside_a_tiff_holds_what_decoding_needs_and_nothing_more() -> No
     assert walked(data, keep_safe=True) == ("exif:tags",)
     unknown = segment(0xF3, b"abc")
     assert walked(jpeg_tiff(bare[:2] + unknown + bare[2:])) == ("marker F3",)
-    # Only where the picture says that it is one.
+    # Only where the image says that it is one.
     plain = bytearray(tiff({}, strip=len(BARE)))
     assert walked(bytes(plain)) == ()
 
 
 # --- AVIF ---------------------------------------------------------------------------------------
 
-AVIF = avif(picture().convert("RGB"))
+AVIF = avif(image().convert("RGB"))
 PROPERTIES = (
     b"ispe pixi av1C colr irot imir clap pasp auxC a1op a1lx lsel clli mdcv cclv amve".split()
 )
@@ -463,7 +463,7 @@ def box(name: bytes, payload: bytes = b"") -> bytes:
 
 
 def with_coded(more: bytes) -> bytes:
-    """Return the file with further AV1 data behind those of its picture."""
+    """Return the file with further AV1 data behind those of its image."""
     coded = AVIF[AVIF.index(b"mdat") + 4 :]
     old, new = (struct.pack(">I", len(one)) for one in (coded, coded + more))
     front = AVIF[: AVIF.index(b"mdat") - 4]
@@ -491,14 +491,14 @@ def test_of_avif_boxes_those_that_decoding_needs_may_stay() -> None:
     assert walked(AVIF + box(b"mdat", b"x")) == ("unreferenced bytes",)
 
 
-def test_items_of_avif_are_the_picture_and_its_orientation() -> None:
-    tagged = avif(picture().convert("RGB"), exif=exif({271: text(b"Maker")}))
+def test_items_of_avif_are_the_image_and_its_orientation() -> None:
+    tagged = avif(image().convert("RGB"), exif=exif({271: text(b"Maker")}))
     assert walked(tagged) == ("exif:tags",)
     assert walked(tagged, keep_safe=True) == ()
     boxes, coded = tagged[: tagged.index(b"mdat")], tagged[tagged.index(b"mdat") :]
-    for kind, named in ((b"mime", "xmp"), (b"av01", "second picture"), (b"abcd", "item abcd")):
+    for kind, named in ((b"mime", "xmp"), (b"av01", "second image"), (b"abcd", "item abcd")):
         assert walked(boxes.replace(b"Exif", kind) + coded) == (named,)
-    profiled = avif(picture().convert("RGB"), icc_profile=SRGB)
+    profiled = avif(image().convert("RGB"), icc_profile=SRGB)
     for kind in (b"prof", b"rICC"):
         assert walked(profiled.replace(b"prof", kind)) == ()
         broken = profiled.replace(b"prof", kind).replace(b"acsp", b"xxxx")

@@ -214,8 +214,8 @@ def wall(kind: str = "PNG", *, noise: int = 0) -> tuple[Sample, Pixels]:
 
 def still(one: Sample, face: Face, method: Cover | None = None) -> tuple[Output, bytes]:
     sink = Memory()
-    picture = codec.decode(one.data)
-    output, _ = release(one, picture, Faces((face,)), method or cover(Watcher([])), sink)
+    image = codec.decode(one.data)
+    output, _ = release(one, image, Faces((face,)), method or cover(Watcher([])), sink)
     return output, sink.data
 
 
@@ -422,7 +422,7 @@ def test_an_image_that_isnt_there_is_said(data: Dataset, caplog: pytest.LogCaptu
     job = replace(data.job(), recipe=chosen.recipe(), boxes=path)
     with caplog.at_level(logging.WARNING):
         run(job, STAGES, Here())
-    assert "names 1 pictures that aren't in the source, such as 'n03/gone.png'" in caplog.text
+    assert "names 1 images that aren't in the source, such as 'n03/gone.png'" in caplog.text
 
 
 def test_a_box_in_fractions_among_pixels_takes_its_image_out(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_usage_error_shows_a_path_and_does_not_obey_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "a.jpg").write_bytes(b"no picture")
+    (tmp_path / "src" / "a.jpg").write_bytes(b"no image")
     done = sfumato(*words)
     assert done.code == 2, done.err
     assert done.err

@@ -50,7 +50,7 @@ def fine_contrast(image: Pixels, box: Box) -> float:
 
 @st.composite
 def boxes(draw: st.DrawFn, width: int, height: int, *, count: int = 4) -> list[Box]:
-    """Boxes of 0.2 to 60 px, some of which overhang a picture of this size or lie outside."""
+    """Boxes of 0.2 to 60 px, some of which overhang an image of this size or lie outside."""
     found = []
     for _ in range(draw(st.integers(1, count))):
         x, y = draw(st.floats(-30, width + 10)), draw(st.floats(-30, height + 10))
@@ -226,7 +226,7 @@ def test_a_face_lies_on_the_grid_of_sub_pixels_and_is_never_cut() -> None:
         assert face_of(empty, 0.25, 0.2).size == 0
 
 
-def test_wide_blurs_run_on_a_reduced_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wide_blurs_run_on_a_reduced_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """By one for each 2.5 pixels of sigma, from 2 on."""
     factors: list[int] = []
     reduce = Image.Image.reduce
@@ -242,7 +242,7 @@ def test_wide_blurs_run_on_a_reduced_picture(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_boxes_without_a_pixel_in_the_picture_change_nothing(name: str) -> None:
+def test_boxes_without_a_pixel_in_the_image_change_nothing(name: str) -> None:
     before = noise(40, 50, 3, seed=6)
     outside = [
         (-30.0, 5.0, -1.0, 30.0),
@@ -308,7 +308,7 @@ def test_a_cell_shows_what_the_blur_gives_at_its_centre() -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_large_box_outside_the_picture_keeps_no_other_from_being_covered(name: str) -> None:
+def test_a_large_box_outside_the_image_keeps_no_other_from_being_covered(name: str) -> None:
     before, inner = noise(60, 60, 3, seed=6), (20.0, 20.0, 30.0, 32.0)
     outer = (200.0, 200.0, 290.0, 290.0)
     after = make(name)(before, [outer, inner])
@@ -518,11 +518,11 @@ def test_imagenet_agrees_with_the_published_arithmetic(cases: int) -> None:
         height, width = generator.integers(12, 90, size=2)
         image = noise(height, width, 3, seed=case)
         if case % 2:
-            image = np.sort(image, axis=case % 3 % 2)  # smooth, as pictures are
+            image = np.sort(image, axis=case % 3 % 2)  # smooth, as images are
         found = []
         for _ in range(generator.integers(1, 5)):
             x, y = generator.uniform(-8, width - 1), generator.uniform(-8, height - 1)
-            side = generator.uniform(9, 70, size=2)  # always with some part in the picture
+            side = generator.uniform(9, 70, size=2)  # always with some part in the image
             found.append((x, y, x + side[0], y + side[1]))
         difference = np.abs(ImageNet()(image, found) - published(image, found))
         worst = max(worst, float(difference.max()))
@@ -564,7 +564,7 @@ def test_make_sets_what_was_asked_for() -> None:
     assert Pixelate(cells=1).cells == 1
     assert make("pixelate") == Pixelate(cells=8, strength=0.4, expand=0.25, feather=0.2)
     assert make("fill") == Fill(colour=None, expand=0.25, feather=0.2)
-    assert [getattr(one, "whole_picture", False) for one in METHODS.values()] == [0, 0, 0, 1]
+    assert [getattr(one, "whole_image", False) for one in METHODS.values()] == [0, 0, 0, 1]
     assert list(METHODS) == ["gaussian", "pixelate", "fill", "imagenet"]
 
 

@@ -34,9 +34,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def white_square() -> Pixels:
     """Black, 160 x 96, with one white square; cells of 32 fit into it."""
-    picture = np.zeros((96, 160, 3), dtype=np.uint8)
-    picture[32:64, 64:96] = 255
-    return picture
+    image = np.zeros((96, 160, 3), dtype=np.uint8)
+    image[32:64, 64:96] = 255
+    return image
 
 
 class TestEveryFamily(DetectorContract):
@@ -53,7 +53,7 @@ class TestEveryFamily(DetectorContract):
         assert all(64 - 8 <= x <= 96 + 8 and 32 - 8 <= y <= 64 + 8 for x, y in centres)
 
     def test_scale_and_padding_lead_back(self, detector: Detector, white_square: Pixels) -> None:
-        """The picture twice as large gives the same boxes, twice as large."""
+        """The image twice as large gives the same boxes, twice as large."""
         double = white_square.repeat(2, axis=0).repeat(2, axis=1)
         small, large = detector.detect([white_square, double])
         assert len(small) == len(large) > 0
@@ -80,7 +80,7 @@ def test_a_fixed_input_size_finds_the_same_place(
 
 @pytest.mark.parametrize("size", [(1, 1), (640, 10), (10, 640), (33, 77), (640, 640)])
 @pytest.mark.parametrize("fixed", [None, (320, 192)])
-def test_pictures_lie_inside_the_network_picture(
+def test_images_lie_inside_the_network_image(
     size: tuple[int, int], fixed: tuple[int, int] | None
 ) -> None:
     aligns: tuple[Literal["corner"], Literal["centre"]] = ("corner", "centre")
@@ -132,12 +132,12 @@ def test_a_shipped_network_described_finds_exactly_the_same(
 ) -> None:
     path = tmp_path / "model.toml"
     path.write_text(text.format(file=weights.path(name)), encoding="utf-8")
-    pictures = [noise(301, 200), noise(40, 90)]
+    images = [noise(301, 200), noise(40, 90)]
     from tests.test_detectors import demo
 
-    pictures += [demo("people/astronaut.png"), demo("people/grace_hopper.jpg")[::-1]]
-    found = OnnxFile(path, 320).detect(pictures)
-    assert found == shipped.detect(pictures)
+    images += [demo("people/astronaut.png"), demo("people/grace_hopper.jpg")[::-1]]
+    found = OnnxFile(path, 320).detect(images)
+    assert found == shipped.detect(images)
     assert overlap(found[2][0], (178, 60, 268, 178)) > 0.6
     assert (OnnxFile(path).long_side, OnnxFile(path).threshold) == (
         type(shipped)().long_side,
@@ -224,7 +224,7 @@ class TestDescriptionsThatAreWrong:
             ("fill = 3", "layout = 'HWC'", r"input\.layout must be one of NCHW, NHWC"),
             ("fill = 3", "size = [640]", r"input\.size must be \[width, height\]"),
             ("fill = 3", "size = [0, 640]", r"input\.size must lie in"),
-            ("fill = 3", "name = 'image'", "must have one input, named .* picture"),
+            ("fill = 3", "name = 'pixels'", "must have one input, named .* image"),
             ("fill = 3", "layout = 'NHWC'", "fixed to .* 3 pixels|doesn't fit its description"),
             ("[outputs]", "[outputs", "is no TOML"),
         ],
@@ -264,13 +264,13 @@ def without_outputs_of_use(path: Path) -> None:
     """The outputs are there, but each is one number."""
     nodes = Nodes()
     for role in ("loc", "conf"):
-        nodes.named(nodes.add("ReduceMean", "picture", keepdims=0), f"out_{role}")
+        nodes.named(nodes.add("ReduceMean", "image", keepdims=0), f"out_{role}")
     save(path, nodes.nodes, ["out_loc", "out_conf"], constants=nodes.constants)
 
 
 def _answering(path: Path, number: float) -> None:
     nodes = Nodes()
-    nodes.add("Mul", nodes.brightness("picture", 8), nodes.constant(0.0))
+    nodes.add("Mul", nodes.brightness("image", 8), nodes.constant(0.0))
     cells = 2 * (8 * 12 + 4 * 6 + 2 * 3)
     for role, width in (("loc", 4), ("conf", 2)):
         nodes.constants[role] = np.full((1, cells, width), number, dtype=np.float32)
@@ -297,7 +297,7 @@ def of_text(path: Path) -> None:
 def of_bytes_in(path: Path) -> None:
     nodes = Nodes()
     for role in ("loc", "conf"):
-        nodes.add("Cast", "picture", to=TensorProto.FLOAT, name=f"out_{role}")
+        nodes.add("Cast", "image", to=TensorProto.FLOAT, name=f"out_{role}")
     save(path, nodes.nodes, ["out_loc", "out_conf"], kind=TensorProto.UINT8)
 
 
@@ -325,7 +325,7 @@ def with_weights_elsewhere(path: Path) -> None:
         (of_logits, "scores from 7.5 to 7.5 come out"),
         (of_text, "holds no floating-point numbers|can't load the model"),
         (of_bytes_in, r"takes tensor\(uint8\) of .*, where four axes of tensor\(float\)"),
-        (of_two_inputs, "must have one input, .* it has picture, more"),
+        (of_two_inputs, "must have one input, .* it has image, more"),
         (with_weights_elsewhere, "weights in another file .*weights inside"),
     ],
 )
@@ -347,8 +347,8 @@ def test_half_precision_is_taken(tmp_path: Path, white_square: Pixels) -> None:
     (given,) = model.graph.input
     given.type.tensor_type.elem_type = TensorProto.FLOAT16
     for node in model.graph.node:
-        node.input[:] = ["wide" if name == "picture" else name for name in node.input]
-    cast = helper.make_node("Cast", ["picture"], ["wide"], to=TensorProto.FLOAT)
+        node.input[:] = ["wide" if name == "image" else name for name in node.input]
+    cast = helper.make_node("Cast", ["image"], ["wide"], to=TensorProto.FLOAT)
     model.graph.node.insert(0, cast)
     onnx.save(model, path.with_suffix(".onnx"))
     assert OnnxFile(path).detect([white_square]) == expected
@@ -360,11 +360,11 @@ def test_a_fixed_size_that_is_not_described_is_told(tmp_path: Path) -> None:
         parse(f"onnx:{path}")
 
 
-def test_a_network_that_fails_on_one_picture_costs_that_picture(tmp_path: Path) -> None:
-    """Log of a darkness that black and noise don't have: NaN for white pictures only."""
+def test_a_network_that_fails_on_one_image_costs_that_image(tmp_path: Path) -> None:
+    """Log of a darkness that black and noise don't have: NaN for white images only."""
     path = described(tmp_path, "centerface")
     nodes = Nodes()
-    light = nodes.score("picture", 4, 255.0)
+    light = nodes.score("image", 4, 255.0)
     low = nodes.add("Sub", nodes.constant(0.999), light)
     spoilt = nodes.add("Mul", nodes.add("Log", low), nodes.constant(0.0))
     nodes.add("Add", light, spoilt, name="out_heat")

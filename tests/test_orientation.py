@@ -20,11 +20,11 @@ from sfumato.errors import SampleError
 from sfumato.imaging import codec, jpeg
 from sfumato.imaging.codec import private_metadata
 from sfumato.imaging.codec.encoding import WRITERS
-from sfumato.imaging.codec.reading import guarded, open_picture
+from sfumato.imaging.codec.reading import guarded, open_image
 from sfumato.imaging.embedded import orientation as turns
 from sfumato.obfuscation import Fill
 from tests.avif_files import avif
-from tests.test_metadata import encoded, picture, png_chunk, segment
+from tests.test_metadata import encoded, image, png_chunk, segment
 from tests.variants import first_word, one_of_each, slow_unless
 
 XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
@@ -95,7 +95,7 @@ def files(turn: int) -> dict[str, bytes]:
         "webp-both": encoded("WEBP", lossless=True, xmp=xmp(7), exif=b"Exif\0\0" + block),
         "tiff-xmp": encoded("TIFF", tiffinfo={700: packet}),
         "tiff-both": encoded("TIFF", tiffinfo={700: xmp(7), 274: turn}),
-        "avif-xmp": avif(picture(), quality=95, subsampling="4:4:4", xmp=packet),
+        "avif-xmp": avif(image(), quality=95, subsampling="4:4:4", xmp=packet),
     }
 
 
@@ -111,7 +111,7 @@ def opened(data: bytes) -> Image.Image:
 @pytest.mark.parametrize(
     ("name", "turn"), slow_unless(product(NAMES, (3, 6)), lambda one: one[1] == 6)
 )
-def test_a_picture_is_turned_as_pillow_turns_it(name: str, turn: int) -> None:
+def test_a_image_is_turned_as_pillow_turns_it(name: str, turn: int) -> None:
     data = files(turn)[name]
     shown = opened(data)
     header, frame = codec.inspect(data), codec.decode(data).frames[0]
@@ -152,7 +152,7 @@ def test_the_turn_stays_when_only_metadata_go(name: str) -> None:
 
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_every_turn_of_an_avif_by_xmp_stays(turn: int) -> None:
-    data = avif(picture(), xmp=xmp(turn))
+    data = avif(image(), xmp=xmp(turn))
     clean = codec.strip(data)
     assert codec.inspect(clean).orientation == turn
     assert np.array_equal(np.asarray(opened(data)), np.asarray(opened(clean)))
@@ -162,20 +162,20 @@ def test_xmp_behind_the_first_scan_is_not_read() -> None:
     data = encoded("JPEG", progressive=True)
     later = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
     told = data[:later] + segment(0xE1, XMP_HEAD + xmp(6)) + data[later:]
-    assert opened(told).size == picture().size
+    assert opened(told).size == image().size
     assert codec.inspect(told).orientation == jpeg.inspect(told, max_pixels=9999).orientation == 1
 
 
-def test_the_pictures_of_an_mpo_are_turned_by_xmp_too() -> None:
+def test_the_images_of_an_mpo_are_turned_by_xmp_too() -> None:
     out = io.BytesIO()
-    picture().save(out, "MPO", save_all=True, append_images=[picture(1)])
+    image().save(out, "MPO", save_all=True, append_images=[image(1)])
     data = out.getvalue()
     assert codec.inspect(data).format == "MPO"
     told = segment(0xE1, XMP_HEAD + xmp(6))
     # The index counts from behind its own head, so what stands before it moves nothing but that.
     at = data.index(b"\xff\xe2")
     turned = data[:at] + told + data[at:]
-    assert codec.inspect(turned).upright_size == upright_size(*picture().size, 6)
+    assert codec.inspect(turned).upright_size == upright_size(*image().size, 6)
     assert codec.inspect(codec.edit(turned, [(4.0, 4.0, 20.0, 20.0)], RED).data).orientation == 6
 
 
@@ -198,7 +198,7 @@ def test_odd_values_count_as_they_do_for_pillow(block: bytes) -> None:
 def test_a_jpeg_that_is_written_anew_keeps_its_turn() -> None:
     data = jpeg_with(XMP_HEAD + xmp(6))
     with guarded(10_000):
-        source = open_picture(data, 10_000)
+        source = open_image(data, 10_000)
         source.image.load()
         written = WRITERS["JPEG"](source, source.image.copy(), "faces").data
     assert codec.inspect(written).orientation == 6

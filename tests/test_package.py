@@ -56,13 +56,13 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
         getattr(sfumato, "no_such" + "_name")
 
 
-def test_the_demo_pictures_are_the_stated_ones_and_nothing_else() -> None:
+def test_the_demo_images_are_the_stated_ones_and_nothing_else() -> None:
     root = demo_images.root()
     found = {file.relative_to(root).as_posix(): file for file in root.rglob("*") if file.is_file()}
-    assert found.keys() == demo_images.PICTURES.keys()
+    assert found.keys() == demo_images.IMAGES.keys()
     for name, file in found.items():
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        assert digest == demo_images.PICTURES[name].sha256
+        assert digest == demo_images.IMAGES[name].sha256
     assert sum(file.stat().st_size for file in found.values()) < 2_000_000
 
 
@@ -76,7 +76,7 @@ def test_the_checkout_holds_no_weights_but_those_that_the_build_placed() -> None
         assert any(line.startswith(f"/{folder.relative_to(REPOSITORY)}") for line in ignored)
 
 
-def test_missing_demo_pictures_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_demo_images_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(demo_images, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(UsageError, match=r"people/astronaut.png.*Install"):
         demo_images.root()
@@ -99,16 +99,16 @@ def build_assets() -> ModuleType:
 
 @pytest.fixture
 def carrier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installed distribution `carrier` that has one file, `carrier/picture.png`."""
+    """An installed distribution `carrier` that has one file, `carrier/image.png`."""
     site = tmp_path / "site"
     (site / "carrier").mkdir(parents=True)
-    (site / "carrier" / "picture.png").write_bytes(b"as published")
+    (site / "carrier" / "image.png").write_bytes(b"as published")
     (site / "carrier-1.0.dist-info").mkdir()
     (site / "carrier-1.0.dist-info" / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: carrier\nVersion: 1.0\n"
     )
     monkeypatch.syspath_prepend(site)
-    return site / "carrier" / "picture.png"
+    return site / "carrier" / "image.png"
 
 
 PUBLISHED = hashlib.sha256(b"as published").hexdigest()
@@ -117,7 +117,7 @@ PUBLISHED = hashlib.sha256(b"as published").hexdigest()
 def test_a_carried_file_is_copied_unchanged(
     build_assets: ModuleType, carrier: Path, tmp_path: Path
 ) -> None:
-    carried = build_assets.Carried("carrier", "carrier/picture.png", PUBLISHED)
+    carried = build_assets.Carried("carrier", "carrier/image.png", PUBLISHED)
     build_assets.place(build_assets.Asset("a/b.png", carried, PUBLISHED), tmp_path)
     assert (tmp_path / "a" / "b.png").read_bytes() == carrier.read_bytes()
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["b.png"]
@@ -127,7 +127,7 @@ def test_a_carried_file_with_another_hash_stops_the_build(
     build_assets: ModuleType, carrier: Path, tmp_path: Path
 ) -> None:
     carrier.write_bytes(b"as tampered with")
-    carried = build_assets.Carried("carrier", "carrier/picture.png", PUBLISHED)
+    carried = build_assets.Carried("carrier", "carrier/image.png", PUBLISHED)
     with pytest.raises(SetupError, match=r"carrier 1\.0 has SHA-256 .* sfumato is not built"):
         build_assets.place(build_assets.Asset("b.png", carried, PUBLISHED), tmp_path)
     assert not (tmp_path / "b.png").exists()
@@ -138,14 +138,14 @@ def test_a_made_file_with_another_hash_stops_the_build(
 ) -> None:
     monkeypatch.setattr(build_assets, "make_dynamic", lambda network: network + b"!")
     monkeypatch.setattr(build_assets.metadata, "version", lambda name: f"{name} 0.0")
-    carried = build_assets.Carried("carrier", "carrier/picture.png", PUBLISHED)
+    carried = build_assets.Carried("carrier", "carrier/image.png", PUBLISHED)
     with pytest.raises(SetupError, match=r"b\.onnx was made with SHA-256 .* is not built"):
         build_assets.place(build_assets.Asset("b.onnx", carried, PUBLISHED), tmp_path)
     assert not (tmp_path / "b.onnx").exists()
 
 
 @pytest.mark.parametrize(
-    ("distribution", "file"), [("carrier", "carrier/absent.png"), ("absent", "carrier/picture.png")]
+    ("distribution", "file"), [("carrier", "carrier/absent.png"), ("absent", "carrier/image.png")]
 )
 @pytest.mark.usefixtures("carrier")
 def test_a_missing_carrier_is_named(build_assets: ModuleType, distribution: str, file: str) -> None:
@@ -219,7 +219,7 @@ def test_a_source_distribution_holds_no_binary(distributions: tuple[Path, Path])
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # it compiles ten modules
-def test_a_wheel_holds_weights_pictures_and_licences(distributions: tuple[Path, Path]) -> None:
+def test_a_wheel_holds_weights_images_and_licences(distributions: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(distributions[1]) as archive:
         digests = {
             name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()
@@ -228,8 +228,8 @@ def test_a_wheel_holds_weights_pictures_and_licences(distributions: tuple[Path, 
     assert held == {
         **{f"sfumato/assets/weights/{w.file}": w.sha256 for w in WEIGHTS.values()},
         **{
-            f"sfumato/assets/demo_images/images/{name}": picture.sha256
-            for name, picture in demo_images.PICTURES.items()
+            f"sfumato/assets/demo_images/images/{name}": image.sha256
+            for name, image in demo_images.IMAGES.items()
         },
     }
     licences = {name.partition("/licenses/")[2] for name in digests if "/licenses/" in name}

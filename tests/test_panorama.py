@@ -15,7 +15,7 @@ from sfumato.imaging.embedded.panorama import GPANO, is_panorama_packet, panoram
 from sfumato.imaging.jpeg import Policy
 from sfumato.obfuscation import Gaussian
 from tests.avif_files import avif
-from tests.test_metadata import FACE, encoded, picture, png_chunk, segment
+from tests.test_metadata import FACE, encoded, image, png_chunk, segment
 
 HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -72,7 +72,7 @@ FORMATS: dict[str, Callable[[bytes], bytes]] = {
     "WEBP": lambda xmp: encoded("WEBP", xmp=xmp),
     "lossless": lambda xmp: encoded("WEBP", xmp=xmp, lossless=True),
     "TIFF": lambda xmp: encoded("TIFF", tiffinfo={700: xmp}),
-    "AVIF": lambda xmp: avif(picture(), xmp=xmp),
+    "AVIF": lambda xmp: avif(image(), xmp=xmp),
 }
 
 

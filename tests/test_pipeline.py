@@ -58,7 +58,7 @@ def rows(path: Path) -> list[dict[str, object]]:
 
 
 @pytest.mark.slow
-def test_every_picture_is_accounted_for(done: Dataset) -> None:
+def test_every_image_is_accounted_for(done: Dataset) -> None:
     manifest = rows(done.out / "manifest.parquet")
     assert [row["path"] for row in manifest] == list(done.keys)
     for row in manifest:
@@ -74,7 +74,7 @@ def test_every_picture_is_accounted_for(done: Dataset) -> None:
     assert summary["ignored"] == {"count": 1, "first": ["labels.txt"]}
 
 
-def test_pictures_without_a_face_leave_byte_for_byte(done: Dataset) -> None:
+def test_images_without_a_face_leave_byte_for_byte(done: Dataset) -> None:
     for key in done.without:
         assert (done.out / key).read_bytes() == (done.source / key).read_bytes()
 
@@ -136,11 +136,11 @@ def test_files_that_come_go_and_change_between_runs(data: Dataset) -> None:
     assert not (data.out / gone).exists()
     assert sha256(data.out / changed) == sha256(data.source / changed)
     assert (data.out / "n04/new.png").exists()
-    assert report.account.pictures_in == len(data.keys)
+    assert report.account.images_in == len(data.keys)
 
 
 @pytest.mark.slow
-def test_pictures_that_were_lost_from_the_release_are_made_again(data: Dataset) -> None:
+def test_images_that_were_lost_from_the_release_are_made_again(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     before = files_of(data.out)
     (data.out / data.with_face[0]).unlink()
@@ -186,7 +186,7 @@ def test_wrong_folders_are_refused_before_anything_is_written(data: Dataset) -> 
         (data.job(data.boxes), "is a file"),
         (data.job(other), "isn't empty and wasn't made by sfumato"),
         (replace(data.job(), source=open_source(data.root / "nothing")), "is not a folder"),
-        (replace(data.job(data.root / "new"), source=open_source(empty)), "holds no pictures"),
+        (replace(data.job(data.root / "new"), source=open_source(empty)), "holds no images"),
     ]
     for job, words in wrong:
         with pytest.raises(UsageError, match=words):
@@ -208,20 +208,20 @@ def test_one_run_at_a_time(data: Dataset) -> None:
 
 @pytest.mark.slow
 def test_other_files_are_copied_on_request_unless_they_may_hold_faces(data: Dataset) -> None:
-    (data.source / "n03" / "picture-without-ending").write_bytes(
+    (data.source / "n03" / "image-without-ending").write_bytes(
         (data.source / data.without[0]).read_bytes()
     )
     (data.source / "report.html").write_text("somebody else's")
     report = run(data.job(copy_other=True), STAGES, Here())
     assert (data.out / "labels.txt").read_text() == "0 1 2"
-    assert not (data.out / "n03" / "picture-without-ending").exists()
+    assert not (data.out / "n03" / "image-without-ending").exists()
     assert [failure.code for failure in report.refused] == [Code.OTHER_MAY_HOLD_FACES]
     assert b"somebody else's" not in (data.out / "report.html").read_bytes()
     assert report.verdict == "refused"
 
 
 @pytest.mark.slow
-def test_a_box_that_cannot_be_right_refuses_its_picture(data: Dataset) -> None:
+def test_a_box_that_cannot_be_right_refuses_its_image(data: Dataset) -> None:
     with data.boxes.open("a") as file:
         file.write(f"{data.without[0]},50,50,10,10\n")
     report = run(data.job(), STAGES, Here())

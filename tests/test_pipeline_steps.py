@@ -50,7 +50,7 @@ from sfumato.types import (
     Shard,
     Task,
 )
-from tests import dataset, text_pictures
+from tests import dataset, text_images
 from tests.command import Here
 from tests.dataset import BOX, Dataset, files_of
 
@@ -58,7 +58,7 @@ from tests.dataset import BOX, Dataset, files_of
 @pytest.fixture
 def data(tmp_path: Path) -> Dataset:
     made = dataset.make(tmp_path, count=1)
-    (made.source / "n03" / "text.jpg").write_text("This is not a picture.")
+    (made.source / "n03" / "text.jpg").write_text("This is not an image.")
     return made
 
 
@@ -101,7 +101,7 @@ def test_a_key_that_never_came_back_is_no_finished_release(data: Dataset) -> Non
     assert not (data.out / "manifest.parquet").exists()
     with Ledger(data.job().ledger, read_only=True) as ledger:
         assert list(ledger.latest(data.job().recipe.fingerprint("obfuscate"), ["output"])) == []
-    assert run(data.job(), STAGES, Here()).account.pictures_out == len(data.keys)
+    assert run(data.job(), STAGES, Here()).account.images_out == len(data.keys)
 
 
 def test_nothing_is_recorded_as_done_that_was_not_published(
@@ -119,7 +119,7 @@ def test_nothing_is_recorded_as_done_that_was_not_published(
         for stage in STAGES:
             assert ledger.done(stage, job.recipe.fingerprint(stage)) == set()
         assert list(ledger.latest(job.recipe.fingerprint("obfuscate"), ["output"])) == []
-    assert run(job, STAGES, Here()).account.pictures_out == len(data.keys)
+    assert run(job, STAGES, Here()).account.images_out == len(data.keys)
 
 
 def test_progress_starts_with_what_was_done_and_ends_with_all(data: Dataset) -> None:
@@ -152,7 +152,7 @@ def test_each_record_lies_under_the_settings_that_it_depends_on(data: Dataset) -
     assert shards["detect"] == shards["obfuscate"] == shards["verify"] != set()
 
 
-def test_a_search_writes_records_and_no_picture(data: Dataset) -> None:
+def test_a_search_writes_records_and_no_image(data: Dataset) -> None:
     job = data.job()
     search(replace(job, out=None), Here())
     assert not data.out.exists()
@@ -168,7 +168,7 @@ def test_a_search_writes_records_and_no_picture(data: Dataset) -> None:
     boxes = {one.key: [face.box for face in one.faces] for one in found
              if isinstance(one, Detection)}  # fmt: skip
     assert boxes == {key: [BOX] if key in data.with_face else [] for key in data.keys}
-    assert listed == dict.fromkeys(keys_of(data), "picture") | {"labels.txt": "ignored"}
+    assert listed == dict.fromkeys(keys_of(data), "image") | {"labels.txt": "ignored"}
 
 
 def test_a_run_is_noted_with_all_that_it_depends_on(data: Dataset) -> None:
@@ -214,7 +214,7 @@ def test_what_is_covered_besides_is_told_by_what_it_comes_on_top_of(
     seen = tuple(Redetection(key, "0", (), ()) for key in "abcde")
     plan = Plan(Content(Listing((), (), ()), (), {}), (), (), seen)
     people, listed = (
-        f"In {count} pictures, faces are covered besides what {what}."
+        f"In {count} images, faces are covered besides what {what}."
         for count, what in ((2, "people decided on"), (3, "the file of boxes lists"))
     )
     with Ledger(data.root / "ledger.sqlite") as ledger:
@@ -245,14 +245,14 @@ NO_LINK = Failure("broken.jpg", "read", Code.LINK_BROKEN, "leads nowhere")
 LISTING = Listing(
     ("a.jpg", "b.jpg"), ("kept.txt", "new.txt", "out.txt"), (NO_LINK,), (".DS_Store",), ("x.jpg",)
 )
-LISTED = {"a.jpg": "picture", "b.jpg": "picture", ".DS_Store": "ignored", "x.jpg": "excluded",
+LISTED = {"a.jpg": "image", "b.jpg": "image", ".DS_Store": "ignored", "x.jpg": "excluded",
           "broken.jpg": "refused"}  # fmt: skip
 IGNORED = dict.fromkeys(LISTING.others, "ignored")
 
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Iterator[tuple[Job, FolderSink, Ledger]]:
-    """Three files that are no pictures, of which earlier runs have copied one and withheld one."""
+    """Three files that are no images, of which earlier runs have copied one and withheld one."""
     for name in LISTING.others:
         (tmp_path / "src").mkdir(exist_ok=True)
         (tmp_path / "src" / name).write_text(name)
@@ -311,7 +311,7 @@ def test_what_is_copied_or_not_is_listed_and_recorded(
     texts: tuple[Job, FolderSink, Ledger],
 ) -> None:
     job, sink, ledger = texts
-    (sink.root.parent / "src" / "new.txt").write_bytes(b"text\n" * 9 + text_pictures.jpeg(48))
+    (sink.root.parent / "src" / "new.txt").write_bytes(b"text\n" * 9 + text_images.jpeg(48))
     _file_listing(replace(job, copy_other=True), STAGES, LISTING, sink, ledger)
     fates = {"kept.txt": "copied", "new.txt": "withheld", "out.txt": "copied"}
     assert dict(ledger.listing()) == LISTED | fates
@@ -337,7 +337,7 @@ def test_what_is_done_is_not_asked_for_again_unless_that_was_said(data: Dataset)
 
 
 class Telling(Here):
-    """An executor that notes what is known of each picture."""
+    """An executor that notes what is known of each image."""
 
     def __init__(self) -> None:
         self.known = dict[str, Known]()
@@ -386,17 +386,17 @@ def test_verification_looks_each_time(data: Dataset) -> None:
 
 def test_what_was_refused_unsearched_is_tried_again_once_it_was_searched(data: Dataset) -> None:
     job = data.job()
-    assert run(job, ("obfuscate",), Here()).account.pictures_out == 0
+    assert run(job, ("obfuscate",), Here()).account.images_out == 0
     search(replace(job, out=None), Here())
     report = run(job, ("obfuscate",), Here())
     assert [(one.key, one.code) for one in report.refused] == [
         ("n03/text.jpg", Code.IMAGE_UNRECOGNISED)
     ]
-    assert report.account.pictures_out == len(data.keys)
+    assert report.account.images_out == len(data.keys)
 
 
 class Dying(Here):
-    """An executor whose worker dies at a picture."""
+    """An executor whose worker dies at an image."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -408,7 +408,7 @@ class Dying(Here):
 
 
 @pytest.mark.slow
-def test_a_picture_at_which_verification_dies_has_not_passed_and_stays_released(
+def test_a_image_at_which_verification_dies_has_not_passed_and_stays_released(
     data: Dataset,
 ) -> None:
     job, key = data.job(), data.keys[0]
@@ -417,7 +417,7 @@ def test_a_picture_at_which_verification_dies_has_not_passed_and_stays_released(
     (found,) = report.failed
     assert (found.key, found.code) == (key, Code.VERIFY_UNREADABLE)
     assert (found.value, found.limit) == (1, 0)
-    assert report.account.pictures_out == len(data.keys)
+    assert report.account.images_out == len(data.keys)
     with Ledger(job.ledger, read_only=True) as ledger:
         fate = ledger.latest_of(job.recipe.fingerprint("obfuscate"), ("output", "failure"), key)
     assert isinstance(fate, Output)
@@ -451,7 +451,7 @@ class Looking(Here):
         yield from super().map(task, shards)
 
 
-def test_while_pictures_change_there_is_no_manifest_and_no_leftover(data: Dataset) -> None:
+def test_while_images_change_there_is_no_manifest_and_no_leftover(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     left = FolderSink(data.out, token="killed", like=ImageFolder(data.source))
     left.staged(data.keys[0]).write_bytes(b"x")
@@ -461,7 +461,7 @@ def test_while_pictures_change_there_is_no_manifest_and_no_leftover(data: Datase
 
 
 class Littering(Here):
-    """An executor whose worker dies behind the staging of a picture, which another then refuses."""
+    """An executor whose worker dies behind the staging of an image, which another then refuses."""
 
     def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
         assert isinstance(task, Work)
@@ -475,7 +475,7 @@ def test_what_was_staged_and_never_published_is_gone_at_the_end(data: Dataset) -
     assert not any(name.endswith(PART_SUFFIX) for name in files_of(data.out))
 
 
-def test_what_changes_no_picture_leaves_the_manifest_where_it_is(data: Dataset) -> None:
+def test_what_changes_no_image_leaves_the_manifest_where_it_is(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     looking = Looking(data.out)
     run(data.job(), STAGES, looking)  # nothing is left to do
@@ -518,14 +518,14 @@ def test_what_was_found_for_another_release_is_found_for_this_one(data: Dataset)
     first = data.job()
     search(replace(first, out=None), Here())
     second = replace(data.job(data.root / "other"), detections=(first.ledger,))
-    assert run(second, ("obfuscate",), Here()).account.pictures_out == len(data.keys)
+    assert run(second, ("obfuscate",), Here()).account.images_out == len(data.keys)
     with Ledger(second.ledger, read_only=True) as ledger:  # no run of this ledger has found it
         adopted = set(ledger.read("SELECT run FROM records WHERE kind = 'detection'"))
     assert adopted == {(0,)}
-    assert run(data.job(data.root / "third"), ("obfuscate",), Here()).account.pictures_out == 0
+    assert run(data.job(data.root / "third"), ("obfuscate",), Here()).account.images_out == 0
 
 
-def test_a_picture_that_was_taken_from_the_source_goes_from_the_release(data: Dataset) -> None:
+def test_a_image_that_was_taken_from_the_source_goes_from_the_release(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     gone = data.without[0]
     (data.source / gone).unlink()
@@ -556,12 +556,12 @@ def test_another_sources_release_is_not_touched(data: Dataset) -> None:
     with pytest.raises(UsageError, match="different: source"):
         run(moved, STAGES, Here())
     assert files_of(data.out) == before
-    assert run(replace(moved, overwrite=True), STAGES, Here()).account.pictures_out == 6
+    assert run(replace(moved, overwrite=True), STAGES, Here()).account.images_out == 6
 
 
 def test_an_empty_folder_is_a_place_for_a_release(data: Dataset) -> None:
     data.out.mkdir()
-    assert run(data.job(), STAGES, Here()).account.pictures_out == len(data.keys)
+    assert run(data.job(), STAGES, Here()).account.images_out == len(data.keys)
 
 
 def test_the_private_folder_may_lie_neither_in_the_source_nor_in_the_release(
@@ -578,7 +578,7 @@ def test_the_private_folder_may_lie_neither_in_the_source_nor_in_the_release(
             run(job, STAGES, Here())
     # Around the source is no place in it.
     above = replace(data.job(), ledger=data.root / "ledger.sqlite")
-    assert run(above, STAGES, Here()).account.pictures_out == len(data.keys)
+    assert run(above, STAGES, Here()).account.images_out == len(data.keys)
 
 
 def test_the_private_folder_is_beside_what_is_published() -> None:
@@ -623,7 +623,7 @@ def test_the_last_recipe_holds_for_a_report_after_other_commands(data: Dataset) 
     run(job, STAGES, Here())
     run(job, ("verify",), Here())
     report = write_report(data.out, job.ledger)
-    assert report.account.pictures_out == len(data.keys)
+    assert report.account.images_out == len(data.keys)
     with Ledger(job.ledger, read_only=True) as ledger:
         outputs = ledger.latest(job.recipe.fingerprint("obfuscate"), ["output"])
         assert [one.key for one in outputs if isinstance(one, Output)] == list(data.keys)

@@ -1,4 +1,4 @@
-"""What is left to do: a mark is believed only of what is still so, picture by picture."""
+"""What is left to do: a mark is believed only of what is still so, image by image."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Site:
     def left(self, *stages: str, job: Job | None = None, **boxes: ImportedBoxes) -> list[str]:
         plan = self.plan(*stages, job=job, **boxes)
         found = [key for shard in plan.left for key in shard.keys]
-        assert plan.pictures_left == len(found)
+        assert plan.images_left == len(found)
         assert all(shard.keys for shard in plan.left)
         return found
 
@@ -261,7 +261,7 @@ def test_what_checks_saw_uncovered_is_done_again_if_that_was_asked_for(site: Sit
     wanted = (Redetection("b.jpg", "b.jpg", (FACE,), ("v",)),)
     assert site.plan(job=cover).uncovered == wanted
     anew = site.plan(job=replace(cover, resume=False))
-    assert (anew.uncovered, anew.pictures_left) == (wanted, 3)
+    assert (anew.uncovered, anew.images_left) == (wanted, 3)
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -39,22 +39,22 @@ STUCK = "b/stuck.bmp"  # its metadata can't be removed
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = tmp_path_factory.mktemp("policies")
-    picture = Image.fromarray(dataset.scene(np.random.default_rng(5)))
+    image = Image.fromarray(dataset.scene(np.random.default_rng(5)))
     for key in (WITH_FACE, *PLAIN, CLEAN, STUCK):
         path = root / "src" / key
         path.parent.mkdir(parents=True, exist_ok=True)
         match path.suffix:
             case ".gif":
-                picture.save(path, comment=b"A. Person")
+                image.save(path, comment=b"A. Person")
             case ".tif":
-                picture.save(path, tiffinfo={306: "2024:01:02 03:04:05", 315: "A. Person"})
+                image.save(path, tiffinfo={306: "2024:01:02 03:04:05", 315: "A. Person"})
             case ".bmp":
                 path.write_bytes(profile_in_bmp())
             case _ if key == CLEAN:
-                picture.save(path)
+                image.save(path)
             case _:
-                picture.save(path, exif=CAMERA, lossless=True)
-    # The camera's EXIF turns its pictures.
+                image.save(path, exif=CAMERA, lossless=True)
+    # The camera's EXIF turns its images.
     x0, y0, x1, y1 = BOX
     (root / "boxes.csv").write_text(f"path,x0,y0,x1,y1\n{WITH_FACE},{y0},{x0},{y1},{x1}\n")
     return Dataset(root, (WITH_FACE,), (*PLAIN, CLEAN, STUCK))
@@ -171,7 +171,7 @@ def test_detect_and_obfuscate_make_the_same_as_run(data: Dataset, tmp_path: Path
 def checked(
     before: bytes, after: bytes, *, encoding: str = "exact", policy: str = "all"
 ) -> dict[Code, Finding]:
-    """Check a copied picture as if `after` was what a stage said that it had written."""
+    """Check a copied image as if `after` was what a stage said that it had written."""
     digest, written = (hashlib.sha256(data).hexdigest() for data in (before, after))
     output = Output("a", digest, written, "copied", encoding, "", ())  # type: ignore[arg-type]
     sample = Sample("a", "", before, digest)

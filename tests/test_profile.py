@@ -37,7 +37,7 @@ from tests.profiles import (
     with_header,
     with_tag,
 )
-from tests.test_metadata import FACE, PREVIEW, encoded, gif_with, picture, png_chunk, segment
+from tests.test_metadata import FACE, PREVIEW, encoded, gif_with, image, png_chunk, segment
 
 TAGS = tags_of(SRGB)
 SCREEN = struct.pack(">4sIIHHH", b"vcgt", 0, 0, 3, 256, 2) + bytes(range(256)) * 6
@@ -69,7 +69,7 @@ HIDDEN = {
     "wrong-kind": with_tag(b"lumi", text(SECRET)),
     "oversized": with_tag(b"rTRC", gamma() + SECRET),
     "reserved-in-tag": with_tag(b"lumi", b"XYZ JaneJane Roe Jan"),
-    "picture-as-curve": with_tag(
+    "image-as-curve": with_tag(
         b"kTRC",
         struct.pack(">4sII", b"curv", 0, 4096)
         + np.random.default_rng(1).integers(0, 65536, 4096).astype(">u2").tobytes(),
@@ -133,7 +133,7 @@ def test_an_identity_is_computed_anew() -> None:
     assert any(clean[84:100])
 
 
-PIXELS = np.asarray(picture().resize((210, 172)))  # a picture of as many pixels as the table has
+PIXELS = np.asarray(image().resize((210, 172)))  # an image of as many pixels as the table has
 AS_TABLE = PIXELS.reshape(-1, 3)[: 33**3].reshape(33, 33, 33, 3)
 IN_TABLES = {
     "gamut": with_tag(b"gamt", lut(AS_TABLE, 33)),
@@ -145,7 +145,7 @@ IN_TABLES = {
 
 
 @pytest.mark.parametrize("name", IN_TABLES)
-def test_a_picture_or_a_place_in_tables_that_show_nothing_goes(name: str) -> None:
+def test_a_image_or_a_place_in_tables_that_show_nothing_goes(name: str) -> None:
     clean = clean_profile(IN_TABLES[name])
     assert clean is not None
     assert len(clean) < 2000
@@ -153,7 +153,7 @@ def test_a_picture_or_a_place_in_tables_that_show_nothing_goes(name: str) -> Non
     assert np.array_equal(shown(clean), shown(SRGB))
 
 
-def test_a_picture_in_the_table_that_shows_the_colours_takes_the_profile_along() -> None:
+def test_a_image_in_the_table_that_shows_the_colours_takes_the_profile_along() -> None:
     assert clean_profile(with_tag(b"A2B0", lut(AS_TABLE, 33))) is None
     true = with_tag(b"A2B0", lut(grid=33))
     assert clean_profile(true) == true
@@ -180,7 +180,7 @@ BROKEN = {
     "names-of-colours": with_header(12, b"nmcl"),
     "another-space": with_header(16, b"XYZ "),
     "no-curves": built([*TAGS[:2], (b"ownr", text(SECRET))]),
-    "rough-curve": with_tag(b"rTRC", tags_of(HIDDEN["picture-as-curve"])[-1][1]),
+    "rough-curve": with_tag(b"rTRC", tags_of(HIDDEN["image-as-curve"])[-1][1]),
     "large": SRGB + bytes(1 << 22),
     "nothing": b"",
 }
@@ -250,7 +250,7 @@ def _files(profile: bytes) -> dict[str, bytes]:
     kinds = ("JPEG", "PNG", "WEBP", "TIFF")
     return {
         **{kind: encoded(kind, icc_profile=profile) for kind in kinds},
-        "AVIF": avif(picture(), icc_profile=profile),
+        "AVIF": avif(image(), icc_profile=profile),
         "lossless": encoded("WEBP", icc_profile=profile, lossless=True),
     }
 
@@ -403,7 +403,7 @@ def test_other_spaces_are_proved_too() -> None:
 
 
 @pytest.mark.slow
-def test_profiles_of_real_pictures_stay_but_those_of_screens(shared_data: Path) -> None:
+def test_profiles_of_real_images_stay_but_those_of_screens(shared_data: Path) -> None:
     changed: Counter[tuple[str, ...]] = Counter()
     kept = 0
     for path in sorted(shared_data.rglob("*.[jJ]*[gG]")):

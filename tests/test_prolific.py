@@ -12,7 +12,7 @@ from sfumato.review.providers.prolific import Prolific, ProlificError
 from tests.prolific_service import TOKEN, Service, serving
 
 URL = "https://review.example.org/join/s3cret"
-WORK = Work("Faces", "Mark every face.", places=10, pictures=50, minutes=12, reward=200)
+WORK = Work("Faces", "Mark every face.", places=10, images=50, minutes=12, reward=200)
 COST = 2800  # 10 × 2.00 and the service's fee
 
 
@@ -117,7 +117,7 @@ def test_a_busy_service_is_asked_again_but_a_study_is_made_once(service: Service
 
 def test_its_own_words_come_through(service: Service) -> None:
     with prolific(service) as provider:
-        cheap = Work("Faces", "Mark.", places=1, pictures=1, reward=1)
+        cheap = Work("Faces", "Mark.", places=1, images=1, reward=1)
         with pytest.raises(ProlificError, match="reward is below the minimum"):
             provider.offer(cheap)
     with (
@@ -152,7 +152,7 @@ def test_nobody_answers() -> None:
 
 def test_work_without_people_is_none() -> None:
     with pytest.raises(ValueError, match="needs people"):
-        Work("a", "b", places=0, pictures=1)
+        Work("a", "b", places=0, images=1)
 
 
 def test_the_token_goes_to_no_other_server_and_what_is_over_stays_so(service: Service) -> None:

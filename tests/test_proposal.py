@@ -12,7 +12,7 @@ from sfumato.detection.detectors.proposal import from_centerface, from_yunet, pr
 from sfumato.detection.detectors.session import Network
 from sfumato.types import Box, Face, Pixels
 
-PICTURE = np.zeros((100, 100, 3), dtype=np.uint8)
+IMAGE = np.zeros((100, 100, 3), dtype=np.uint8)
 SOURCES = (from_yunet(640, 0.2), from_centerface(640, 0.1))
 
 
@@ -41,7 +41,7 @@ def test_each_box_says_what_each_source_thought(
 ) -> None:
     answers["yunet-2023mar"] = [((10, 10, 30, 30), 0.9), ((60, 60, 70, 70), 0.25)]
     answers["centerface-8bit"] = [((11, 10, 31, 30), 0.2)]
-    found = propose(PICTURE, SOURCES)
+    found = propose(IMAGE, SOURCES)
     assert found.boxes.tolist() == [[10, 10, 30, 30], [60, 60, 70, 70]]
     np.testing.assert_allclose(found.scores, [[0.9, 0.2], [0.25, 0.0]])
 
@@ -52,19 +52,19 @@ def test_of_two_boxes_on_one_face_that_of_the_earlier_source_stays(
 ) -> None:
     answers["yunet-2023mar"] = [((10, 10, 30, 30), 0.53)]
     answers["centerface-8bit"] = [((11, 10, 31, 30), score)]
-    found = propose(PICTURE, SOURCES)
+    found = propose(IMAGE, SOURCES)
     assert found.boxes.tolist() == [[10, 10, 30, 30]]
     np.testing.assert_allclose(found.scores, [[0.53, score]])
 
 
 def test_boxes_that_overlap_little_all_stay(answers: dict[str, list[tuple[Box, float]]]) -> None:
     answers["yunet-2023mar"] = [((10, 10, 30, 30), 0.9), ((22, 10, 42, 30), 0.3)]
-    assert len(propose(PICTURE, SOURCES).boxes) == 2
+    assert len(propose(IMAGE, SOURCES).boxes) == 2
 
 
 def test_nothing_seen_gives_nothing(answers: dict[str, list[tuple[Box, float]]]) -> None:
     answers["yunet-2023mar"] = [((10, 10, 30, 30), 0.1)]  # below its floor
-    found = propose(PICTURE, SOURCES)
+    found = propose(IMAGE, SOURCES)
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == (0, 2)
 
@@ -78,7 +78,7 @@ def test_the_best_stay_where_there_are_too_many(
     answers["yunet-2023mar"] = [
         ((x, y, x + 15, y + 15), score) for (x, y), score in zip(places, scores, strict=True)
     ]
-    found = propose(PICTURE, SOURCES)
+    found = propose(IMAGE, SOURCES)
     assert len(found.boxes) == proposal.MOST
     np.testing.assert_allclose(
         found.scores[:, 0], sorted(scores, reverse=True)[: proposal.MOST], rtol=1e-6

@@ -36,8 +36,8 @@ def as_arithmetic(data: bytes, folder: Path) -> bytes:
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "src"
     (folder / "a").mkdir(parents=True)
-    picture = Image.fromarray(dataset.scene(np.random.default_rng(5)))
-    picture.save(folder / PLAIN, quality=90)
+    image = Image.fromarray(dataset.scene(np.random.default_rng(5)))
+    image.save(folder / PLAIN, quality=90)
     (folder / FACE).write_bytes(as_arithmetic((folder / PLAIN).read_bytes(), tmp_path))
     boxes = "".join(f"{key},{','.join(map(str, BOX))}\n" for key in (FACE, PLAIN))
     (tmp_path / "boxes.csv").write_text(f"path,x0,y0,x1,y1\n{boxes}")

@@ -46,7 +46,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture
 def service(running: Service) -> Service:
-    for asked in (running.pictures, running.targets, running.script):
+    for asked in (running.images, running.targets, running.script):
         asked.clear()
     return running
 
@@ -108,7 +108,7 @@ class TestBoxes:
     def test_a_full_answer_is_asked_again_in_quarters(
         self, service: Service, allowed: Path
     ) -> None:
-        picture = np.full((400, 400, 3), 90, dtype=np.uint8)
+        image = np.full((400, 400, 3), 90, dtype=np.uint8)
         crowd = [face(i / 100, 0, 0.005, 0.5) for i in range(100)]
         service.script = [
             (200, {"FaceDetails": crowd}),
@@ -117,8 +117,8 @@ class TestBoxes:
             (200, {"FaceDetails": []}),
             (200, {"FaceDetails": [face(0.9, 0.9, 0.1, 0.1)]}),  # bottom right
         ]
-        (found,) = Rekognition().detect([picture])
-        assert len(service.pictures) == 5
+        (found,) = Rekognition().detect([image])
+        assert len(service.images) == 5
         assert service.sizes() == [(400, 400), *[(240, 240)] * 4]
         boxes = [f.box for f in found]
         assert pytest.approx((0, 160 + 120, 24, 160 + 120 + 48)) in boxes
@@ -135,7 +135,7 @@ class TestBoxes:
         assert told.value.code is Code.DETECTOR_FAILED
 
     def test_a_face_in_two_quarters_counts_once(self, service: Service, allowed: Path) -> None:
-        picture = np.full((400, 400, 3), 90, dtype=np.uint8)
+        image = np.full((400, 400, 3), 90, dtype=np.uint8)
         service.script = [
             (200, {"FaceDetails": [face(i / 100, 0, 0.005, 0.01) for i in range(100)]}),
             (200, {"FaceDetails": [face(180 / 240, 180 / 240, 40 / 240, 40 / 240)]}),
@@ -143,26 +143,26 @@ class TestBoxes:
             (200, {"FaceDetails": []}),
             (200, {"FaceDetails": [face(20 / 240, 20 / 240, 40 / 240, 40 / 240)]}),
         ]
-        (found,) = Rekognition().detect([picture])
+        (found,) = Rekognition().detect([image])
         large = [f.box for f in found if f.box[2] - f.box[0] > 10]
         assert large == [pytest.approx((180, 180, 220, 220))]
 
 
 class TestBytes:
     @pytest.mark.slow
-    def test_a_large_picture_is_scaled_until_it_fits(self, service: Service, allowed: Path) -> None:
+    def test_a_large_image_is_scaled_until_it_fits(self, service: Service, allowed: Path) -> None:
         rng = np.random.default_rng(0)
-        picture = rng.integers(0, 256, (2600, 3000, 3), dtype=np.uint8)  # 11 MB as a JPEG
-        picture[650:1300, 750:1500] = 255
-        (found,) = Rekognition(0.9).detect([picture])
-        assert all(len(data) <= 5_000_000 for data in service.pictures)
+        image = rng.integers(0, 256, (2600, 3000, 3), dtype=np.uint8)  # 11 MB as a JPEG
+        image[650:1300, 750:1500] = 255
+        (found,) = Rekognition(0.9).detect([image])
+        assert all(len(data) <= 5_000_000 for data in service.images)
         assert service.sizes()[0][0] < 3000
         # Cells (2 to 3, 2 to 3) of the grid of 375 x 325 pixels are white: boxes lead back.
         hull = np.array([f.box for f in found])
         assert hull[:, :2].min(axis=0) == pytest.approx([656, 569], abs=3)
         assert hull[:, 2:].max(axis=0) == pytest.approx([1594, 1381], abs=3)
 
-    def test_a_tiny_picture_is_enlarged(self, service: Service, allowed: Path) -> None:
+    def test_a_tiny_image_is_enlarged(self, service: Service, allowed: Path) -> None:
         white = np.full((3, 500, 3), 255, dtype=np.uint8)
         (found,) = Rekognition().detect([white])
         assert service.sizes() == [(500, 80)]
@@ -183,14 +183,14 @@ class TestTrouble:
         assert all(0 <= wait <= 0.5 * 2**i for i, wait in enumerate(waits))
         assert meter.calls_at(allowed) == 5
 
-    def test_one_that_stays_busy_costs_the_picture(
+    def test_one_that_stays_busy_costs_the_image(
         self, service: Service, allowed: Path, waits: list[float], grey: Pixels
     ) -> None:
         service.script = [trouble("ThrottlingException")] * 50
         with pytest.raises(SampleError, match="busy 8 times in a row") as told:
             Rekognition().detect([grey])
         assert told.value.code is Code.DETECTOR_FAILED
-        assert len(service.pictures) == 8
+        assert len(service.images) == 8
 
     def test_pauses_grow_and_are_spread(self) -> None:
         rng = np.random.default_rng(0)
@@ -201,7 +201,7 @@ class TestTrouble:
         np.testing.assert_allclose(drawn.mean(axis=0), np.array(limits) / 2, rtol=0.15)
 
     @pytest.mark.parametrize("code", ["ImageTooLargeException", "InvalidImageFormatException"])
-    def test_a_picture_that_it_cannot_read_is_a_sample_error(
+    def test_a_image_that_it_cannot_read_is_a_sample_error(
         self, code: str, service: Service, allowed: Path, grey: Pixels
     ) -> None:
         service.script = [trouble(code)]
@@ -217,7 +217,7 @@ class TestTrouble:
         service.script = [trouble(code)]
         with pytest.raises(UsageError, match=rf"{code}.*AWS_PROFILE, AWS_REGION"):
             Rekognition().detect([grey])
-        assert len(service.pictures) == 1
+        assert len(service.images) == 1
 
     @pytest.mark.parametrize(
         "names",
@@ -236,7 +236,7 @@ class TestTrouble:
             monkeypatch.delenv(name)
         with pytest.raises(UsageError, match="Check credentials and region"):
             Rekognition().detect([grey])
-        assert not service.pictures
+        assert not service.images
 
     @pytest.mark.slow
     def test_a_service_that_is_not_there(
@@ -268,7 +268,7 @@ class TestTrouble:
         with pytest.raises(UsageError, match="AccessDeniedException"):
             Rekognition().detect([grey])
         stub.assert_no_pending_responses()
-        assert not service.pictures
+        assert not service.images
 
     def test_without_boto3_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(rekognition, "find_spec", lambda _: None)
@@ -280,7 +280,7 @@ class TestMeter:
     def test_without_consent_nothing_is_sent(self, service: Service, grey: Pixels) -> None:
         with pytest.raises(UsageError, match="say --allow-upload"):
             Rekognition().detect([grey])
-        assert not service.pictures
+        assert not service.images
 
     def test_the_limit_stops_before_the_call(
         self, service: Service, tmp_path: Path, grey: Pixels
@@ -290,7 +290,7 @@ class TestMeter:
             Rekognition().detect([grey, grey])
             with pytest.raises(UsageError, match=r"3 calls to rekognition cost \$0.00 .*max-cost"):
                 Rekognition().detect([grey])
-            assert meter.calls_at(path) == len(service.pictures) == 2
+            assert meter.calls_at(path) == len(service.images) == 2
         assert meter.VARIABLE not in os.environ
 
     @pytest.mark.slow
@@ -312,35 +312,33 @@ class TestMeter:
 
 class TestCommandLine:
     @pytest.fixture
-    def pictures(self, tmp_path: Path) -> Path:
+    def images(self, tmp_path: Path) -> Path:
         folder = tmp_path / "src"
         folder.mkdir()
         for i in range(3):
             Image.fromarray(noise(90, 100, seed=i)).save(folder / f"{i}.png")
         return folder
 
-    def test_it_needs_consent(self, service: Service, pictures: Path) -> None:
-        done = sfumato("detect", pictures, "--detector", "rekognition")
+    def test_it_needs_consent(self, service: Service, images: Path) -> None:
+        done = sfumato("detect", images, "--detector", "rekognition")
         assert done.code == 2
-        assert "would send pictures out of this machine" in done.err
-        assert not service.pictures
+        assert "would send images out of this machine" in done.err
+        assert not service.images
 
-    def test_too_costly_a_run_makes_no_call(self, service: Service, pictures: Path) -> None:
+    def test_too_costly_a_run_makes_no_call(self, service: Service, images: Path) -> None:
         limits = ["--allow-upload", "--max-cost", "2.9", "--upload-price", "1000"]
-        done = sfumato("detect", pictures, "--detector", "rekognition", *limits)
+        done = sfumato("detect", images, "--detector", "rekognition", *limits)
         assert done.code == 2
-        assert "3 calls for 3 pictures cost $3.00 at $1000 for 1,000 calls" in done.err
-        assert not service.pictures
+        assert "3 calls for 3 images cost $3.00 at $1000 for 1,000 calls" in done.err
+        assert not service.images
 
-    def test_it_says_where_pictures_go_and_what_it_cost(
-        self, service: Service, pictures: Path
-    ) -> None:
+    def test_it_says_where_images_go_and_what_it_cost(self, service: Service, images: Path) -> None:
         options = ["--detector", "rekognition:0.5", "--allow-upload", "--max-cost", "1", "-j", "2"]
-        done = sfumato("detect", pictures, *options)
+        done = sfumato("detect", images, *options)
         assert done.code == 0, done.err
-        assert "Pictures leave this machine: rekognition:0.5. 3 pictures" in done.err
+        assert "Images leave this machine: rekognition:0.5. 3 images" in done.err
         assert "3 calls were made, about $0.00." in done.err
-        assert len(service.pictures) == 3
-        again = sfumato("detect", pictures, *options)
-        assert "0 pictures are left" in again.err
-        assert len(service.pictures) == 3
+        assert len(service.images) == 3
+        again = sfumato("detect", images, *options)
+        assert "0 images are left" in again.err
+        assert len(service.images) == 3

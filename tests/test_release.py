@@ -1,4 +1,4 @@
-"""Covering one picture: what is still seen or too weak afterwards is covered once more."""
+"""Covering one image: what is still seen or too weak afterwards is covered once more."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sfumato.obfuscation.strength import LIMIT, leftover
 from sfumato.types import Box, Decision, Detection, Face, Obfuscator, Output, Pixels, Sample
 from tests import concealing, heic_files, second_images
 from tests.dataset import BOX, scene
-from tests.jpeg_pictures import mpo, saved
+from tests.jpeg_images import mpo, saved
 
 FOUND = Face(BOX, 0.9, "file")
 ELSEWHERE = Face((90.0, 10.0, 110.0, 30.0), 0.4, "watcher-1")
@@ -77,7 +77,7 @@ def test_a_face_that_shows_only_now_becomes_one_more_face() -> None:
     assert np.abs(after[12:28, 92:108].astype(int) - before[12:28, 92:108]).mean() > 10
     assert look is not None
     assert look.seen == ()
-    assert np.array_equal(look.picture.frames[0], after)  # what was looked at last was written
+    assert np.array_equal(look.image.frames[0], after)  # what was looked at last was written
 
 
 def test_a_face_seen_in_a_cover_is_covered_again_but_counts_no_face() -> None:
@@ -128,7 +128,7 @@ def test_nobody_looks_where_nobody_shall() -> None:
 
 @dataclass
 class Nearby(Watcher):
-    """One that can search a part of a picture, and notes which."""
+    """One that can search a part of an image, and notes which."""
 
     regions: list[list[Box]] = field(default_factory=list)
 
@@ -151,7 +151,7 @@ def test_what_is_measured_is_each_face_before_and_after() -> None:
     before = codec.decode(one.data)
     output, look = release(one, before, Faces((FOUND,)), cover(watcher), Memory())
     assert look is not None
-    after = look.picture.frames[0]
+    after = look.image.frames[0]
     assert look.left == tuple(leftover(before.frames[0], after, f.box) for f in output.faces)
     assert 0 < max(look.left) < LIMIT
 
@@ -201,13 +201,13 @@ def test_two_faces_that_are_seen_at_once_are_judged_one_after_the_other() -> Non
     assert (output.faces, output.ghosts) == ((FOUND, ELSEWHERE), (twin,))
 
 
-def test_a_picture_is_edited_as_the_cover_says() -> None:
+def test_a_image_is_edited_as_the_cover_says() -> None:
     """Its limit of pixels, its policy, and whether it may be encoded again."""
     out = io.BytesIO()
     exif = Image.Exif()
     exif[0x0110] = "Camera"
-    picture = Image.fromarray(scene(np.random.default_rng(3)))
-    picture.save(out, "JPEG", exif=exif, quality=95)
+    image = Image.fromarray(scene(np.random.default_rng(3)))
+    image.save(out, "JPEG", exif=exif, quality=95)
     jpeg = Sample("a.jpg", "", out.getvalue(), hashlib.sha256(out.getvalue()).hexdigest())
     sink, before = Memory(), codec.decode(jpeg.data)
     as_it_is = cover(Watcher([]))
@@ -245,7 +245,7 @@ def test_a_jpeg_whose_blocks_cannot_be_edited_is_refused_or_encoded_again_as_was
     assert output.encoding == "reencoded"
 
 
-def test_a_picture_with_a_second_one_in_its_file_leaves_with_one() -> None:
+def test_a_image_with_a_second_one_in_its_file_leaves_with_one() -> None:
     one, sink = of_jpeg(mpo(saved(size=(120, 96)))), Memory()
     before = codec.decode(one.data)
     assert len(before.frames) == 1
@@ -256,13 +256,13 @@ def test_a_picture_with_a_second_one_in_its_file_leaves_with_one() -> None:
     assert (output.second_images, output.second_images_removed) == (1, 1)
 
 
-def test_a_picture_that_is_larger_than_usual_is_looked_at_as_it_is_edited(
+def test_a_image_that_is_larger_than_usual_is_looked_at_as_it_is_edited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one, limits, decode = sample(), list[int](), codec.decode
     before = decode(one.data)
 
-    def noting(data: bytes, *, max_pixels: int = MAX_PIXELS) -> codec.Picture:
+    def noting(data: bytes, *, max_pixels: int = MAX_PIXELS) -> codec.DecodedImage:
         limits.append(max_pixels)
         return decode(data, max_pixels=max_pixels)
 
@@ -272,7 +272,7 @@ def test_a_picture_that_is_larger_than_usual_is_looked_at_as_it_is_edited(
     assert limits == [2 * MAX_PIXELS]
 
 
-def test_a_picture_without_a_face_says_whether_its_bytes_are_the_same() -> None:
+def test_a_image_without_a_face_says_whether_its_bytes_are_the_same() -> None:
     out = io.BytesIO()
     exif = Image.Exif()
     exif[0x0110] = "Camera"
@@ -330,7 +330,7 @@ def test_a_box_that_holds_most_of_a_decided_face_is_not_rejected(
     assert bool(rejected(detected(proposed), decided(face, far))) is is_rejected
 
 
-def test_a_picture_without_a_face_is_its_own_bytes_and_one_with_a_face_needs_pixels() -> None:
+def test_a_image_without_a_face_is_its_own_bytes_and_one_with_a_face_needs_pixels() -> None:
     one, sink, watcher = sample(), Memory(), Watcher([])
     output, _ = release(one, None, Faces(()), cover(watcher), sink)
     assert (output.action, sink.data) == ("copied", one.data)
@@ -360,7 +360,9 @@ def test_an_edited_file_that_still_holds_a_further_image_never_leaves(
 PREVIEW = second_images.encoded(second_images.SHOWN.resize((32, 24)), "JPEG")
 
 
-def copied(data: bytes, asked: Cover, before: codec.Picture | None = None) -> tuple[Output, bytes]:
+def copied(
+    data: bytes, asked: Cover, before: codec.DecodedImage | None = None
+) -> tuple[Output, bytes]:
     sink = Memory()
     output, look = release(of_jpeg(data), before, Faces((), (ELSEWHERE,)), asked, sink)
     assert look is None
@@ -454,15 +456,15 @@ def test_a_heic_without_a_face_leaves_as_a_jpeg() -> None:
 def test_what_is_left_of_a_face_is_measured_where_most_of_it_shows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    picture = codec.decode(sample().data)
-    shown = picture.frames[0]
+    image = codec.decode(sample().data)
+    shown = image.frames[0]
     covered, bare = (shown, np.full_like(shown, 128)), (shown, shown)
     for pairs in ([covered, bare], [bare, covered]):
         monkeypatch.setattr(codec, "pairs", lambda *_, pairs=pairs: pairs)
-        (left,) = left_of(picture, picture, [BOX])
+        (left,) = left_of(image, image, [BOX])
         assert left > LIMIT
     monkeypatch.setattr(codec, "pairs", lambda *_: [covered])
-    assert left_of(picture, picture, [BOX])[0] < LIMIT
+    assert left_of(image, image, [BOX])[0] < LIMIT
 
 
 @pytest.mark.parametrize("looks", [0, 3])
@@ -494,7 +496,7 @@ def test_what_a_check_saw_is_covered_by_itself_too_and_judged_one_after_the_othe
 
 
 @pytest.mark.parametrize("known", ["final", "again"])
-def test_what_cannot_be_a_box_of_the_picture_is_refused_before_anybody_looks(known: str) -> None:
+def test_what_cannot_be_a_box_of_the_image_is_refused_before_anybody_looks(known: str) -> None:
     one, sink, watcher = sample(), Memory(), Watcher([])
     outside = Face((110.0, 10.0, 140.0, 30.0), 0.9, "file")
     many = tuple(Face((x / 1000, 1.0, 20.0, 20.0), 0.9, "file") for x in range(MOST_BOXES + 1))

@@ -30,7 +30,7 @@ from tests.report_records import (
     face,
     finding,
     output,
-    random_pictures,
+    random_images,
     strength,
     tallied,
 )
@@ -46,7 +46,7 @@ def test_account_is_said_in_one_line() -> None:
     assert account_line(summary) == "1000 in, 1000 out: 862 copied, 138 obfuscated, 0 refused"
 
 
-def test_unfinished_pictures_are_in_the_account() -> None:
+def test_unfinished_images_are_in_the_account() -> None:
     tally = tallied([("a", "", [output("a")]), ("b", "", [detection("b", [face()])])])
     report = tally.report()
     line = account_line(report.summary())
@@ -58,13 +58,13 @@ def test_unfinished_pictures_are_in_the_account() -> None:
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 120))
 def test_numbers_equal_a_recount(seed: int, count: int) -> None:
-    pictures = random_pictures(seed, count)
-    summary = tallied(pictures).report().summary()
+    images = random_images(seed, count)
+    summary = tallied(images).report().summary()
     fates: Counter[str] = Counter()
     classes: dict[str, Counter[str]] = {}
-    per_picture: Counter[str] = Counter()
+    per_image: Counter[str] = Counter()
     checks: Counter[tuple[str, str]] = Counter()
-    for _, label, records in pictures:
+    for _, label, records in images:
         row = classes.setdefault(label, Counter())
         done = [r for r in records if isinstance(r, Output)]
         refused = [r for r in records if isinstance(r, Failure)]
@@ -74,7 +74,7 @@ def test_numbers_equal_a_recount(seed: int, count: int) -> None:
         row["in"] += 1
         row["out"] += bool(done)
         for out in done:
-            per_picture[str(len(out.faces))] += 1
+            per_image[str(len(out.faces))] += 1
             row["with_faces"] += bool(out.faces)
             row["faces"] += len(out.faces)
         for r in records:
@@ -84,8 +84,8 @@ def test_numbers_equal_a_recount(seed: int, count: int) -> None:
     assert all(account[fate] == fates[fate] for fate in ("copied", "obfuscated", "refused"))
     assert account["unfinished"] == fates["unfinished"]
     assert account["in"] == count == account["out"] + account["refused"] + account["unfinished"]
-    assert summary["faces"]["per_picture"] == per_picture
-    assert summary["faces"]["faces"] == sum(int(k) * n for k, n in per_picture.items())
+    assert summary["faces"]["per_image"] == per_image
+    assert summary["faces"]["faces"] == sum(int(k) * n for k, n in per_image.items())
     assert summary["faces"]["size_px"]["count"] == summary["faces"]["faces"]
     for label, row in classes.items():
         assert {name: summary["classes"][label][name] for name in row} == row
@@ -151,7 +151,7 @@ def test_every_count_of_a_small_set() -> None:
     assert report.refusals == ((Code.FILE_UNREADABLE, 2), (Code.IMAGE_EMPTY, 1))
     assert [row.key for row in report.refused] == ["d", "v.txt", "w.txt"]
     assert report.checks == (data.Check(Code.VERIFY_STRENGTH, 2, 1),)
-    assert report.faces.per_picture == ((0, 2), (1, 2), (2, 1))
+    assert report.faces.per_image == ((0, 2), (1, 2), (2, 1))
     assert report.faces.left.counts == (0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1)
     assert report.faces.limit is None  # there were two
     assert report.others == data.Others(copied=3, unchecked=1, refused=2)
@@ -160,9 +160,9 @@ def test_every_count_of_a_small_set() -> None:
 
 
 def test_face_statistics_are_those_of_the_boxes() -> None:
-    pictures = [p for p in random_pictures(11, 300) if any(isinstance(r, Output) for r in p[2])]
-    faces = [f for p in pictures for r in p[2] if isinstance(r, Output) for f in r.faces]
-    report = tallied(pictures).report()
+    images = [p for p in random_images(11, 300) if any(isinstance(r, Output) for r in p[2])]
+    faces = [f for p in images for r in p[2] if isinstance(r, Output) for f in r.faces]
+    report = tallied(images).report()
     sizes = [longer_side(f.box) for f in faces]
     assert report.faces.size_px.quantile("min") == min(sizes)
     assert report.faces.size_px.quantile("max") == max(sizes)
@@ -172,7 +172,7 @@ def test_face_statistics_are_those_of_the_boxes() -> None:
 
 
 def test_bins_are_those_that_the_docs_state() -> None:
-    assert (tally.ROWS_SHOWN, tally.LEFT_CAP, data.LAYOUT) == (1000, 1000, 1)
+    assert (tally.ROWS_SHOWN, tally.LEFT_CAP, data.LAYOUT) == (1000, 1000, 2)
     octaves = np.array([4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192])
     assert np.array_equal(tally.SIZE_EDGES[::2], octaves)
     np.testing.assert_allclose(tally.SIZE_EDGES[1::2], octaves[:-1] * 2**0.5)
@@ -188,7 +188,7 @@ def test_an_edge_belongs_to_one_bin_and_the_ends_are_open() -> None:
     assert Distribution.of(values, edges, closed="right").counts == (2, 2, 1)
 
 
-def test_covered_is_the_union_of_the_grown_boxes_inside_the_picture() -> None:
+def test_covered_is_the_union_of_the_grown_boxes_inside_the_image() -> None:
     # Two equal faces cover as much as one, grown by a quarter on each side and cut at the border.
     one, apart = face(40, x=0), face(20, x=80)
     left, top, right, bottom = grow(one.box, 0.25)
@@ -203,12 +203,12 @@ def test_covered_is_the_union_of_the_grown_boxes_inside_the_picture() -> None:
 
 
 @pytest.mark.slow
-def test_the_order_of_the_pictures_changes_nothing() -> None:
-    pictures = random_pictures(3, 400)
-    tally = tallied(pictures)
+def test_the_order_of_the_images_changes_nothing() -> None:
+    images = random_images(3, 400)
+    tally = tallied(images)
     for seed in range(3):
-        random.Random(seed).shuffle(pictures)
-        again = tallied(pictures)
+        random.Random(seed).shuffle(images)
+        again = tallied(images)
         assert again.report() == tally.report()
         assert again.choose() == tally.choose()
 
@@ -218,7 +218,7 @@ def test_the_latest_record_decides() -> None:
     account = tallied(
         [("a", "", [detection("a", [face()]), output("a", [face()]), refused])]
     ).report()
-    assert (account.account.refused, account.account.pictures_out) == (1, 0)
+    assert (account.account.refused, account.account.images_out) == (1, 0)
     assert account.faces.count == 0  # what is not in the release isn't in its statistics
     account = tallied([("a", "", [refused, output("a", [face()])])]).report()
     assert (account.account.refused, account.account.obfuscated) == (0, 1)
@@ -233,7 +233,7 @@ def test_a_review_replaces_what_was_found_and_its_author_stays_private() -> None
     report = tallied([("a", "", [found, review, output("a", [drawn, drawn])])]).report()
     assert "human" in report.summary()["faces"]["scores"]
     assert "Jane" not in json.dumps(report.summary())
-    assert "people looked at 1 pictures" in report.not_measured[0]["why"]
+    assert "people looked at 1 images" in report.not_measured[0]["why"]
 
 
 _GOOD = finding("a", Code.VERIFY_BYTES_CHANGED)
@@ -266,7 +266,7 @@ def test_a_finding_about_the_release_fails_it() -> None:
     tally.finding(finding("extra.jpg", Code.VERIFY_FILE_UNEXPECTED, passed=False, value=1))
     report = tally.report()
     assert report.verdict == "failed"
-    assert report.account.pictures_in == 1
+    assert report.account.images_in == 1
     assert report.summary()["findings"]["VERIFY_FILE_UNEXPECTED"] == {"passed": 0, "failed": 1}
 
 
@@ -283,12 +283,12 @@ def test_lists_hold_the_first_thousand_by_key_and_counts_hold_all() -> None:
 
 
 def test_classes_over_a_share_don_t_count_the_share_itself() -> None:
-    pictures = [
+    images = [
         (f"{label}/{n}", label, [output(f"{label}/{n}", [face()] if n < with_faces else [])])
         for label, with_faces in (("none", 0), ("quarter", 1), ("half", 2), ("most", 3))
         for n in range(4)
     ]
-    report = tallied(pictures).report()
+    report = tallied(images).report()
     assert report.summary()["classes_with_faces"] == {
         "classes": 4,
         "over_25_percent": 2,
@@ -298,11 +298,11 @@ def test_classes_over_a_share_don_t_count_the_share_itself() -> None:
 
 def test_strength_is_counted_against_its_limit() -> None:
     values = (0.0, 0.1, 0.2, 0.21, math.nan, math.inf)
-    pictures = [(f"{n}", "", [strength(f"{n}", value)]) for n, value in enumerate(values)]
-    left = tallied(pictures).report().faces.left
+    images = [(f"{n}", "", [strength(f"{n}", value)]) for n, value in enumerate(values)]
+    left = tallied(images).report().faces.left
     assert left.counts[-1] == 3  # the limit itself is allowed; what is no number is not
     assert left.counts[9] == 1
-    json.dumps(tallied(pictures).report().summary(), allow_nan=False)
+    json.dumps(tallied(images).report().summary(), allow_nan=False)
 
 
 def test_what_was_not_checked_is_said() -> None:
@@ -366,7 +366,7 @@ def test_a_hundred_thousand_records_need_little_memory() -> None:
     report = tally.report()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert report.account.pictures_out == 25_000
+    assert report.account.images_out == 25_000
     assert peak < 6_000_000  # a list of such records alone takes 14 MB
 
 

@@ -27,11 +27,11 @@ from sfumato.types import Decision, Detection, Failure
 from tests.report_records import (
     ABOUT,
     DIGEST,
-    Picture,
+    Listed,
     face,
     finding,
     output,
-    random_pictures,
+    random_images,
     strength,
     tallied,
 )
@@ -93,7 +93,7 @@ def png(colour: str) -> bytes:
 
 
 def hostile_report() -> Report:
-    tally = tallied(random_pictures(7, 120))
+    tally = tallied(random_images(7, 120))
     for n, name in enumerate(HOSTILE):
         key = f"{name}/{n}.jpg"
         bad = finding(key, Code.VERIFY_FACE_FOUND, passed=False, value=1)
@@ -171,7 +171,7 @@ def test_the_finder_is_named_in_words() -> None:
     assert "WIDER FACE" in Parsed(page).text
 
 
-def test_a_pair_is_shown_with_both_pictures_and_words() -> None:
+def test_a_pair_is_shown_with_both_images_and_words() -> None:
     private, _ = both_pages()
     shots = [attrs for tag, attrs in Parsed(private).tags if tag == "img"]
     assert [shot["src"][:22] for shot in shots] == ["data:image/png;base64,"] * 2
@@ -209,7 +209,7 @@ def test_links_lead_somewhere_and_ids_are_single() -> None:
 
 @pytest.mark.slow
 def test_the_numbers_on_the_page_are_those_of_the_summary() -> None:
-    report = tallied(random_pictures(5, 900)).report()
+    report = tallied(random_images(5, 900)).report()
     summary = report.summary()
     parsed = Parsed(render(report, private=False))
     account = summary["account"]
@@ -219,7 +219,7 @@ def test_the_numbers_on_the_page_are_those_of_the_summary() -> None:
         (cells,) = [cells for name, cells in checks.items() if name.startswith(code)]
         assert cells == [str(both["passed"]), str(both["failed"])]
     failed = sum(both["failed"] for both in summary["findings"].values())
-    assert sum(len(row) == 4 and row[0] != "Picture" for row in parsed.rows["findings"]) == failed
+    assert sum(len(row) == 4 and row[0] != "Image" for row in parsed.rows["findings"]) == failed
     refused = [row for row in parsed.rows["refused"] if row[0].endswith(".jpg")]
     assert len(refused) == account["refused"]
     classes = {row[0]: row for row in parsed.rows["classes"] if len(row) == 7}
@@ -227,18 +227,18 @@ def test_the_numbers_on_the_page_are_those_of_the_summary() -> None:
         share = percent(row["with_faces"], row["searched"])
         numbers = (row["faces"], row["copied"], row["obfuscated"], row["refused"])
         assert classes[label] == [label, str(row["in"]), share, *(str(n) for n in numbers)]
-    per_picture = {row[0]: row[1] for row in parsed.rows["faces"] if len(row) == 2}
-    assert per_picture["1"] == str(summary["faces"]["per_picture"]["1"])
-    assert per_picture["10 to 19"] == str(summary["faces"]["per_picture"]["12"])
+    per_image = {row[0]: row[1] for row in parsed.rows["faces"] if len(row) == 2}
+    assert per_image["1"] == str(summary["faces"]["per_image"]["1"])
+    assert per_image["10 to 19"] == str(summary["faces"]["per_image"]["12"])
 
 
 def test_long_lists_end_with_how_many_more() -> None:
-    pictures: list[Picture] = []
+    images: list[Listed] = []
     for n in range(1200):
         key = f"{n:04d}"
         bad = finding(key, Code.VERIFY_METADATA, passed=False, value=1)
-        pictures.append((key, "", [bad, output(key, [face()])]))
-    page = render(tallied(pictures).report(), private=True)
+        images.append((key, "", [bad, output(key, [face()])]))
+    page = render(tallied(images).report(), private=True)
     assert len(re.findall(r'<code class="bad">VERIFY_METADATA', page)) == 1000
     assert "and 200 more, in the ledger." in page
     assert "0999" in page

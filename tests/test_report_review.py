@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from sfumato.release.report.page import render
-from sfumato.release.report.review import Changes, changes
+from sfumato.release.report.review import Changes, changes, read
 from sfumato.release.report.tally import Tally
 from sfumato.types import Assessment, Box, Decision, Detection, Face
 from tests.report_records import ABOUT, DIGEST, output
@@ -44,7 +44,7 @@ def tally(assessment: Assessment | None = None, *, digest: str = DIGEST) -> Tall
 
 
 FIGURES = {
-    "layout": 1,
+    "layout": 2,
     "answers": 12,
     "reviewers": 3,
     "disputed": 1,
@@ -86,3 +86,12 @@ def test_without_a_review_nothing_is_said_of_one() -> None:
 
 def test_a_decision_about_other_bytes_changed_nothing() -> None:
     assert tally(digest="1" * 64).report().review.changes == Changes()
+
+
+def test_what_0_1_0_called_pictures_are_images() -> None:
+    estimate = {"left_pictures": {"value": 3}, "strata": [{"found_pictures": 1, "name": "picture"}]}
+    old = {"layout": 1, "seconds_per_picture": 4.5, "estimate": estimate}
+    figures = read(Assessment("", json.dumps(old)))
+    assert figures["seconds_per_image"] == 4.5
+    assert figures["estimate"]["left_images"] == {"value": 3}
+    assert figures["estimate"]["strata"] == [{"found_images": 1, "name": "picture"}]

@@ -61,11 +61,11 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("side", [320, 640])
 def test_it_finds_the_two_faces_and_no_other(described: Path, side: int) -> None:
-    pictures = [
+    images = [
         demo(name)
         for name in ("people/astronaut.png", "people/grace_hopper.jpg", "things/coffee.png")
     ]
-    astronaut, hopper, coffee = parse(f"onnx:{described}@{side}:0.8").detect(pictures)
+    astronaut, hopper, coffee = parse(f"onnx:{described}@{side}:0.8").detect(images)
     assert len(astronaut) == len(hopper) == 1
     assert overlap(astronaut[0], (178, 60, 268, 178)) > 0.7  # by eye
     assert overlap(hopper[0], (178, 122, 355, 335)) > 0.7

@@ -67,7 +67,7 @@ class Site:
             return list(queue.given())
 
     def answer(self, name: str, say: Callable[[Lease], Answer]) -> int:
-        """Have a person answer all there is for them; return how many pictures that was."""
+        """Have a person answer all there is for them; return how many images that was."""
         done = 0
         with closing(store.open(self.ledger)) as database:
             queue, person = Queue(database), people.find(database, name)
@@ -158,7 +158,7 @@ def test_from_links_to_a_release(site: Site, tmp_path: Path) -> None:
     assert (boxes["confirmed"], boxes["added"]) == (3, 6)
     assert summary["review"]["estimate"]["overall"]["found_faces"] == 6
     page = (out / "report.html").read_text()
-    assert "People checked all 6 pictures" in page
+    assert "People checked all 6 images" in page
     assert "anna" not in page
     everybody = {p["person"] for p in status["people"]}
     for path in out.rglob("*"):
@@ -210,14 +210,14 @@ def test_the_estimate_can_be_quoted_and_says_not_measured_before(site: Site) -> 
     done = site.review("estimate")
     assert "not measured" in done.out
     assert done.err == ""
-    with Ledger(site.ledger) as ledger:  # a picture goes
-        ledger.list_source(dict.fromkeys(site.data.keys[1:], "picture"))
+    with Ledger(site.ledger) as ledger:  # an image goes
+        ledger.list_source(dict.fromkeys(site.data.keys[1:], "image"))
         assert "there are 5 now" in site.review("estimate").err
-        ledger.list_source(dict.fromkeys(site.data.keys, "picture"))
+        ledger.list_source(dict.fromkeys(site.data.keys, "image"))
     site.answer("anna", accept)
     done = site.review("estimate", "--plan", "--half-width", "5%")
     assert "95 % interval" in done.out
-    assert "more pictures" in done.out
+    assert "more images" in done.out
     told = site.json("estimate", "--plan")
     assert told["measured"]
     assert told["plan"]["more"] >= 0
@@ -259,7 +259,7 @@ def test_another_tool_takes_part(site: Site, tmp_path: Path, tool: str) -> None:
     site.json("serve", "--all")
     path = tmp_path / "file"
     told = site.json("export", "--format", tool, "-o", path)
-    assert told == {"pictures": 6, "boxes": 3}
+    assert told == {"images": 6, "boxes": 3}
     if tool == "label-studio":
         tasks = json.loads(path.read_text())
         for task in tasks:
@@ -276,7 +276,7 @@ def test_another_tool_takes_part(site: Site, tmp_path: Path, tool: str) -> None:
     assert all(boxes[key] == [] for key in site.data.without)
 
 
-def test_a_file_with_wrong_pictures_is_named(site: Site, tmp_path: Path) -> None:
+def test_a_file_with_wrong_images_is_named(site: Site, tmp_path: Path) -> None:
     site.json("serve", "--all")
     path = tmp_path / "file"
     site.json("export", "--format", "cvat", "-o", path)
@@ -310,7 +310,7 @@ def test_paid_participants_come_in_by_one_door(site: Site, monkeypatch: pytest.M
     monkeypatch.setenv("PROLIFIC_API_TOKEN", TOKEN)
     with prolific_serving() as service:
         api = ["--api", service.url]
-        url = ["--url", "https://review.example.org", "--pictures", "2"]
+        url = ["--url", "https://review.example.org", "--images", "2"]
         assert site.review("offer", "publish", *api).code == 2  # there is none yet
         draft = site.json("offer", "draft", *api, *url)
         assert (draft["state"], draft["cost"]) == ("draft", 3500)
@@ -394,7 +394,7 @@ def test_a_door_opens_for_real_names_only(site: Site, name: str) -> None:
 def test_classes_with_misses_come_first_from_then_on(site: Site) -> None:
     site.json("serve", "--reviewer", "anna", "--all", "--sample", "2")
     drawn = {key for s in _draw(site)["strata"] for key in s["keys"]}
-    # The last two pictures of one class, of which none was drawn, among those that wait.
+    # The last two images of one class, of which none was drawn, among those that wait.
     last = [key for key in _waiting(site) if _label(key) not in map(_label, drawn)][-1]
     with closing(store.open(site.ledger)) as database:
         queue, anna = Queue(database), people.find(database, "anna")
@@ -415,7 +415,7 @@ def _label(key: str) -> str:
 
 
 def _waiting(site: Site) -> list[str]:
-    """Return the pictures that want answers and weren't drawn, the most urgent first."""
+    """Return the images that want answers and weren't drawn, the most urgent first."""
     drawn = {key for s in _draw(site)["strata"] for key in s["keys"]}
     with closing(store.open(site.ledger)) as database:
         rows = list(database.read("SELECT key FROM review_items WHERE open > 0 ORDER BY rank"))
@@ -428,14 +428,14 @@ def _draw(site: Site) -> dict[str, Any]:
     return drawn
 
 
-def test_persons_that_another_detector_saw_need_a_picture_of_the_source(
+def test_persons_that_another_detector_saw_need_a_image_of_the_source(
     site: Site, tmp_path: Path
 ) -> None:
     table = tmp_path / "persons.csv"
     table.write_text("path\nnowhere.png\n")
     done = site.review("serve", "--persons", table)
     assert done.code == 2
-    assert "names no picture of the source" in done.err
+    assert "names no image of the source" in done.err
     site.json("serve", "--all", "--sample", "2")
     last = [key for key in _waiting(site) if key in site.data.without][-1]
     assert _waiting(site)[0] != last

@@ -70,7 +70,7 @@ def test_from_a_search_to_a_release_with_one_url(site: Site, tmp_path: Path) -> 
     assert len(site.json("serve", "--reviewer", "anna", "--sample", "4")["links"]) == 1
     assert site.json("serve", "--all", "--sample", "8", "--replicas", "2")["sample"] == 8
     path = tmp_path / "file.xml"
-    assert site.json("export", "--format", "cvat", "-o", path)["pictures"] == 12
+    assert site.json("export", "--format", "cvat", "-o", path)["images"] == 12
     words = ["--format", "cvat", "--empty", "faceless"]
     assert site.json("import", path, *words)["answers"] == 12
     assert site.json("import", path, *words)["again"] == 12
@@ -91,7 +91,7 @@ def test_figures_links_and_a_new_order(site: Site) -> None:
     site.json("serve", "--reviewer", "anna", "--all")
     site.answer("anna")
     assert site.json("estimate", "--plan")["measured"]
-    assert "all 12 pictures" in site.review("estimate").out
+    assert "all 12 images" in site.review("estimate").out
     assert site.json("serve")["added"] == 0
     assert site.json("status")["answered"] == 12
     assert site.json("revoke", "anna") == {"revoked": 1}

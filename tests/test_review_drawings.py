@@ -14,31 +14,31 @@ PRIORS = Priors()
 
 
 def made(
-    rng: np.random.Generator, finds: list[float], invents: list[float], pictures: int, known: int
+    rng: np.random.Generator, finds: list[float], invents: list[float], images: int, known: int
 ) -> tuple[Votes, Looks, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
-    """Everybody looks at every picture; half a face in each, one more for each right proposal.
+    """Everybody looks at every image; half a face in each, one more for each right proposal.
 
-    A quarter of the faces is hard, and found with half the usual chance. The first pictures are
+    A quarter of the faces is hard, and found with half the usual chance. The first images are
     `known`. Returned is also the truth of each place.
     """
     people = len(finds)
-    right = rng.integers(0, 3, pictures).astype(float)
+    right = rng.integers(0, 3, images).astype(float)
     rows: list[tuple[int, int, bool]] = []
     truths: list[bool] = []
     homes: list[int] = []
-    for picture in range(pictures):
-        for _ in range(int(rng.poisson(0.5 + right[picture]))):
+    for image in range(images):
+        for _ in range(int(rng.poisson(0.5 + right[image]))):
             dim = 0.5 if rng.random() < 0.25 else 1.0
             yes = rng.random(people) < np.array(finds) * dim
-            if yes.any() or picture < known:
+            if yes.any() or image < known:
                 rows += [(len(truths), j, bool(yes[j])) for j in range(people)]
                 truths.append(True)
-                homes.append(picture)
+                homes.append(image)
         for inventor in range(people):
             for _ in range(int(rng.poisson(invents[inventor]))):
                 rows += [(len(truths), j, j == inventor) for j in range(people)]
                 truths.append(False)
-                homes.append(picture)
+                homes.append(image)
     table, truth, home = np.array(rows), np.array(truths), np.array(homes)
     votes = Votes(
         table[:, 0],
@@ -46,13 +46,13 @@ def made(
         table[:, 2].astype(float),
         np.where(home < known, truth, np.nan).astype(float),
     )
-    open_ = pictures - known
+    open_ = images - known
     looks = Looks(
         np.repeat(np.arange(open_), people),
         np.tile(np.arange(people), open_),
         np.append(right[known:], 0.0),
         np.where(home < known, open_, home - known),
-        np.full(people, float(pictures)),
+        np.full(people, float(images)),
     )
     return votes, looks, truth
 
@@ -104,7 +104,7 @@ def test_what_is_known_stays() -> None:
 def test_without_votes_the_priors_hold() -> None:
     _, looks, _ = made(np.random.default_rng(4), [0.5], [0.5], 3, 0)
     empty = np.zeros(0, dtype=np.intp)
-    none = replace(looks, picture=empty, person=empty, right=np.zeros(1), home=empty)
+    none = replace(looks, image=empty, person=empty, right=np.zeros(1), home=empty)
     fit = drawn(
         Votes(empty, empty, np.zeros(0), np.zeros(0)),
         replace(none, looked=np.zeros(1)),

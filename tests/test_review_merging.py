@@ -37,7 +37,7 @@ def places(marks: Sequence[Mark]) -> list[Box]:
     return [mark.box for mark in marks]
 
 
-# --- one picture --------------------------------------------------------------------------------
+# --- one image --------------------------------------------------------------------------------
 
 
 def test_what_most_confirm_holds_and_what_most_remove_goes() -> None:
@@ -104,7 +104,7 @@ def test_where_only_spam_has_looked_somebody_must_look() -> None:
     assert TOO_LITTLE in result.why
 
 
-def test_nobody_is_asked_about_a_picture_without_any_box() -> None:
+def test_nobody_is_asked_about_a_image_without_any_box() -> None:
     result = merge([said("ann", verdict="accept"), said("ben", verdict="accept")])
     assert result.faces == ()
     assert not result.disputed
@@ -154,8 +154,8 @@ def test_the_kind_is_voted_on() -> None:
     assert merge(answers[:2]).faces[0].kind == "face"
 
 
-def test_answers_to_two_pictures_are_not_one() -> None:
-    with pytest.raises(ValueError, match="2 pictures"):
+def test_answers_to_two_images_are_not_one() -> None:
+    with pytest.raises(ValueError, match="2 images"):
         merge([said("ann"), said("ben", key="b.jpg")])
     assert merge([]).faces == ()
 

@@ -10,7 +10,7 @@ import pytest
 
 from sfumato.review.crowd import Crowd
 from sfumato.review.performance import performances
-from sfumato.review.places import pictures
+from sfumato.review.places import images
 from sfumato.stats.intervals import wilson
 from tests.review_answers import box, drawn, proposed, said
 
@@ -25,7 +25,7 @@ def test_gold_gives_recall_precision_and_passes() -> None:
         said("ann", (), key="4", gold=()),
         said("ann", verdict="unsure", key="5", gold=GOLD),
     ]
-    (ann,) = performances(list(pictures(answers)))
+    (ann,) = performances(list(images(answers)))
     assert (ann.answers, ann.unsure) == (5, 1)
     assert (ann.recall.part, ann.recall.whole) == (4, 6)
     # One of two boxes on the same face is one too many.
@@ -41,20 +41,20 @@ def test_agreement_leaves_the_person_out() -> None:
     shown = proposed(box(0), box(40))
     answers = [said(who, shown[:1], shown) for who in ("ann", "ben", "eve")]
     answers.append(said("rex", shown[1:], shown))
-    by = {one.person: one.agreement for one in performances(list(pictures(answers)))}
+    by = {one.person: one.agreement for one in performances(list(images(answers)))}
     assert (by["ann"].part, by["ann"].whole) == (2, 2)
     assert (by["rex"].part, by["rex"].whole) == (0, 2)
     # Of two others who differ, neither is the measure.
-    two = {one.person: one.agreement for one in performances(list(pictures(answers[2:])))}
+    two = {one.person: one.agreement for one in performances(list(images(answers[2:])))}
     assert (two["eve"].part, two["eve"].whole) == (0, 2)
-    three = performances(list(pictures(answers[1:])))
+    three = performances(list(images(answers[1:])))
     assert [(one.agreement.part, one.agreement.whole) for one in three] == [(0, 0), (0, 0), (0, 2)]
 
 
 def test_seconds_are_a_median_and_all_of_it_is_json() -> None:
     answers = [said("ann", key=str(n)) for n in range(3)]
     answers[2] = replace(answers[2], answer=replace(answers[2].answer, seconds=90.0))
-    (ann,) = performances(list(pictures(answers)), crowd=Crowd())
+    (ann,) = performances(list(images(answers)), crowd=Crowd())
     assert ann.seconds == 4.0
     plain = ann.plain()
     assert plain == json.loads(json.dumps(plain, allow_nan=False))

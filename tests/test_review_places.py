@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfumato.review.places import Place, Vote, distinct, joined, pictures, places
+from sfumato.review.places import Place, Vote, distinct, images, joined, places
 from sfumato.review.vocabulary import Given, Mark
 from sfumato.types import Box
 from tests.review_answers import box, drawn, proposed, said
@@ -90,9 +90,9 @@ def test_who_is_unsure_has_no_vote() -> None:
 
 def test_the_truth_is_a_place_even_where_nobody_looked() -> None:
     gold = drawn(box(0), box(60))
-    (picture,) = pictures([said("ann", drawn(box(1), box(90)), gold=gold)])
-    assert picture.truth == gold
-    assert [(place.truth is not None, votes(place)) for place in picture.places] == [
+    (image,) = images([said("ann", drawn(box(1), box(90)), gold=gold)])
+    assert image.truth == gold
+    assert [(place.truth is not None, votes(place)) for place in image.places] == [
         (True, {"ann": True}),
         (True, {"ann": False}),
         (False, {"ann": True}),
@@ -102,23 +102,23 @@ def test_the_truth_is_a_place_even_where_nobody_looked() -> None:
 def test_an_adjudicator_who_saw_all_of_it_tells_the_truth() -> None:
     whole = said("jo", drawn(box(0)))
     others = [said("ann", drawn(box(40))), said("ben")]
-    (picture,) = pictures([whole, *others], adjudicators={"jo"})
-    assert picture.truth == drawn(box(0))
-    assert picture.judged == whole
-    assert [one.person for one in picture.given] == ["ann", "ben"]
+    (image,) = images([whole, *others], adjudicators={"jo"})
+    assert image.truth == drawn(box(0))
+    assert image.judged == whole
+    assert [one.person for one in image.given] == ["ann", "ben"]
     for answer in (replace(whole.answer, scope="crops"), replace(whole.answer, verdict="unsure")):
-        (picture,) = pictures([*others, replace(whole, answer=answer)], adjudicators={"jo"})
-        assert picture.truth is None
+        (image,) = images([*others, replace(whole, answer=answer)], adjudicators={"jo"})
+        assert image.truth is None
     # Gold is truer than a judge, and of judgements the last holds.
-    (picture,) = pictures([replace(whole, gold=()), *others], adjudicators={"jo"})
-    assert picture.truth == ()
+    (image,) = images([replace(whole, gold=()), *others], adjudicators={"jo"})
+    assert image.truth == ()
     again = [whole, said("ida"), *others, said("jo", drawn(box(5)))]
-    assert next(pictures(again, adjudicators={"jo", "ida"})).truth == drawn(box(5))
+    assert next(images(again, adjudicators={"jo", "ida"})).truth == drawn(box(5))
 
 
 def test_the_last_answer_of_a_person_counts() -> None:
     answers = [said("ann", drawn(box(0))), said("ben", key="b.jpg"), said("ann")]
-    first, second = pictures(answers)
+    first, second = images(answers)
     assert (first.key, first.places) == ("a.jpg", ())
     assert second.key == "b.jpg"
 
@@ -157,12 +157,12 @@ def test_neither_the_order_of_answers_nor_that_of_boxes_matters(
         replace(one, answer=replace(one.answer, marks=shuffled(one.answer.marks))) for one in given_
     ]
     random.shuffle(other)
-    first, second = list(pictures(given_)), list(pictures(other))
+    first, second = list(images(given_)), list(images(other))
     assert [p.places for p in first] == [p.places for p in second]
-    for picture in first:
+    for image in first:
         # Every box is somewhere, but for those that repeat another one.
-        for one in picture.given:
-            theirs = [p.marks[one.person] for p in picture.places if one.person in p.marks]
+        for one in image.given:
+            theirs = [p.marks[one.person] for p in image.places if one.person in p.marks]
             assert sorted(m.box for m in theirs) == sorted(
                 m.box for m in distinct(one.answer.marks)
             )

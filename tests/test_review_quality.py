@@ -1,4 +1,4 @@
-"""The check of gold pictures against a raster of pixels, and what is made to fail it."""
+"""The check of gold images against a raster of pixels, and what is made to fail it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def marks(*places: Box) -> tuple[Mark, ...]:
 
 @st.composite
 def whole_boxes(draw: st.DrawFn, most: int = SIDE) -> Box:
-    """Boxes with whole corners inside a small picture."""
+    """Boxes with whole corners inside a small image."""
     x0, y0 = draw(st.integers(0, most - 1)), draw(st.integers(0, most - 1))
     x1, y1 = draw(st.integers(x0 + 1, most)), draw(st.integers(y0 + 1, most))
     return (float(x0), float(y0), float(x1), float(y1))
@@ -33,10 +33,10 @@ many = st.lists(whole_boxes(), max_size=6)
 
 
 def raster(places: Sequence[Box]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    picture = np.zeros((SIDE, SIDE), dtype=bool)
+    image = np.zeros((SIDE, SIDE), dtype=bool)
     for x0, y0, x1, y1 in places:
-        picture[int(y0) : int(y1), int(x0) : int(x1)] = True
-    return picture
+        image[int(y0) : int(y1), int(x0) : int(x1)] = True
+    return image
 
 
 # --- the IoU of unions --------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_an_empty_truth_asks_for_no_box() -> None:
 )
 @example([(0.0, 0.0, 24.0, 24.0)], 0, GOLD_IOU, 0)
 @example([], 0, GOLD_IOU, 0)
-def test_spoilt_boxes_never_pass_and_lie_in_the_picture(
+def test_spoilt_boxes_never_pass_and_lie_in_the_image(
     truth: list[Box], seed: int, iou: float, spare: int
 ) -> None:
     wrong = spoil(marks(*truth), SIDE, SIDE, seed, iou=iou, spare=spare)

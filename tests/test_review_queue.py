@@ -70,7 +70,7 @@ class TestOnSQLite(QueueContract):
     def test_no_statement_reads_a_table_from_end_to_end(
         self, database: Database, queue: Queue
     ) -> None:
-        """With 1.5 million pictures, whatever scans takes a second."""
+        """With 1.5 million images, whatever scans takes a second."""
         queue.fill([item(i, replicas=2, whole=i % 2 == 0) for i in range(40)])
         queue.add_gold(truth(*range(30, 40)))
         queue.fill([item(1, reason="adjudication")])

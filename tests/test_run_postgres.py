@@ -65,7 +65,7 @@ def test_a_run_gives_the_release_that_it_gives_with_sqlite(
     whole = data.root / "whole"
     assert sfumato(*words(data, whole)).code == 0
     run = words(data, data.out, "--ledger", postgres_url)
-    assert sfumato(*run, "--dry-run").out.startswith("18 pictures, 0 done, 18 left")
+    assert sfumato(*run, "--dry-run").out.startswith("18 images, 0 done, 18 left")
     done = sfumato(*run)
     assert done.code == 0, done.err
     assert files_of(data.out) == files_of(whole)
@@ -73,7 +73,7 @@ def test_a_run_gives_the_release_that_it_gives_with_sqlite(
     assert set(files_of(private_folder(data.out))) == {"lock", "report.html"}
     assert_discreet(data, done, postgres_url)
     known = sfumato(*run[:-2], "--dry-run", env={"SFUMATO_RUN_LEDGER": postgres_url})
-    assert known.out.startswith("18 pictures, 18 done, 0 left")
+    assert known.out.startswith("18 images, 18 done, 0 left")
 
 
 def test_every_verb_takes_the_url(data: Dataset, postgres_url: str) -> None:
@@ -81,7 +81,7 @@ def test_every_verb_takes_the_url(data: Dataset, postgres_url: str) -> None:
     assert sfumato(*words(data, whole)).code == 0
     source, out, ledger = str(data.source), str(data.out), ("--ledger", postgres_url)
     done = sfumato("detect", source, "--boxes", str(data.boxes), *ledger)
-    assert done.out.startswith("18 pictures: 9 faces in 9"), done.err
+    assert done.out.startswith("18 images: 9 faces in 9"), done.err
     for command in (
         ("obfuscate", source, out, *ledger),
         ("verify", source, out, "--verify-detector", *dataset.WATCHER, *ledger),

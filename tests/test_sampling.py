@@ -25,8 +25,8 @@ def detection(key: str, state: str = "nothing") -> Detection:
     return Detection(key, "d", 10, 10, faces, candidates)
 
 
-def pictures(**classes: tuple[int, int, int]) -> list[Detection]:
-    """Return so many pictures with nothing, doubt and faces of each class."""
+def images(**classes: tuple[int, int, int]) -> list[Detection]:
+    """Return so many images with nothing, doubt and faces of each class."""
     return [
         detection(f"{name}/{state}{i}.jpg", state)
         for name, counts in classes.items()
@@ -44,7 +44,7 @@ def sizes(draw: Draw) -> dict[str, tuple[int, int]]:
 
 
 def test_most_is_drawn_where_nothing_was_found() -> None:
-    draw = drawn(pictures(cats=(900, 60, 700), dogs=(800, 0, 900)), 300)
+    draw = drawn(images(cats=(900, 60, 700), dogs=(800, 0, 900)), 300)
     found = sizes(draw)
     assert {name: population for name, (_, population) in found.items()} == {
         "cats: doubtful": 60,
@@ -64,7 +64,7 @@ def test_most_is_drawn_where_nothing_was_found() -> None:
 
 def test_small_classes_are_pooled_by_how_often_they_show_faces() -> None:
     classes = {f"c{i}": (40, 0, 0) for i in range(5)} | {f"d{i}": (20, 0, 20) for i in range(5)}
-    draw = drawn(pictures(big=(600, 0, 0), **classes), 100)
+    draw = drawn(images(big=(600, 0, 0), **classes), 100)
     assert sizes(draw).keys() == {
         "big: nothing found",
         "pooled classes, faces in under 1 %: nothing found",
@@ -76,7 +76,7 @@ def test_small_classes_are_pooled_by_how_often_they_show_faces() -> None:
 
 def test_thousands_of_classes_are_all_pooled() -> None:
     classes = {f"c{i}": (10, 0, 0) for i in range(60)}
-    draw = drawn(pictures(**classes), 50, rules=Rules(small=5))
+    draw = drawn(images(**classes), 50, rules=Rules(small=5))
     assert len(draw.strata) == 1
     assert draw.strata[0].population == 600
 
@@ -88,7 +88,7 @@ def test_one_folder_is_one_group_however_small() -> None:
 
 
 def test_a_group_may_be_given() -> None:
-    of = pictures(a1=(9, 0, 0), a2=(9, 0, 0), b1=(9, 0, 0))
+    of = images(a1=(9, 0, 0), a2=(9, 0, 0), b1=(9, 0, 0))
     draw = sampling.draw(
         of, 6, np.random.default_rng(0), rules=Rules(small=1), group=lambda key: key[0]
     )
@@ -110,7 +110,7 @@ def test_a_larger_sample_keeps_the_smaller_in_any_order(
     assert sampling.enlarge(more, of, {name: small}) == more
 
 
-def test_enlarging_refuses_other_pictures_and_names() -> None:
+def test_enlarging_refuses_other_images_and_names() -> None:
     of = [detection(f"c/{i}.jpg") for i in range(40)]
     first = drawn(of, 5)
     with pytest.raises(UsageError, match="draw anew"):
@@ -121,7 +121,7 @@ def test_enlarging_refuses_other_pictures_and_names() -> None:
         sampling.enlarge(first, of, {"c": 7})
 
 
-def test_each_picture_is_drawn_as_often_as_any_other() -> None:
+def test_each_image_is_drawn_as_often_as_any_other() -> None:
     of = [detection(f"c/{i}.jpg") for i in range(30)]
     times = np.zeros(30)
     for seed in range(300):
@@ -133,18 +133,18 @@ def test_each_picture_is_drawn_as_often_as_any_other() -> None:
 
 
 def test_the_generator_decides_and_nothing_else() -> None:
-    of = pictures(cats=(600, 0, 100))
+    of = images(cats=(600, 0, 100))
     assert drawn(of, 50, 1) == drawn(list(reversed(of)), 50, 1)
     assert drawn(of, 50, 1) != drawn(of, 50, 2)
 
 
 def test_a_draw_survives_json() -> None:
-    draw = drawn(pictures(cats=(600, 5, 100), dogs=(3, 1, 1)), 50)
+    draw = drawn(images(cats=(600, 5, 100), dogs=(3, 1, 1)), 50)
     assert sampling.from_json(json.loads(json.dumps(sampling.as_json(draw)))) == draw
 
 
 def test_what_was_checked_is_told_from_what_waits() -> None:
-    draw = drawn(pictures(cats=(600, 4, 100)), 60)
+    draw = drawn(images(cats=(600, 4, 100)), 60)
     by_name = {stratum.name: stratum for stratum in draw.strata}
     nothing = by_name["cats: nothing found"].keys
     doubtful = by_name["cats: doubtful"].keys
@@ -161,7 +161,7 @@ def test_what_was_checked_is_told_from_what_waits() -> None:
 
 
 def test_a_stratum_checked_whole_by_sample_and_risk_is_counted() -> None:
-    draw = drawn(pictures(cats=(600, 20, 0)), 60)
+    draw = drawn(images(cats=(600, 20, 0)), 60)
     doubtful = next(stratum for stratum in draw.strata if stratum.state == "doubtful")
     rest = [1] * (20 - len(doubtful.keys))
     strata = sampling.tally(draw, dict.fromkeys(doubtful.keys, 0), {doubtful.name: rest})
@@ -174,7 +174,7 @@ def test_a_stratum_checked_whole_by_sample_and_risk_is_counted() -> None:
     [
         (iter([detection("a.jpg")]), 1, "no iterator"),
         ([detection("a.jpg"), detection("a.jpg")], 2, "comes twice"),
-        (pictures(a=(5, 5, 5)), 2, "too small"),
+        (images(a=(5, 5, 5)), 2, "too small"),
     ],
 )
 def test_a_draw_that_cannot_be_is_refused(of: list[Detection], size: int, says: str) -> None:
@@ -183,7 +183,7 @@ def test_a_draw_that_cannot_be_is_refused(of: list[Detection], size: int, says: 
 
 
 def test_a_sample_larger_than_all_takes_all() -> None:
-    assert sizes(drawn(pictures(a=(5, 2, 5)), 100)) == {
+    assert sizes(drawn(images(a=(5, 2, 5)), 100)) == {
         "a: doubtful": (2, 2),
         "a: faces found": (5, 5),
         "a: nothing found": (5, 5),

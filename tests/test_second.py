@@ -129,7 +129,7 @@ def test_images_inside_images_are_all_found() -> None:
 def test_the_words_tell_where_but_nothing_of_the_content() -> None:
     kinds = {one.kind for name in HIDING for one in embedded_images(hidden(name))}
     assert {"JPEG behind the end", "film behind the end", "JPEG in Exif"} <= kinds
-    assert not any("Maker" in kind or "picture:" in kind for kind in kinds)
+    assert not any("Maker" in kind or "image:" in kind for kind in kinds)
 
 
 # Limits
@@ -444,13 +444,13 @@ def test_a_file_without_a_further_image_gets_no_finding() -> None:
 # The first of an MPO
 
 
-def test_the_first_picture_of_an_mpo_is_searched_by_itself() -> None:
+def test_the_first_image_of_an_mpo_is_searched_by_itself() -> None:
     from sfumato.detection.detect import detect
 
     data = made.mpo(made.SHOWN, made.HIDDEN)
     sample = Sample("a", "", data, "")
-    picture = codec.decode(data)
-    assert detect(sample, picture, [NoiseFinder()]).faces == ()
+    image = codec.decode(data)
+    assert detect(sample, image, [NoiseFinder()]).faces == ()
     found = detect(sample, codec.decode(made.mpo(made.HIDDEN, made.SHOWN)), [NoiseFinder()])
     assert [face.box for face in found.faces] == [(1.0, 1.0, 20.0, 20.0)]
 

@@ -26,8 +26,8 @@ ROCKET = (330.0, 20.0, 400.0, 110.0)  # behind her: no face
 
 @pytest.fixture(scope="module")
 def portrait() -> Pixels:
-    with Image.open(demo_images.root() / "people" / "astronaut.png") as picture:
-        return np.asarray(picture.convert("RGB"))
+    with Image.open(demo_images.root() / "people" / "astronaut.png") as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def test_every_look_tells_the_face_from_the_background(portrait: Pixels) -> None:
@@ -38,11 +38,11 @@ def test_every_look_tells_the_face_from_the_background(portrait: Pixels) -> None
 
 def test_a_tiny_dark_face_is_known_once_it_is_enlarged(portrait: Pixels) -> None:
     small = Image.fromarray(portrait).resize((72, 72), Image.Resampling.BOX)
-    picture = np.zeros((300, 400, 3), dtype=np.uint8)
-    picture[100:172, 200:272] = np.asarray(small) // 4
+    image = np.zeros((300, 400, 3), dtype=np.uint8)
+    image[100:172, 200:272] = np.asarray(small) // 4
     side = 72 / portrait.shape[0]
     box = tuple(side * edge + shift for edge, shift in zip(FACE, (200, 100) * 2, strict=True))
-    (seen,) = look_at(picture, as_boxes([box]), (STRETCHED,)).scores
+    (seen,) = look_at(image, as_boxes([box]), (STRETCHED,)).scores
     assert seen > 0.3
 
 
@@ -76,7 +76,7 @@ def test_no_box_is_no_score(portrait: Pixels) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (500, 3)])
-def test_boxes_of_small_pictures_can_be_looked_at(size: tuple[int, int]) -> None:
+def test_boxes_of_small_images_can_be_looked_at(size: tuple[int, int]) -> None:
     whole = as_boxes([(0.0, 0.0, float(size[0]), float(size[1]))])
     seen = look_at(noise(*size), whole, LOOKS)
     assert ((seen.scores >= 0) & (seen.scores <= 1)).all()

@@ -67,7 +67,7 @@ def test_what_is_excluded_goes_before_what_is_included() -> None:
         ),
     )
     left = chosen.applied(listing)
-    assert left.pictures == ("a.png", "train/1.jpg")
+    assert left.images == ("a.png", "train/1.jpg")
     assert left.others == ("train/x.json",)
     # Nobody knows what a folder holds that can't be listed: only a name excludes it.
     assert [failure.key for failure in left.failures] == ["train/gone.jpg", "shut"]
@@ -97,7 +97,7 @@ def run(data: Dataset, *more: str | Path, verb: str = "run") -> Done:
 
 
 def keys_of(data: Dataset) -> set[str]:
-    return set(ImageFolder(data.out).scan().pictures)
+    return set(ImageFolder(data.out).scan().images)
 
 
 @pytest.mark.slow

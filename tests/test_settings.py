@@ -139,7 +139,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield opened
 
 
-def test_boxes_are_given_to_the_pictures_that_they_name(coco: Path, ledger: Ledger) -> None:
+def test_boxes_are_given_to_the_images_that_they_name(coco: Path, ledger: Ledger) -> None:
     recipe = Settings(boxes=coco).recipe()
     boxes, unused = read_boxes(coco, ["a.jpg", "b.jpg"], recipe)
     assert unused == ()
@@ -150,7 +150,7 @@ def test_boxes_are_given_to_the_pictures_that_they_name(coco: Path, ledger: Ledg
     assert ledger.imported(recipe.detect.boxes, ["a.jpg", "b.jpg"]).keys() == {"a.jpg"}
 
 
-def test_a_name_that_fits_no_picture_is_wrong_where_it_would_expose_a_face(boxes: Path) -> None:
+def test_a_name_that_fits_no_image_is_wrong_where_it_would_expose_a_face(boxes: Path) -> None:
     with pytest.raises(UsageError, match=r"'a\.jpg'.*--unlisted refuse"):
         read_boxes(boxes, ["b.jpg"], Settings(boxes=boxes).recipe())
     refuse = Settings(boxes=boxes, unlisted="refuse").recipe()

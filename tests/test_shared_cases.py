@@ -32,7 +32,7 @@ FACE = (
     Path(library.__file__).parent / "assets" / "demo_images" / "images" / "people" / "astronaut.png"
 )
 
-# Made to be passed through: a picture with nothing behind it.
+# Made to be passed through: an image with nothing behind it.
 INNOCENT = {"plain.jpg"}
 
 
@@ -42,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not CASES.is_dir():
         pytest.skip(f"no makers at {CASES}")
     folder = tmp_path_factory.mktemp("cases")
-    makers = "hidden_pictures motion_photo icc_private odd_jpeg orientation panorama".split()
+    makers = "hidden_images motion_photo icc_private odd_jpeg orientation panorama".split()
     makers += "slow_files stereo_mpo boxes_odd".split()
     for maker in makers:
         subprocess.run(
@@ -83,7 +83,7 @@ def upright(data: bytes | Path) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("policy", ["faces", "all", "keep-safe"])
-def test_second_pictures_are_taken_out_or_the_file_is_refused(
+def test_second_images_are_taken_out_or_the_file_is_refused(
     made: Path, tmp_path: Path, policy: str
 ) -> None:
     fates = released(made / "src", tmp_path / "out", "--metadata", policy)
@@ -98,10 +98,10 @@ def test_second_pictures_are_taken_out_or_the_file_is_refused(
     assert sfumato("verify", made / "src", tmp_path / "out").code in (0, 3)
 
 
-def test_second_pictures_are_counted_on_the_report(made: Path, tmp_path: Path) -> None:
+def test_second_images_are_counted_on_the_report(made: Path, tmp_path: Path) -> None:
     released(made / "src", tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "second image" in page or "second picture" in page
+    assert "second image" in page or "second image" in page
 
 
 def test_a_bare_trailer_is_cut_and_not_refused(made: Path, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_the_faces_of_a_visible_frame_go_with_what_lies_outside_it(
 
 
 @pytest.mark.parametrize("expand", ["0", "0.25"])
-def test_the_first_picture_of_an_mpo_keeps_no_part_of_its_face(
+def test_the_first_image_of_an_mpo_keeps_no_part_of_its_face(
     made: Path, tmp_path: Path, expand: str
 ) -> None:
     alone = tmp_path / "alone"
@@ -236,7 +236,7 @@ def test_panoramas_stay_panoramas(made: Path, tmp_path: Path, policy: str) -> No
             assert word in packet, path
 
 
-def test_boxes_outside_their_picture_are_refused_by_name(
+def test_boxes_outside_their_image_are_refused_by_name(
     made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = made / "boxes" / "src"
@@ -266,7 +266,7 @@ def test_box_files_are_read_as_their_makers_meant(
         for side in ("x0", "y0", "x1", "y1")
     )
     assert (x0, y0, x1, y1) == pytest.approx((85, 45, 115, 165), abs=1)
-    sfumato("run", source, tmp_path / "a", "--boxes", boxes / "absent_picture.json")
+    sfumato("run", source, tmp_path / "a", "--boxes", boxes / "absent_image.json")
     assert "a/9.jpg" in caplog.text
 
 
@@ -301,14 +301,14 @@ def test_small_files_take_little_time_and_memory(made: Path, tmp_path: Path) -> 
         assert float(gibibytes) < 1, (name, gibibytes)
 
 
-def test_other_files_that_hold_pictures_or_names_are_not_copied(made: Path, tmp_path: Path) -> None:
+def test_other_files_that_hold_images_or_names_are_not_copied(made: Path, tmp_path: Path) -> None:
     source = tmp_path / "src"
     source.mkdir()
     for path in (made / "oth").iterdir():
         (source / path.name).write_bytes(path.read_bytes())
     (source / "plain.jpg").write_bytes((made / "src" / "plain.jpg").read_bytes())
     harmless = {
-        "README.md": "# Pictures\n\nOf Zürich, from 2019.\n",
+        "README.md": "# Images\n\nOf Zürich, from 2019.\n",
         "classes.txt": "n01440764 tench\nn01443537 goldfish\n",
         "labels.csv": "path,label\nplain.jpg,3\n",
         "yolo.txt": "0 0.5 0.5 0.25 0.125\n1 0.25 0.75 0.1 0.2\n",

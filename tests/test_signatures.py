@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.imaging.codec import may_hold_pictures, sniff
+from sfumato.imaging.codec import may_hold_images, sniff
 
 
 def encoded(kind: str) -> bytes:
@@ -44,7 +44,7 @@ def numpy_array() -> bytes:
 def test_the_formats_are_told_by_18_bytes(kind: str) -> None:
     data = encoded(kind)
     assert sniff(data[:18]) == kind
-    assert may_hold_pictures(data) == kind
+    assert may_hold_images(data) == kind
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_formats_are_told_by_18_bytes(kind: str) -> None:
         (encoded("ICO"), "icon"),
         (encoded("PPM"), "Netpbm"),
         (encoded("PDF"), "PDF"),
-        (encoded("SGI"), "SGI picture"),
+        (encoded("SGI"), "SGI image"),
         (encoded("DDS"), "DDS"),
         (b"8BPS\0\1", "Photoshop"),
         (b"IIU\0\x08\0\0\0", "camera raw"),
@@ -76,13 +76,13 @@ def test_the_formats_are_told_by_18_bytes(kind: str) -> None:
         (b"BZh91AY&SY", "archive"),
         (numpy_array(), "table of data"),
         (b"PAR1\x15\x04", "table of data"),
-        (b'<?xml version="1.0"?>\n<svg xmlns="">', "SVG or markup with pictures"),
-        (b'{"image": "data:image/png;base64,', "SVG or markup with pictures"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="">', "SVG or markup with images"),
+        (b'{"image": "data:image/png;base64,', "SVG or markup with images"),
     ],
 )
-def test_what_may_hold_pictures_is_named(data: bytes, kind: str) -> None:
+def test_what_may_hold_images_is_named(data: bytes, kind: str) -> None:
     assert sniff(data) is None
-    assert may_hold_pictures(data) == kind
+    assert may_hold_images(data) == kind
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_what_may_hold_pictures_is_named(data: bytes, kind: str) -> None:
 )
 def test_labels_and_texts_are_not(data: bytes) -> None:
     assert sniff(data) is None
-    assert may_hold_pictures(data) is None
+    assert may_hold_images(data) is None

@@ -1,4 +1,4 @@
-"""Pictures of 16 bits a channel: searched as viewers stretch them, and edited in all their bits.
+"""Images of 16 bits a channel: searched as viewers stretch them, and edited in all their bits.
 
 What was written is read here by a reader of its own, in plain Python.
 """
@@ -39,7 +39,7 @@ Deep: TypeAlias = NDArray[Any]  # (h, w, channels), 0 to 65535
 
 
 def samples(channels: int, *, bits: int = 16) -> Deep:
-    """A face with detail in all bits, in a picture with detail in all bits."""
+    """A face with detail in all bits, in an image with detail in all bits."""
     return _samples(channels, bits).copy()
 
 
@@ -436,14 +436,14 @@ def closest(views: tuple[NDArray[np.uint8], ...], wanted: NDArray[np.uint8]) -> 
 )
 def test_few_bits_at_the_low_end_are_seen(bits: int, kind: str) -> None:
     drawn = eight().astype(np.uint16)[..., None] << (bits - 8)
-    picture = codec.decode(png(drawn) if kind == "png" else tiff16(drawn))
-    assert picture.frames[0].max() <= 1 << (bits - 8)
-    shown = closest(picture.views, eight())
+    image = codec.decode(png(drawn) if kind == "png" else tiff16(drawn))
+    assert image.frames[0].max() <= 1 << (bits - 8)
+    shown = closest(image.views, eight())
     assert shown > 0.99
-    assert max(int(view.max()) for view in picture.views) == 255
+    assert max(int(view.max()) for view in image.views) == 255
 
 
-def test_people_see_a_dark_picture_stretched() -> None:
+def test_people_see_a_dark_image_stretched() -> None:
     dark = eight().astype(np.uint16)[..., None]
     shown = first_frame(png(dark))[..., 0]
     assert (int(shown.min()), int(shown.max())) == (0, 255)
@@ -457,12 +457,12 @@ def test_one_bright_pixel_hides_nothing() -> None:
     assert closest(codec.decode(png(drawn)).views, eight()) > 0.95
 
 
-def test_a_dark_part_of_a_bright_picture_is_seen() -> None:
+def test_a_dark_part_of_a_bright_image_is_seen() -> None:
     drawn = samples(1)
     drawn[INSIDE] = eight()[INSIDE][..., None]
     drawn[60:] = 65535
-    picture = codec.decode(png(drawn))
-    assert closest(tuple(view[INSIDE] for view in picture.views), eight()[INSIDE]) > 0.9
+    image = codec.decode(png(drawn))
+    assert closest(tuple(view[INSIDE] for view in image.views), eight()[INSIDE]) > 0.9
 
 
 def test_low_bytes_are_seen_where_they_draw_something() -> None:
@@ -476,13 +476,13 @@ def test_low_bytes_are_seen_where_they_draw_something() -> None:
     assert not found.by_bytes
 
 
-def test_a_picture_that_had_8_bits_shows_nothing_new() -> None:
+def test_a_image_that_had_8_bits_shows_nothing_new() -> None:
     wide = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint16) * 257
     assert codec.decode(png(wide)).views == ()
     assert deep_of(wide, 3, 16).tables == ()
 
 
-def test_pictures_of_8_bits_have_no_views() -> None:
+def test_images_of_8_bits_have_no_views() -> None:
     shown = Image.fromarray(np.dstack([eight()] * 3))
     for kind in ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF"):
         assert codec.decode(encoded(shown, kind)).views == ()
@@ -491,22 +491,22 @@ def test_pictures_of_8_bits_have_no_views() -> None:
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_views_are_upright(turn: int) -> None:
     drawn = eight().astype(np.uint16)[..., None]
-    picture = codec.decode(tiff16(drawn, more=((274, 3, [turn]),)))
+    image = codec.decode(tiff16(drawn, more=((274, 3, [turn]),)))
     bright = codec.decode(tiff16(drawn << 8, more=((274, 3, [turn]),)))
-    assert picture.views[0].shape == bright.frames[0].shape
-    assert closest(picture.views, bright.frames[0][..., 0]) > 0.99
+    assert image.views[0].shape == bright.frames[0].shape
+    assert closest(image.views, bright.frames[0][..., 0]) > 0.99
 
 
 def test_alpha_that_draws_something_is_a_view() -> None:
     flat = Image.new("RGB", (WIDTH, HEIGHT))
-    flat.putpixel((0, 0), (255, 0, 0))  # else alpha is the picture anyway
+    flat.putpixel((0, 0), (255, 0, 0))  # else alpha is the image anyway
     for kind, options in (("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})):
         flat.putalpha(Image.fromarray(eight()))
-        picture = codec.decode(encoded(flat, kind, **options))
-        assert closest(picture.views, eight()) > 0.99
+        image = codec.decode(encoded(flat, kind, **options))
+        assert closest(image.views, eight()) > 0.99
         edited = codec.decode(codec.edit(encoded(flat, kind, **options), [BOX], Gaussian()).data)
-        assert left_of(picture, picture, [BOX])[0] > 0.8
-        assert left_of(picture, edited, [BOX])[0] < strength.LIMIT
+        assert left_of(image, image, [BOX])[0] > 0.8
+        assert left_of(image, edited, [BOX])[0] < strength.LIMIT
     binary = Image.fromarray(np.where(eight() > 128, 255, 0).astype(np.uint8))
     flat.putalpha(binary)
     assert codec.decode(encoded(flat, "PNG")).views == ()
@@ -582,7 +582,7 @@ def test_a_change_of_the_lowest_bit_away_from_the_faces_is_seen() -> None:
 
 
 def with_spare(kind: str) -> bytes:
-    """A faceless picture whose further channel, which Pillow passes over, draws `eight`."""
+    """A faceless image whose further channel, which Pillow passes over, draws `eight`."""
     flat = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     whole = np.dstack([flat, eight()])
     size = (WIDTH, HEIGHT)
@@ -616,9 +616,9 @@ SPARE = ("tiff", "tiff of 5 channels", "tiff of 16 bits", "bmp", "webp")
 @pytest.mark.parametrize("kind", SPARE)
 def test_a_channel_that_nobody_shows_is_a_view_and_goes_with_the_edit(kind: str) -> None:
     data = with_spare(kind)
-    picture = codec.decode(data)
-    assert picture.frames[0].std() < 5
-    assert closest(picture.views, eight()) > 0.99
+    image = codec.decode(data)
+    assert image.frames[0].std() < 5
+    assert closest(image.views, eight()) > 0.99
     if kind != "tiff of 5 channels":
         edited = codec.decode(codec.edit(data, [BOX], Gaussian()).data)
         assert (
@@ -633,6 +633,6 @@ def test_colours_of_frames_under_full_transparency_are_views() -> None:
     ghost.putalpha(0)
     ghost.putpixel((0, 0), (0, 0, 0, 255))
     data = encoded(flat, "PNG", save_all=True, append_images=[ghost], blend=1, duration=100)
-    picture = codec.decode(data)
-    assert max(float(frame[1:].std()) for frame in picture.frames) < 5
-    assert max(float(view.std()) for view in picture.views) > 20
+    image = codec.decode(data)
+    assert max(float(frame[1:].std()) for frame in image.frames) < 5
+    assert max(float(view.std()) for view in image.views) > 20

@@ -25,17 +25,17 @@ from sfumato.stats.precision import average_precision, estimated_precision
 from sfumato.stats.reliability import calibration_error, is_face, reliability
 from sfumato.types import Box, Face
 
-Pictures = Sequence[tuple[Truth, Sequence[Face]]]
+Images = Sequence[tuple[Truth, Sequence[Face]]]
 
 
 def face(x0: float, y0: float, x1: float, y1: float, score: float = 0.9) -> Face:
     return Face((x0, y0, x1, y1), score, "test")
 
 
-# --- one picture --------------------------------------------------------------------------------
+# --- one image --------------------------------------------------------------------------------
 
 
-def test_a_picture_is_judged_as_by_hand() -> None:
+def test_a_image_is_judged_as_by_hand() -> None:
     truth = Truth(100, 100, ((10, 10, 20, 20), (60, 60, 80, 80)), ((0, 90, 10, 100),))
     found = [face(10, 10, 20, 18), face(2, 92, 6, 96), face(40, 0, 50, 10)]
     outcome = judge(truth, found, expand=0.5, iou=0.5)
@@ -45,7 +45,7 @@ def test_a_picture_is_judged_as_by_hand() -> None:
     assert (outcome.boxes, outcome.false_boxes) == (3, 1)
     assert outcome.shows
     assert outcome.ignorable
-    # The grown false box is 20 wide and 20 high, a quarter of it above the picture.
+    # The grown false box is 20 wide and 20 high, a quarter of it above the image.
     assert outcome.false_pixels == pytest.approx(20 * 15 / 1e4)
     # The grown right one is 20 by 16, of which the face is 100; the ignored one 8 by 8.
     assert outcome.needless == pytest.approx((300 + 20 * 16 - 100 + 64) / 1e4)
@@ -87,11 +87,11 @@ def test_sizes_are_square_roots_of_areas(box: Box, name: str) -> None:
 # --- average precision, against pycocotools -----------------------------------------------------
 
 
-def coco_average_precision(pictures: Pictures, iou: float) -> float:
+def coco_average_precision(names: Images, iou: float) -> float:
     """What pycocotools says; ignored regions are its crowds."""
-    images = [{"id": i, "width": t.width, "height": t.height} for i, (t, _) in enumerate(pictures)]
+    images = [{"id": i, "width": t.width, "height": t.height} for i, (t, _) in enumerate(names)]
     labels, results = [], []
-    for i, (truth, found) in enumerate(pictures):
+    for i, (truth, found) in enumerate(names):
         for crowd, group in ((0, truth.faces), (1, truth.ignored)):
             for x0, y0, x1, y1 in group:
                 shape = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
@@ -121,7 +121,7 @@ def coco_average_precision(pictures: Pictures, iou: float) -> float:
     return float(evaluation.eval["precision"].mean())
 
 
-def random_picture(rng: np.random.Generator) -> tuple[Truth, list[Face]]:
+def random_image(rng: np.random.Generator) -> tuple[Truth, list[Face]]:
     corners = rng.integers(0, 80, (rng.integers(1, 6), 2))
     sides = rng.integers(4, 40, (len(corners), 2))
     places = np.concatenate([corners, corners + sides], axis=1).astype(float)
@@ -141,27 +141,27 @@ def random_picture(rng: np.random.Generator) -> tuple[Truth, list[Face]]:
 @pytest.mark.parametrize("seed", range(12))
 def test_average_precision_is_that_of_pycocotools(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    pictures = [random_picture(rng) for _ in range(rng.integers(1, 30))]
-    pictures.append((Truth(130, 130, ((0, 0, 9, 9),)), [face(1, 1, 9, 9, 0.01)]))
+    images = [random_image(rng) for _ in range(rng.integers(1, 30))]
+    images.append((Truth(130, 130, ((0, 0, 9, 9),)), [face(1, 1, 9, 9, 0.01)]))
     for iou in (0.35, 0.5, 0.75):
-        ours = average_precision(pictures, iou=iou)
-        assert ours == pytest.approx(coco_average_precision(pictures, iou), abs=1e-9)
+        ours = average_precision(images, iou=iou)
+        assert ours == pytest.approx(coco_average_precision(images, iou), abs=1e-9)
 
 
 @pytest.mark.slow
 def test_average_precision_of_what_a_detector_finds_is_that_of_pycocotools() -> None:
     """Labelled by what another detector finds, its doubtful boxes included."""
     ours, other = registry.parse("yunet@320:0.01"), registry.parse("centerface@320:0.05")
-    pictures = []
-    for name in demo_images.PICTURES:
+    images = []
+    for name in demo_images.IMAGES:
         pixels = np.asarray(Image.open(demo_images.root() / name).convert("RGB"))
         labels = [one.box for one in other.detect([pixels])[0]]
         labels.append((0, 0, pixels.shape[1], pixels.shape[0]))  # nothing fits this one
         truth = Truth(pixels.shape[1], pixels.shape[0], tuple(labels))
-        pictures.append((truth, ours.detect([pixels])[0]))
-    found = average_precision(pictures)
+        images.append((truth, ours.detect([pixels])[0]))
+    found = average_precision(images)
     assert 0 < found < 1
-    assert found == pytest.approx(coco_average_precision(pictures, 0.5), abs=1e-9)
+    assert found == pytest.approx(coco_average_precision(images, 0.5), abs=1e-9)
 
 
 @pytest.mark.slow
@@ -169,7 +169,7 @@ def test_average_precision_on_labelled_crowds_is_that_of_pycocotools(shared_data
     detector = registry.parse("yunet@640:0.02")
     with (shared_data / "crowds" / "faces.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    pictures = []
+    images = []
     for name in sorted({row["path"] for row in rows})[:40]:
         pixels = np.asarray(Image.open(shared_data / "crowds/images" / name).convert("RGB"))
         labels = [
@@ -178,20 +178,20 @@ def test_average_precision_on_labelled_crowds_is_that_of_pycocotools(shared_data
             if row["path"] == name
         ]
         truth = Truth(pixels.shape[1], pixels.shape[0], tuple(labels[1:]), tuple(labels[:1]))
-        pictures.append((truth, detector.detect([pixels])[0]))
+        images.append((truth, detector.detect([pixels])[0]))
     for iou in (0.35, 0.5):
-        found = average_precision(pictures, iou=iou)
+        found = average_precision(images, iou=iou)
         assert 0.3 < found < 1
-        assert found == pytest.approx(coco_average_precision(pictures, iou), abs=1e-9)
+        assert found == pytest.approx(coco_average_precision(images, iou), abs=1e-9)
 
 
-def test_the_interval_of_a_precision_surrounds_it_and_narrows_with_more_pictures() -> None:
+def test_the_interval_of_a_precision_surrounds_it_and_narrows_with_more_images() -> None:
     widths = []
     for count in (10, 160):
         rng = np.random.default_rng(1)
-        pictures = [random_picture(rng) for _ in range(count)]
-        found = estimated_precision(pictures, rng, rounds=200)
-        assert found.value == average_precision(pictures)
+        images = [random_image(rng) for _ in range(count)]
+        found = estimated_precision(images, rng, rounds=200)
+        assert found.value == average_precision(images)
         assert found.low < found.value < found.high
         widths.append(found.high - found.low)
     assert widths[1] < widths[0] / 2
@@ -312,7 +312,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_another() -> None:
     assert (one.low, one.high) != (three.low, three.high)
 
 
-def test_one_picture_of_many_faces_is_one_observation() -> None:
+def test_one_image_of_many_faces_is_one_observation() -> None:
     """Resampled, it would always say the same: an interval of no width."""
     part, whole = np.array([7, 0, 0]), np.array([15, 0, 0])
     estimate = bootstrap.ratio(part, whole, np.random.default_rng(0))
@@ -346,14 +346,14 @@ Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 def clustered(rng: np.random.Generator, gap: float) -> tuple[Flags, Flags, NDArray[np.intp]]:
-    """Sixty pictures of one to nineteen faces that are mostly missed or found together."""
+    """Sixty images of one to nineteen faces that are mostly missed or found together."""
     sizes = rng.integers(1, 20, 60)
-    pictures = np.repeat(np.arange(60), sizes)
+    images = np.repeat(np.arange(60), sizes)
     dark = rng.random(60) < 0.4
-    inside = np.where(rng.random(len(pictures)) < 0.9, dark[pictures], ~dark[pictures])
+    inside = np.where(rng.random(len(images)) < 0.9, dark[images], ~dark[images])
     bad = rng.random(60) < 0.2 + gap * dark
-    missed = rng.random(len(pictures)) < np.where(bad[pictures], 0.8, 0.05)
-    return inside, missed, pictures
+    missed = rng.random(len(images)) < np.where(bad[images], 0.8, 0.05)
+    return inside, missed, images
 
 
 def fisher(inside: Flags, missed: Flags) -> float:
@@ -363,13 +363,13 @@ def fisher(inside: Flags, missed: Flags) -> float:
 
 
 @pytest.mark.slow
-def test_faces_of_one_picture_arent_taken_for_many_observations() -> None:
+def test_faces_of_one_image_arent_taken_for_many_observations() -> None:
     """Where nothing differs, 5 of 100 tests say that something does; Fisher's say far more."""
     rng = np.random.default_rng(4)
     ours, fishers = [], []
     for _ in range(300):
-        inside, missed, pictures = clustered(rng, 0.0)
-        ours.append(comparison.permutation(inside, missed, pictures, rng, shuffles=199))
+        inside, missed, images = clustered(rng, 0.0)
+        ours.append(comparison.permutation(inside, missed, images, rng, shuffles=199))
         fishers.append(fisher(inside, missed))
     assert np.mean(np.array(ours) <= 0.05) <= 0.08
     assert np.mean(np.array(fishers) <= 0.05) > 0.30
@@ -381,28 +381,28 @@ def test_a_real_difference_is_seen() -> None:
     assert np.mean(np.array(found) < 0.05) > 0.9
 
 
-def test_a_difference_within_pictures_is_seen() -> None:
-    """Every picture shows one face of the group and one other; the first are missed more often."""
+def test_a_difference_within_images_is_seen() -> None:
+    """Every image shows one face of the group and one other; the first are missed more often."""
     rng = np.random.default_rng(7)
     inside = np.tile([True, False], 80)
     missed = rng.random(160) < np.where(inside, 0.5, 0.2)
-    pictures = np.repeat(np.arange(80), 2)
-    assert comparison.permutation(inside, missed, pictures, rng) < 0.01
+    images = np.repeat(np.arange(80), 2)
+    assert comparison.permutation(inside, missed, images, rng) < 0.01
     evenly = rng.permuted(missed.reshape(80, 2), axis=1).ravel()
-    assert comparison.permutation(inside, evenly, pictures, rng) > 0.05
+    assert comparison.permutation(inside, evenly, images, rng) > 0.05
 
 
-def test_one_picture_proves_no_more_than_one_picture_can() -> None:
-    """Seven faces, all missed, in one picture against a hundred that are found alone."""
-    pictures = np.array([0] * 7 + list(range(1, 101)))
-    inside = pictures == 0
-    p = comparison.permutation(inside, inside.copy(), pictures, np.random.default_rng(0))
+def test_one_image_proves_no_more_than_one_image_can() -> None:
+    """Seven faces, all missed, in one image against a hundred that are found alone."""
+    images = np.array([0] * 7 + list(range(1, 101)))
+    inside = images == 0
+    p = comparison.permutation(inside, inside.copy(), images, np.random.default_rng(0))
     assert p == pytest.approx(1 / 101, abs=0.004)
     assert fisher(inside, inside) < 1e-6
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_of_faces_alone_in_their_pictures_it_is_fishers_exact_test(seed: int) -> None:
+def test_of_faces_alone_in_their_images_it_is_fishers_exact_test(seed: int) -> None:
     rng = np.random.default_rng(seed)
     inside = rng.random(200) < 0.5
     missed = rng.random(200) < np.where(inside, 0.25, 0.15)

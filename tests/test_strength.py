@@ -316,13 +316,13 @@ def test_grey_is_measured_like_rgb() -> None:
     weak = {c: Gaussian(strength=0.1)(i, [box]) for c, i in ((1, grey), (3, rgb))}
     left = leftover(grey, weak[1], box)
     assert left == pytest.approx(leftover(rgb, weak[3], box), abs=1e-6)
-    for channels, picture in ((1, grey), (3, rgb)):
-        before = np.concatenate([picture, alpha], axis=2)
+    for channels, clear in ((1, grey), (3, rgb)):
+        before = np.concatenate([clear, alpha], axis=2)
         after = np.concatenate([weak[channels], alpha // 2], axis=2)
         assert left == pytest.approx(leftover(before, after, box), abs=1e-6)
 
 
-def test_what_overhangs_the_picture_is_left_out() -> None:
+def test_what_overhangs_the_image_is_left_out() -> None:
     image, (x0, y0, x1, y1) = portrait(60)
     crop = image[:, 80:]  # a third of the face is cut off
     box = (x0 - 80, y0, x1 - 80, y1)
@@ -418,7 +418,7 @@ def test_a_place_of_one_colour_holds_nothing() -> None:
         assert holds_nothing(image, less) is False
 
 
-def test_pictures_that_differ_in_shape_are_refused() -> None:
+def test_images_that_differ_in_shape_are_refused() -> None:
     image, box = portrait(8)
     with pytest.raises(ValueError, match="alike"):
         leftover(image, image[1:], box)
@@ -438,13 +438,13 @@ def test_real_faces_pass_when_covered_and_fail_when_not(shared_data: Path) -> No
                 faces[row["path"]].append((x0, y0, x1, y1))
     covered, third, untouched = [], [], []
     for path in sorted(faces)[::5]:
-        picture = Image.open(shared_data / "imagenet" / "images" / path)
-        before, found = np.asarray(picture.convert("RGB")), faces[path]
+        image = Image.open(shared_data / "imagenet" / "images" / path)
+        before, found = np.asarray(image.convert("RGB")), faces[path]
 
-        def written(after: Pixels, picture: Image.Image = picture) -> Pixels:
-            copy, file = picture.copy(), io.BytesIO()
-            copy = Image.fromarray(after).convert(picture.mode)
-            copy.save(file, "JPEG", qtables=getattr(picture, "quantization", None))
+        def written(after: Pixels, image: Image.Image = image) -> Pixels:
+            copy, file = image.copy(), io.BytesIO()
+            copy = Image.fromarray(after).convert(image.mode)
+            copy.save(file, "JPEG", qtables=getattr(image, "quantization", None))
             return np.asarray(Image.open(file).convert("RGB"))
 
         cover, weak = Gaussian(), Gaussian(strength=Gaussian().strength / 3)

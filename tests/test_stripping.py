@@ -26,7 +26,7 @@ from tests.test_metadata import (
     PRIVATE,
     encoded,
     exif,
-    picture,
+    image,
     with_segment,
 )
 
@@ -96,7 +96,7 @@ def test_metadata_go_and_coded_pixels_stay(name: str) -> None:
         for (mode, pixels), (old_mode, old) in zip(frames_of(clean), frames_of(data), strict=True):
             assert mode == old_mode
             np.testing.assert_array_equal(pixels, old)
-    if set(named) - {"animation frames", "second picture"}:
+    if set(named) - {"animation frames", "second image"}:
         assert len(clean) < len(data) + 40  # a block of orientation alone may take an odd place
         for secret in (b"Person", b"Somebody", b"secrets", b"Annabel", b"hello", b"xmpmeta"):
             assert secret not in clean
@@ -131,7 +131,7 @@ def test_profile_and_orientation_stay(kind: str) -> None:
 
 
 def deep(kind: str, **settings: Any) -> bytes:
-    """A 16-bit grey picture whose low bytes say something too."""
+    """A 16-bit grey image whose low bytes say something too."""
     out = io.BytesIO()
     grey = (np.arange(48 * 40, dtype=np.uint16) * 31).reshape(40, 48)
     Image.fromarray(grey).save(out, kind, **settings)
@@ -139,16 +139,16 @@ def deep(kind: str, **settings: Any) -> bytes:
 
 
 def see_through(kind: str, **settings: Any) -> bytes:
-    image = picture().convert("RGBA")
-    image.putalpha(Image.fromarray(np.arange(48 * 40, dtype=np.uint8).reshape(40, 48)))
+    shown = image().convert("RGBA")
+    shown.putalpha(Image.fromarray(np.arange(48 * 40, dtype=np.uint8).reshape(40, 48)))
     out = io.BytesIO()
-    image.save(out, kind, **settings)
+    shown.save(out, kind, **settings)
     return out.getvalue()
 
 
 def moving_webp() -> bytes:
     out = io.BytesIO()
-    picture().save(out, "WEBP", save_all=True, append_images=[picture(3)], exif=CAMERA, xmp=b"<x/>")
+    image().save(out, "WEBP", save_all=True, append_images=[image(3)], exif=CAMERA, xmp=b"<x/>")
     return out.getvalue()
 
 
@@ -226,16 +226,16 @@ def test_strips_on_top_of_each_other_are_refused() -> None:
     assert "ValueError" in refusal(bytes(data[: first + size]))
 
 
-def test_a_stripped_file_that_shows_another_picture_is_not_returned(
+def test_a_stripped_file_that_shows_another_image_is_not_returned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from sfumato.imaging.codec import stripping
 
-    other = ImageOps.invert(picture())
+    other = ImageOps.invert(image())
     out = io.BytesIO()
     other.save(out, "PNG")
     monkeypatch.setitem(stripping._STRIPPERS, "PNG", lambda _: out.getvalue())
-    assert refusal(PRIVATE["png-text"][0]).endswith("the picture would change")
+    assert refusal(PRIVATE["png-text"][0]).endswith("the image would change")
     monkeypatch.setitem(stripping._STRIPPERS, "PNG", lambda data: data)
     assert refusal(PRIVATE["png-text"][0]).endswith("text chunk tEXt, text chunk iTXt would stay")
 
@@ -246,7 +246,7 @@ def test_the_difference_of_files_sees_low_bits_alpha_turns_and_profiles() -> Non
     assert codec.difference(plain, encoded("PNG", exif=exif(Base={0x0112: 6}))) is None
     assert codec.difference(plain, encoded("PNG", icc_profile=SRGB)) is None
     assert codec.difference(plain, PRIVATE["apng"][0]) is None
-    changed = np.array(picture())
+    changed = np.array(image())
     changed[3, 4, 1] += 2
     out = io.BytesIO()
     Image.fromarray(changed).save(out, "PNG")
@@ -256,12 +256,12 @@ def test_the_difference_of_files_sees_low_bits_alpha_turns_and_profiles() -> Non
     out = io.BytesIO()
     Image.fromarray(low).save(out, "PNG")
     assert codec.difference(deep("PNG"), out.getvalue()) == 1
-    image = picture().convert("RGBA")
-    image.putpixel((0, 0), (*image.getpixel((0, 0))[:3], 254))  # type: ignore[index]
+    shown = image().convert("RGBA")
+    shown.putpixel((0, 0), (*shown.getpixel((0, 0))[:3], 254))  # type: ignore[index]
     out = io.BytesIO()
-    image.save(out, "PNG")
+    shown.save(out, "PNG")
     opaque = io.BytesIO()
-    picture().convert("RGBA").save(opaque, "PNG")
+    image().convert("RGBA").save(opaque, "PNG")
     assert codec.difference(opaque.getvalue(), out.getvalue()) == 1
 
 

@@ -14,7 +14,7 @@ from sfumato import obfuscation
 from sfumato.errors import UsageError
 from sfumato.imaging import codec
 from sfumato.obfuscation import Gaussian
-from sfumato.study import arms, configuration, pictures
+from sfumato.study import arms, configuration, images
 from sfumato.study.arms import Making
 from sfumato.study.configuration import Arms, Data, Remedy, Study
 from sfumato.study.patches import Patch, Remedied
@@ -23,20 +23,20 @@ from sfumato.study.preparation import Preparation
 from sfumato.study.recipes import RECIPES
 from sfumato.study.transforms import RandomFaceObfuscation
 from sfumato.types import Pixels
-from tests import study_pictures
+from tests import study_images
 from tests.command import sfumato
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Data:
-    faces = study_pictures.write(tmp_path / "pictures", count=2)
-    study_pictures.write_faces(tmp_path / "faces.csv", faces[1:])  # the first has none
-    return Data(pictures=tmp_path / "pictures", boxes=tmp_path / "faces.csv")
+    faces = study_images.write(tmp_path / "images", count=2)
+    study_images.write_faces(tmp_path / "faces.csv", faces[1:])  # the first has none
+    return Data(images=tmp_path / "images", boxes=tmp_path / "faces.csv")
 
 
 def made(data: Data, names: list[str], tmp_path: Path, **values: object) -> dict[str, arms.Arm]:
     making = Making(Arms(**values), Remedy(), tmp_path / "cache")  # type: ignore[arg-type]
-    found, left_out = arms.make(pictures.collect(data.pictures, data), names, making)
+    found, left_out = arms.make(images.collect(data.images, data), names, making)
     assert not left_out
     return found
 
@@ -50,13 +50,13 @@ def test_an_obfuscated_arm_differs_from_the_original_under_the_faces_alone(
     data: Data, tmp_path: Path
 ) -> None:
     found = made(data, ["original", "gaussian", "random-gaussian", "reencoded"], tmp_path)
-    collection = pictures.collect(data.pictures, data)
-    for one in collection.pictures:
+    collection = images.collect(data.images, data)
+    for one in collection.images:
         before, after = (pixels(found[name].files[one.key]) for name in ("original", "gaussian"))
         expected = obfuscation.make("gaussian")(before, one.faces)
         assert np.array_equal(after, expected)
         assert np.array_equal(before, after) == (not one.faces)
-    untouched = collection.pictures[0]
+    untouched = collection.images[0]
     assert not untouched.faces
     for name in ("gaussian", "random-gaussian"):  # the very file, so it is seen only once
         assert found[name].files[untouched.key] == found["original"].files[untouched.key]
@@ -69,7 +69,7 @@ def test_random_places_leave_faces_as_they_are_and_change_as_much_elsewhere(
 ) -> None:
     found = made(data, ["original", "random-fill"], tmp_path)
     changed = 0
-    for one in pictures.collect(data.pictures, data).pictures:
+    for one in images.collect(data.images, data).images:
         before, after = (pixels(found[name].files[one.key]) for name in ("original", "random-fill"))
         for x0, y0, x1, y1 in one.faces:
             rows, columns = slice(int(y0), int(y1)), slice(int(x0), int(x1))
@@ -85,7 +85,7 @@ def test_random_places_leave_faces_as_they_are_and_change_as_much_elsewhere(
     seed=st.integers(0, 5),
 )
 @settings(max_examples=12, deadline=None)
-def test_patches_lie_inside_the_picture_and_their_covers_touch_no_face_and_no_other(
+def test_patches_lie_inside_the_image_and_their_covers_touch_no_face_and_no_other(
     width: int, height: int, shapes: list[tuple[int, int]], seed: int
 ) -> None:
     face = (0.0, 0.0, width / 4, height / 3)
@@ -111,39 +111,39 @@ def test_a_patch_that_fits_nowhere_is_left_out() -> None:
 
 
 def test_a_release_is_read_and_what_it_lacks_is_in_no_arm(data: Data, tmp_path: Path) -> None:
-    study_pictures.write(tmp_path / "release", count=2, covered=lambda name, number: True)
+    study_images.write(tmp_path / "release", count=2, covered=lambda name, number: True)
     (tmp_path / "release/b/001.png").unlink()
-    collection = pictures.collect(data.pictures, data)
+    collection = images.collect(data.images, data)
     making = Making(Arms(releases={"fill": tmp_path / "release"}), Remedy(), tmp_path / "cache")
     found, left_out = arms.make(collection, ["original", "fill"], making)
     assert list(left_out) == ["b/001.png"]
     assert found["original"].files.keys() == found["fill"].files.keys()
-    labelling = pictures.label(collection, None)
+    labelling = images.label(collection, None)
     arms.check_complete(found, labelling, collection)
     (tmp_path / "release/b/000.png").unlink()
     found, _ = arms.make(collection, ["original", "fill"], making)
-    with pytest.raises(UsageError, match=r"1 classes have no picture in all arms, such as 'b'"):
+    with pytest.raises(UsageError, match=r"1 classes have no image in all arms, such as 'b'"):
         arms.check_complete(found, labelling, collection)
 
 
 def test_without_any_face_an_obfuscated_arm_is_refused(data: Data, tmp_path: Path) -> None:
-    collection = pictures.collect(data.pictures, replace(data, boxes=None))
+    collection = images.collect(data.images, replace(data, boxes=None))
     with pytest.raises(UsageError, match="would be the original"):
         arms.faces_are_there(collection, ["original", "gaussian"], Arms())
 
 
 def test_shares_under_faces_count_overlaps_once(data: Data) -> None:
-    collection = pictures.collect(data.pictures, data)
-    found = pictures.regions([collection], 0.0)
+    collection = images.collect(data.images, data)
+    found = images.regions([collection], 0.0)
     assert found.face_area_share[0] == 0
-    face = (study_pictures.FACE / study_pictures.SIDE) ** 2
+    face = (study_images.FACE / study_images.SIDE) ** 2
     assert found.face_area_share[1:] == pytest.approx(face, abs=1e-6)
     assert np.isnan(found.overlap).all()
 
 
 def test_the_transform_covers_faces_with_probability_p_and_keeps_types() -> None:
     rng = np.random.default_rng(0)
-    shown, box = study_pictures.picture(rng, 0)
+    shown, box = study_images.image(rng, 0)
     always = RandomFaceObfuscation(1.0, ("fill",), rng=np.random.default_rng(1))
     changed, target = always(shown, {"faces": [box], "label": 3})
     assert target == {"faces": [box], "label": 3}
@@ -158,26 +158,26 @@ def test_the_transform_covers_faces_with_probability_p_and_keeps_types() -> None
 
 
 def test_elsewhere_covers_what_is_no_face() -> None:
-    shown, (x0, y0, x1, y1) = study_pictures.picture(np.random.default_rng(0), 0)
+    shown, (x0, y0, x1, y1) = study_images.image(np.random.default_rng(0), 0)
     change = RandomFaceObfuscation(0.0, ("fill",), elsewhere=1.0, rng=np.random.default_rng(1))
     changed, _ = change(shown, {"faces": np.array([[x0, y0, x1, y1]])})
     rows, columns = slice(int(y0), int(y1)), slice(int(x0), int(x1))
     assert np.array_equal(changed[rows, columns], shown[rows, columns])
     assert not np.array_equal(changed, shown)
-    assert not np.array_equal(change(shown), shown)  # a picture alone, without faces
+    assert not np.array_equal(change(shown), shown)  # an image alone, without faces
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("sedes = [1]", r"doesn't know: sedes"),
-        ("[data]\npictures = 'x'\nfold = 3", r"doesn't know in data: fold"),
+        ("[data]\nimages = 'x'\nfold = 3", r"doesn't know in data: fold"),
         ("seeds = ['one']", r"seeds can't be 'one': it must be a whole number"),
         ("seeds = [1]", r"lacks data"),
-        ("[arms]\ntrain = ['blur']\n[data]\npictures='x'", r"'blur' is no arm"),
-        ("[arms]\ntest = ['remedy-fill']\n[data]\npictures='x'", r"is for training alone"),
-        ("[data]\npictures='x'\nboxes='b'\ndetector='fast'", r"come from one of"),
-        ("[data]\npictures='x'\n[training]\nrecipe='yang'", r"recipe must be one of"),
+        ("[arms]\ntrain = ['blur']\n[data]\nimages='x'", r"'blur' is no arm"),
+        ("[arms]\ntest = ['remedy-fill']\n[data]\nimages='x'", r"is for training alone"),
+        ("[data]\nimages='x'\nboxes='b'\ndetector='fast'", r"come from one of"),
+        ("[data]\nimages='x'\n[training]\nrecipe='yang'", r"recipe must be one of"),
     ],
 )
 def test_a_wrong_configuration_is_refused_with_a_sentence(
@@ -190,7 +190,7 @@ def test_a_wrong_configuration_is_refused_with_a_sentence(
 
 
 def test_a_probe_without_weights_is_refused(tmp_path: Path) -> None:
-    text = "[data]\npictures='x'\n[[architectures]]\nname='resnet18'\nprotocols=['probe']"
+    text = "[data]\nimages='x'\n[[architectures]]\nname='resnet18'\nprotocols=['probe']"
     (tmp_path / "study.toml").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match="resnet18: probe needs weights"):
         configuration.load(tmp_path)
@@ -200,7 +200,7 @@ def test_what_init_writes_can_be_read_and_the_published_recipe_is_there(tmp_path
     assert sfumato("study", "init", tmp_path).code == 0
     study = configuration.load(tmp_path)
     assert isinstance(study, Study)
-    assert study.data.pictures == tmp_path / "pictures"
+    assert study.data.images == tmp_path / "images"
     paper = replace(study.training, recipe="yang2022")
     recipe = paper.resolved(architecture="resnet50")
     assert (recipe.rate, recipe.momentum, recipe.weight_decay) == (0.1, 0.9, 1e-4)
@@ -210,20 +210,20 @@ def test_what_init_writes_can_be_read_and_the_published_recipe_is_there(tmp_path
 
 
 def test_labels_that_do_not_match_are_refused(data: Data, tmp_path: Path) -> None:
-    collection = pictures.collect(data.pictures, data)
+    collection = images.collect(data.images, data)
     groups = tmp_path / "groups.csv"
     groups.write_text("folder,class\na,x\nb,y\n", encoding="utf-8")
     with pytest.raises(UsageError, match="no class for 1 of 3 folders: c"):
-        pictures.label(collection, groups)
+        images.label(collection, groups)
     groups.write_text("folder,class\na,x\nb,y\nc,\n", encoding="utf-8")
-    labelling = pictures.label(collection, groups)
+    labelling = images.label(collection, groups)
     assert labelling.classes == ("x", "y")
     assert not any(key.startswith("c/") for key in labelling.labels)
-    with pytest.raises(UsageError, match="2 classes have fewer than 5 pictures, such as x"):
-        pictures.check_classes(collection, labelling, 5)
+    with pytest.raises(UsageError, match="2 classes have fewer than 5 images, such as x"):
+        images.check_classes(collection, labelling, 5)
     groups.write_text("n01 tench\nn02 goldfish\n", encoding="utf-8")
     with pytest.raises(UsageError, match="labels don't match"):
-        pictures.label_as_is(collection, groups)
+        images.label_as_is(collection, groups)
 
 
 def test_what_fingerprints_are_made_of_keeps_its_name() -> None:

@@ -26,9 +26,9 @@ from sfumato.study.detection import objects, scoring, training
 from sfumato.study.report.probes import read_probes
 from sfumato.study.transfer import Score, tables, told
 from sfumato.types import Face
-from tests import study_objects, study_pictures
+from tests import study_images, study_objects
 
-Pictures = Sequence[tuple[Truth, Sequence[Face]]]
+Images = Sequence[tuple[Truth, Sequence[Face]]]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def wanted(tmp_path: Path) -> DetectionSettings:
     study_objects.write(tmp_path / "b", tmp_path / "b.json", count=4, seed=2)
     return DetectionSettings(
         name="shapes",
-        pictures=tmp_path / "a",
+        images=tmp_path / "a",
         boxes=tmp_path / "a.json",
         test=tmp_path / "b",
         test_boxes=tmp_path / "b.json",
@@ -70,7 +70,7 @@ def test_objects_are_read_with_their_classes_and_crowds(wanted: DetectionSetting
     assert [one.key for one in learnt.scenes] == [f"1-{i:03}.png" for i in range(6)]
     scene = tested.scenes[0]
     assert (scene.width, scene.height) == (96, 96)
-    assert scene.objects[0] == ((0.0, 10.0, 20.0, 30.0), 1)  # cut to the picture
+    assert scene.objects[0] == ((0.0, 10.0, 20.0, 30.0), 1)  # cut to the image
     assert scene.crowds == (((0.0, 0.0, 30.0, 30.0), 1),)
     document = json.loads(wanted.boxes.read_text())
     theirs = [
@@ -82,13 +82,13 @@ def test_objects_are_read_with_their_classes_and_crowds(wanted: DetectionSetting
     assert ours == theirs
 
 
-def test_pictures_without_their_boxes_are_left_out_by_name(wanted: DetectionSettings) -> None:
+def test_images_without_their_boxes_are_left_out_by_name(wanted: DetectionSettings) -> None:
     def make(document: dict[str, Any]) -> None:
         document["images"][0]["width"] = 97
         document["images"].append({"id": 99, "file_name": "gone.png"})
 
     changed(wanted.boxes, make)
-    (wanted.pictures / "1-002.png").write_bytes(b"no picture")
+    (wanted.images / "1-002.png").write_bytes(b"no image")
     learnt, _ = objects.read(wanted)
     assert learnt.left_out["1-000.png"] == "its boxes are for another size than its 96x96 pixels"
     assert "isn't below" in learnt.left_out["gone.png"]
@@ -105,10 +105,10 @@ def test_what_changes_the_boxes_changes_the_digest(wanted: DetectionSettings) ->
 
 
 def test_objects_that_do_not_fit_are_refused_by_sentences(wanted: DetectionSettings) -> None:
-    with pytest.raises(UsageError, match="6 pictures are to be trained and tested on"):
-        objects.read(replace(wanted, test=wanted.pictures, test_boxes=wanted.boxes))
-    with pytest.raises(UsageError, match=r"a\.json names none of the 4 pictures below"):
-        objects.read(replace(wanted, pictures=wanted.test or wanted.pictures))
+    with pytest.raises(UsageError, match="6 images are to be trained and tested on"):
+        objects.read(replace(wanted, test=wanted.images, test_boxes=wanted.boxes))
+    with pytest.raises(UsageError, match=r"a\.json names none of the 4 images below"):
+        objects.read(replace(wanted, images=wanted.test or wanted.images))
     changed(wanted.test_boxes, lambda document: document["categories"][0].update(name="ball"))
     with pytest.raises(UsageError, match=r"objects of ball \(1 classes\), which .*a\.json lacks"):
         objects.read(wanted)
@@ -127,8 +127,8 @@ def every(**values: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def test_a_class_that_no_picture_shows_is_refused(wanted: DetectionSettings) -> None:
-    """Its objects lie in a picture that isn't there: a detector would never find one."""
+def test_a_class_that_no_image_shows_is_refused(wanted: DetectionSettings) -> None:
+    """Its objects lie in an image that isn't there: a detector would never find one."""
 
     def make(document: dict[str, Any]) -> None:
         every(category_id=7)(document)
@@ -137,20 +137,20 @@ def test_a_class_that_no_picture_shows_is_refused(wanted: DetectionSettings) -> 
         document["annotations"].append(square)
 
     changed(wanted.boxes, make)
-    with pytest.raises(UsageError, match=r"objects of square .*lacks in pictures that can be used"):
+    with pytest.raises(UsageError, match=r"objects of square .*lacks in images that can be used"):
         objects.read(wanted)
     changed(wanted.test_boxes, every(category_id=7))
     learnt, tested = objects.read(wanted)
     assert learnt.classes == tested.classes == ("disc",)
 
 
-def test_objects_outside_pictures_and_too_thin_ones_to_learn_are_refused(
+def test_objects_outside_images_and_too_thin_ones_to_learn_are_refused(
     wanted: DetectionSettings,
 ) -> None:
     for boxes in (wanted.test_boxes, wanted.boxes):
         whole = boxes.read_text()
         changed(boxes, every(bbox=[500, 500, 20, 20]))
-        with pytest.raises(UsageError, match=f"{boxes.name} holds no object within the pictures"):
+        with pytest.raises(UsageError, match=f"{boxes.name} holds no object within the images"):
             objects.read(wanted)
         boxes.write_text(whole)
     changed(wanted.boxes, every(bbox=[5, 5, 0.9, 20]))
@@ -161,9 +161,9 @@ def test_objects_outside_pictures_and_too_thin_ones_to_learn_are_refused(
         objects.read(wanted)
 
 
-def test_a_picture_that_breaks_off_is_left_out(wanted: DetectionSettings) -> None:
+def test_a_image_that_breaks_off_is_left_out(wanted: DetectionSettings) -> None:
     """Its header alone is whole: found only when it is decoded, after hours of training."""
-    path = wanted.pictures / "1-001.png"
+    path = wanted.images / "1-001.png"
     path.write_bytes(path.read_bytes()[:4000])
     learnt, _ = objects.read(wanted)
     assert set(learnt.left_out) == {"1-001.png"}
@@ -173,9 +173,9 @@ def test_a_picture_that_breaks_off_is_left_out(wanted: DetectionSettings) -> Non
 # --- scores -------------------------------------------------------------------------------------
 
 
-def made_up(rng: np.random.Generator, number: int, *, miss: float = 0.3) -> Pictures:
-    """Pictures with a few objects, some found at a shifted place, some boxes at random."""
-    pictures: list[tuple[Truth, list[Face]]] = []
+def made_up(rng: np.random.Generator, number: int, *, miss: float = 0.3) -> Images:
+    """Images with a few objects, some found at a shifted place, some boxes at random."""
+    images: list[tuple[Truth, list[Face]]] = []
     for _ in range(number):
         corners = rng.uniform(0, 80, (int(rng.integers(0, 5)), 2))
         sides = rng.uniform(8, 20, corners.shape)
@@ -192,18 +192,18 @@ def made_up(rng: np.random.Generator, number: int, *, miss: float = 0.3) -> Pict
         for x, y in rng.uniform(0, 80, (int(rng.poisson(0.8)), 2)):
             box = (float(x), float(y), float(x) + 12, float(y) + 12)
             found.append(Face(box, float(rng.beta(2, 3)), "test"))
-        pictures.append((Truth(100, 100, tuple(truth)), found))  # type: ignore[arg-type]
-    return pictures
+        images.append((Truth(100, 100, tuple(truth)), found))  # type: ignore[arg-type]
+    return images
 
 
 def test_pseudo_values_are_what_leaving_a_group_out_changes() -> None:
-    pictures = made_up(np.random.default_rng(1), 23)
+    images = made_up(np.random.default_rng(1), 23)
     group = np.arange(23) % 5
-    values = pseudo_values(rank(pictures, iou=0.5), group)
-    whole = average_precision(pictures)
+    values = pseudo_values(rank(images, iou=0.5), group)
+    whole = average_precision(images)
     left = np.array(
         [
-            average_precision([one for one, g in zip(pictures, group, strict=True) if g != number])
+            average_precision([one for one, g in zip(images, group, strict=True) if g != number])
             for number in range(5)
         ]
     )
@@ -212,14 +212,14 @@ def test_pseudo_values_are_what_leaving_a_group_out_changes() -> None:
 
 
 def test_a_group_that_holds_every_object_changes_nothing() -> None:
-    pictures = [*made_up(np.random.default_rng(2), 1, miss=0.0), (Truth(100, 100, ()), [])]
-    pictures[0] = (Truth(100, 100, ((0.0, 0.0, 9.0, 9.0),)), [Face((0, 0, 9, 9), 0.9, "test")])
-    assert pseudo_values(rank(pictures, iou=0.5), np.array([0, 1])).tolist() == [1.0, 1.0]
+    images = [*made_up(np.random.default_rng(2), 1, miss=0.0), (Truth(100, 100, ()), [])]
+    images[0] = (Truth(100, 100, ((0.0, 0.0, 9.0, 9.0),)), [Face((0, 0, 9, 9), 0.9, "test")])
+    assert pseudo_values(rank(images, iou=0.5), np.array([0, 1])).tolist() == [1.0, 1.0]
 
 
 @pytest.mark.slow
-def test_the_spread_of_pseudo_values_is_that_of_new_pictures() -> None:
-    """How far apart 300 sets of new pictures are, against what each says of itself."""
+def test_the_spread_of_pseudo_values_is_that_of_new_images() -> None:
+    """How far apart 300 sets of new images are, against what each says of itself."""
     rng = np.random.default_rng(3)
     group = np.arange(120) % 40
     values = [pseudo_values(rank(made_up(rng, 120), iou=0.5), group) for _ in range(300)]
@@ -308,10 +308,10 @@ def by_pycocotools(found: training.FoundObjects, tested: objects.Scenes) -> list
     return [float(judged.stats[0]), float(judged.stats[1])]
 
 
-def test_pictures_without_a_box_of_a_class_are_not_matched(
+def test_images_without_a_box_of_a_class_are_not_matched(
     wanted: DetectionSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 80 classes most pictures show a few: matching all took minutes for each detector."""
+    """Of 80 classes most images show a few: matching all took minutes for each detector."""
     _, tested = objects.read(wanted)
     box = np.asarray([[1, 1, 20, 20]], dtype=np.float32)
     found = training.FoundObjects(
@@ -338,7 +338,7 @@ def test_groups_are_even_and_names_have_no_part() -> None:
     assert backwards[::-1].tolist() == group.tolist()
 
 
-def test_changes_are_over_trainings_and_pictures() -> None:
+def test_changes_are_over_trainings_and_images() -> None:
     rng = np.random.default_rng(5)
 
     def models(mean: float, number: int = 3) -> list[list[Score]]:
@@ -412,7 +412,7 @@ def test_a_network_without_such_maps_is_refused(torchvision_operators: ModuleTyp
     for name in (
         "timm/vit_tiny_patch16_224",
         "swin_t",
-        # They look at pictures of 256 pixels, but only what feeds their tokens is a map.
+        # They look at images of 256 pixels, but only what feeds their tokens is a map.
         "timm/vit_pwee_patch16_reg1_gap_256",
         "timm/swinv2_tiny_window8_256",
         "timm/xcit_nano_12_p16_224",
@@ -512,7 +512,7 @@ def test_a_detector_learns_what_is_there_to_see(
     torchvision_operators: ModuleType, wanted: DetectionSettings, tmp_path: Path
 ) -> None:
     study_objects.write(tmp_path / "c", tmp_path / "c.json", count=24, seed=7)
-    longer = replace(wanted, pictures=tmp_path / "c", boxes=tmp_path / "c.json", epochs=3)
+    longer = replace(wanted, images=tmp_path / "c", boxes=tmp_path / "c.json", epochs=3)
     _, tested = objects.read(wanted)
     path = training.fit(task_of(longer, tmp_path / "learnt.npz"))
     found = training.read(path)
@@ -540,7 +540,7 @@ STUDY = """
 seeds = [0, 1]
 workers = 1
 [data]
-pictures = "pictures"
+images = "images"
 boxes = "faces.csv"
 folds = 2
 [arms]
@@ -560,7 +560,7 @@ shortcut = false
 gradcam = false
 [[detection]]
 name = "shapes"
-pictures = "../a"
+images = "../a"
 boxes = "../a.json"
 test = "../b"
 test-boxes = "../b.json"
@@ -577,9 +577,7 @@ def test_a_study_transfers_to_detection(
     torchvision_operators: ModuleType, wanted: DetectionSettings, tmp_path: Path
 ) -> None:
     folder = tmp_path / "study"
-    study_pictures.write_faces(
-        tmp_path / "faces.csv", study_pictures.write(folder / "pictures", count=4)
-    )
+    study_images.write_faces(tmp_path / "faces.csv", study_images.write(folder / "images", count=4))
     (tmp_path / "faces.csv").rename(folder / "faces.csv")
     (folder / "study.toml").write_text(STUDY, encoding="utf-8")
     study = load(folder)
@@ -603,12 +601,12 @@ def test_a_study_transfers_to_detection(
     lacking = {"id": 99, "file_name": "gone.png"}
     changed(wanted.boxes, lambda document: document["images"].append(lacking))
     consequences.look(outcome.plan, "cpu")
-    assert "shapes (1 pictures left out)" in json.loads(path.read_text())["headline"]
+    assert "shapes (1 images left out)" in json.loads(path.read_text())["headline"]
     assert list((outcome.plan.cache / "detectors").iterdir()) == boxes  # nothing is learnt anew
 
 
 def test_what_is_missing_is_said_before_anything_is_trained(wanted: DetectionSettings) -> None:
-    study = load_with(wanted.pictures.parent, 'test-boxes = "nothing.json"')
+    study = load_with(wanted.images.parent, 'test-boxes = "nothing.json"')
     with pytest.raises(UsageError, match=r"detection 'shapes': there is no .*nothing\.json"):
         transfer.check(study)
 
@@ -617,7 +615,7 @@ def test_what_is_missing_is_said_before_anything_is_trained(wanted: DetectionSet
 def test_what_could_only_fail_after_training_is_said_before(
     torchvision_operators: ModuleType, wanted: DetectionSettings
 ) -> None:
-    study = load_with(wanted.pictures.parent, 'test-boxes = "b.json"')
+    study = load_with(wanted.images.parent, 'test-boxes = "b.json"')
     assert transfer.check(study).objects[0][0].name == "shapes"
     no_maps = replace(study, architectures=(Architecture(name="swin_t"),))
     with pytest.raises(UsageError, match="swin_t doesn't halve its maps"):
@@ -629,7 +627,7 @@ def test_what_could_only_fail_after_training_is_said_before(
 
 def test_tasks_of_one_name_are_refused(wanted: DetectionSettings) -> None:
     """The numbers of one would stand for both."""
-    folder = wanted.pictures.parent
+    folder = wanted.images.parent
     load_with(folder, 'test-boxes = "b.json"')
     path = folder / "study.toml"
     path.write_text(path.read_text() + STUDY[STUDY.index("[[detection]]") :])

@@ -13,7 +13,7 @@ import pytest
 from sfumato.study import consequences, runs
 from sfumato.study.configuration import load
 from sfumato.study.predictions import read_run
-from tests import study_pictures
+from tests import study_images
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -23,7 +23,7 @@ STUDY = """
 seeds = [0, 1]
 workers = 2
 [data]
-pictures = "clear"
+images = "clear"
 boxes = "faces.csv"
 folds = 2
 [arms]
@@ -45,7 +45,7 @@ flip = false
 methods = ["fill"]
 elsewhere = 0.5
 [consequences]
-pictures = 120
+images = 120
 gradcam = false
 """
 
@@ -66,9 +66,9 @@ class Done:
 
 
 def study(folder: Path, faceless: Any, covered: Any, train: str) -> Done:
-    faces = study_pictures.write(folder / "clear", count=COUNT, faceless=faceless)
-    study_pictures.write(folder / "release", count=COUNT, faceless=faceless, covered=covered)
-    study_pictures.write_faces(folder / "faces.csv", faces)
+    faces = study_images.write(folder / "clear", count=COUNT, faceless=faceless)
+    study_images.write(folder / "release", count=COUNT, faceless=faceless, covered=covered)
+    study_images.write_faces(folder / "faces.csv", faces)
     (folder / "study.toml").write_text(STUDY.replace("{train}", train), encoding="utf-8")
     outcome = runs.run(folder, load(folder))
     paths = consequences.look(outcome.plan, "cpu")
@@ -78,7 +78,7 @@ def study(folder: Path, faceless: Any, covered: Any, train: str) -> Done:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """Every picture of class a has a face, and it is covered; half of the others', clear."""
+    """Every image of class a has a face, and it is covered; half of the others', clear."""
     return study(
         tmp_path_factory.mktemp("planted"),
         lambda name, number: name != "a" and number % 2 == 0,
@@ -89,7 +89,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 @pytest.fixture(scope="module")
 def even(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """Half of the pictures of every class have a face, and all are covered."""
+    """Half of the images of every class have a face, and all are covered."""
     return study(
         tmp_path_factory.mktemp("even"),
         lambda name, number: number % 2 == 0,
@@ -102,8 +102,8 @@ def test_the_class_with_the_planted_shortcut_is_named_and_no_other(planted: Done
     learnt = [one for one in planted.probe["alarms"] if one["train_arm"] == "fill"]
     assert [one["class"] for one in learnt] == ["a"], planted.probe["headline"]
     assert "a" in planted.probe["headline"]
-    assert planted.probe["pictures"]
-    for one in planted.probe["pictures"]:
+    assert planted.probe["images"]
+    for one in planted.probe["images"]:
         assert (planted.folder / "probes" / one["file"]).is_file()
 
 

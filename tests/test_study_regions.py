@@ -47,8 +47,8 @@ def test_processes_that_write_the_same_regions_do_not_meet(
     assert [one.name for one in tmp_path.iterdir()] == ["regions.parquet"]
 
 
-def test_regions_of_other_pictures_are_refused() -> None:
-    with pytest.raises(UsageError, match="says nothing of 1 of 2 pictures, the first 'd'"):
+def test_regions_of_other_images_are_refused() -> None:
+    with pytest.raises(UsageError, match="says nothing of 1 of 2 images, the first 'd'"):
         FOUND.of(["a", "d"])
 
 
@@ -56,8 +56,8 @@ def test_regions_of_other_pictures_are_refused() -> None:
     ("columns", "words"),
     [
         ({"image": ["a"]}, "lacks the columns face_area_share"),
-        ({"image": ["a"], "face_area_share": [1.5]}, "0 to 1 for each picture"),
-        ({"image": ["a"], "face_area_share": [np.nan]}, "0 to 1 for each picture"),
+        ({"image": ["a"], "face_area_share": [1.5]}, "0 to 1 for each image"),
+        ({"image": ["a"], "face_area_share": [np.nan]}, "0 to 1 for each image"),
         ({"image": ["a", "a"], "face_area_share": [0.5, 0.5]}, "more than once"),
         ({"image": ["a"], "face_area_share": [0.5], "overlap": [-1.0]}, "overlap must lie"),
         ({"image": ["a"], "face_area_share": pa.array([None], pa.float32())}, "must be given"),

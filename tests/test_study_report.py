@@ -17,7 +17,7 @@ from sfumato.study.analysis.matrix import matrix_of
 from sfumato.study.analysis.results import Analysis, AnalysisChoice
 from sfumato.study.report import record
 from sfumato.study.report.page import render
-from sfumato.study.report.probes import KINDS, picture, read_probes
+from sfumato.study.report.probes import KINDS, image, read_probes
 from sfumato.study.report.words import headlines, p_words, verdict
 from tests.command import sfumato
 from tests.study_predictions import FULL, outcomes, regions, write_study
@@ -45,7 +45,7 @@ def probed(tmp_path: Path) -> Path:
                 "headline": f"net has learnt a shortcut {HOSTILE}",
                 "alarms": [{"class": "mask"}],
                 "tables": [{"title": "Seen", "columns": ["arm", "AUC"], "rows": [["fill", 0.75]]}],
-                "pictures": [{"file": "a.png", "caption": HOSTILE}],
+                "images": [{"file": "a.png", "caption": HOSTILE}],
             }
         )
     )
@@ -116,7 +116,7 @@ def test_probes_are_shown_and_names_cannot_act(analysis: Analysis, probed: Path)
     assert "&lt;script&gt;" in page
     assert "0.75" in page
     assert "data:image/png" not in page
-    private = render(analysis, probes, pictures=True)
+    private = render(analysis, probes, images=True)
     assert "Private copy" in private
     assert private.count("data:image/png;base64,") == 1
     parsed(private)
@@ -130,7 +130,7 @@ def test_damaged_probes_are_named(probed: Path) -> None:
     for change, words in (
         ({"kind": "other"}, "its kind must be shortcut"),
         ({"tables": [{"title": "x", "columns": ["a"], "rows": [[1, 2]]}]}, "doesn't fit"),
-        ({"pictures": [{"file": "../a.png", "caption": ""}]}, "lies elsewhere"),
+        ({"images": [{"file": "../a.png", "caption": ""}]}, "lies elsewhere"),
         ({"headline": None, "tables": None}, "missing or wrong"),
     ):
         path.write_text(json.dumps({**good, **change}))
@@ -139,9 +139,9 @@ def test_damaged_probes_are_named(probed: Path) -> None:
     path.write_text("{")
     with pytest.raises(UsageError, match="can't be read"):
         read_probes(probed)
-    path.write_text("no picture")
+    path.write_text("no image")
     with pytest.raises(UsageError, match="no PNG or JPEG"):
-        picture(path)
+        image(path)
 
 
 def test_json_is_valid_and_says_what_is_unknown(analysis: Analysis) -> None:

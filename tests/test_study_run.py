@@ -19,7 +19,7 @@ from sfumato.errors import MissingExtra, UsageError
 from sfumato.study import consequences, group, networks, runs
 from sfumato.study.configuration import Architecture, load
 from sfumato.study.predictions import read_run, runs_of
-from tests import study_pictures
+from tests import study_images
 from tests.command import sfumato
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -28,7 +28,7 @@ STUDY = """
 seeds = [0, 1]
 workers = 1
 [data]
-pictures = "pictures"
+images = "images"
 boxes = "faces.csv"
 folds = 2
 [arms]
@@ -44,14 +44,14 @@ batch = 6
 size = 32
 resize = 40
 [consequences]
-pictures = 9
+images = 9
 """
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    faces = study_pictures.write(tmp_path / "study/pictures", count=4)
-    study_pictures.write_faces(tmp_path / "study/faces.csv", faces)
+    faces = study_images.write(tmp_path / "study/images", count=4)
+    study_images.write_faces(tmp_path / "study/faces.csv", faces)
     (tmp_path / "study/study.toml").write_text(STUDY, encoding="utf-8")
     return tmp_path / "study"
 
@@ -194,7 +194,7 @@ def test_probes_and_classifiers_as_they_are(folder: Path) -> None:
     from PIL import Image
 
     for key, found in zip(as_is.images[:3], as_is.logit_max[:3], strict=True):
-        shown = np.asarray(Image.open(folder / "pictures" / key))
+        shown = np.asarray(Image.open(folder / "images" / key))
         given = torch.from_numpy(network.preparation.prepare(shown)[None])
         with torch.inference_mode():
             assert float(network.module(given).max()) == pytest.approx(float(found), abs=1e-4)
@@ -228,9 +228,9 @@ def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
         runs.run(folder, replace(load(folder), device="nowhere"))
 
 
-def test_a_probe_with_a_folder_to_test_on_draws_its_training_pictures(folder: Path) -> None:
-    faces = study_pictures.write(folder / "val", count=3, seed=9)
-    study_pictures.write_faces(folder / "faces.csv", faces)
+def test_a_probe_with_a_folder_to_test_on_draws_its_training_images(folder: Path) -> None:
+    faces = study_images.write(folder / "val", count=3, seed=9)
+    study_images.write_faces(folder / "faces.csv", faces)
     weights(folder)
     study = load(folder)
     study = replace(
@@ -246,12 +246,12 @@ def test_a_probe_with_a_folder_to_test_on_draws_its_training_pictures(folder: Pa
 
 
 def test_transfer_has_a_baseline_of_random_weights(folder: Path) -> None:
-    faces = study_pictures.write(folder / "other", count=8, seed=11)
+    faces = study_images.write(folder / "other", count=8, seed=11)
     lines = [f"{key},{int(key[0] == 'a')},{int(box[0] > 14)}" for key, box in faces]
     (folder / "answers.csv").write_text("\n".join(["path,a,right", *lines]), encoding="utf-8")
     text = STUDY.replace("[consequences]", "[consequences]\nshortcut = false\ngradcam = false")
-    text += '[[transfer]]\nname = "other"\npictures = "other"\n'
-    text += '[[transfer]]\nname = "answers"\npictures = "other"\nlabels = "answers.csv"\n'
+    text += '[[transfer]]\nname = "other"\nimages = "other"\n'
+    text += '[[transfer]]\nname = "answers"\nimages = "other"\nlabels = "answers.csv"\n'
     (folder / "study.toml").write_text(text, encoding="utf-8")
     outcome = runs.run(folder, load(folder))
     (path,) = consequences.look(outcome.plan, "cpu")
@@ -340,7 +340,7 @@ def test_networks_of_torchvision_and_timm(torchvision: object, tmp_path: Path) -
         networks.load(networks.NetworkSource("resnet19"))
 
 
-def test_a_picture_is_prepared_as_torchvision_does_it(torchvision: object) -> None:
+def test_a_image_is_prepared_as_torchvision_does_it(torchvision: object) -> None:
     from PIL import Image
     from torchvision.transforms import v2
 
@@ -370,7 +370,7 @@ def test_the_transform_works_among_those_of_torchvision(torchvision: object) -> 
     from sfumato.study.transforms import RandomFaceObfuscation
 
     torch = networks.need_torch()
-    shown, box = study_pictures.picture(np.random.default_rng(0), 0)
+    shown, box = study_images.image(np.random.default_rng(0), 0)
     train = v2.Compose([RandomFaceObfuscation(1.0, ("fill",)), v2.CenterCrop(32), v2.ToImage()])
     changed, target = train(Image.fromarray(shown), {"faces": [box], "label": 3})
     assert tuple(changed.shape) == (3, 32, 32)
@@ -405,11 +405,11 @@ def test_grad_cam_of_a_network_that_is_known_by_hand() -> None:
         head.weight.copy_(torch.tensor([[1.0], [-1.0]]))
     mean = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     network = networks.Network(torch.nn.Sequential(layer, mean, head), head, Preparation(8, 8))
-    picture = np.zeros((3, 8, 8), dtype=np.float32)
-    picture[0, 2:4, 2:6] = 1.0
-    found = heatmap(network, picture, 0)
-    assert np.allclose(found, picture[0] / 8)
-    assert not heatmap(network, picture, 1).any()
+    image = np.zeros((3, 8, 8), dtype=np.float32)
+    image[0, 2:4, 2:6] = 1.0
+    found = heatmap(network, image, 0)
+    assert np.allclose(found, image[0] / 8)
+    assert not heatmap(network, image, 1).any()
     assert inside(found, [(2.0, 2.0, 4.0, 4.0)], 8) == pytest.approx((0.5, 4 / 64))
     assert inside(found, [(-9.0, 0.0, 90.0, 2.5)], 8) == pytest.approx((0.25, 20 / 64))
 
@@ -444,7 +444,7 @@ def test_the_commands_init_and_run(folder: Path, tmp_path: Path) -> None:
     assert json.loads(left.out) == {"runs": 8, "left": 8}
     done = sfumato("study", "run", folder, "--json", "-q")
     assert done.code == 0, done.err
-    assert json.loads(done.out) == {"runs": 8, "made": 8, "pictures": 12, "left_out": 0}
+    assert json.loads(done.out) == {"runs": 8, "made": 8, "images": 12, "left_out": 0}
     wrong = sfumato("study", "run", folder, "--weights", "resnet18=w.pt")
     assert wrong.code == 2
     assert "say NAME=FILE with one of small-cnn" in wrong.err

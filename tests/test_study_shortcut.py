@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sfumato.study import shortcut
 from sfumato.study.patches import Patch, patch_of
 from sfumato.study.shortcut import judge
-from tests import study_pictures
+from tests import study_images
 
 NAMES = ("a", "b", "c", "d")
 
@@ -25,7 +25,7 @@ def logits(rng: np.random.Generator, n: int, gain: float, place: int = 1) -> Thr
     return patched, control, labels
 
 
-def test_the_class_that_gains_is_first_and_alarms_and_its_own_pictures_do_not_count() -> None:
+def test_the_class_that_gains_is_first_and_alarms_and_its_own_images_do_not_count() -> None:
     rng = np.random.default_rng(0)
     moved = [shortcut.changes(*logits(rng, 200, 3.0), NAMES) for _ in range(3)]
     found = shortcut.findings([shortcut.per_class(one, NAMES) for one in moved])
@@ -72,7 +72,7 @@ def test_what_a_model_of_originals_does_as_well_is_no_shortcut() -> None:
     assert [one.name for one in alone["fill", "fill"] if one.alarm] == ["b"]
 
 
-def test_fewer_than_thirty_pictures_raise_no_alarm() -> None:
+def test_fewer_than_thirty_images_raise_no_alarm() -> None:
     moved = shortcut.changes(*logits(np.random.default_rng(0), 25, 4.0), NAMES)
     found = shortcut.findings([shortcut.per_class(moved, NAMES)])
     assert found[0].change > 0.2
@@ -85,7 +85,7 @@ def test_logits_of_other_classes_are_refused() -> None:
 
 
 def test_a_patch_and_its_control_change_the_same_place_and_no_face() -> None:
-    shown, face = study_pictures.picture(np.random.default_rng(4), 1)
+    shown, face = study_images.image(np.random.default_rng(4), 1)
     patch = patch_of("fill", "key", (40, 40), [face], 0)
     assert patch is not None
     control = Patch("", patch.box, patch.taken)

@@ -63,7 +63,7 @@ def untrue(out: Path) -> list[str]:
 
 
 class Counting(Here):
-    """Counts the pictures that are worked on."""
+    """Counts the images that are worked on."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -75,7 +75,7 @@ class Counting(Here):
 
 
 class Dying(Here):
-    """Is interrupted after some pictures."""
+    """Is interrupted after some images."""
 
     def __init__(self, after: int) -> None:
         self.after = after
@@ -162,7 +162,7 @@ def test_a_source_that_is_put_back_is_not_taken_for_what_came_between(data: Data
     before, state = path.read_bytes(), path.stat()
     run(data.job(), STAGES, Here())
     wanted = files_of(data.out)
-    path.write_bytes(other.read_bytes() if other.suffix == path.suffix else b"no picture")
+    path.write_bytes(other.read_bytes() if other.suffix == path.suffix else b"no image")
     run(data.job(), STAGES, Here())
     assert untrue(data.out) == []
     path.write_bytes(before)
@@ -498,11 +498,11 @@ def test_an_unreadable_file_made_readable(data: Dataset) -> None:
 
 
 @pytest.mark.slow
-def test_bytes_that_are_no_picture_are_tried_again_by_other_software_only(
+def test_bytes_that_are_no_image_are_tried_again_by_other_software_only(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "n03/text.jpg"
-    (data.source / key).write_text("This is not a picture.")
+    (data.source / key).write_text("This is not an image.")
     assert run(data.job(), STAGES, Here()).verdict == "refused"
     again = Counting()
     assert run(data.job(), STAGES, again).verdict == "refused"
@@ -585,7 +585,7 @@ def test_covering_what_was_seen_survives_a_kill(site: Planted) -> None:
 
 @pytest.mark.slow
 def test_a_quicker_look_of_the_same_detector_does_not_take_it_back(site: Planted) -> None:
-    """As with networks that see more in a whole picture than around what was edited."""
+    """As with networks that see more in a whole image than around what was edited."""
     assert release(site).verdict == "passed"
     site.weak.kinds.add("shy")
     assert check(site, planted.WEAK).verdict == "failed"
@@ -684,7 +684,7 @@ def test_covering_besides_what_people_decided_is_said(
     check(site)
     assert caplog.text == ""
     assert release(site, cover_findings=True).verdict == "passed"
-    assert "In 1 pictures, faces are covered besides what people decided on" in caplog.text
+    assert "In 1 images, faces are covered besides what people decided on" in caplog.text
     assert visible_in(site.out / key) == set()
 
 
@@ -721,7 +721,7 @@ def test_run_and_verify_say_how(
     assert "--cover-findings" in done.err
     done = sfumato("run", data.source, data.out, *words, "--cover-findings")
     assert done.code == 0
-    assert "In 6 pictures, faces are covered besides what the file of boxes lists" in caplog.text
+    assert "In 6 images, faces are covered besides what the file of boxes lists" in caplog.text
     assert sfumato("verify", data.source, data.out).code == 0
     assert (data.source / key).read_bytes() == source
     assert untrue(data.out) == []
@@ -752,7 +752,7 @@ def starts_that_fail(data: Dataset) -> dict[str, tuple[str | Path, ...]]:
         "bad box file": (*run_, data.out, "--boxes", bad),
         "missing name": (*run_, data.out, "--boxes", misspelt),
         "missing box file": (*run_, data.out, "--boxes", data.root / "none.csv"),
-        "no pictures": ("run", empty, data.out),
+        "no images": ("run", empty, data.out),
         "no source": ("run", data.root / "nothing", data.out),
         "wrong config": (*run_, data.out, *good, "--config", file),
         "wrong method": (*run_, data.out, *good, "--method", "blur"),

@@ -1,6 +1,6 @@
 """Any history of runs, kills, changes and checks: the manifest stays true, and no face shows.
 
-Six small pictures with planted faces. After each step: where there is a manifest, every row is
+Six small images with planted faces. After each step: where there is a manifest, every row is
 what lies there (but for what an outsider changed since, which the next command must say), and no
 face that the ledger knows can be seen. A run that isn't killed always gets to the end.
 """
@@ -102,7 +102,7 @@ class Histories(RuleBasedStateMachine):
                 if sha256(self.site.out / key) in self.maybe or key in self.unreadable
             }
         )
-        assert report.account.pictures_in == len(self.sources())
+        assert report.account.images_in == len(self.sources())
         assert {one.key for one in report.refused} == self.unreadable & self.sources() - self.keys()
         expected = "failed" if wrong else "refused" if self.refused() else "passed"
         assert report.verdict == expected
@@ -338,7 +338,7 @@ def test_any_history() -> None:
 @pytest.mark.fuzz
 @pytest.mark.timeout(7200)
 def test_one_long_history() -> None:
-    """Five hundred steps on the same six pictures: what one leaves, all later ones meet."""
+    """Five hundred steps on the same six images: what one leaves, all later ones meet."""
     _explore(Histories, 1, 500, at_random=True)
 
 

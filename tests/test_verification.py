@@ -173,7 +173,7 @@ def test_two_files_that_were_exchanged_are_both_found(spoilt: Release) -> None:
 
 
 @pytest.mark.slow
-def test_a_broken_link_in_the_place_of_a_picture_is_found(spoilt: Release) -> None:
+def test_a_broken_link_in_the_place_of_a_image_is_found(spoilt: Release) -> None:
     key = with_face(spoilt.data, ".jpg")
     (spoilt.out / key).unlink()
     (spoilt.out / key).symlink_to("nowhere")
@@ -211,7 +211,7 @@ def test_a_mended_release_passes_again(spoilt: Release) -> None:
 @pytest.mark.slow
 def test_what_cannot_be_read_any_more_has_passed_nothing(spoilt: Release) -> None:
     key = with_face(spoilt.data, ".jpg")
-    (spoilt.out / key).write_bytes(b"This is not a picture.")
+    (spoilt.out / key).write_bytes(b"This is not an image.")
     findings = json.loads(spoilt.verify("--json").out)["findings"]
     others = len(spoilt.data.with_face) - 1
     for code in ("VERIFY_METADATA", "VERIFY_PIXELS_CHANGED", "VERIFY_STRENGTH"):
@@ -238,20 +238,20 @@ def test_a_face_that_was_taken_out_again_is_forgotten(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_source_with_another_picture_by_the_same_name_is_noticed(tmp_path: Path) -> None:
+def test_a_source_with_another_image_by_the_same_name_is_noticed(tmp_path: Path) -> None:
     data = dataset.make(tmp_path, count=1)
     assert run(data.job(), STAGES, Here()).verdict == "passed"
     changed, broken = data.with_face[0], data.with_face[1]
-    picture = (data.source / data.without[0]).read_bytes()
-    (data.source / changed).write_bytes(picture)
-    (data.source / broken).write_bytes(picture[:100])
+    image = (data.source / data.without[0]).read_bytes()
+    (data.source / changed).write_bytes(image)
+    (data.source / broken).write_bytes(image[:100])
     done = sfumato("verify", data.source, data.out)
     assert done.code == 1
     assert {key for _, key in failures(done)} == {changed, broken}
 
 
 @pytest.mark.slow
-def test_a_source_that_got_or_lost_a_picture_since_is_noticed(tmp_path: Path) -> None:
+def test_a_source_that_got_or_lost_a_image_since_is_noticed(tmp_path: Path) -> None:
     data = dataset.make(tmp_path, count=1)
     assert run(data.job(copy_other=True), STAGES, Here()).verdict == "passed"
     new = data.source / "n04" / "new.bmp"
@@ -317,7 +317,7 @@ def cut_off(source: bytes, written: bytes) -> bytes:
 
 
 def another_kind(source: bytes, written: bytes) -> bytes:
-    return b"This is not a picture."
+    return b"This is not an image."
 
 
 def trailing(source: bytes, written: bytes) -> bytes:
@@ -567,10 +567,10 @@ SMALL, LARGE = (
 @pytest.fixture(scope="module")
 def group() -> Pixels:
     """A face of 20 pixels beside one of 200."""
-    picture = np.tile(textures.face(200, seed=1), (1, 1, 1))
-    picture = np.concatenate([picture[:, :40], picture], axis=1)
-    picture[270:330, 0:40] = textures.face(20, seed=2)[:, 10:50]
-    return picture
+    image = np.tile(textures.face(200, seed=1), (1, 1, 1))
+    image = np.concatenate([image[:, :40], image], axis=1)
+    image[270:330, 0:40] = textures.face(20, seed=2)[:, 10:50]
+    return image
 
 
 @pytest.mark.parametrize("kind", [pytest.param("PNG", marks=pytest.mark.slow), "JPEG"])
@@ -606,7 +606,7 @@ def test_a_good_release_passes_with_every_method(tmp_path: Path, method: str) ->
 
 @pytest.mark.parametrize("orientation", [3, 6, 7])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_turned_picture_is_compared_upright(kind: str, orientation: int) -> None:
+def test_a_turned_image_is_compared_upright(kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     scene = dataset.scene(np.random.default_rng(3))
@@ -633,7 +633,7 @@ boxes = st.lists(
 
 
 @st.composite
-def pictures(draw: st.DrawFn) -> Pixels:
+def images(draw: st.DrawFn) -> Pixels:
     return textures.noise(draw(sides), draw(sides), 3, seed=draw(st.integers(0, 99)))
 
 
@@ -645,49 +645,49 @@ def inside(reach: Box, x: int, y: int, margin: int = 0) -> bool:
 
 
 @pytest.mark.slow
-@given(pictures(), boxes, st.sampled_from([(0, 1), (16, 8), (4, 5)]))
+@given(images(), boxes, st.sampled_from([(0, 1), (16, 8), (4, 5)]))
 @settings(max_examples=60, deadline=None)
-def test_nothing_has_changed_in_the_same_picture(
-    picture: Pixels, reaches: list[Box], how: tuple[int, int]
+def test_nothing_has_changed_in_the_same_image(
+    image: Pixels, reaches: list[Box], how: tuple[int, int]
 ) -> None:
-    assert changed_outside(picture, picture.copy(), reaches, fringe=how[0], cell=how[1]) == 0
+    assert changed_outside(image, image.copy(), reaches, fringe=how[0], cell=how[1]) == 0
 
 
 @pytest.mark.slow
-@given(pictures(), boxes, st.data())
+@given(images(), boxes, st.data())
 @settings(max_examples=150, deadline=None)
 def test_one_pixel_is_measured_exactly_outside_and_not_at_all_inside(
-    picture: Pixels, reaches: list[Box], data: st.DataObject
+    image: Pixels, reaches: list[Box], data: st.DataObject
 ) -> None:
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     channel, new = data.draw(st.integers(0, 2)), data.draw(st.integers(0, 255))
-    after = picture.copy()
+    after = image.copy()
     after[y, x, channel] = new
-    change = abs(int(picture[y, x, channel]) - new)
+    change = abs(int(image[y, x, channel]) - new)
     within = any(inside(reach, x, y) for reach in reaches)
-    found = changed_outside(picture, after, reaches, fringe=0, cell=1)
+    found = changed_outside(image, after, reaches, fringe=0, cell=1)
     assert found == (0 if within else change)
     # In cells it is the luma's mean over the cell, and pixels near a reach don't count.
     near = any(inside(reach, x, y, margin=3) for reach in reaches)
     luma = change * (0.299, 0.587, 0.114)[channel] / 64
-    cells = changed_outside(picture, after, reaches, fringe=3, cell=8)
+    cells = changed_outside(image, after, reaches, fringe=3, cell=8)
     assert cells == pytest.approx(0 if near else luma, abs=1e-3)
 
 
 @pytest.mark.slow
-@given(pictures(), boxes, st.integers(0, 8), st.integers(1, 9))
+@given(images(), boxes, st.integers(0, 8), st.integers(1, 9))
 @settings(max_examples=60, deadline=None)
 def test_nothing_inside_the_reaches_counts(
-    picture: Pixels, reaches: list[Box], fringe: int, cell: int
+    image: Pixels, reaches: list[Box], fringe: int, cell: int
 ) -> None:
-    height, width = picture.shape[:2]
-    after = picture.copy()
+    height, width = image.shape[:2]
+    after = image.copy()
     for y in range(height):
         for x in range(width):
             if any(inside(reach, x, y, margin=fringe) for reach in reaches):
                 after[y, x] = 255 - after[y, x]
-    assert changed_outside(picture, after, reaches, fringe=fringe, cell=cell) == 0
+    assert changed_outside(image, after, reaches, fringe=fringe, cell=cell) == 0
 
 
 @given(st.integers(0, 14), st.integers(0, 14), st.integers(11, 60))

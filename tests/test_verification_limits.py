@@ -1,4 +1,4 @@
-"""Where each check of one picture begins to fail, to the pixel and the grey level."""
+"""Where each check of one image begins to fail, to the pixel and the grey level."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sfumato.types import Box, Encoding, Face, Finding, Output, Pixels, Sample
 from sfumato.verification.checks import Checks, verify
 from tests.concealing import resized_jpeg
 from tests.dataset import BOX, scene
-from tests.jpeg_pictures import saved
+from tests.jpeg_images import saved
 from tests.second_images import FILM
 
 FACE = Face(BOX, 1.0, "file")
@@ -31,7 +31,7 @@ LEFT, TOP, RIGHT, BOTTOM = (*np.floor(REACH[:2]).astype(int), *np.ceil(REACH[2:]
 
 @dataclass
 class Seeing:
-    """A detector that sees the same faces in each picture, and counts how often it looked."""
+    """A detector that sees the same faces in each image, and counts how often it looked."""
 
     faces: list[Face] = field(default_factory=list)
     looks: int = 0
@@ -83,7 +83,7 @@ RIGHT_ONE = codec.edit(SOURCE, [BOX], Gaussian()).data
 
 
 def after_changes(changes: Sequence[tuple[slice, slice, int]], encoding: Encoding) -> list[Finding]:
-    """Verify a right picture of which some places differ by so many grey levels."""
+    """Verify a right image of which some places differ by so many grey levels."""
     pixels = codec.decode(RIGHT_ONE).frames[0].astype(int)
     for rows, columns, levels in changes:
         part = BEFORE.frames[0][rows, columns].astype(int)
@@ -96,7 +96,7 @@ def after_changes(changes: Sequence[tuple[slice, slice, int]], encoding: Encodin
 # --- away from faces ----------------------------------------------------------------------------
 
 
-def test_in_a_picture_that_was_encoded_again_a_cell_may_move_by_four_levels() -> None:
+def test_in_a_image_that_was_encoded_again_a_cell_may_move_by_four_levels() -> None:
     cell = (slice(0, 8), slice(112, 120))
     assert failed(after_changes([(*cell, 3)], "reencoded")) == set()
     less = [(*cell, 4), (slice(0, 1), slice(112, 113), 3)]  # 3.98
@@ -107,12 +107,12 @@ def test_in_a_picture_that_was_encoded_again_a_cell_may_move_by_four_levels() ->
     moved = the(found, Code.VERIFY_PIXELS_CHANGED)
     assert moved.value == pytest.approx(4 + 1 / 64, abs=1e-3)
     assert moved.limit == 4
-    # Elsewhere in the picture, whatever the other cells do.
+    # Elsewhere in the image, whatever the other cells do.
     assert failed(after_changes([(slice(88, 96), slice(0, 8), 5)], "reencoded")) != set()
     assert failed(after_changes([(*cell, 1)], "exact")) == {Code.VERIFY_PIXELS_CHANGED}
 
 
-def test_beside_a_face_a_picture_that_was_encoded_again_may_change_for_16_pixels() -> None:
+def test_beside_a_face_a_image_that_was_encoded_again_may_change_for_16_pixels() -> None:
     rows = slice(TOP, BOTTOM)
     for near, far in ((RIGHT + 15, RIGHT + 16), (LEFT - 16, LEFT - 17)):
         assert failed(after_changes([(rows, slice(near, near + 1), 90)], "reencoded")) == set()
@@ -156,7 +156,7 @@ def test_an_exact_jpeg_changes_by_whole_blocks_and_a_pixel_more(sampling: int, f
         assert failed(found) == expected
 
 
-def test_another_size_is_another_picture() -> None:
+def test_another_size_is_another_image() -> None:
     pixels = codec.decode(RIGHT_ONE).frames[0]
     for other in (pixels[:-1], pixels[:, :-1]):
         written = png(other)
@@ -610,7 +610,7 @@ def test_what_may_be_said_beside_the_pixels_follows_the_policy() -> None:
     assert (named.value, named.detail) == (1, "exif:tags")
 
 
-def test_an_edited_file_holds_one_picture() -> None:
+def test_an_edited_file_holds_one_image() -> None:
     right = codec.decode(RIGHT_ONE).frames[0]
     for kind in ("PNG", "TIFF"):
         written = several(kind, right, BEFORE.frames[0])
@@ -618,7 +618,7 @@ def test_an_edited_file_holds_one_picture() -> None:
         assert Code.VERIFY_METADATA in failed(found)
 
 
-def test_of_a_source_with_several_pictures_the_first_is_compared() -> None:
+def test_of_a_source_with_several_images_the_first_is_compared() -> None:
     source = several("MPO", BEFORE.frames[0], BEFORE.frames[0][::-1])
     before = codec.decode(source)
     assert len(before.frames) == 1
@@ -646,7 +646,7 @@ def test_a_second_reader_is_asked_about_exact_jpeg_files_and_tells_what_changed(
     assert failed(found_in(right)) == set()
     told = the(found_in(right), Code.VERIFY_COEFFICIENTS)
     assert (told.value, told.limit) == (0, 0)
-    # Other tables for the same coefficients, another sampling for the same picture.
+    # Other tables for the same coefficients, another sampling for the same image.
     last = right.index(b"\xff\xdb") + 5 + 63
     coarser = right[:last] + bytes((right[last] + 1,)) + right[last + 1 :]
     sampled = saved(size=(160, 96), quality=90, subsampling=0)
@@ -663,7 +663,7 @@ def test_a_second_reader_is_asked_about_exact_jpeg_files_and_tells_what_changed(
     assert Code.VERIFY_COEFFICIENTS not in {one.code for one in unasked}
 
 
-def test_a_second_reader_reads_the_first_picture_of_an_mpo_and_no_png() -> None:
+def test_a_second_reader_reads_the_first_image_of_an_mpo_and_no_png() -> None:
     pytest.importorskip("jpeglib")
     asked, before = checks(second_reader=True), codec.decode(saved(size=(160, 96), quality=90))
     stereo = several("MPO", before.frames[0], before.frames[0][::-1])

@@ -59,7 +59,7 @@ def test_a_size_of_nothing_is_unknown(tmp_path: Path) -> None:
         ("<xmin>48</xmin>", "", r"line 10: expected a number as bndbox/xmin, got ''"),
         ("48", "nan", "expected a number as bndbox/xmin, got 'nan'"),
         ("<name>dog</name>", "", "expected an object with a name"),
-        ("000001.jpg", "", "filename: expected the name of a picture"),
+        ("000001.jpg", "", "filename: expected the name of an image"),
         ("</annotation>", "", "line 16: expected XML"),
         ("annotation>", "dataset>", "expected <annotation>, got <'dataset'>"),
         ("<annotation>", "<!DOCTYPE a><annotation>", "expected no document type"),
@@ -99,14 +99,14 @@ def test_any_damage_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_set_in_this_layout_is_the_one_in_coco(tmp_path: Path) -> None:
-    pictures = tmp_path / "VOC/JPEGImages"
+    images = tmp_path / "VOC/JPEGImages"
     lists = tmp_path / "VOC/ImageSets/Main"
     for part in (lists, tmp_path / "VOC/Annotations"):
         part.mkdir(parents=True)
     wanted: dict[str, Path] = {}
     for name, seed in (("trainval", 1), ("test", 2)):
         wanted[name] = tmp_path / f"{name}.json"
-        document = study_objects.write(pictures, wanted[name], count=3, seed=seed)
+        document = study_objects.write(images, wanted[name], count=3, seed=seed)
         names = {one["id"]: Path(one["file_name"]).stem for one in document["images"]}
         (lists / f"{name}.txt").write_text("\n".join(names.values()), encoding="utf-8")
         for number, stem in names.items():
@@ -116,20 +116,20 @@ def test_a_set_in_this_layout_is_the_one_in_coco(tmp_path: Path) -> None:
                 f"<annotation><filename>{stem}.png</filename>{text}</annotation>", encoding="utf-8"
             )
     ours = DetectionSettings(
-        name="voc", pictures=pictures, boxes=lists / "trainval.txt", test_boxes=lists / "test.txt"
+        name="voc", images=images, boxes=lists / "trainval.txt", test_boxes=lists / "test.txt"
     )
     theirs = DetectionSettings(
-        name="coco", pictures=pictures, boxes=wanted["trainval"], test_boxes=wanted["test"]
+        name="coco", images=images, boxes=wanted["trainval"], test_boxes=wanted["test"]
     )
     assert objects.read(ours) == objects.read(theirs)
-    # A name that is listed twice is one picture; two annotations of one picture are a mistake.
+    # A name that is listed twice is one image; two annotations of one image are a mistake.
     listed = (lists / "test.txt").read_text(encoding="utf-8")
     (lists / "test.txt").write_text(f"{listed}\n{listed}", encoding="utf-8")
     assert objects.read(ours) == objects.read(theirs)
     second = tmp_path / "VOC/Annotations/2-001.xml"
     text = second.read_text(encoding="utf-8").replace("2-001.png", "2-000.png")
     second.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"two annotations say that their picture is 2-000\.png"):
+    with pytest.raises(UsageError, match=r"two annotations say that their image is 2-000\.png"):
         objects.read(ours)
 
 

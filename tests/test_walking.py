@@ -31,7 +31,7 @@ def test_what_file_systems_leave_behind_is_junk(tmp_path: Path) -> None:
         "__MACOSX/._a.jpg": APPLE_DOUBLE,
         "__MACOSX/x/._b.png": APPLE_DOUBLE,
         "__MACOSX/a.txt": b"text",
-        "__MACOSX/odd.jpg": b"no picture",
+        "__MACOSX/odd.jpg": b"no image",
         ".DS_Store": b"\0\0\0\1Bud1",
         "x/Thumbs.db": b"\xd0\xcf\x11\xe0",
         "x/THUMBS.DB": b"",
@@ -45,7 +45,7 @@ def test_what_file_systems_leave_behind_is_junk(tmp_path: Path) -> None:
     write(tmp_path, junk | kept | others)
     listing = ImageFolder(tmp_path).scan()
     assert listing.junk == tuple(sorted(junk))
-    assert listing.pictures == tuple(sorted(kept))
+    assert listing.images == tuple(sorted(kept))
     assert listing.others == tuple(sorted(others))
 
 
@@ -129,7 +129,7 @@ def test_where_links_may_not_lead(tmp_path: Path) -> None:
     (root / "beside").symlink_to(tmp_path / "outer")
     (root / "relative").symlink_to("../out")
     listing = ImageFolder(root).scan([tmp_path / "out"])
-    assert listing.pictures == ("a.jpg", "beside/c.jpg")
+    assert listing.images == ("a.jpg", "beside/c.jpg")
     assert {one.key: one.code for one in listing.failures} == {
         "into": Code.LINK_TO_RELEASE,
         "relative": Code.LINK_TO_RELEASE,

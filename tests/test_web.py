@@ -55,7 +55,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Service]:
-    """A campaign of one picture, for one answer."""
+    """A campaign of one image, for one answer."""
     with served(tmp_path, 0) as service:
         service.queue.fill([make_item(service.root, 0, replicas=1)])
         yield service
@@ -160,9 +160,9 @@ def test_the_page_needs_no_cookie_and_is_kept_by_its_tag(service: Service) -> No
         "/static/%2fetc%2fpasswd",
         "/static/review.js%00.txt",
         "/static/",
-        "/picture/../../etc/passwd",
-        "/picture/..%2f..%2fetc%2fpasswd",
-        f"/picture/{FOLDER}/quokkafile0.png",
+        "/image/../../etc/passwd",
+        "/image/..%2f..%2fetc%2fpasswd",
+        f"/image/{FOLDER}/quokkafile0.png",
         "/api/lease/..%2f..%2fx",
         "/ledger.sqlite",
         "/.env",
@@ -209,11 +209,11 @@ def test_a_missing_extra_names_the_command(
 def test_a_lease_tells_what_the_page_needs_and_no_more(browser: Browser) -> None:
     (lease,) = browser.next()
     assert lease.keys() == {
-        "token", "width", "height", "picture", "marks", "version", "expires", "whole",
+        "token", "width", "height", "image", "marks", "version", "expires", "whole",
         "adjudication",
     }  # fmt: skip
     assert (lease["width"], lease["height"]) == (WIDTH, HEIGHT)
-    assert lease["picture"] == f"/picture/{lease['token']}"
+    assert lease["image"] == f"/image/{lease['token']}"
     assert (lease["marks"], lease["version"]) == ([PROPOSED], 0)
 
 
@@ -258,13 +258,13 @@ def test_an_answer_is_stored_once_however_often_it_comes(
     assert browser.get("/api/me").json()["answered"] == 1
 
 
-def test_a_picture_given_back_goes_to_others(small: Service) -> None:
+def test_a_image_given_back_goes_to_others(small: Service) -> None:
     browser = small.browser()
     (lease,) = browser.next()
     path = f"/api/lease/{lease['token']}"
     for _ in range(2):
         assert browser.send("DELETE", path).json() == {}
-    assert browser.code("GET", lease["picture"]) == (404, "UNKNOWN_LEASE")
+    assert browser.code("GET", lease["image"]) == (404, "UNKNOWN_LEASE")
     _finish(small)
     draft = {"version": 1, "marks": []}
     assert browser.code("PUT", path, draft) == (410, "EXPIRED")
@@ -280,10 +280,10 @@ def test_what_is_another_persons_does_not_exist(service: Service, browser: Brows
         stranger.code("PUT", f"/api/lease/{token}", {"version": 9, "marks": []}),
         stranger.code("POST", f"/api/lease/{token}/answer", answer([])),
         stranger.code("DELETE", f"/api/lease/{token}"),
-        stranger.code("GET", f"/picture/{token}"),
-        stranger.code("GET", f"/picture/{token}?crop=0,0,9,9"),
-        stranger.code("GET", f"/picture/{token}/face/p0"),
-        stranger.code("GET", "/picture/" + "A" * len(token)),  # never was
+        stranger.code("GET", f"/image/{token}"),
+        stranger.code("GET", f"/image/{token}?crop=0,0,9,9"),
+        stranger.code("GET", f"/image/{token}/face/p0"),
+        stranger.code("GET", "/image/" + "A" * len(token)),  # never was
     }
     assert refusals == {(404, "UNKNOWN_LEASE")}
     assert service.stored() == before
@@ -372,11 +372,11 @@ def test_without_the_pages_headers_nothing_happens(service: Service, browser: Br
     assert service.stored() == before
 
 
-def test_a_lease_that_ran_out_takes_nothing_once_others_have_the_picture(small: Service) -> None:
+def test_a_lease_that_ran_out_takes_nothing_once_others_have_the_image(small: Service) -> None:
     browser = small.browser()
     (lease,) = browser.next()
     small.time.now += Rules().lease_s + 1
-    assert browser.code("GET", lease["picture"]) == (404, "UNKNOWN_LEASE")
+    assert browser.code("GET", lease["image"]) == (404, "UNKNOWN_LEASE")
     _finish(small)
     before = small.stored()["review_answers"]
     path = f"/api/lease/{lease['token']}/answer"
@@ -406,24 +406,24 @@ def test_every_view_is_noted_before_it_leaves(service: Service, browser: Browser
 
     (lease,) = browser.next()
     for path in ("", "?crop=0,0,20,20", "/face/p0"):
-        response = browser.get(lease["picture"] + path)
+        response = browser.get(lease["image"] + path)
         assert response.status_code == 200
         assert response.headers["content-type"] == "image/jpeg"
         assert response.headers["cache-control"] == "private, no-store"
     assert noted() == ["whole", "crop", "gallery"]
-    assert browser.get(lease["picture"] + "?crop=5,5,1,1").status_code == 422
-    assert browser.get(lease["picture"] + "/face/n9").status_code == 404
+    assert browser.get(lease["image"] + "?crop=5,5,1,1").status_code == 422
+    assert browser.get(lease["image"] + "/face/n9").status_code == 404
     assert len(noted()) == 3
 
 
 def test_a_copy_is_not_the_file(service: Service, browser: Browser) -> None:
     (lease,) = browser.next()
-    data = browser.get(lease["picture"]).content
+    data = browser.get(lease["image"]).content
     assert Image.open(io.BytesIO(data)).size == (WIDTH, HEIGHT)
     assert data[:3] == b"\xff\xd8\xff"
-    crop = browser.get(f"{lease['picture']}?crop=2,3,22,13").content
+    crop = browser.get(f"{lease['image']}?crop=2,3,22,13").content
     assert Image.open(io.BytesIO(crop)).size == (20, 10)
-    face = browser.get(f"{lease['picture']}/face/p0").content
+    face = browser.get(f"{lease['image']}/face/p0").content
     assert Image.open(io.BytesIO(face)).size == (160, 160)
 
 
@@ -432,13 +432,13 @@ def test_a_file_that_changed_or_went_is_not_shown(small: Service) -> None:
     (path,) = (small.root / FOLDER).iterdir()
     path.write_bytes(path.read_bytes() + b"more")
     (lease,) = browser.next()
-    assert browser.code("GET", lease["picture"]) == (409, "PICTURE_CHANGED")
+    assert browser.code("GET", lease["image"]) == (409, "IMAGE_CHANGED")
     path.unlink()
-    assert browser.code("GET", lease["picture"]) == (422, "PICTURE_GONE")
+    assert browser.code("GET", lease["image"]) == (422, "IMAGE_GONE")
     assert not views(small.database)
 
 
-def test_redacted_pictures_show_crops_and_take_answers_about_crops(service: Service) -> None:
+def test_redacted_images_show_crops_and_take_answers_about_crops(service: Service) -> None:
     browser = service.again(rules=Rules(redact=True)).browser()
     assert browser.get("/api/me").json()["redact"] is True
     whole, lease = browser.next(2)
@@ -447,17 +447,17 @@ def test_redacted_pictures_show_crops_and_take_answers_about_crops(service: Serv
     # A box drawn over everything must not uncover anything.
     everything = {**DRAWN, "box": [0, 0, WIDTH, HEIGHT]}
     assert browser.send("PUT", path, {"version": 1, "marks": [everything]}).status_code == 200
-    for view in (lease["picture"], f"{lease['picture']}?crop=0,0,{WIDTH},{HEIGHT}"):
+    for view in (lease["image"], f"{lease['image']}?crop=0,0,{WIDTH},{HEIGHT}"):
         corner = _corner(browser.get(view).content)
         assert all(abs(value - 128) <= 2 for value in corner)
-    assert all(value < 120 for value in _corner(browser.get(whole["picture"]).content))
+    assert all(value < 120 for value in _corner(browser.get(whole["image"]).content))
     response = browser.send("POST", f"{path}/answer", answer([PROPOSED], "accept", seconds=8.5))
     assert response.status_code == 200
     (given,) = [each for each in service.queue.given() if each.answer.seconds == 8.5]
     assert given.answer.scope == "crops"  # whatever the browser says of it
 
 
-def test_the_gallery_and_single_pictures_are_held_apart(browser: Browser) -> None:
+def test_the_gallery_and_single_images_are_held_apart(browser: Browser) -> None:
     single = browser.next(2)
     gallery = browser.next(3, gallery=True)
     assert len(gallery) == 3
@@ -500,7 +500,7 @@ def test_our_own_troubles_are_told_without_details(
     assert response.headers["content-security-policy"] == POLICY
 
 
-def test_only_so_many_wait_for_a_picture() -> None:
+def test_only_so_many_wait_for_a_image() -> None:
     async def ask() -> list[object]:
         workers = Workers(decodes=1, waiting=1)
         go = threading.Event()
@@ -560,7 +560,7 @@ def test_nothing_that_leaves_tells_what_it_must_not(tmp_path: Path) -> None:
         for file in (service.root / FOLDER).iterdir():
             file.write_bytes(b"broken")
         for lease in leases:
-            browser.get(lease["picture"])
+            browser.get(lease["image"])
         golden = [each for each in service.queue.given() if each.gold is not None]
         assert golden  # and nothing told which
     assert len(browser.seen) > 60
@@ -591,7 +591,7 @@ def test_the_score_is_told_in_the_tutorial_only(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_few_gold_questions_come_once_each(tmp_path: Path) -> None:
-    """Eight pictures at once, with three gold questions for the tutorial and few besides."""
+    """Eight images at once, with three gold questions for the tutorial and few besides."""
     with served(tmp_path, 8) as service:
         keys = [row[0] for row in service.database.read("SELECT key FROM review_items")]
         service.queue.add_gold({key: (Mark(BOX),) for key in keys[:3]})
@@ -605,7 +605,7 @@ def test_all_of_it_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
     with served(tmp_path, 8, postgres_url) as service:
         browser, other = service.browser(), service.browser()
         for lease in browser.next(4):
-            assert other.code("GET", lease["picture"]) == (404, "UNKNOWN_LEASE")
+            assert other.code("GET", lease["image"]) == (404, "UNKNOWN_LEASE")
             _walk(browser, lease)
         answered = [response for response in browser.seen if "answer" in response.request.url.path]
         assert [response.status_code for response in answered] == [200, 200, 409] * 4
@@ -634,7 +634,7 @@ def test_an_adjudicator_sees_others_boxes_without_their_names(small: Service) ->
 
 
 def _finish(service: Service, marks: list[Any] | None = None) -> None:
-    """Have somebody else answer the next picture."""
+    """Have somebody else answer the next image."""
     browser = service.browser()
     (lease,) = browser.next()
     path = f"/api/lease/{lease['token']}/answer"
@@ -644,7 +644,7 @@ def _finish(service: Service, marks: list[Any] | None = None) -> None:
 def _walk(browser: Browser, lease: dict[str, Any]) -> None:
     token = lease["token"]
     for path in ("", "?crop=0,0,20,20", "?crop=x", "/face/p0", "/face/zzz"):
-        browser.get(f"/picture/{token}{path}")
+        browser.get(f"/image/{token}{path}")
     browser.send("PUT", f"/api/lease/{token}", {"version": 1, "marks": [DRAWN]})
     browser.send("PUT", f"/api/lease/{token}", {"version": 1, "marks": [{}]})
     path = f"/api/lease/{token}/answer"

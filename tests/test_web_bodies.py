@@ -83,7 +83,7 @@ def test_wrong_marks_are_refused(value: object, code: str) -> None:
     assert (refusal.value.status, refusal.value.code) == (422, code)
 
 
-def test_a_box_a_pixel_outside_is_cut_to_the_picture() -> None:
+def test_a_box_a_pixel_outside_is_cut_to_the_image() -> None:
     (found,) = bodies.marks([mark([-1, -0.5, 101, 81])], FRAME)
     assert found.box == (0.0, 0.0, 100.0, 80.0)
 
@@ -170,7 +170,7 @@ def test_counts_are_few_and_more_for_the_gallery() -> None:
         ("0,0,10,1" + "0" * 200, None),
     ],
 )
-def test_crops_lie_in_the_picture(text: str, window: tuple[int, ...] | None) -> None:
+def test_crops_lie_in_the_image(text: str, window: tuple[int, ...] | None) -> None:
     if window is None:
         with pytest.raises(Refusal) as refusal:
             bodies.crop(text, FRAME, 512)

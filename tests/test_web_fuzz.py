@@ -28,7 +28,7 @@ LEAKS = [word.encode() for word in (FOLDER, FILE, PERSON, ORIGIN, STRATUM, "Trac
 
 @dataclass(frozen=True)
 class Sent:
-    """A request; `{token}` in its path stands for a picture that is lent right now."""
+    """A request; `{token}` in its path stands for an image that is lent right now."""
 
     method: str
     path: str
@@ -109,15 +109,15 @@ paths = st.one_of(
             "/api/next",
             "/api/lease/{token}",
             "/api/lease/{token}/answer",
-            "/picture/{token}",
-            "/picture/{token}/face/p0",
-            "/picture/{token}/face/n0",
+            "/image/{token}",
+            "/image/{token}/face/p0",
+            "/image/{token}/face/n0",
             "/static/..%2f..%2fledger.sqlite",
-            "/picture/%00",
+            "/image/%00",
         ]
     ),
     st.text(max_size=20).map(lambda text: f"/{text}"),
-    st.text(max_size=20).map(lambda text: f"/picture/{text}"),
+    st.text(max_size=20).map(lambda text: f"/image/{text}"),
     st.text(max_size=20).map(lambda text: f"/r/{text}"),
     st.text(max_size=20),
 )
@@ -160,14 +160,14 @@ def sent(
     return st.builds(Sent, method, path, queries, headers, as_sent(body), known)
 
 
-PICTURES = st.sampled_from(["/picture/{token}", "/picture/{token}/face/p0"])
+IMAGES = st.sampled_from(["/image/{token}", "/image/{token}/face/p0"])
 requests = st.one_of(
     sent(st.just("POST"), st.just("/api/next"), NEXT),
     sent(st.just("PUT"), st.just("/api/lease/{token}"), DRAFT),
     sent(st.just("POST"), st.just("/api/lease/{token}/answer"), ANSWER),
     sent(st.just("POST"), st.just("/api/lease/{token}/answer"), ANSWER),
     sent(st.just("DELETE"), st.just("/api/lease/{token}"), NOTHING),
-    sent(st.just("GET"), PICTURES, NOTHING),
+    sent(st.just("GET"), IMAGES, NOTHING),
     sent(methods, paths, st.one_of(DRAFT, ANSWER, anything)),
     sent(methods, paths, st.one_of(DRAFT, ANSWER, anything)),
 )
@@ -180,7 +180,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 class Reviewer:
-    """Somebody with pictures on lease; somebody new when there is none left for them."""
+    """Somebody with images on lease; somebody new when there is none left for them."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -199,7 +199,7 @@ class Reviewer:
         return self.tokens[-1]
 
     def tell(self, sent: Sent, status: int) -> None:
-        """Forget a picture that was answered or given back."""
+        """Forget an image that was answered or given back."""
         if sent.method in ("POST", "DELETE") and "{token}" in sent.path and status == 200:
             self.tokens.pop()
 

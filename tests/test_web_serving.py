@@ -119,11 +119,11 @@ def start(folder: Path, port: int = 0) -> Running:
 
 
 @contextmanager
-def campaign(folder: Path, pictures: int, reviewers: int) -> Iterator[list[str]]:
+def campaign(folder: Path, images: int, reviewers: int) -> Iterator[list[str]]:
     """Make a campaign on disk; give the secrets of its reviewers."""
     make_page(folder / "page")
     database = store.open(folder / "ledger.sqlite")
-    Queue(database).fill([make_item(folder / "src", number) for number in range(pictures)])
+    Queue(database).fill([make_item(folder / "src", number) for number in range(images)])
     secrets = [
         people.invite(database, f"reviewer {number}", "reviewer") for number in range(reviewers)
     ]
@@ -164,7 +164,7 @@ def test_a_killed_server_has_what_it_acknowledged(tmp_path: Path) -> None:
             (held,) = browser.post("/api/next", json={"count": 1}).json()["leases"]
             assert (held["token"], held["version"]) == (second["token"], 1)
             assert [mark["box"] for mark in held["marks"]] == [[3.0, 4.0, 50.0, 40.0]]
-            assert browser.get(held["picture"]).headers["content-type"] == "image/jpeg"
+            assert browser.get(held["image"]).headers["content-type"] == "image/jpeg"
         finally:
             browser.close()
             running.end()
@@ -205,7 +205,7 @@ class Crowd:
                 self.acknowledged[token] += 1
 
     def wait(self, enough: int) -> None:
-        """Return once so many pictures are acknowledged."""
+        """Return once so many images are acknowledged."""
         while len(self.acknowledged) < enough and time.monotonic() < self.stop:
             time.sleep(0.005)
 
@@ -213,8 +213,8 @@ class Crowd:
 @pytest.mark.slow
 def test_many_answers_at_once_survive_kills_each_once(tmp_path: Path) -> None:
     """Eight reviewers answer as fast as they can; the server is killed three times meanwhile."""
-    reviewers, pictures = 8, 40
-    with campaign(tmp_path, pictures, reviewers) as secrets:
+    reviewers, images = 8, 40
+    with campaign(tmp_path, images, reviewers) as secrets:
         running = start(tmp_path)
         port = int(running.where.rpartition(":")[2])
         crowd = Crowd(running.where, time.monotonic() + 60)
@@ -237,7 +237,7 @@ def test_many_answers_at_once_survive_kills_each_once(tmp_path: Path) -> None:
     ((counted,),) = database.read("SELECT SUM(answered) FROM review_people")
     given = list(Queue(database).given())
     database.close()
-    assert len(given) == counted == reviewers * pictures
+    assert len(given) == counted == reviewers * images
     assert crowd.acknowledged.keys() <= answered.keys()
     assert set(answered.values()) == {1}
     assert len({(each.person, each.key) for each in given}) == len(given)

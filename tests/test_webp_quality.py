@@ -10,7 +10,7 @@ from PIL import Image
 
 from sfumato.imaging import codec
 from sfumato.imaging.codec import chunks, vp8
-from tests.test_codec import FACE, Negative, away_from, picture, psnr, scene
+from tests.test_codec import FACE, Negative, away_from, image, psnr, scene
 
 
 class Encoder:
@@ -131,9 +131,9 @@ def test_a_header_that_ends_early_is_refused() -> None:
         vp8.quantisers(whole[:14])
 
 
-def lossy(quality: int, image: Image.Image | None = None) -> bytes:
+def lossy(quality: int, shown: Image.Image | None = None) -> bytes:
     out = io.BytesIO()
-    (image or picture()).save(out, "WEBP", quality=quality)
+    (shown or image()).save(out, "WEBP", quality=quality)
     return out.getvalue()
 
 
@@ -152,7 +152,7 @@ def test_a_finer_file_says_so() -> None:
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 @pytest.mark.parametrize("quality", [10, 30, 50, 70, 80, 90, 95, 97, 99, 100])
 def test_no_quantiser_is_coarser_than_the_finest_of_the_source(quality: int, mode: str) -> None:
-    data = lossy(quality, picture(mode))
+    data = lossy(quality, image(mode))
     edited = codec.edit(data, [FACE], Negative())
     assert edited.encoding == "reencoded"
     source, written = quantisers_of(data), quantisers_of(edited.data)

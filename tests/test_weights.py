@@ -26,11 +26,11 @@ def open_network(name: str) -> onnxruntime.InferenceSession:
 
 def shapes(name: str, batch: int, height: int, width: int) -> dict[str, tuple[int, ...]]:
     network = open_network(name)
-    (picture,) = network.get_inputs()
-    bytes_wanted = picture.type == "tensor(uint8)"
-    last = bytes_wanted or picture.shape[1] != 3
+    (image,) = network.get_inputs()
+    bytes_wanted = image.type == "tensor(uint8)"
+    last = bytes_wanted or image.shape[1] != 3
     sides = (batch, height, width, 3) if last else (batch, 3, height, width)
-    given = {picture.name: np.zeros(sides, dtype=np.uint8 if bytes_wanted else np.float32)}
+    given = {image.name: np.zeros(sides, dtype=np.uint8 if bytes_wanted else np.float32)}
     names = [output.name for output in network.get_outputs()]
     outputs = network.run(names, given)
     return {key: output.shape for key, output in zip(names, outputs, strict=True)}
@@ -43,17 +43,17 @@ def test_the_shipped_files_are_the_measured_ones(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["centerface", "yunet-2023mar", "blazeface-back-2020"])
-def test_the_one_input_is_a_picture_of_any_size(name: str) -> None:
-    (picture,) = open_network(name).get_inputs()
+def test_the_one_input_is_a_image_of_any_size(name: str) -> None:
+    (image,) = open_network(name).get_inputs()
     last = name.startswith("blazeface")
-    assert picture.shape == (["B", "H", "W", 3] if last else ["B", 3, "H", "W"])
-    assert picture.type == "tensor(float)"
+    assert image.shape == (["B", "H", "W", 3] if last else ["B", 3, "H", "W"])
+    assert image.type == "tensor(float)"
 
 
-def test_the_network_of_8_bits_takes_a_picture_as_it_is_in_memory() -> None:
-    (picture,) = open_network("centerface-8bit").get_inputs()
-    assert picture.shape == ["B", "H", "W", 3]
-    assert picture.type == "tensor(uint8)"
+def test_the_network_of_8_bits_takes_a_image_as_it_is_in_memory() -> None:
+    (image,) = open_network("centerface-8bit").get_inputs()
+    assert image.shape == ["B", "H", "W", 3]
+    assert image.type == "tensor(uint8)"
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_8_bits_see_what_32_bits_see() -> None:
     planes = pixels.astype(np.float32).transpose(2, 0, 1)[None]
     fine, scale, offset = open_network("centerface").run(("537", "538", "539"), {"input.1": planes})
     heat, scale8, offset8 = open_network("centerface-8bit").run(
-        ("537", "538", "539"), {"picture": pixels[None]}
+        ("537", "538", "539"), {"image": pixels[None]}
     )
     assert np.abs(heat - fine).max() < 0.12
     face = fine[0, 0] > 0.5
@@ -73,7 +73,7 @@ def test_8_bits_see_what_32_bits_see() -> None:
 
 
 @pytest.mark.parametrize("name", weights.WEIGHTS)
-def test_no_output_declares_a_size_that_a_picture_contradicts(
+def test_no_output_declares_a_size_that_a_image_contradicts(
     name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for height, width in SIZES:
@@ -83,7 +83,7 @@ def test_no_output_declares_a_size_that_a_picture_contradicts(
 
 @pytest.mark.parametrize("name", ["centerface", "centerface-8bit"])
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_centerface_answers_on_a_grid_of_stride_4_for_each_picture(
+def test_centerface_answers_on_a_grid_of_stride_4_for_each_image(
     name: str, height: int, width: int
 ) -> None:
     channels = {"537": 1, "538": 2, "539": 2, "540": 10}

@@ -1,6 +1,6 @@
-"""What a worker makes of a picture: whose boxes it believes, and when it refuses.
+"""What a worker makes of an image: whose boxes it believes, and when it refuses.
 
-The rule behind all of it: a picture whose faces are not known for exactly these bytes is not in
+The rule behind all of it: an image whose faces are not known for exactly these bytes is not in
 the release.
 """
 
@@ -47,7 +47,7 @@ def no_traces(data: Dataset) -> bool:
 
 
 @pytest.mark.slow
-def test_a_picture_that_changed_since_it_was_searched_is_refused(data: Dataset) -> None:
+def test_a_image_that_changed_since_it_was_searched_is_refused(data: Dataset) -> None:
     search(replace(data.job(), out=None), Here())
     changed, exchanged = data.with_face[0], data.without[0]
     with (data.source / changed).open("ab") as file:
@@ -62,7 +62,7 @@ def test_a_picture_that_changed_since_it_was_searched_is_refused(data: Dataset) 
 
 
 @pytest.mark.slow
-def test_a_picture_that_was_never_searched_is_refused(data: Dataset) -> None:
+def test_a_image_that_was_never_searched_is_refused(data: Dataset) -> None:
     search(replace(data.job(), out=None), Here())
     (data.source / "n03" / "new.png").write_bytes((data.source / data.without[0]).read_bytes())
     report = run(data.job(), ("obfuscate",), Here())
@@ -70,8 +70,8 @@ def test_a_picture_that_was_never_searched_is_refused(data: Dataset) -> None:
 
 
 @pytest.mark.slow
-def test_a_picture_that_could_not_be_searched_keeps_its_reason(data: Dataset) -> None:
-    (data.source / "n03" / "text.jpg").write_text("This is not a picture.")
+def test_a_image_that_could_not_be_searched_keeps_its_reason(data: Dataset) -> None:
+    (data.source / "n03" / "text.jpg").write_text("This is not an image.")
     search(replace(data.job(), out=None), Here())
     report = run(data.job(), ("obfuscate",), Here())
     assert refused(report) == {"n03/text.jpg": Code.IMAGE_UNRECOGNISED}
@@ -82,7 +82,7 @@ def test_what_was_searched_with_other_settings_does_not_count(data: Dataset) -> 
     other = Settings(boxes=data.boxes, verify_detectors=WATCHER, max_pixels=10**7)
     report = run(replace(data.job(), recipe=other.recipe()), ("obfuscate",), Here())
     assert set(refused(report).values()) == {Code.BOXES_MISSING}
-    assert report.account.pictures_out == 0
+    assert report.account.images_out == 0
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_a_copy_under_another_name_has_its_own_boxes(data: Dataset) -> None:
 
 
 def coco(data: Dataset, size: tuple[int, int] = SIDE, keys: tuple[str, ...] | None = None) -> Path:
-    """Write the boxes as COCO, which also tells the size of each picture."""
+    """Write the boxes as COCO, which also tells the size of each image."""
     x0, y0, x1, y1 = BOX
     names = data.keys if keys is None else keys
     images = [
@@ -136,7 +136,7 @@ def test_boxes_with_sizes_give_what_boxes_without_give(data: Dataset) -> None:
         assert (data.out / key).read_bytes() == (data.source / key).read_bytes()
 
 
-def test_boxes_for_a_picture_of_another_size_refuse_it(data: Dataset) -> None:
+def test_boxes_for_a_image_of_another_size_refuse_it(data: Dataset) -> None:
     settings = Settings(boxes=coco(data, (SIDE[1], SIDE[0])), verify_detectors=WATCHER)
     report = run(job(data, settings), STAGES, Here())
     assert refused(report) == dict.fromkeys(data.keys, Code.BOXES_MISSING)
@@ -144,7 +144,7 @@ def test_boxes_for_a_picture_of_another_size_refuse_it(data: Dataset) -> None:
 
 
 @pytest.mark.slow
-def test_a_turned_picture_has_the_size_that_it_shows(data: Dataset) -> None:
+def test_a_turned_image_has_the_size_that_it_shows(data: Dataset) -> None:
     for key in data.with_face:
         exif = Image.Exif()
         exif[0x0112] = 6
@@ -157,7 +157,7 @@ def test_a_turned_picture_has_the_size_that_it_shows(data: Dataset) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unlisted", ["refuse", "faceless"])
-def test_a_picture_that_the_file_does_not_name(data: Dataset, unlisted: str) -> None:
+def test_a_image_that_the_file_does_not_name(data: Dataset, unlisted: str) -> None:
     boxes = coco(data, keys=data.with_face)
     chosen = Settings(boxes=boxes, verify_detectors=WATCHER)
     if unlisted == "faceless":
@@ -184,7 +184,7 @@ def test_what_cannot_be_edited_is_refused_and_leaves_no_trace(data: Dataset) -> 
 
 
 @pytest.mark.slow
-def test_the_ledger_holds_the_boxes_of_a_picture_that_was_refused_later(data: Dataset) -> None:
+def test_the_ledger_holds_the_boxes_of_a_image_that_was_refused_later(data: Dataset) -> None:
     """People see what was found in it, and it isn't searched again."""
     key = data.with_face[0]
     with Image.open(data.source / key) as image:
@@ -213,7 +213,7 @@ def test_a_staged_file_that_was_spoilt_on_the_disk_is_found_before_it_is_publish
 
 
 class _Spoiler(Here):
-    """Spoils the staged file of a picture between its writing and its verification."""
+    """Spoils the staged file of an image between its writing and its verification."""
 
     def __init__(self, data: Dataset) -> None:
         self.key = data.without[0]

@@ -1,4 +1,4 @@
-"""Made-up pictures with known detail, for tests of covering and of measuring."""
+"""Made-up images with known detail, for tests of covering and of measuring."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def _face(size: int, seed: int) -> Pixels:
     spectrum = np.fft.rfft2(generator.standard_normal((side, side))) / np.maximum(frequency, 2)
     detail = np.fft.irfft2(spectrum, (side, side))
     y, x = (np.mgrid[0:side, 0:side] + 0.5) / side * 3 - 1  # the face is 0..1
-    picture = np.multiply.outer(110 + 40 * detail / detail.std(), np.ones(3))
+    image = np.multiply.outer(110 + 40 * detail / detail.std(), np.ones(3))
     skin = 95 + 14 * detail / detail.std() + 50 * x  # light comes from one side
     tone = np.stack([skin * 1.35, skin, skin * 0.8], axis=2)
     inside = ((x - 0.5) / 0.42) ** 2 + ((y - 0.5) / 0.55) ** 2 < 1
-    picture[inside] = tone[inside]
+    image[inside] = tone[inside]
     for centre_x, centre_y, half_x, half_y, colour in (
         (0.32, 0.38, 0.10, 0.045, (235, 235, 235)),  # eyes
         (0.68, 0.38, 0.10, 0.045, (235, 235, 235)),
@@ -56,7 +56,7 @@ def _face(size: int, seed: int) -> Pixels:
         (0.50, 0.78, 0.17, 0.050, (150, 40, 45)),  # mouth
     ):
         part = (np.abs(x - centre_x) < half_x) & (np.abs(y - centre_y) < half_y)
-        picture[part] = colour
-    cells = picture.reshape(3 * size, step, 3 * size, step, 3).mean(axis=(1, 3))
+        image[part] = colour
+    cells = image.reshape(3 * size, step, 3 * size, step, 3).mean(axis=(1, 3))
     pixels: Pixels = np.clip(np.rint(cells), 0, 255).astype(np.uint8)
     return pixels

@@ -1,4 +1,4 @@
-"""A review of a few pictures made on the spot, its server, and browsers that speak with it.
+"""A review of a few images made on the spot, its server, and browsers that speak with it.
 
 Names, labels and people are words that must never reach a reviewer: `SECRETS` lists them.
 """
@@ -135,9 +135,9 @@ async def in_parts(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 def make_item(root: Path, number: int, *, rank: int | None = None, replicas: int = 10**6) -> Item:
-    """Write a picture below `root` and return it as an item with one proposal.
+    """Write an image below `root` and return it as an item with one proposal.
 
-    Of odd numbers the whole picture needn't be seen.
+    Of odd numbers the whole image needn't be seen.
     """
     key = f"{FOLDER}/{FILE}{number}.png"
     path = root / key
@@ -171,7 +171,7 @@ def make_page(folder: Path) -> Path:
 
 @contextmanager
 def served(folder: Path, count: int, where: str | None = None) -> Iterator[Service]:
-    """Open a campaign of `count` pictures in `folder`, and its server; `where`: another ledger."""
+    """Open a campaign of `count` images in `folder`, and its server; `where`: another ledger."""
     root = folder / "src"
     database = store.open(where or folder / "ledger.sqlite")
     time = Time()

@@ -40,14 +40,14 @@ def detect(
     detectors: Sequence[str] = (),
     threshold: float | None = None,
 ) -> list[Face]:
-    """Find the faces of one picture, best score first.
+    """Find the faces of one image, best score first.
 
-    Boxes are float pixels of the upright picture, as found (not grown). `profile` is "fast",
+    Boxes are float pixels of the upright image, as found (not grown). `profile` is "fast",
     "default", "high" or "clean-weights"; `detectors`, such as "yunet@640:0.5" or "onnx:FILE",
     replace it; `threshold` is one score for all of them.
 
     Raises:
-        SampleError: the picture can't be read.
+        SampleError: the image can't be read.
         UsageError: unknown profile or detector, or an array of another shape.
 
     Example:
@@ -69,7 +69,7 @@ def obfuscate(
     expand: float = 0.25,
     colour: tuple[int, int, int] | None = None,
 ) -> Pixels:
-    """Return the upright picture as (h, w, 3) RGB with these faces covered; the input stays.
+    """Return the upright image as (h, w, 3) RGB with these faces covered; the input stays.
 
     `faces` are what `detect` returns, or plain boxes (x0, y0, x1, y1). `method` is "gaussian",
     "pixelate", "fill" (with a `colour`, or the mean) or "imagenet"; boxes are grown by `expand`
@@ -77,9 +77,9 @@ def obfuscate(
     them, use `run`.
 
     Raises:
-        SampleError: the picture can't be read.
+        SampleError: the image can't be read.
         UsageError: unknown method, a value out of range, or a box that can't be right: not finite,
-            empty, inverted, or less than half inside the picture.
+            empty, inverted, or less than half inside the image.
     """
     boxes = [face.box if isinstance(face, Face) else _box(face) for face in faces]
     pixels = _pixels(image)
@@ -132,8 +132,8 @@ def _renderings(image: Image) -> list[Pixels]:
         image = read_steadily(Path(image))
     if not isinstance(image, bytes):
         return [_pixels(image)]
-    picture = codec.decode(image)
-    return [picture.frames[0], *picture.views]
+    decoded = codec.decode(image)
+    return [decoded.frames[0], *decoded.views]
 
 
 def _pixels(image: Image) -> Pixels:

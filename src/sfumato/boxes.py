@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from sfumato.types import Box, Boxes, Face
 
-LEAST_INSIDE: Final = 0.5  # share of a box inside its picture from which it is believed
+LEAST_INSIDE: Final = 0.5  # share of a box inside its image from which it is believed
 
-# Boxes of one picture that are believed. The fullest picture of WIDER FACE has 1,968 faces; each
+# Boxes of one image that are believed. The fullest image of WIDER FACE has 1,968 faces; each
 # takes 2 ms to cover and to measure.
 MOST_BOXES: Final = 2_000
 
@@ -58,14 +58,14 @@ def grow(box: Box, fraction: float) -> Box:
 
 
 def clip(box: Box, width: int, height: int) -> Box | None:
-    """Cut a box to the picture; None if nothing of it lies inside."""
+    """Cut a box to the image; None if nothing of it lies inside."""
     x0, y0 = max(box[0], 0.0), max(box[1], 0.0)
     x1, y1 = min(box[2], float(width)), min(box[3], float(height))
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
 def inside_share(box: Box, width: int, height: int) -> float:
-    """Return the share of a box's area that lies inside the picture, in [0, 1]."""
+    """Return the share of a box's area that lies inside the image, in [0, 1]."""
     cut = clip(box, width, height)
     if cut is None:
         return 0.0
@@ -75,10 +75,10 @@ def inside_share(box: Box, width: int, height: int) -> float:
 
 
 def misplaced(box: Box, width: int, height: int) -> str:
-    """Say why a box can't be one of a picture of this size; "" if at least half of it lies inside.
+    """Say why a box can't be one of an image of this size; "" if at least half of it lies inside.
 
     A face at the border may be drawn beyond it. What lies mostly outside was drawn for another
-    picture, or for this one in another size.
+    image, or for this one in another size.
     """
     share = inside_share(box, width, height)
     if share >= LEAST_INSIDE:
@@ -89,7 +89,7 @@ def misplaced(box: Box, width: int, height: int) -> str:
 
 
 def too_many(count: int) -> str:
-    """Say why so many boxes can't be those of one picture; "" if they may be."""
+    """Say why so many boxes can't be those of one image; "" if they may be."""
     return "" if count <= MOST_BOXES else f"{count} boxes, at most {MOST_BOXES} are covered"
 
 

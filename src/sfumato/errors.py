@@ -1,7 +1,7 @@
 """The exceptions of sfumato, and the stable codes by which things are refused or found.
 
     SfumatoError
-    ├── SampleError      one picture can't be used: becomes a `Failure` record, the run goes on
+    ├── SampleError      one image can't be used: becomes a `Failure` record, the run goes on
     ├── UsageError       wrong arguments, paths or configuration: exit code 2
     │   └── MissingExtra an optional dependency is missing; the message names the command
     ├── OutputError      the release can't be written (disk full, read-only): exit code 2
@@ -33,14 +33,14 @@ class Code(StrEnum):
     LINK_TO_RELEASE = "LINK_TO_RELEASE"
     NAME_NOT_UTF8 = "NAME_NOT_UTF8"
     NAME_TAKEN = "NAME_TAKEN"
-    # refused: the picture in it
+    # refused: the image in it
     IMAGE_EMPTY = "IMAGE_EMPTY"
     IMAGE_UNRECOGNISED = "IMAGE_UNRECOGNISED"
     IMAGE_DECODE = "IMAGE_DECODE"
     IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"
     IMAGE_UNSUPPORTED = "IMAGE_UNSUPPORTED"
     IMAGE_ENCODE = "IMAGE_ENCODE"
-    # refused: what isn't a picture by name but may hold one (`--copy-other`)
+    # refused: what isn't an image by name but may hold one (`--copy-other`)
     OTHER_MAY_HOLD_FACES = "OTHER_MAY_HOLD_FACES"
     # refused: the work on it
     BOXES_MISSING = "BOXES_MISSING"

@@ -1,4 +1,4 @@
-"""The recipe: what is done to a picture, as frozen data with a fingerprint.
+"""The recipe: what is done to an image, as frozen data with a fingerprint.
 
 Every step is a frozen dataclass; its fields are its configuration. A record carries the
 fingerprint of the steps that led to it, so a changed setting never reuses an old record.
@@ -25,7 +25,7 @@ class DetectStep:
 
     `detectors` are specifications such as "centerface@640:0.3", `weights` the SHA-256 of their
     files in the same order. When boxes come from a file instead, `boxes` is its SHA-256 and
-    `unlisted` says what a picture that it doesn't name is: to "refuse" or "faceless".
+    `unlisted` says what an image that it doesn't name is: to "refuse" or "faceless".
     """
 
     detectors: tuple[str, ...]
@@ -39,11 +39,11 @@ class DetectStep:
 class ObfuscateStep:
     """How faces are covered: method, growth on each side, and the colour of `fill` (None: mean).
 
-    A covered picture is searched again with the detectors of the first step and measured; what
+    A covered image is searched again with the detectors of the first step and measured; what
     they still see and what is too weak is covered once more, up to `looks` times (0: never).
     `on_unsupported` says what becomes of a JPEG that can't be edited block by block. `metadata`
     says whose metadata go: those of edited files ("faces"), of "all" files, or of edited ones but
-    for date, camera and copyright ("keep-safe"). With `require_review`, a picture that nobody has
+    for date, camera and copyright ("keep-safe"). With `require_review`, an image that nobody has
     decided on is refused.
     """
 
@@ -66,7 +66,7 @@ class VerifyStep:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The whole way of a picture, from detection to verification."""
+    """The whole way of an image, from detection to verification."""
 
     detect: DetectStep
     verify: VerifyStep
@@ -108,7 +108,7 @@ class Recipe:
         )
 
 
-@lru_cache(maxsize=64)  # asked for several times of each picture
+@lru_cache(maxsize=64)  # asked for several times of each image
 def _fingerprint(recipe: Recipe, stage: str, layout: int) -> str:
     steps = ("detect", "obfuscate", "verify")
     published = recipe.published()

@@ -24,13 +24,13 @@ Pixels: TypeAlias = NDArray[np.uint8]  # (height, width, channels), 0..255; RGB 
 Boxes: TypeAlias = NDArray[np.float32]  # (n, 4) x0 y0 x1 y1
 Box: TypeAlias = tuple[float, float, float, float]  # x0 y0 x1 y1
 Action: TypeAlias = Literal["copied", "obfuscated"]
-# identical: same bytes. exact: the same pixels outside the touched region (in a copied picture,
+# identical: same bytes. exact: the same pixels outside the touched region (in a copied image,
 # which has none, everywhere: only metadata went). reencoded: lossy outside too.
 Encoding: TypeAlias = Literal["identical", "exact", "reencoded"]
 Verdict: TypeAlias = Literal["accept", "correct", "unsure"]
 # What a box holds: a face, or another private thing that is covered as well (a plate, a document).
 Kind: TypeAlias = Literal["face", "private"]
-# Whether a person saw the whole picture, or only crops around the proposed boxes.
+# Whether a person saw the whole image, or only crops around the proposed boxes.
 Scope: TypeAlias = Literal["whole", "crops"]
 # provisional: in dispute, every box in doubt covered, until an adjudicator has decided.
 Basis: TypeAlias = Literal["merged", "adjudicated", "provisional"]
@@ -40,7 +40,7 @@ Content: TypeAlias = Literal["image", "other", "unchecked"]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture as stored: `data` are the encoded bytes, `digest` their SHA-256 in hex.
+    """One image as stored: `data` are the encoded bytes, `digest` their SHA-256 in hex.
 
     `key` is the path below the source with forward slashes. `label` is the class: the folder
     part of the key ("" at the top). `state` is what the file's size, times and inode were before
@@ -106,7 +106,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What holds for one picture after review; `faces` replace what was found.
+    """What holds for one image after review; `faces` replace what was found.
 
     `reviewers` are the pseudonyms of those whose reviews it rests on.
     """
@@ -123,7 +123,7 @@ class Redetection:
     """Faces that a check saw uncovered in the release, and that are to be covered besides.
 
     `digest` is that of the source; all of them are in the latest record of a key. `detectors` are
-    the specifications of those that saw them, and look at the covered picture again.
+    the specifications of those that saw them, and look at the covered image again.
     """
 
     key: str
@@ -136,7 +136,7 @@ class Redetection:
 class Assessment:
     """What the review of a whole set came to, as JSON text (`sfumato.review.assessment`).
 
-    It speaks of no single picture: `key` is empty. No name and no pseudonym is in it.
+    It speaks of no single image: `key` is empty. No name and no pseudonym is in it.
     """
 
     key: str
@@ -172,7 +172,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check or attack on one picture of the release.
+    """The result of one check or attack on one image of the release.
 
     `value` is what was measured and `limit` what was allowed, in the unit that the check
     documents; `detail` says it in words, without image content. `digest` is the SHA-256 of the
@@ -191,7 +191,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A picture that is not in the release, and why. Fail closed: no silent loss."""
+    """An image that is not in the release, and why. Fail closed: no silent loss."""
 
     key: str
     stage: str
@@ -263,7 +263,7 @@ def label_of(key: str) -> str:
 
 
 class Detector(Protocol):
-    """Finds faces. Batch first; deterministic; boxes inside the picture."""
+    """Finds faces. Batch first; deterministic; boxes inside the image."""
 
     @property
     def name(self) -> str: ...
@@ -285,7 +285,7 @@ class Obfuscator(Protocol):
 
 
 class Attack(Protocol):
-    """Tries to find, recognise or restore the faces of an obfuscated picture."""
+    """Tries to find, recognise or restore the faces of an obfuscated image."""
 
     @property
     def name(self) -> str: ...

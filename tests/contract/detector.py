@@ -22,7 +22,7 @@ SIZES = [
 
 
 def noise(width: int, height: int, seed: int = 0) -> Pixels:
-    """Return a random picture; large ones repeat a small one."""
+    """Return a random image; large ones repeat a small one."""
     rng = np.random.default_rng(seed)
     tile = rng.integers(0, 256, (min(height, 200), min(width, 200), 3), dtype=np.uint8)
     repeats = (-(-height // tile.shape[0]), -(-width // tile.shape[1]), 1)
@@ -47,21 +47,21 @@ class DetectorContract:
 
     @pytest.fixture
     def portrait(self) -> Pixels:
-        with Image.open(demo_images.root() / "people" / "astronaut.png") as picture:
-            return np.asarray(picture.convert("RGB"))
+        with Image.open(demo_images.root() / "people" / "astronaut.png") as image:
+            return np.asarray(image.convert("RGB"))
 
     def test_faces_carry_the_name(self, detector: Detector, portrait: Pixels) -> None:
         assert detector.name
         assert {face.origin for face in detector.detect([portrait])[0]} == {detector.name}
 
-    def test_no_picture_no_answer(self, detector: Detector) -> None:
+    def test_no_image_no_answer(self, detector: Detector) -> None:
         assert detector.detect([]) == []
 
     def test_a_batch_gives_what_each_gives(self, detector: Detector, portrait: Pixels) -> None:
-        pictures = [portrait, noise(90, 300), portrait[::-1], portrait[40:200, 150:300]]
-        alone = [detector.detect([picture])[0] for picture in pictures]
+        images = [portrait, noise(90, 300), portrait[::-1], portrait[40:200, 150:300]]
+        alone = [detector.detect([image])[0] for image in images]
         assert any(alone)
-        assert detector.detect(pictures) == alone
+        assert detector.detect(images) == alone
 
     def test_the_same_again(self, detector: Detector, portrait: Pixels) -> None:
         assert detector.detect([portrait]) == detector.detect([portrait])
@@ -83,12 +83,12 @@ class DetectorContract:
         (found,) = detector.detect([noise(width, height)])
         self.check(found, width, height)
 
-    def test_the_picture_is_left_alone(self, detector: Detector, portrait: Pixels) -> None:
-        picture = portrait.copy()
-        expected = detector.detect([picture])
-        np.testing.assert_array_equal(picture, portrait)
-        picture.flags.writeable = False
-        assert detector.detect([picture]) == expected
+    def test_the_image_is_left_alone(self, detector: Detector, portrait: Pixels) -> None:
+        image = portrait.copy()
+        expected = detector.detect([image])
+        np.testing.assert_array_equal(image, portrait)
+        image.flags.writeable = False
+        assert detector.detect([image]) == expected
 
     def test_views_are_as_good_as_copies(self, detector: Detector, portrait: Pixels) -> None:
         view = portrait[20:400, ::-1]
@@ -101,7 +101,7 @@ class DetectorContract:
         assert pickle.loads(sent).detect([portrait]) == detector.detect([portrait])
 
     @pytest.mark.parametrize(
-        "picture",
+        "image",
         [
             np.zeros((5, 5), np.uint8),
             np.zeros((5, 5, 2), np.uint8),
@@ -110,15 +110,15 @@ class DetectorContract:
         ],
         ids=["flat", "two", "float", "empty"],
     )
-    def test_refuses_what_is_no_picture(
-        self, detector: Detector, picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+    def test_refuses_what_is_no_image(
+        self, detector: Detector, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     ) -> None:
-        with pytest.raises(ValueError, match="picture must be"):
-            detector.detect([picture])
+        with pytest.raises(ValueError, match="image must be"):
+            detector.detect([image])
 
     @staticmethod
     def check(found: list[Face], width: int, height: int) -> None:
-        """Boxes lie inside the picture, scores in [0, 1], the best first."""
+        """Boxes lie inside the image, scores in [0, 1], the best first."""
         for face in found:
             x0, y0, x1, y1 = face.box
             assert 0 <= x0 < x1 <= width
@@ -145,12 +145,12 @@ class FaceDetectorContract(DetectorContract):
         assert overlap(found[0], self.FACE) > 0.6
 
     @pytest.mark.parametrize("value", [0, 255])
-    def test_flat_pictures_show_nobody(self, detector: Detector, value: int) -> None:
+    def test_flat_images_show_nobody(self, detector: Detector, value: int) -> None:
         assert detector.detect([np.full((120, 160, 3), value, dtype=np.uint8)]) == [[]]
 
     def test_faces_at_the_border(self, detector: Detector, portrait: Pixels) -> None:
         x0, y0, x1, y1 = (int(edge) for edge in self.FACE)
-        cut = portrait[y0 + 15 : y1 - 10, x0 + 10 : x1 - 10]  # a face larger than its picture
+        cut = portrait[y0 + 15 : y1 - 10, x0 + 10 : x1 - 10]  # a face larger than its image
         (found,) = detector.detect([cut])
         assert found
         self.check(found, cut.shape[1], cut.shape[0])

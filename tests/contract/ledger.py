@@ -92,9 +92,9 @@ class LedgerContract:
 
     def test_keys_come_in_the_order_in_which_python_sorts_them(self, ledger: Ledger) -> None:
         ledger.commit(detections(*KEYS))
-        ledger.list_source(dict.fromkeys(KEYS, "picture"))
+        ledger.list_source(dict.fromkeys(KEYS, "image"))
         assert [record.key for record in ledger.latest("f", ["detection"])] == sorted(KEYS)
-        assert list(ledger.listing()) == [(key, "picture") for key in sorted(KEYS)]
+        assert list(ledger.listing()) == [(key, "image") for key in sorted(KEYS)]
         ledger.commit(("f", Finding(key, Code.VERIFY_COUNT, True, 0, 0, "")) for key in KEYS)
         assert [record.key for record in ledger.findings("f")] == sorted(KEYS)
 
@@ -189,7 +189,7 @@ class LedgerContract:
         ledger.commit(("f", finding) for finding in (bad, face, good))
         assert list(ledger.findings("f")) == [face, good]
 
-    def test_what_an_earlier_run_found_in_a_picture_is_out_of_date(self, ledger: Ledger) -> None:
+    def test_what_an_earlier_run_found_in_a_image_is_out_of_date(self, ledger: Ledger) -> None:
         bad = Finding("k", Code.VERIFY_STRENGTH, False, 0.9, 0.2, "", "1")
         left = Finding("l", Code.VERIFY_STRENGTH, True, 0.1, 0.2, "", "1")
         face = Finding("k", Code.VERIFY_FACE_FOUND, True, 0, 0, "", "1")
@@ -219,7 +219,7 @@ class LedgerContract:
         assert ledger.last_run("%obfuscate%") is None
 
     def test_the_listing_is_replaced_and_every_output_is_remembered(self, ledger: Ledger) -> None:
-        ledger.list_source({"a": "picture", "b": "refused"})
+        ledger.list_source({"a": "image", "b": "refused"})
         ledger.list_source({"c": "ignored"})
         assert list(ledger.listing()) == [("c", "ignored")]
         out = Output("k", "0", "1", "copied", "identical", "", ())
@@ -321,7 +321,7 @@ class LedgerContract:
         reader = ledger.latest("f", ["detection"])
         seen = [next(reader).key]
         ledger.commit(detections("9999"))
-        ledger.list_source({"k": "picture"})
+        ledger.list_source({"k": "image"})
         seen += [record.key for record in reader]
         assert seen == [f"{n:04}" for n in range(2500)]
 
@@ -347,7 +347,7 @@ class LedgerContract:
         assert [record.key for record in ledger.latest("f", ["detection"])] == ["l"]
 
     def test_outside_of_a_transaction_nothing_is_written(self, ledger: Ledger) -> None:
-        sql = "INSERT INTO listing (key, kind) VALUES ('k', 'picture') RETURNING key"
+        sql = "INSERT INTO listing (key, kind) VALUES ('k', 'image') RETURNING key"
         with pytest.raises(ledger.database.errors):
             ledger.database.rows(sql)
         with pytest.raises(ledger.database.errors):

@@ -97,7 +97,7 @@ class QueueContract:
         assert queue.progress().all_left == 8
         assert keys(queue.lease(self.person(database), count=8)) == [i.key for i in items]
 
-    def test_two_places_for_each_picture_and_none_more(
+    def test_two_places_for_each_image_and_none_more(
         self, queue: Queue, database: Database
     ) -> None:
         queue.fill([item(0, replicas=2), item(1, replicas=1)])
@@ -142,7 +142,7 @@ class QueueContract:
         (given,) = queue.given()
         assert given.answer.scope == "crops"  # whatever the browser says
 
-    def test_pictures_are_lent_as_crops_only_where_they_may(
+    def test_images_are_lent_as_crops_only_where_they_may(
         self, database: Database, clock: Clock
     ) -> None:
         queue = Queue(database, settings=Rules(redact=True), clock=clock)
@@ -174,7 +174,7 @@ class QueueContract:
         queue.submit(again.token, ann, Answer("correct", again.marks))
 
     @pytest.mark.parametrize("reclaimed", [False, True])
-    def test_a_late_answer_counts_if_nobody_else_has_the_picture(
+    def test_a_late_answer_counts_if_nobody_else_has_the_image(
         self, queue: Queue, database: Database, clock: Clock, reclaimed: bool
     ) -> None:
         queue.fill([item(0), item(1)])
@@ -294,7 +294,7 @@ class QueueContract:
         self, queue: Queue, database: Database
     ) -> None:
         queue.fill([item(i) for i in range(20)])
-        assert queue.add_gold(truth(*range(10, 20)) | {"no such picture": ()}) == 10
+        assert queue.add_gold(truth(*range(10, 20)) | {"no such image": ()}) == 10
         ann = self.person(database)
         for number in range(3):
             assert queue.progress(ann).tutorial
@@ -401,7 +401,7 @@ class QueueContract:
         queue.submit(settling.token, ann, Answer("correct", (FOUND, DRAWN)))
         assert [given.adjudication for given in queue.given()] == [False, False, True]
 
-    def test_new_pictures_come_in_their_rank(self, queue: Queue, database: Database) -> None:
+    def test_new_images_come_in_their_rank(self, queue: Queue, database: Database) -> None:
         queue.fill([item(i) for i in range(10, 14)])
         ann = self.person(database)
         assert keys(queue.lease(ann, count=2)) == ["a/010.jpg", "a/011.jpg"]
@@ -419,7 +419,7 @@ class QueueContract:
         queue.give_back(queue.held(ann)[0].token, ann)
         assert keys(queue.lease(ben)) == ["a/000.jpg"]
 
-    def test_only_the_invited_get_pictures(self, queue: Queue, database: Database) -> None:
+    def test_only_the_invited_get_images(self, queue: Queue, database: Database) -> None:
         queue.fill([item(0)])
         with pytest.raises(store.NotAllowed):
             queue.lease(Person("stranger", "manager"))

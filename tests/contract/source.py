@@ -29,13 +29,13 @@ class SourceContract(ABC):
 
     def test_it_lists_what_it_holds_in_the_order_of_the_keys(self, source: Source) -> None:
         listing = source.scan()
-        assert listing.pictures == tuple(sorted(IMAGES))
+        assert listing.images == tuple(sorted(IMAGES))
         assert listing.others == tuple(OTHERS)
         assert not listing.failures
         assert not listing.excluded
 
     def test_its_shards_hold_each_key_once_and_stay_the_same(self, source: Source) -> None:
-        keys = source.scan().pictures
+        keys = source.scan().images
         shards = source.shards(keys)
         assert [key for shard in shards for key in shard.keys] == list(keys)
         assert source.shards(keys) == shards
@@ -43,7 +43,7 @@ class SourceContract(ABC):
         assert source.shards(()) in ([], ())
 
     def test_a_shard_is_read_key_by_key(self, source: Source) -> None:
-        for shard in source.shards(source.scan().pictures):
+        for shard in source.shards(source.scan().images):
             read = list(source.read(shard))
             assert [one.key for one in read] == list(shard.keys)
             for one in read:
@@ -53,12 +53,12 @@ class SourceContract(ABC):
                 assert source.sample(one.key) == one
 
     def test_a_part_of_a_shard_can_be_read(self, source: Source) -> None:
-        (shard,) = source.shards(source.scan().pictures)
+        (shard,) = source.shards(source.scan().images)
         assert [one.key for one in source.read(shard.part(1, 3))] == list(shard.keys[1:3])
 
     @pytest.mark.parametrize("key", ["no/such.png", "../a/1.png", "/a/1.png", "a/../a/1.png"])
     def test_what_is_not_there_is_a_failure_of_that_key(self, source: Source, key: str) -> None:
-        (shard,) = source.shards(source.scan().pictures)
+        (shard,) = source.shards(source.scan().images)
         with pytest.raises(SampleError):
             source.sample(key)
         keys = (shard.keys[0], key, shard.keys[1])

@@ -41,11 +41,11 @@ class Desk:
         return self.page.locator("#stage")
 
     def shown(self) -> None:
-        """Wait until a picture is there."""
+        """Wait until an image is there."""
         self.page.locator("#stage[data-shown]").wait_for()
 
     def more(self) -> bool:
-        """Whether there is another picture; waits until the page knows."""
+        """Whether there is another image; waits until the page knows."""
         end = self.page.locator("#notice", has_text="Nothing is left for you")
         shown = self.page.locator("#stage[data-shown]")
         expect(shown.or_(end)).to_be_visible()
@@ -66,14 +66,14 @@ class Desk:
             self.page.keyboard.press(key)
 
     def answer(self, key: str = "Enter") -> None:
-        """Answer from the keyboard, and wait until the next picture or the end is there."""
+        """Answer from the keyboard, and wait until the next image or the end is there."""
         before = self.page.locator("#counts").inner_text()
         self.shown()
         self.press(key)
         expect(self.page.locator("#counts")).not_to_have_text(before)
 
     def place(self) -> tuple[float, float, float]:
-        """Return left, top (of the window) and scale of the picture."""
+        """Return left, top (of the window) and scale of the image."""
         x, y, width = self.page.evaluate(
             "(() => { const p = document.getElementById('photo').getBoundingClientRect();"
             " const w = document.getElementById('photo');"
@@ -82,7 +82,7 @@ class Desk:
         return x, y, width / 640
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Return where in the window a pixel of the picture is."""
+        """Return where in the window a pixel of the image is."""
         left, top, scale = self.place()
         return left + x * scale, top + y * scale
 

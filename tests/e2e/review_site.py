@@ -1,4 +1,4 @@
-"""A review with generated pictures, served by the real server in a process that can be killed."""
+"""A review with generated images, served by the real server in a process that can be killed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SECONDS = 60.0
 FACES = ((120.0, 80.0, 200.0, 190.0), (360.5, 140.25, 430.75, 230.5))
 
 
-def picture(path: Path, size: tuple[int, int], faces: Sequence[Box], seed: int) -> None:
+def image(path: Path, size: tuple[int, int], faces: Sequence[Box], seed: int) -> None:
     """Draw smooth noise with a light ellipse and two eyes in each box."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(40, 160, (size[1] // 40 + 2, size[0] // 40 + 2, 3), dtype=np.uint8)
-    image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(image)
+    drawn = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(drawn)
     for x0, y0, x1, y1 in faces:
         draw.ellipse((x0, y0, x1, y1), fill=(224, 180, 150))
         across, down = (x1 - x0) / 10, (y1 - y0) / 10
@@ -42,16 +42,16 @@ def picture(path: Path, size: tuple[int, int], faces: Sequence[Box], seed: int) 
                 ),
                 fill=(30, 30, 40),
             )
-    image.save(path)
+    drawn.save(path)
 
 
 class Site:
-    """The folder of a review: pictures, ledger, and the server on a port of its own."""
+    """The folder of a review: images, ledger, and the server on a port of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.redact = False
-        self.pictures = folder / "pictures"
-        self.pictures.mkdir()
+        self.images = folder / "images"
+        self.images.mkdir()
         self.ledger = folder / "ledger.sqlite"
         self.database: Database = store.open(self.ledger)
         self.queue = Queue(self.database)
@@ -68,12 +68,12 @@ class Site:
         size: tuple[int, int] = (640, 480),
         whole: bool = True,
     ) -> list[str]:
-        """Queue generated pictures, in their order; return their keys. Else each has FACES[:1]."""
+        """Queue generated images, in their order; return their keys. Else each has FACES[:1]."""
         items = []
         for number in range(count):
             boxes = (proposals or {}).get(number, FACES[:1])
-            path = self.pictures / f"picture-{number:02d}.png"
-            picture(path, size, boxes, number)
+            path = self.images / f"image-{number:02d}.png"
+            image(path, size, boxes, number)
             marks = tuple(
                 Mark(box, proposal=f"p{k}", score=0.75, origin="a detector")
                 for k, box in enumerate(boxes)
@@ -90,7 +90,7 @@ class Site:
         return f"{self.address}/r/{people.invite(self.database, name, role)}"
 
     def given(self) -> dict[str, Given]:
-        """Return the answers by key; each picture was answered by one person at most."""
+        """Return the answers by key; each image was answered by one person at most."""
         found = list(self.queue.given())
         assert len({given.key for given in found}) == len(found)
         return {given.key: given for given in found}
@@ -116,7 +116,7 @@ class Site:
         self._server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "tests.e2e.review_site"),
-                *(str(self.ledger), str(self.pictures), str(self.port), str(self.redact)),
+                *(str(self.ledger), str(self.images), str(self.port), str(self.redact)),
             ],
             cwd=Path(__file__).resolve().parents[2],
             stdout=subprocess.PIPE,
@@ -147,14 +147,14 @@ def site(folder: Path) -> Iterator[Site]:
         made.database.close()
 
 
-def main(ledger: str, pictures: str, port: str, redact: str) -> None:
+def main(ledger: str, images: str, port: str, redact: str) -> None:
     """Serve until killed."""
     from sfumato.web.application import build
     from sfumato.web.serving import Place, serve
 
     database = store.open(Path(ledger))
     queue = Queue(database, settings=Rules(redact=redact == "True"))
-    application = build(database, queue, Path(pictures))
+    application = build(database, queue, Path(images))
     place = Place(port=int(port))
     serve(application, place, say=lambda _: None, ready=_told)
 

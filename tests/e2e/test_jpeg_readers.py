@@ -17,7 +17,7 @@ from sfumato.imaging import jpeg
 from sfumato.obfuscation import Gaussian
 from sfumato.types import Box
 from tests.e2e.browser import Page, chromium, find_chromium
-from tests.jpeg_pictures import FACE, KINDS, MAX_PIXELS, pixels
+from tests.jpeg_images import FACE, KINDS, MAX_PIXELS, pixels
 from tests.test_jpeg_matrix import VARIANTS, faces_of, variant
 
 pytestmark = pytest.mark.e2e
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.e2e
 # Chromium turns CMYK into RGB by a rule of its own, so only its sizes are compared.
 INKS = ("CMYK", "YCCK", "progressive CMYK")
 
-# Of each picture: its size as shown and, where a lossless one is given, how far pixels differ.
+# Of each image: its size as shown and, where a lossless one is given, how far pixels differ.
 SCRIPT = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><script>
 async function opened(url) {
     const image = new Image();
@@ -109,7 +109,7 @@ def test_all_kinds_are_shown_as_pillow_decodes_them(browser: Page, tmp_path: Pat
     assert max(differences.values()) <= 3, differences
 
 
-def test_a_damaged_picture_is_noticed(browser: Page, tmp_path: Path) -> None:
+def test_a_damaged_image_is_noticed(browser: Page, tmp_path: Path) -> None:
     data = KINDS["grey"]()
     broken = data[: len(data) // 2].replace(b"\xff\xc0", b"\xff\xc3")
     other = np.asarray(Image.open(io.BytesIO(data))) ^ np.uint8(255)
@@ -134,7 +134,7 @@ def faces(shared_data: Path) -> dict[Path, list[Box]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
-def test_real_pictures_are_shown(
+def test_real_images_are_shown(
     name: str, browser: Page, faces: dict[Path, list[Box]], tmp_path: Path
 ) -> None:
     items, sizes = [], {}

@@ -17,7 +17,7 @@ from sfumato.release.report.page import render
 from sfumato.release.report.pairs import Pair
 from sfumato.types import Failure
 from tests.e2e.browser import Page, chromium, find_chromium
-from tests.report_records import face, finding, output, random_pictures, strength, tallied
+from tests.report_records import face, finding, output, random_images, strength, tallied
 
 pytestmark = pytest.mark.e2e
 
@@ -42,14 +42,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Write both copies of a report with long and hostile names."""
-    tally = tallied(random_pictures(2, 600))
+    tally = tallied(random_images(2, 600))
     for n, name in enumerate((LONG, "<img src=x onerror=alert(1)>", "صورة \u202e.jpg")):
         key = f"{name}/{n}"
         bad = finding(key, Code.VERIFY_FACE_FOUND, passed=False, value=1)
         tally.add(key, name, [bad, strength(key, 0.3), output(key, [face()])])
         tally.add(f"r{key}", name, [Failure(f"r{key}", "detect", Code.IMAGE_DECODE, LONG)])
     report = tally.report()
-    pairs = [Pair(LONG, picture("red"), picture("navy"), LONG) for _ in range(3)]
+    pairs = [Pair(LONG, image("red"), image("navy"), LONG) for _ in range(3)]
     folder = tmp_path_factory.mktemp("report")
     texts = {
         "private": render(report, private=True, pairs=pairs),
@@ -60,7 +60,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in texts}
 
 
-def picture(colour: str) -> bytes:
+def image(colour: str) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (400, 300), colour).save(out, "JPEG")
     return out.getvalue()
@@ -106,7 +106,7 @@ def test_bars_are_painted(browser: Page, pages: dict[str, Path]) -> None:
     ) not in ("none", "rgb(0, 0, 0)")
 
 
-def test_pictures_are_shown(browser: Page, pages: dict[str, Path]) -> None:
+def test_images_are_shown(browser: Page, pages: dict[str, Path]) -> None:
     browser.open(pages["private"], width=1280)
     sizes = browser.evaluate("Array.from(document.images).map(i => [i.naturalWidth, i.width])")
     assert len(sizes) == 6

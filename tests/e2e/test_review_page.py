@@ -165,7 +165,7 @@ def test_a_killed_server_loses_and_doubles_nothing(review: Site, sit: Callable[.
     desk.press("ArrowRight", "p")
     expect(desk.page.locator("#saved")).to_have_attribute("data-state", "retrying")
     expect(desk.page.locator("#live")).to_contain_text("Not saved yet")
-    desk.answer()  # the next picture was fetched ahead
+    desk.answer()  # the next image was fetched ahead
     desk.press("n", "n")
     desk.answer()
     expect(desk.page.locator("#saved")).to_contain_text("2 answers")
@@ -232,7 +232,7 @@ def test_a_list_made_before_a_draft_was_stored_does_not_undo_it(
     assert only(review).marks == ()
 
 
-def test_boxes_come_back_with_a_picture_whose_time_ran_out(
+def test_boxes_come_back_with_a_image_whose_time_ran_out(
     review: Site, sit: Callable[..., Desk]
 ) -> None:
     review.fill(1)
@@ -341,15 +341,15 @@ def test_an_answer_whose_receipt_is_lost_is_stored_once(
     assert len(given[keys[0]].answer.marks) == 2
 
 
-def test_two_browsers_never_get_the_same_picture(review: Site, sit: Callable[..., Desk]) -> None:
+def test_two_browsers_never_get_the_same_image(review: Site, sit: Callable[..., Desk]) -> None:
     keys = review.fill(12)
     review.start()
     desks = [sit(review.invite(name)) for name in ("Ada", "Ben")]
-    pictures = [
-        {url.rpartition("/")[2] for url in desk.requests if "/picture/" in url} for desk in desks
+    images = [
+        {url.rpartition("/")[2] for url in desk.requests if "/image/" in url} for desk in desks
     ]
-    assert all(pictures)
-    assert not pictures[0] & pictures[1]
+    assert all(images)
+    assert not images[0] & images[1]
     working = list(desks)
     while working:
         working = [desk for desk in working if desk.more()]
@@ -364,12 +364,12 @@ def test_two_browsers_never_get_the_same_picture(review: Site, sit: Callable[...
     }
 
 
-def test_twenty_pictures_from_the_keyboard_alone(review: Site, sit: Callable[..., Desk]) -> None:
+def test_twenty_images_from_the_keyboard_alone(review: Site, sit: Callable[..., Desk]) -> None:
     keys = review.fill(20, {3: (), 7: FACES, 11: FACES, 15: FACES})
     review.start()
     desk = sit(review.invite("Ada"))
     _, _, scale = desk.place()
-    assert scale >= 1  # a key moves by a pixel of the picture
+    assert scale >= 1  # a key moves by a pixel of the image
     for number in range(20):
         desk.shown()
         work, answer = KEYBOARD.get(number, ((), "Enter"))

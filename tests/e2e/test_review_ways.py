@@ -65,7 +65,7 @@ def test_everything_fits_has_a_name_and_can_be_read(
     look()
 
 
-# Text below the contrast that WCAG 2 asks for (4.5), each with its colours. Text of the picture
+# Text below the contrast that WCAG 2 asks for (4.5), each with its colours. Text of the image
 # (tags of boxes) has an outline of its own, and a button that can't be used is exempt.
 PALE = """(() => {
     const parts = colour => {
@@ -168,7 +168,7 @@ def test_the_gallery_confirms_what_is_not_doubtful(review: Site, sit: Callable[.
     desk.shown()
     desk.saved()
     given = review.given()
-    # two faces of one picture may be on the page; the rest of the queue stays as it was
+    # two faces of one image may be on the page; the rest of the queue stays as it was
     assert shown - 2 <= len(given) <= shown - 1
     assert {g.answer.verdict for g in given.values()} == {"accept"}
     assert {g.answer.scope for g in given.values()} == {"crops"}
@@ -368,7 +368,7 @@ def test_the_code_for_an_outside_service_shows_when_it_is_earned_and_stays(
     expect(code).to_contain_text("C0DE-42")
 
 
-def test_geometry_never_leaves_the_picture(review: Site, sit: Callable[..., Desk]) -> None:
+def test_geometry_never_leaves_the_image(review: Site, sit: Callable[..., Desk]) -> None:
     review.fill(1)
     review.start()
     desk = sit(review.invite("Ada"))

@@ -44,7 +44,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     probe = {"kind": "shortcut", "architecture": LONG, "protocol": "scratch", "headline": LONG}
     (folder / "probes").mkdir()
     (folder / "probes" / "a.json").write_text(
-        json.dumps({**probe, "alarms": [1], "tables": [table], "pictures": []})
+        json.dumps({**probe, "alarms": [1], "tables": [table], "images": []})
     )
     analysis = analyse([matrix_of(made, regions())], AnalysisChoice(rounds=20))
     page = folder / "study.html"

@@ -34,7 +34,7 @@ with atheris.instrument_imports(include=["sfumato.imaging.jpeg"]):
 
 from sfumato.errors import SampleError  # noqa: E402
 from sfumato.obfuscation import Fill, Gaussian  # noqa: E402
-from tests.jpeg_pictures import KINDS, saved  # noqa: E402
+from tests.jpeg_images import KINDS, saved  # noqa: E402
 
 MAX_PIXELS = 1 << 20
 BOX = (4.0, 4.0, 22.0, 26.0)

@@ -1,1 +1,1 @@
-"""Where pictures and boxes come from and go to: sources, sinks, and the layouts of box files."""
+"""Where images and boxes come from and go to: sources, sinks, and the layouts of box files."""

@@ -1,6 +1,6 @@
 """Boxes that go to an annotation tool and come back: Label Studio, CVAT, COCO.
 
-Unlike `box_files`, what comes back says who drew it and in which pictures nobody has worked yet.
+Unlike `box_files`, what comes back says who drew it and in which images nobody has worked yet.
 Coordinates are written with all their digits, so a round trip loses nothing. A layout's module
 is syntax only; what an entry means is decided here.
 """
@@ -21,7 +21,7 @@ from sfumato.types import Detection, Face, Kind
 
 Tool: TypeAlias = Literal["label-studio", "cvat", "coco"]
 TOOLS: Final[tuple[Tool, ...]] = ("label-studio", "cvat", "coco")
-# What pictures without any box are, where the layout can't tell: not worked on, or faceless.
+# What images without any box are, where the layout can't tell: not worked on, or faceless.
 Empty: TypeAlias = Literal["skip", "faceless"]
 
 _READERS: Final[Mapping[Tool, Callable[[Path], Iterator[Sheet]]]] = {
@@ -38,9 +38,9 @@ _WRITERS: Final[Mapping[Tool, Callable[[TextIO, Iterable[Detection], str], None]
 
 @dataclass(frozen=True, slots=True)
 class Annotated:
-    """What one annotator left in one picture, by the file's own name of the picture.
+    """What one annotator left in one image, by the file's own name of the image.
 
-    `annotator` is "" where the layout has none; `size` is (width, height) of the upright picture
+    `annotator` is "" where the layout has none; `size` is (width, height) of the upright image
     as the tool saw it. `problem` says why the boxes can't be used ("" if they can).
     """
 
@@ -53,7 +53,7 @@ class Annotated:
 
 
 def export(path: Path, detections: Iterable[Detection], tool: Tool, *, prefix: str = "") -> None:
-    """Write pictures with their proposed boxes for a tool; `prefix` goes before their names.
+    """Write images with their proposed boxes for a tool; `prefix` goes before their names.
 
     Raises:
         UsageError: a name can't be written as UTF-8.
@@ -70,7 +70,7 @@ def load(
     """Yield what annotators left, in the order of the file.
 
     Labels that have the word "face" in them are faces, "private" is another private thing, and
-    `labels` adds names of the user's own. In CVAT's and COCO's files a picture without a box may
+    `labels` adds names of the user's own. In CVAT's and COCO's files an image without a box may
     be one that nobody worked on: `empty` says what it is.
 
     Raises:

@@ -1,11 +1,11 @@
 """Face boxes in files: read what people bring (`--boxes`), write what was found (`faces export`).
 
 The layouts are COCO, the list of ImageNet's face annotations ("princeton") and CSV. Which one a
-file has is told by its content. A picture that the file lists without a box was looked at and
-has no face; a picture that it doesn't list wasn't looked at.
+file has is told by its content. An image that the file lists without a box was looked at and
+has no face; an image that it doesn't list wasn't looked at.
 
 Fail closed: a box that can't be right (not finite, empty, inverted; the published code skips
-those silently) may stand for a face, so its whole picture goes to `BoxFile.problems` and must
+those silently) may stand for a face, so its whole image goes to `BoxFile.problems` and must
 be refused.
 """
 
@@ -43,7 +43,7 @@ _WRITERS: Final[Mapping[Layout, Callable[[TextIO, Iterable[Detection]], None]]] 
     "csv": boxes_csv.write,
 }
 _plain = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# Coordinates of a whole file that stay below this are fractions of the picture, not pixels.
+# Coordinates of a whole file that stay below this are fractions of the image, not pixels.
 _FRACTIONS: Final = 2.0
 
 
@@ -52,7 +52,7 @@ class Matched:
     """A box file seen from a source: each key is in exactly one of the first three.
 
     `problems` (key to reason) and `missing` are to be refused as `BOXES_MISSING`. `sizes` are
-    the (width, height) that the file gives for a key: a picture that is of another size upright
+    the (width, height) that the file gives for a key: an image that is of another size upright
     has its boxes in another frame, and must be refused too. `unused` are names of the file that
     no key took. `uncounted` are those of `faces` that are no faces which must be found.
     """
@@ -67,10 +67,10 @@ class Matched:
 
 @dataclass(frozen=True, slots=True)
 class BoxFile:
-    """The boxes of a file by the file's own names of the pictures, in the order of the file.
+    """The boxes of a file by the file's own names of the images, in the order of the file.
 
     A name is either in `faces` (empty: no face) or, with the reason, in `problems`. `sizes` are
-    the widths and heights of pictures, where the layout has them (COCO). `uncounted` are those of
+    the widths and heights of images, where the layout has them (COCO). `uncounted` are those of
     `faces` that a run covers too but that nobody must find: crowds, art, what is unclear.
     """
 
@@ -91,7 +91,7 @@ class BoxFile:
         pairing = pair(names, keys)
         found = pairing.names
         problems = {k: self.problems[name] for k, name in found.items() if name in self.problems}
-        problems.update(dict.fromkeys(pairing.ambiguous, "several entries or pictures fit"))
+        problems.update(dict.fromkeys(pairing.ambiguous, "several entries or images fit"))
         used = set(found.values())
         return Matched(
             {k: self.faces[name] for k, name in found.items() if name in self.faces},
@@ -106,14 +106,14 @@ class BoxFile:
 def load(path: Path) -> BoxFile:
     """Read a box file of any layout.
 
-    Boxes come back as they are in the file, not rounded, not cut to the picture. A score is 1.0
+    Boxes come back as they are in the file, not rounded, not cut to the image. A score is 1.0
     where the file has none. An origin is kept if it is a plain word (letters, digits, `.`, `_`,
     `-`); a person's ("human:NAME") becomes "human", anything else "file". ImageNet's own file
-    (1,431,093 pictures, 150 MB) takes about 10 s and 1 GB.
+    (1,431,093 images, 150 MB) takes about 10 s and 1 GB.
 
     Raises:
         UsageError: the file can't be read, is of no known layout, holds what isn't a number
-            where one is needed, or gives fractions of the picture instead of pixels.
+            where one is needed, or gives fractions of the image instead of pixels.
     """
     layout = layout_of(path)
     faces: dict[str, tuple[Face, ...]] = {}
@@ -147,7 +147,7 @@ def load(path: Path) -> BoxFile:
 def _refuse_fractions(
     path: Path, found: Mapping[str, Sequence[Face]], problems: dict[str, str]
 ) -> None:
-    """Refuse a file of fractions, and in a file of pixels each picture with boxes in fractions."""
+    """Refuse a file of fractions, and in a file of pixels each image with boxes in fractions."""
     ends = {name: [max(map(abs, face.box)) for face in group] for name, group in found.items()}
     if ends and all(end <= _FRACTIONS for group in ends.values() for end in group):
         raise UsageError(f"{path}: all boxes end by pixel 2, so they seem fractions; give pixels")
@@ -180,9 +180,9 @@ def layout_of(path: Path) -> Layout:
 
 
 def save(path: Path, detections: Iterable[Detection], *, layout: Layout) -> None:
-    """Write the boxes as found (never grown), and the pictures without one, to a file.
+    """Write the boxes as found (never grown), and the images without one, to a file.
 
-    The same detections give the same bytes: pictures in the order of their keys, coordinates
+    The same detections give the same bytes: images in the order of their keys, coordinates
     rounded to 0.01 pixel and scores to 0.000001, in the shortest digits. A box that rounding
     would empty keeps 0.01 pixel. Reviewers' names are left out: "human:NAME" becomes "human".
     The file appears whole or not at all. "princeton" has no place for scores and origins.
@@ -218,7 +218,7 @@ def whole(path: Path) -> Iterator[TextIO]:
         reason = error.strerror or "unwritable"
         raise OutputError(f"{path} can't be written ({reason}): mend it, export again") from error
     except UnicodeEncodeError as error:
-        raise UsageError(f"{path}: the name of a picture isn't UTF-8: rename it") from error
+        raise UsageError(f"{path}: the name of an image isn't UTF-8: rename it") from error
     finally:
         with suppress(OSError):  # renamed by now, or never made
             part.unlink()

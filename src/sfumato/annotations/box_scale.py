@@ -27,7 +27,7 @@ _LARGE: Final = 200  # px: images in which that is no chance
 def scale_note(source: Source, faces: Mapping[str, Sequence[Face]], max_pixels: int) -> str:
     """Say in a sentence what is wrong with the scale of all boxes; "" if nothing seems to be.
 
-    `faces` are by the keys of the pictures below `source`. Only the headers of 48 pictures are
+    `faces` are by the keys of the images below `source`. Only the headers of 48 images are
     read, spread over all that have a box; one that can't be read is passed over.
     """
     keys = [key for key, group in faces.items() if group]

@@ -1,7 +1,7 @@
 """Boxes as a table: ``path,x0,y0,x1,y1`` and, if there, ``score``, ``origin`` and ``kind``.
 
 UTF-8, comma, a header, RFC 4180 quoting; pixels, right and bottom exclusive. One row for each
-face; a row with empty coordinates says that the picture was looked at and has no face. Names that a
+face; a row with empty coordinates says that the image was looked at and has no face. Names that a
 spreadsheet or a terminal would obey are written as `sfumato.annotations.cells` says.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from sfumato.annotations import cells
-from sfumato.annotations.entries import Entry, picture_name, shown, wrong
+from sfumato.annotations.entries import Entry, image_name, shown, wrong
 from sfumato.errors import UsageError
 from sfumato.types import Box, Detection, Kind
 
@@ -41,7 +41,7 @@ def read(path: Path) -> Iterator[Entry]:
 
 
 def write(stream: TextIO, detections: Iterable[Detection]) -> None:
-    """Print the pictures in the order given, one row for each face, in lines that end in LF.
+    """Print the images in the order given, one row for each face, in lines that end in LF.
 
     The column `kind` is there only if a box holds something else than a face.
     """
@@ -100,7 +100,7 @@ def _places(header: Sequence[str], path: Path, where: str) -> dict[str, int]:
 
 
 def _entry(row: dict[str, str], path: Path, where: str) -> Entry:
-    name = picture_name(cells.name_from(row["path"]), path, f"{where}, path")
+    name = image_name(cells.name_from(row["path"]), path, f"{where}, path")
     corners = [row[corner] for corner in REQUIRED[1:]]
     if not any(corner.strip() for corner in corners):
         return Entry(name, None)

@@ -27,8 +27,8 @@ from sfumato.annotations.entries import (
     Drawn,
     Entry,
     Sheet,
+    image_name,
     number,
-    picture_name,
     read_text,
     say_repeated,
     shown,
@@ -73,7 +73,7 @@ def read(path: Path) -> Iterator[Entry]:
 
 
 def write(stream: TextIO, detections: Iterable[Detection], *, digits: int = 2) -> None:
-    """Print the pictures in the order given; ids count from 1 in that order.
+    """Print the images in the order given; ids count from 1 in that order.
 
     Widths and heights get so many `digits`.
 
@@ -116,7 +116,7 @@ def write(stream: TextIO, detections: Iterable[Detection], *, digits: int = 2) -
 
 
 def write_named(stream: TextIO, detections: Iterable[Detection], prefix: str) -> None:
-    """Print pictures as `write` does, with `prefix` before their names."""
+    """Print images as `write` does, with `prefix` before their names."""
     write(stream, (replace(one, key=prefix + one.key) for one in detections), digits=_ALL)
 
 
@@ -163,7 +163,7 @@ def _images(document: dict[str, Any], names: dict[Hashable, str], path: Path) ->
         number_of = _id(_fields(image, path, where), "id", path, where)
         if number_of in names:
             raise wrong(path, where, f"an id of its own, got {shown(number_of)} again")
-        names[number_of] = picture_name(image.get("file_name"), path, f"{where}, file_name")
+        names[number_of] = image_name(image.get("file_name"), path, f"{where}, file_name")
         yield Entry(names[number_of], None, size=_size(image, path, where))
     say_repeated(path, "images have a file_name that another has", names.values())
 

@@ -1,7 +1,7 @@
-"""CVAT's XML 1.1 for images: boxes as ``xtl, ytl, xbr, ybr`` in pixels of the upright picture.
+"""CVAT's XML 1.1 for images: boxes as ``xtl, ytl, xbr, ybr`` in pixels of the upright image.
 
 A turned box (``rotation``, degrees clockwise about its centre), a polygon and an ellipse come back
-as the smallest upright box that holds them. The layout doesn't say in which pictures somebody
+as the smallest upright box that holds them. The layout doesn't say in which images somebody
 worked: one without a shape may be either. CVAT itself rounds to 0.01 px when it exports.
 
 The file is read as a stream, without a document type: entities of one could swell a small file.
@@ -15,7 +15,7 @@ from typing import TextIO
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
-from sfumato.annotations.entries import Drawn, Sheet, picture_name, shown, turned, wrong
+from sfumato.annotations.entries import Drawn, Sheet, image_name, shown, turned, wrong
 from sfumato.errors import UsageError
 from sfumato.types import Box, Detection
 
@@ -25,7 +25,7 @@ _CHUNK = 1 << 16
 
 
 def write(stream: TextIO, detections: Iterable[Detection], prefix: str) -> None:
-    """Print one image for each picture, with its boxes; names go behind `prefix`."""
+    """Print one image for each image, with its boxes; names go behind `prefix`."""
     stream.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
     for index, one in enumerate(detections):
         stream.write(
@@ -92,7 +92,7 @@ class _Reader:
                 raise wrong(self._path, "start", f"<annotations>, got <{shown(tag)}>")
             self.begun = True
         elif tag == "image":
-            name = picture_name(attributes.get("name"), self._path, self._where())
+            name = image_name(attributes.get("name"), self._path, self._where())
             self._image = (
                 name,
                 (self._whole(attributes, "width"), self._whole(attributes, "height")),

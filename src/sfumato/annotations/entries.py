@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     """One line of a box file, unchecked; a tuple, because files hold millions of them.
 
     `box` is x0 y0 x1 y1 in pixels and may be nonsense; None says: looked at, nothing here.
-    `size` is the picture's (width, height) where the layout knows it. `uncounted` says that the
+    `size` is the image's (width, height) where the layout knows it. `uncounted` says that the
     box is no face that must be found: a crowd, art, what is unclear. In a run it is covered too.
     """
 
@@ -51,7 +51,7 @@ class Drawn(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """What one annotator left in one picture, unchecked.
+    """What one annotator left in one image, unchecked.
 
     `worked_on` is True where the layout tells that somebody looked, also if nothing is drawn.
     `problem` names what was drawn and can't be taken over.
@@ -116,7 +116,7 @@ def turned(box: Box, degrees: float) -> Box:
     if not math.isfinite(degrees):
         return (math.nan, math.nan, math.nan, math.nan)  # nobody knows where it lies
     x0, y0, x1, y1 = box
-    if not degrees % 90:  # exactly, so that a quarter turn stays inside the picture
+    if not degrees % 90:  # exactly, so that a quarter turn stays inside the image
         cos, sin = (1.0, 0.0) if not degrees % 180 else (0.0, 1.0)
     else:
         cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
@@ -126,12 +126,12 @@ def turned(box: Box, degrees: float) -> Box:
     return (cx - wide, cy - high, cx + wide, cy + high)
 
 
-def picture_name(value: object, path: Path, where: str) -> str:
-    """Return the name of a picture; raise `UsageError` unless it is text, and not endless."""
+def image_name(value: object, path: Path, where: str) -> str:
+    """Return the name of an image; raise `UsageError` unless it is text, and not endless."""
     if isinstance(value, str) and len(value) > _LONGEST_NAME:
         raise wrong(path, where, f"a name of at most {_LONGEST_NAME} characters")
     if not isinstance(value, str) or not value:
-        raise wrong(path, where, f"the name of a picture, got {shown(value)}")
+        raise wrong(path, where, f"the name of an image, got {shown(value)}")
     return value
 
 

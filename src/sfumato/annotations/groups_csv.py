@@ -1,8 +1,8 @@
-"""Groups of faces or pictures in a table: a path, perhaps which face, and columns of any name.
+"""Groups of faces or images in a table: a path, perhaps which face, and columns of any name.
 
-A face is named by its number among the labelled ones of its picture (`face` or `face_index`, from
+A face is named by its number among the labelled ones of its image (`face` or `face_index`, from
 0) or by its box (`x0,y0,x1,y1`, or `x_min,y_min,width,height`); without either, a row speaks of
-all faces of its picture. The path may be called `path`, `file`, `filename` or `image`. This is
+all faces of its image. The path may be called `path`, `file`, `filename` or `image`. This is
 also the layout of WIDER FACE's demographic annotations (`demographics_val.csv` of
 amazon-science/widerface-demographics: an unnamed row number, `file`, `perceived_gender`,
 `perceived_age`, `perceived_skin`, `face`, a box and WIDER FACE's own attributes).
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sfumato.annotations.cells import name_from
-from sfumato.annotations.entries import picture_name, shown, wrong
+from sfumato.annotations.entries import image_name, shown, wrong
 from sfumato.errors import UsageError
 from sfumato.types import Box
 
@@ -31,7 +31,7 @@ _SIDES: Final = ("x_min", "y_min", "width", "height")
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """What one line says: of which picture, of which face (None, None: of all), and its groups.
+    """What one line says: of which image, of which face (None, None: of all), and its groups.
 
     `box` is None too where it is empty or inverted; `faulty` tells these two apart.
     """
@@ -119,7 +119,7 @@ def _rows(
         where = f"row {line}"
         if len(cells) != length:
             raise wrong(path, where, f"{length} cells as in the header, got {len(cells)}")
-        name = picture_name(name_from(cells[places.path].strip()), path, where)
+        name = image_name(name_from(cells[places.path].strip()), path, where)
         box, faulty = _box([cells[i].strip() for i in places.box], places, path, where)
         values = {column: cells[i].strip() for column, i in places.groups.items()}
         yield GroupRow(line, name, _index(cells, places, path, where), box, faulty, values)

@@ -1,6 +1,6 @@
 """Label Studio's JSON: a list of tasks, each with predictions (ours) and annotations (people's).
 
-Rectangles are in percent of the upright picture: ``x, y, width, height`` and ``rotation`` in
+Rectangles are in percent of the upright image: ``x, y, width, height`` and ``rotation`` in
 degrees clockwise about the top left corner (labelstud.io, "Rectangle"). A turned rectangle comes
 back as the smallest upright box that holds it. A task without an annotation wasn't worked on; one
 with an empty annotation has no face.
@@ -16,11 +16,11 @@ from typing import Any, TextIO
 from urllib.parse import quote
 
 from sfumato.annotations.documents import parse_json
-from sfumato.annotations.entries import Drawn, Sheet, number, picture_name, read_text, shown, wrong
+from sfumato.annotations.entries import Drawn, Sheet, image_name, number, read_text, shown, wrong
 from sfumato.errors import UsageError
 from sfumato.types import Box, Detection, Face
 
-# What a result has that lies somewhere in the picture.
+# What a result has that lies somewhere in the image.
 _PLACES = frozenset({"x", "y", "points", "vertices", "rle", "cx", "radiusX"})
 # The labelling set-up that the exported tasks belong to, for `docs/review.md`.
 CONFIGURATION = """<View>
@@ -33,7 +33,7 @@ CONFIGURATION = """<View>
 
 
 def write(stream: TextIO, detections: Iterable[Detection], prefix: str) -> None:
-    """Print one task for each picture, its boxes as a prediction.
+    """Print one task for each image, its boxes as a prediction.
 
     `data.image` is `prefix` with the percent-encoded name; `data.name` is the name itself, by
     which the task is known again.
@@ -103,7 +103,7 @@ def _name(task: Mapping[str, Any], path: Path, where: str) -> str:
     data = task.get("data")
     if not isinstance(data, dict):
         raise wrong(path, where, f"data of the task, got {shown(data)}")
-    return picture_name(data.get("name", data.get("image")), path, f"{where}, data.name")
+    return image_name(data.get("name", data.get("image")), path, f"{where}, data.name")
 
 
 def _sheet(name: str, annotation: Mapping[str, Any], path: Path, where: str) -> Sheet:
@@ -117,7 +117,7 @@ def _sheet(name: str, annotation: Mapping[str, Any], path: Path, where: str) -> 
             problem = problem or _foreign(result)
             continue
         if result.get("image_rotation"):
-            problem = "the annotator turned the picture"
+            problem = "the annotator turned the image"
             continue
         size = _size(result, path, where)
         drawn.append(_drawn(result, size, path, where))

@@ -1,6 +1,6 @@
-"""Which entry of a box file speaks of which picture: exact, then tolerant, never guessed.
+"""Which entry of a box file speaks of which image: exact, then tolerant, never guessed.
 
-People bring files that name their pictures from another root folder (``train/n01/x.JPEG`` for
+People bring files that name their images from another root folder (``train/n01/x.JPEG`` for
 ``n01/x.jpg``). A wrong pairing would cover the wrong place and leave a face, so a pair is made
 only where nothing else is possible. All steps are look-ups in dictionaries.
 """
@@ -38,10 +38,10 @@ def pair(names: Collection[str], keys: Sequence[str]) -> Pairing:
        and `.jpg`), composed or decomposed Unicode, backslashes, a leading `/` or `./`.
     3. As 2, below one root folder that only the names have, or only the keys.
     4. Names that all lie in one folder that the source doesn't have (or in none), for a source
-       with class folders, if no two pictures of the source share a file name.
+       with class folders, if no two images of the source share a file name.
 
     A root or folder counts in 3 and 4 if 99 % of what could be paired lies below it: names such
-    as `001.jpg` fit the pictures of any class. What fits several is `ambiguous`; the rest has
+    as `001.jpg` fit the images of any class. What fits several is `ambiguous`; the rest has
     no entry. `names` must be quick to search (a set, a dict).
     """
     pairs = {key: key for key in keys if key in names}

@@ -1,8 +1,8 @@
 """The layout of ImageNet's face annotations (Yang et al., ICML 2022, face_annotations_ILSVRC.json).
 
-A JSON list with one object for each picture: ``{"url": "train/n02066245/x.JPEG", "bboxes":
+A JSON list with one object for each image: ``{"url": "train/n02066245/x.JPEG", "bboxes":
 [{"x0": 1, "y0": 2, "x1": 3, "y1": 4}]}``, pixels, right and bottom exclusive. An empty list
-says that the picture was looked at and has no face. There is no score and no origin.
+says that the image was looked at and has no face. There is no score and no origin.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from sfumato.annotations.entries import Entry, number, picture_name, read_text, shown, wrong
+from sfumato.annotations.entries import Entry, image_name, number, read_text, shown, wrong
 from sfumato.types import Box, Detection
 
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -25,7 +25,7 @@ _closing = re.compile(r"\s*\]\s*\Z")
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """Yield the entries of a file: one for each box, and one without box for each picture.
+    """Yield the entries of a file: one for each box, and one without box for each image.
 
     The list is decoded object by object: the whole of ImageNet (1,431,093 objects, 150 MB) then
     needs the text and the result, half of what one `json.load` takes, in the same time.
@@ -35,14 +35,14 @@ def read(path: Path) -> Iterator[Entry]:
         where = f"entry {index}"
         if not isinstance(item, dict) or not isinstance(item.get("bboxes"), list):
             raise wrong(path, where, f"{LAYOUT}, got {shown(item)}{_hint(item)}")
-        name = picture_name(item.get("url"), path, f"{where}, url")
+        name = image_name(item.get("url"), path, f"{where}, url")
         yield Entry(name, None)
         for count, corners in enumerate(item["bboxes"], start=1):
             yield Entry(name, _box(corners, path, f"{where}, box {count}"))
 
 
 def write(stream: TextIO, detections: Iterable[Detection]) -> None:
-    """Print the pictures in the order given, one on each line."""
+    """Print the images in the order given, one on each line."""
     separator = "[\n"
     for detection in detections:
         boxes = [dict(zip(CORNERS, face.box, strict=True)) for face in detection.faces]
@@ -90,7 +90,7 @@ def _place(text: str, position: int) -> str:
 def _hint(item: object) -> str:
     if isinstance(item, dict) and "image_id" in item:
         return (
-            "; this is a list of COCO results, which names no pictures: "
+            "; this is a list of COCO results, which names no images: "
             "give the COCO object with images, annotations and categories"
         )
     return ""

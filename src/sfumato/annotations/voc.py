@@ -1,4 +1,4 @@
-"""PASCAL VOC's annotations: an XML file for each picture, lists of names for each part of a set.
+"""PASCAL VOC's annotations: an XML file for each image, lists of names for each part of a set.
 
 Everingham et al. 2010, The PASCAL Visual Object Classes Challenge. Pixels are counted from 1 and
 boxes hold their last row and column: `xmin` to `xmax` is x0 = xmin - 1 to x1 = xmax here. An
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from xml.parsers import expat
 
-from sfumato.annotations.entries import Drawn, Sheet, picture_name, read_text, shown, wrong
+from sfumato.annotations.entries import Drawn, Sheet, image_name, read_text, shown, wrong
 from sfumato.errors import UsageError
 
 _DEEPEST: Final = 32  # elements in one another; the layout has 4
@@ -24,7 +24,7 @@ _SIDES: Final = ("xmin", "ymin", "xmax", "ymax")
 def sheets(names: Path) -> Iterator[Sheet]:
     """Yield one sheet for each different name of a list such as `VOC2007/ImageSets/Main/test.txt`.
 
-    A line's first word is the name of a picture, whose annotation lies in `Annotations` beside
+    A line's first word is the name of an image, whose annotation lies in `Annotations` beside
     `ImageSets`.
 
     Raises:
@@ -33,7 +33,7 @@ def sheets(names: Path) -> Iterator[Sheet]:
     folder = names.parent.parent.parent / "Annotations"
     if not folder.is_dir():
         raise UsageError(
-            f"{names}: there is no folder {folder} with the annotations of the pictures it lists: "
+            f"{names}: there is no folder {folder} with the annotations of the images it lists: "
             "name a list of VOC's ImageSets/Main."
         )
     lines = read_text(names).splitlines()
@@ -42,7 +42,7 @@ def sheets(names: Path) -> Iterator[Sheet]:
 
 
 def read(path: Path) -> Sheet:
-    """Return what an annotation says of its picture.
+    """Return what an annotation says of its image.
 
     Raises:
         UsageError: the file can't be read or isn't of this layout.
@@ -58,7 +58,7 @@ def read(path: Path) -> Sheet:
 
 
 class _Reader:
-    """Collects the objects of a picture from the events of the parser."""
+    """Collects the objects of an image from the events of the parser."""
 
     def __init__(self, path: Path) -> None:
         self.parser = expat.ParserCreate()
@@ -70,15 +70,15 @@ class _Reader:
         self._path = path
         self._open: list[str] = []
         self._text = ""
-        self._picture: dict[str, str] = {}
+        self._image: dict[str, str] = {}
         self._object: dict[str, str] = {}
         self._drawn: list[Drawn] = []
 
     def sheet(self) -> Sheet:
         """Return what was read."""
-        name = picture_name(self._picture.get("filename"), self._path, "filename")
+        name = image_name(self._image.get("filename"), self._path, "filename")
         try:
-            size = (int(self._picture["size/width"]), int(self._picture["size/height"]))
+            size = (int(self._image["size/width"]), int(self._image["size/height"]))
         except (KeyError, ValueError):
             size = (0, 0)
         # Some tools write 0 for what they don't know.
@@ -110,7 +110,7 @@ class _Reader:
         elif inside[:1] == ["object"]:
             self._object[at.removeprefix("object/")] = self._text.strip()
         else:
-            self._picture[at] = self._text.strip()
+            self._image[at] = self._text.strip()
         self._open.pop()
         self._text = ""
 

@@ -1,4 +1,4 @@
-"""Which groups a labelled face belongs to: from a table that people bring, or from its picture."""
+"""Which groups a labelled face belongs to: from a table that people bring, or from its image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SCALED: Final = (64, 64)
 _BILINEAR: Final = Image.Resampling.BILINEAR
 _MOST_VALUES: Final = 10  # a column of more different numbers is cut into thirds
 
-# For each face of each picture: column to value; "" or no entry: not known.
+# For each face of each image: column to value; "" or no entry: not known.
 Values: TypeAlias = dict[str, list[dict[str, str]]]
 
 
@@ -43,7 +43,7 @@ def boxes_of(groups: GroupFile, keys: Sequence[str]) -> dict[str, tuple[Box, ...
     """Return the faces that a table with boxes names itself, by the keys of a source.
 
     Raises:
-        UsageError: it has no boxes, or names no picture of the source.
+        UsageError: it has no boxes, or names no image of the source.
     """
     if not groups.has_boxes:
         raise UsageError(f"{groups.path} says in no column where the faces are: give --boxes too.")
@@ -75,10 +75,10 @@ def assign(groups: GroupFile, faces: Mapping[str, Sequence[Box]]) -> Assigned:
     """Give each labelled face the values of the rows that speak of it.
 
     A row with a box means the label that it overlaps most, from an IoU of 0.5 on; one with a
-    number the label of that place; one with neither all faces of its picture.
+    number the label of that place; one with neither all faces of its image.
 
     Raises:
-        UsageError: the table names no picture, gives a face two values, or a number there is no
+        UsageError: the table names no image, gives a face two values, or a number there is no
             face for.
     """
     values: Values = {key: [{} for _ in places] for key, places in faces.items()}
@@ -98,11 +98,11 @@ def assign(groups: GroupFile, faces: Mapping[str, Sequence[Box]]) -> Assigned:
 
 
 def _paired(groups: GroupFile, keys: Sequence[str]) -> Iterable[tuple[str, GroupRow]]:
-    """Return the rows with the key of the picture that each speaks of."""
+    """Return the rows with the key of the image that each speaks of."""
     names = dict.fromkeys(row.name for row in groups.rows)
     key_of = {name: key for key, name in pair(names, keys).names.items()}
     if not key_of:
-        raise UsageError(f"{groups.path} names none of the labelled pictures: mend its paths.")
+        raise UsageError(f"{groups.path} names none of the labelled images: mend its paths.")
     return [(key_of[row.name], row) for row in groups.rows if row.name in key_of]
 
 
@@ -138,7 +138,7 @@ def add_columns(
 
 
 def add_computed(values: Values, faces: Mapping[str, Sequence[Box]], column: str) -> None:
-    """Add the size of each face, or the class of its picture, as a column."""
+    """Add the size of each face, or the class of its image, as a column."""
     for key, places in faces.items():
         for face, box in zip(values[key], places, strict=True):
             face[column] = SIZES[size_of(box)] if column == "size" else label_of(key)

@@ -57,7 +57,7 @@ def compared(
     )
     plain: JSON = {
         "covered_share": asked.share,
-        "pictures": len(faces),
+        "images": len(faces),
         "faces": len(order),
         "missed": int(flags.sum()),
         "rate": float(flags.mean()),

@@ -27,7 +27,7 @@ class Group:
     `low` and `high` are the 95 % interval of `rate` = missed / faces; `interval` says how it was
     made. `difference` is the rate minus that of all other faces whose value is known, with its
     own interval. `p` is that of the permutation test, `corrected` by Holm over all tests; None
-    where there is nothing to compare, or too few faces. `fewest_pictures` are those of the
+    where there is nothing to compare, or too few faces. `fewest_images` are those of the
     smaller side of the comparison.
     """
 
@@ -35,7 +35,7 @@ class Group:
     value: str
     faces: int
     missed: int
-    pictures: int
+    images: int
     rate: float
     low: float
     high: float
@@ -45,18 +45,18 @@ class Group:
     difference_high: float | None = None
     p: float | None = None
     corrected: float | None = None
-    fewest_pictures: int = 0
+    fewest_images: int = 0
 
     @property
     def differs(self) -> bool:
         """Whether chance is a poor explanation: by the corrected test, and by the interval.
 
-        The test alone can be moved by one picture of many faces; drawing pictures anew leaves
-        that picture out often enough to show it. Of a handful of pictures neither is believed.
+        The test alone can be moved by one image of many faces; drawing images anew leaves
+        that image out often enough to show it. Of a handful of images neither is believed.
         """
         if self.corrected is None or self.difference_low is None or self.difference_high is None:
             return False
-        if self.fewest_pictures < FEWEST:
+        if self.fewest_images < FEWEST:
             return False
         return self.corrected < LEVEL and not self.difference_low <= 0 <= self.difference_high
 
@@ -72,12 +72,12 @@ class Column:
 def compare(
     columns: Sequence[Column],
     missed: NDArray[np.bool_],
-    pictures: NDArray[np.intp],
+    images: NDArray[np.intp],
     *,
     seed: int,
     min_faces: int,
 ) -> list[Group]:
-    """Return the groups of all columns; `missed` and `pictures` (numbers) follow the faces.
+    """Return the groups of all columns; `missed` and `images` (numbers) follow the faces.
 
     Groups are in the order of their names, faces of unknown value last. Groups of fewer than
     `min_faces` are counted and not tested; in a column of more than twelve groups they are put
@@ -86,7 +86,7 @@ def compare(
     groups: list[Group] = []
     for column in columns:
         values = np.array([value or NOT_KNOWN for value in column.values], dtype=object)
-        groups += _column(column.name, values, missed, pictures, seed, min_faces)
+        groups += _column(column.name, values, missed, images, seed, min_faces)
     return _corrected(groups)
 
 
@@ -94,7 +94,7 @@ def _column(
     name: str,
     values: NDArray[np.object_],
     missed: NDArray[np.bool_],
-    pictures: NDArray[np.intp],
+    images: NDArray[np.intp],
     seed: int,
     min_faces: int,
 ) -> list[Group]:
@@ -107,13 +107,13 @@ def _column(
     groups = []
     for value in names:
         inside = values == value
-        group = _counted(name, value, missed[inside], pictures[inside], seed)
+        group = _counted(name, value, missed[inside], images[inside], seed)
         rest = known & ~inside
         if (
             not (value == NOT_KNOWN or value.endswith(_SMALLER))
             and min(inside.sum(), rest.sum()) >= min_faces
         ):
-            group = _tested(group, inside[known], missed[known], pictures[known], seed)
+            group = _tested(group, inside[known], missed[known], images[known], seed)
         groups.append(group)
     return groups
 
@@ -140,12 +140,12 @@ def _order(value: str) -> tuple[int, float, str]:
 
 
 def _counted(
-    name: str, value: str, missed: NDArray[np.bool_], pictures: NDArray[np.intp], seed: int
+    name: str, value: str, missed: NDArray[np.bool_], images: NDArray[np.intp], seed: int
 ) -> Group:
-    _, number = np.unique(pictures, return_inverse=True)
+    _, number = np.unique(images, return_inverse=True)
     faces, misses = np.bincount(number), np.bincount(number, missed)
     total, hits = len(missed), int(missed.sum())
-    if len(faces) == total:  # every face in a picture of its own
+    if len(faces) == total:  # every face in an image of its own
         low, high = wilson(hits, total)
         kind: Literal["wilson", "bootstrap"] = "wilson"
     else:
@@ -158,10 +158,10 @@ def _tested(
     group: Group,
     inside: NDArray[np.bool_],
     missed: NDArray[np.bool_],
-    pictures: NDArray[np.intp],
+    images: NDArray[np.intp],
     seed: int,
 ) -> Group:
-    _, number = np.unique(pictures, return_inverse=True)
+    _, number = np.unique(images, return_inverse=True)
     sides = [inside & missed, inside, ~inside & missed, ~inside]
     counts = np.array([np.bincount(number, side) for side in sides])
     rng = np.random.default_rng(seed)
@@ -171,20 +171,20 @@ def _tested(
         difference=float(missed[inside].mean() - missed[~inside].mean()),
         difference_low=low,
         difference_high=high,
-        p=permutation(inside, missed, pictures, rng),
-        fewest_pictures=int(min(np.count_nonzero(counts[1]), np.count_nonzero(counts[3]))),
+        p=permutation(inside, missed, images, rng),
+        fewest_images=int(min(np.count_nonzero(counts[1]), np.count_nonzero(counts[3]))),
     )
 
 
 def _gap(counts: NDArray[np.int64], rng: np.random.Generator) -> tuple[float, float]:
     """Return the interval of a difference; rows: missed and faces of the group, and of the rest.
 
-    Pictures are drawn anew, where that says something: not from a handful of them, and not where
+    Images are drawn anew, where that says something: not from a handful of them, and not where
     one side is all or nothing. There it follows from the intervals of the two shares.
     """
     sides = ratio(counts[0], counts[1], rng), ratio(counts[2], counts[3], rng)
-    pictures = min(np.count_nonzero(counts[1]), np.count_nonzero(counts[3]))
-    if pictures < FEWEST or any(side.value in {0.0, 1.0} for side in sides):
+    images = min(np.count_nonzero(counts[1]), np.count_nonzero(counts[3]))
+    if images < FEWEST or any(side.value in {0.0, 1.0} for side in sides):
         return difference(*sides)
     here, faces, there, others = resampled([counts], rng)[0]
     drawn = (faces > 0) & (others > 0)

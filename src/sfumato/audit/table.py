@@ -10,12 +10,12 @@ from sfumato.types import JSON
 
 _STAR: Final = (
     "* differs from the rest: the corrected p is below 0.05, the interval leaves out 0, and both "
-    "sides lie in at least ten pictures."
+    "sides lie in at least ten images."
 )
 SAYS_NOT: Final = (
     "What these numbers don't say: groups are as somebody perceived or labelled them, not what "
-    "people are. Skin, light, size, pose and picture quality go together here; a difference isn't "
-    "a cause. 'No difference found' is not 'no difference': look at the intervals. Other pictures "
+    "people are. Skin, light, size, pose and image quality go together here; a difference isn't "
+    "a cause. 'No difference found' is not 'no difference': look at the intervals. Other images "
     "and other detectors may differ otherwise, and nobody counted faces that have no label."
 )
 
@@ -23,8 +23,8 @@ SAYS_NOT: Final = (
 def as_text(plain: JSON, groups: Sequence[Group]) -> str:
     """Return the table and the sentences that are printed."""
     about = (
-        f"{plain['missed']:,} of {plain['faces']:,} labelled faces in {plain['pictures']:,} "
-        f"pictures are missed, {plain['rate']:.1%}: less than {plain['covered_share']:.0%} of each "
+        f"{plain['missed']:,} of {plain['faces']:,} labelled faces in {plain['images']:,} "
+        f"images are missed, {plain['rate']:.1%}: less than {plain['covered_share']:.0%} of each "
         "is covered."
     )
     lines = [about]
@@ -38,8 +38,8 @@ def as_text(plain: JSON, groups: Sequence[Group]) -> str:
     boot = any(group.interval == "bootstrap" for group in groups)
     kind = "Wilson's"
     if boot:
-        kind += " where no two faces share a picture, else a bootstrap over pictures (of fewer "
-        kind += "than ten: Wilson's, each picture a trial)"
+        kind += " where no two faces share an image, else a bootstrap over images (of fewer "
+        kind += "than ten: Wilson's, each image a trial)"
     lines += ["", f"Intervals: {kind}. {_STAR}", SAYS_NOT]
     return "\n".join(lines)
 

@@ -21,17 +21,17 @@ from sfumato.version import VERSION
 
 # Verb to module and what it does in a line; a verb's module is imported when it is used.
 VERBS = {
-    "run": "Find, cover and check every face of a folder of pictures.",
+    "run": "Find, cover and check every face of a folder of images.",
     "detect": "Find faces and keep them in the ledger.",
     "obfuscate": "Cover the faces that were found and write the release.",
     "verify": "Check a release against its source: names, bytes, pixels, strength, faces left.",
     "review": "Let people confirm and correct, and estimate what is still missed.",
     "report": "Write the manifest and the reports of a release again.",
     "faces": "Write the boxes of a release to a file.",
-    "calibrate": "Choose thresholds and growth for a wanted recall, from labelled pictures.",
+    "calibrate": "Choose thresholds and growth for a wanted recall, from labelled images.",
     "audit": "Ask which groups of labelled faces are missed more often than others.",
     "study": "Ask whether recognition survives: arms, trainings, predictions, analysis, report.",
-    "demo": "Run everything on pictures that come with sfumato.",
+    "demo": "Run everything on images that come with sfumato.",
     "doctor": "Show versions, weights, disk and cores, and what is missing.",
 }
 
@@ -50,7 +50,7 @@ VERBS = {
 def cli() -> None:
     """Obfuscate the faces of an image dataset, and nothing else, and prove it.
 
-    SRC is a folder of pictures, any depth; OUT becomes the release. What must not be published
+    SRC is a folder of images, any depth; OUT becomes the release. What must not be published
     (the ledger, reasons of refusals, a report with originals) goes to OUT.sfumato beside it.
     """
 

@@ -88,10 +88,10 @@ def audit() -> None:
 def detection(src: Path, out: Path | None, **values: Any) -> int:
     """Compare how often the labelled faces of groups are missed.
 
-    SRC holds pictures in which people have labelled every face. Faces found come from the
+    SRC holds images in which people have labelled every face. Faces found come from the
     release OUT (or from `sfumato detect`, with --ledger), else SRC is searched. For each group:
     faces, missed ones, their share with a 95 % interval, and whether it differs from all others,
-    by permutation of whole pictures, corrected for the number of tests (Holm).
+    by permutation of whole images, corrected for the number of tests (Holm).
     """
     source = absolute(src)
     groups = None if values["groups"] is None else read_groups(values["groups"])
@@ -103,7 +103,7 @@ def detection(src: Path, out: Path | None, **values: Any) -> int:
         *(f"{name}: labelled, but not in SRC" for name in labels.unused),
     )
     if not any(faces.values()):
-        raise UsageError("No picture with a labelled face was searched: nothing to compare.")
+        raise UsageError("No image with a labelled face was searched: nothing to compare.")
     columns = wanted(groups, values["by"])
     asked = Asked(expand, values["share"], values["seed"], values["min_faces"])
     assigned = _values(source, faces, groups, columns)
@@ -119,16 +119,16 @@ def _labels(source: Path, boxes: Path | None, groups: GroupFile | None) -> Label
         return read_labels(source, boxes)
     if groups is None:
         raise UsageError("Give the labelled faces with --boxes, or in the columns of --groups.")
-    return Labels(boxes_of(groups, open_source(source).scan().pictures), {}, {}, ())
+    return Labels(boxes_of(groups, open_source(source).scan().images), {}, {}, ())
 
 
 def _found(
     source: Path, out: Path | None, labels: Labels, values: Mapping[str, Any]
 ) -> tuple[dict[str, tuple[Face, ...]], float]:
-    """Return the faces found in each picture, and by how much their boxes are grown."""
+    """Return the faces found in each image, and by how much their boxes are grown."""
     if out is not None or values["ledger"] is not None:
         path = options.ledger_of(values, absolute(out or source))
-        recipe = last_recipe([path], "%", f"{named(path)} knows of no searched pictures.")
+        recipe = last_recipe([path], "%", f"{named(path)} knows of no searched images.")
         step = recipe.obfuscate
         if step.method == obfuscation.ImageNet.name:
             raise UsageError("The growth of --method imagenet isn't known here: leave OUT away.")

@@ -25,7 +25,7 @@ from sfumato.pipeline.survey import Survey, look, read_labels, searched
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="The labelled faces of pictures below SRC (COCO, Princeton JSON or CSV).",
+    help="The labelled faces of images below SRC (COCO, Princeton JSON or CSV).",
 )
 @click.option(
     "--ignore",
@@ -38,7 +38,7 @@ from sfumato.pipeline.survey import Survey, look, read_labels, searched
     type=click.Choice(["skip", "faceless"]),
     default="skip",
     show_default=True,
-    help="What a picture is that FILE doesn't name: left out, or looked at and without a face.",
+    help="What an image is that FILE doesn't name: left out, or looked at and without a face.",
 )
 @click.option(
     "--recall",
@@ -71,9 +71,9 @@ from sfumato.pipeline.survey import Survey, look, read_labels, searched
 def calibrate(src: Path, boxes: Path, **values: Any) -> int:
     """Choose thresholds and growth that cover a wanted share of faces like those below SRC.
 
-    SRC holds a sample of your pictures in which people have labelled every face. The detectors
+    SRC holds a sample of your images in which people have labelled every face. The detectors
     search it once at low thresholds; the cheapest setting that covers enough is chosen, and what
-    it promises is measured on pictures that had no part in the choice. Leaves with exit code 1,
+    it promises is measured on images that had no part in the choice. Leaves with exit code 1,
     and writes nothing, if the sample can't carry the promise.
     """
     source = absolute(src)
@@ -84,11 +84,11 @@ def calibrate(src: Path, boxes: Path, **values: Any) -> int:
     with progress("calibrate", quiet=values["quiet"]) as shown:
         surveyed = look(survey, list(labels.faces), options.executor(values), progress=shown)
     growths = GROWTHS if values["expand"] is None else (values["expand"],)
-    pictures, problems = searched(labels, surveyed)
+    images, problems = searched(labels, surveyed)
     told.left_out(*problems)
-    if not pictures:
-        raise UsageError("No labelled picture could be searched: see what was left out.")
-    table = tabulate(pictures, specs, share=values["share"], growths=growths)
+    if not images:
+        raise UsageError("No labelled image could be searched: see what was left out.")
+    table = tabulate(images, specs, share=values["share"], growths=growths)
     made = promise(table, values["wanted"], np.random.default_rng(values["seed"]))
     asked = {name: values[name] for name in ("wanted", "share", "seed")}
     plain = as_json(made, table, specs, **asked)

@@ -30,7 +30,7 @@ from sfumato.types import Detection, Failure
 @options.output
 @options.config
 def detect(src: Path, **values: Any) -> int:
-    """Find the faces of the pictures below SRC and keep them in the ledger.
+    """Find the faces of the images below SRC and keep them in the ledger.
 
     Boxes are kept as found; they are grown when faces are covered. `sfumato obfuscate SRC OUT`
     goes on from there.
@@ -57,26 +57,24 @@ def detect(src: Path, **values: Any) -> int:
         print(json.dumps(numbers))
     else:
         print(
-            f"{numbers['pictures']} pictures: {numbers['faces']} faces in "
-            f"{numbers['pictures_with_faces']}, {numbers['candidates']} candidates, "
+            f"{numbers['images']} images: {numbers['faces']} faces in "
+            f"{numbers['images_with_faces']}, {numbers['candidates']} candidates, "
             f"{numbers['refused']} refused"
         )
     return 3 if numbers["refused"] else 0
 
 
 def count(ledger: Ledger, recipe: Recipe) -> dict[str, int]:
-    """Count pictures, faces and refusals of what the source holds now."""
-    there = {key for key, kind in ledger.listing() if kind in ("picture", "refused")}
-    numbers = dict.fromkeys(
-        ("pictures", "faces", "pictures_with_faces", "candidates", "refused"), 0
-    )
+    """Count images, faces and refusals of what the source holds now."""
+    there = {key for key, kind in ledger.listing() if kind in ("image", "refused")}
+    numbers = dict.fromkeys(("images", "faces", "images_with_faces", "candidates", "refused"), 0)
     for record in ledger.latest(recipe.fingerprint("detect"), ("detection", "failure")):
         if record.key not in there:
             continue
-        numbers["pictures"] += 1
+        numbers["images"] += 1
         if isinstance(record, Detection):
             numbers["faces"] += len(record.faces)
             numbers["candidates"] += len(record.candidates)
-            numbers["pictures_with_faces"] += bool(record.faces)
+            numbers["images_with_faces"] += bool(record.faces)
         numbers["refused"] += isinstance(record, Failure)
     return numbers

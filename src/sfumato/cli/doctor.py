@@ -23,10 +23,10 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "review": ("starlette", "the review page, its statistics, paid participants"),
     "postgres": ("psycopg", "a ledger on a PostgreSQL server"),
     "study": ("torch", "whether recognition survives"),
-    "cloud": ("boto3", "the detector rekognition, which sends pictures to a service"),
+    "cloud": ("boto3", "the detector rekognition, which sends images to a service"),
     "verify": ("jpeglib", "a second, independent reader of JPEG coefficients"),
     "dev": ("pytest", "what tests, checks and benchmarks of sfumato itself need"),
-    "heif": ("pi_heif", "HEIC pictures are read"),
+    "heif": ("pi_heif", "HEIC images are read"),
 }
 
 

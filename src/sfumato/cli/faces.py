@@ -82,11 +82,11 @@ def export(
 
 
 def detections(where: Where) -> list[Detection]:
-    """Return the final boxes of every picture that the source still holds."""
-    recipe = last_recipe([where], "%", f"{named(where)} knows of no searched pictures.")
+    """Return the final boxes of every image that the source still holds."""
+    recipe = last_recipe([where], "%", f"{named(where)} knows of no searched images.")
     with Ledger(where, read_only=True) as ledger:
-        there = {key for key, kind in ledger.listing() if kind == "picture"}
-        # What the look at the covered picture found as well is only in the output.
+        there = {key for key, kind in ledger.listing() if kind == "image"}
+        # What the look at the covered image found as well is only in the output.
         final = {
             output.key: output.faces
             for output in ledger.latest(recipe.fingerprint("obfuscate"), ("output",))

@@ -41,7 +41,7 @@ from sfumato.sources.selection import Selection
 def obfuscate(src: Path, out: Path, detections: Where | None, **values: Any) -> int:
     """Cover the faces that `sfumato detect SRC` found, and write the release to OUT.
 
-    A picture whose bytes changed since then is refused. Nothing is verified yet: that is
+    An image whose bytes changed since then is refused. Nothing is verified yet: that is
     `sfumato verify SRC OUT`.
     """
     began = time.monotonic()

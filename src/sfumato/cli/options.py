@@ -23,8 +23,8 @@ _PATH = click.Path(path_type=Path)
 # Measured: docs/detection.md, "Weights without WIDER FACE".
 CLEAN_WEIGHTS = (
     "clean-weights finds fewer faces than default: it covers 45 of 75 faces that people find "
-    "(60 %; default 92 %), and 56 % of those in crowds (default 94 %), at 0.32 false boxes a "
-    "picture (default 0.28)."
+    "(60 %; default 92 %), and 56 % of those in crowds (default 94 %), at 0.32 false boxes an "
+    "image (default 0.28)."
 )
 
 
@@ -133,7 +133,7 @@ detection = _several(
     click.option(
         "--unlisted",
         type=click.Choice(["refuse", "faceless"]),
-        help="What a picture is that FILE doesn't name.  [default: faceless for CSV, else refuse]",
+        help="What an image is that FILE doesn't name.  [default: faceless for CSV, else refuse]",
     ),
     click.option(
         "--max-pixels",
@@ -141,7 +141,7 @@ detection = _several(
         default=Settings.__dataclass_fields__["max_pixels"].default,
         show_default=True,
         metavar="N",
-        help="Refuse pictures with more pixels before decoding them.",
+        help="Refuse images with more pixels before decoding them.",
     ),
 )
 
@@ -240,7 +240,7 @@ sending = _several(
     click.option(
         "--allow-upload",
         is_flag=True,
-        help="Let a detector such as rekognition send pictures out of this machine.",
+        help="Let a detector such as rekognition send images out of this machine.",
     ),
     click.option(
         "--max-cost",
@@ -276,7 +276,7 @@ labels = _several(
 review = click.option(
     "--require-review",
     is_flag=True,
-    help="Refuse pictures that nobody has decided on (`sfumato review`).",
+    help="Refuse images that nobody has decided on (`sfumato review`).",
 )
 
 verification = click.option(
@@ -293,7 +293,7 @@ writing = _several(
         type=click.Choice(["auto", "copy", "hard"]),
         default="auto",
         show_default=True,
-        help="How pictures without a face come into the release. auto: share blocks where the "
+        help="How images without a face come into the release. auto: share blocks where the "
         "file system can, else copy. hard: a later edit of the release reaches the original.",
     ),
     click.option(
@@ -303,7 +303,7 @@ writing = _several(
         multiple=True,
         metavar="[GLOB]",
         callback=_globs_or_nothing,
-        help="Also copy files that are no pictures, if they are text that can't hold one "
+        help="Also copy files that are no images, if they are text that can't hold one "
         "(docs/other-files.md); say it behind SRC and OUT. With a GLOB such as '*.json', also "
         "what it fits, whatever that holds; may be repeated.",
     ),
@@ -331,7 +331,7 @@ workers = _several(
         default=120.0,
         show_default=True,
         metavar="SECONDS",
-        help="Give a picture up that takes longer.",
+        help="Give an image up that takes longer.",
     ),
 )
 
@@ -383,7 +383,7 @@ def settings(values: dict[str, Any]) -> Settings:
 
 
 def search_settings(values: Mapping[str, Any]) -> Settings:
-    """Take out of a verb's parameters only what says how labelled pictures are searched."""
+    """Take out of a verb's parameters only what says how labelled images are searched."""
     return settings({name: values[name] for name in ("profile", "detectors", "device")})
 
 

@@ -75,7 +75,7 @@ def _ways_out(report: Report) -> Iterator[str]:
     if Code.VERIFY_FACE_FOUND in failed:
         yield (
             "Faces were seen in OUT: `sfumato run` with the same options and --cover-findings "
-            f"covers them ({failed[Code.VERIFY_FACE_FOUND]} pictures). If nothing changes, run "
+            f"covers them ({failed[Code.VERIFY_FACE_FOUND]} images). If nothing changes, run "
             "`sfumato verify` before it."
         )
     if failed.keys() & _MADE_AGAIN:

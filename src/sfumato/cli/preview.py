@@ -17,9 +17,9 @@ def preview(job: Job, stages: tuple[str, ...], values: Mapping[str, Any]) -> int
     plan = planned(job, stages)
     total = sum(len(shard.keys) for shard in plan.content.shards)
     numbers = {
-        "pictures": total,
-        "done": total - plan.pictures_left,
-        "left": plan.pictures_left,
+        "images": total,
+        "done": total - plan.images_left,
+        "left": plan.images_left,
         "refused": len(plan.content.listing.failures),
         "other_files": len(plan.content.listing.others),
     }

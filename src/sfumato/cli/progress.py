@@ -20,7 +20,7 @@ def progress(what: str, *, quiet: bool) -> Iterator[Progress | None]:
     if quiet:
         yield None
     elif sys.stderr.isatty():
-        with tqdm(desc=what, unit="pictures", dynamic_ncols=True, smoothing=0.05) as bar:
+        with tqdm(desc=what, unit="images", dynamic_ncols=True, smoothing=0.05) as bar:
             yield lambda done, of: _move(bar, done, of)
     else:
         yield _Lines(what)

@@ -23,7 +23,7 @@ from sfumato.sources.private import private_folder
 def report(out: Path, **values: Any) -> int:
     """Write manifest, tables and both reports of the release OUT again, from its ledger.
 
-    Names, numbers and bytes of files are compared once more; pictures aren't searched (`sfumato
+    Names, numbers and bytes of files are compared once more; images aren't searched (`sfumato
     verify` does that). Where a file isn't the one that was written, there is no manifest.
     """
     began = time.monotonic()

@@ -37,10 +37,10 @@ from sfumato.sources.selection import Globs
 @options.output
 @options.config
 def run(src: Path, out: Path, **values: Any) -> int:
-    """Find, cover and check every face of the pictures below SRC; write the release to OUT.
+    """Find, cover and check every face of the images below SRC; write the release to OUT.
 
     Detection, obfuscation and verification in one pass; killed at any moment, the same command
-    finishes the work. Pictures without a face leave byte for byte as they came (but see
+    finishes the work. Images without a face leave byte for byte as they came (but see
     --metadata). What can't be read, searched or covered is refused by name and not in OUT.
     """
     return release(src, out, STAGES, options.settings(values), options.executor(values), values)

@@ -1,4 +1,4 @@
-"""Consent, price and limit of detectors that send pictures to a paid service."""
+"""Consent, price and limit of detectors that send images to a paid service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sfumato.pipeline.driver import Job
 
 @contextmanager
 def uploads(job: Job, stages: Sequence[str], values: dict[str, Any]) -> Iterator[None]:
-    """Let a job send pictures away if that was allowed, and say what it costs before and after.
+    """Let a job send images away if that was allowed, and say what it costs before and after.
 
     Does nothing for a job whose detectors all work on this machine.
 
@@ -27,16 +27,16 @@ def uploads(job: Job, stages: Sequence[str], values: dict[str, Any]) -> Iterator
         yield
         return
     tariff = meter.Tariff(values["upload_price"], values["max_cost"])
-    left = planned(job, stages).pictures_left
+    left = planned(job, stages).images_left
     searching = registry.uploading(_searching(job, stages))
     least = left * len(searching) if "detect" in stages else 0
     _say(
-        f"Pictures leave this machine: {', '.join(sending)}. {left:,} pictures are left: at least "
+        f"Images leave this machine: {', '.join(sending)}. {left:,} images are left: at least "
         f"{least:,} calls, about ${tariff.cost(least):,.2f} at ${tariff.price:g} for 1,000. "
         "Those with faces are searched again when they are covered and checked, crowded ones in "
         "parts."
     )
-    tariff.check(least, f"{least:,} calls for {left:,} pictures")
+    tariff.check(least, f"{least:,} calls for {left:,} images")
     path = job.private / "uploads.json"
     with meter.allowed(path, tariff):
         try:
@@ -47,12 +47,12 @@ def uploads(job: Job, stages: Sequence[str], values: dict[str, Any]) -> Iterator
 
 
 def permitted(job: Job, stages: Sequence[str], values: Mapping[str, Any]) -> list[str]:
-    """Return the detectors of a job that send pictures away; raises `UsageError` as `uploads`."""
+    """Return the detectors of a job that send images away; raises `UsageError` as `uploads`."""
     checking = job.recipe.verify.detectors if "verify" in stages else ()
     sending = registry.uploading(tuple(dict.fromkeys((*_searching(job, stages), *checking))))
     if sending and not values.get("allow_upload"):
         raise UsageError(
-            f"{', '.join(sending)} would send pictures out of this machine, to a paid service. Say "
+            f"{', '.join(sending)} would send images out of this machine, to a paid service. Say "
             "--allow-upload if they may go there."
         )
     return sending

@@ -40,7 +40,7 @@ from sfumato.sources import open_sink, open_source
 def verify(src: Path, out: Path, **values: Any) -> int:
     """Check the release OUT against its source SRC, as it lies there now.
 
-    Names and numbers for each class, the bytes of untouched pictures, pixels away from the
+    Names and numbers for each class, the bytes of untouched images, pixels away from the
     faces, metadata, how much is left of each face, and whether detectors still find one. Leaves
     with exit code 1 if a check fails.
     """

@@ -1,4 +1,4 @@
-"""The stage that finds faces: decoded pictures in, `Detection` records out.
+"""The stage that finds faces: decoded images in, `Detection` records out.
 
 Profiles name detectors with the settings that were measured (docs/detection.md has recall,
 false boxes and speed of each): a finder whose scores are probabilities. Where several detectors
@@ -15,7 +15,7 @@ from typing import Final, Protocol, runtime_checkable
 from sfumato import boxes
 from sfumato.detection.detectors import registry
 from sfumato.errors import Code, SampleError, UsageError
-from sfumato.imaging.codec import Picture
+from sfumato.imaging.codec import DecodedImage
 from sfumato.types import Box, Detection, Detector, Face, Pixels, Sample
 
 # finder@plan:probability from which a face is covered without a person's eye
@@ -27,19 +27,19 @@ PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # Boxes of different detectors that overlap more are taken for the same face, which counts once.
 SAME_FACE_IOU: Final = 0.45
-# Frames of one picture that are searched: each takes 40 to 60 ms, however small it is. A film of
+# Frames of one image that are searched: each takes 40 to 60 ms, however small it is. A film of
 # more is refused by name: some kilobytes would keep a worker busy for minutes.
 FRAMES: Final = 80
 
 
-def detect(sample: Sample, picture: Picture, detectors: Sequence[Detector]) -> Detection:
-    """Find the faces of a picture, and what may be one: those of all its frames and renderings.
+def detect(sample: Sample, image: DecodedImage, detectors: Sequence[Detector]) -> Detection:
+    """Find the faces of an image, and what may be one: those of all its frames and renderings.
 
     Raises:
         SampleError: IMAGE_TOO_LARGE for more than `FRAMES` frames that differ.
     """
-    width, height = picture.header.upright_size
-    frames = [*distinct(picture), *picture.views]
+    width, height = image.header.upright_size
+    frames = [*distinct(image), *image.views]
     sure, doubtful = list[list[Face]](), list[list[Face]]()
     for detector in detectors:
         if isinstance(detector, _Doubts):
@@ -53,33 +53,33 @@ def detect(sample: Sample, picture: Picture, detectors: Sequence[Detector]) -> D
     return Detection(sample.key, sample.digest, width, height, tuple(found), tuple(candidates))
 
 
-def find(picture: Picture, detectors: Sequence[Detector]) -> list[Face]:
+def find(image: DecodedImage, detectors: Sequence[Detector]) -> list[Face]:
     """Return the union of what the detectors find in any frame or rendering, best score first.
 
     Raises:
         SampleError: as `detect`.
     """
-    frames = [*distinct(picture), *picture.views]
+    frames = [*distinct(image), *image.views]
     groups = [found for detector in detectors for found in detector.detect(frames)]
     return boxes.union(groups, SAME_FACE_IOU)
 
 
-def distinct(picture: Picture) -> list[Pixels]:
-    """Return the frames of a picture without those that repeat another, in their order.
+def distinct(image: DecodedImage) -> list[Pixels]:
+    """Return the frames of an image without those that repeat another, in their order.
 
     Nothing else is found in a frame that is searched twice.
 
     Raises:
         SampleError: IMAGE_TOO_LARGE for more than `FRAMES` of them.
     """
-    if len(picture.frames) == 1:
-        return list(picture.frames)
+    if len(image.frames) == 1:
+        return list(image.frames)
     frames: dict[tuple[tuple[int, ...], bytes], Pixels] = {}
-    for frame in picture.frames:
+    for frame in image.frames:
         digest = hashlib.sha256(frame.tobytes()).digest()
         frames.setdefault((frame.shape, digest), frame)
         if len(frames) > FRAMES:
-            words = f"{len(picture.frames)} frames, of which more than {FRAMES} differ"
+            words = f"{len(image.frames)} frames, of which more than {FRAMES} differ"
             raise SampleError(Code.IMAGE_TOO_LARGE, f"{words}: so many aren't searched")
     return list(frames.values())
 
@@ -93,25 +93,25 @@ class _Doubts(Protocol):
 
 @runtime_checkable
 class _LooksNear(Protocol):
-    """A detector that can search parts of a picture as if it searched the whole."""
+    """A detector that can search parts of an image as if it searched the whole."""
 
     def detect_near(self, image: Pixels, regions: Sequence[Box]) -> list[Face]: ...
 
 
 def find_near(
-    picture: Picture, regions: Sequence[Box], detectors: Sequence[Detector]
+    image: DecodedImage, regions: Sequence[Box], detectors: Sequence[Detector]
 ) -> list[Face]:
     """Return what the detectors find in and around some regions, best score first.
 
-    For a picture of which the rest was searched before and has stayed the same. A detector that
+    For an image of which the rest was searched before and has stayed the same. A detector that
     can't search parts searches the whole.
     """
     groups = [
-        detector.detect_near(image, regions)
+        detector.detect_near(pixels, regions)
         if isinstance(detector, _LooksNear)
-        else detector.detect([image])[0]
+        else detector.detect([pixels])[0]
         for detector in detectors
-        for image in (picture.frames[0], *picture.views)
+        for pixels in (image.frames[0], *image.views)
     ]
     return boxes.union(groups, SAME_FACE_IOU)
 

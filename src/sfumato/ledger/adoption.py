@@ -18,7 +18,7 @@ def adopt(ledger: Ledger, other: Where, fingerprint: str) -> None:
 
     Reviews stay where they were made; what follows from them, the decisions, comes along. A
     ledger that isn't there, or is this one, says nothing new. Detections of a version that looked
-    at less of the pictures stay behind: they are to be searched again.
+    at less of the images stay behind: they are to be searched again.
     """
     if _same(other, ledger.where) or not is_there(other):
         return

@@ -28,6 +28,7 @@ from sfumato.types import Finding, ImportedBoxes, Record
 
 __all__ = ["Ledger", "append", "decode", "encode", "is_there", "latest_query"]
 
+_IMAGE: Final = "kind IN ('image', 'picture')"  # of a 0.1.0 ledger that is only read
 _SEARCHED: Final = '"searched":'  # in a run's versions: see `settings.software`
 
 
@@ -284,10 +285,10 @@ class Ledger:
             yield from (decode(*body) for body in {key: body for key, *body in rows}.values())
 
     def still_there(self, keys: Iterable[str]) -> set[str]:
-        """Return which of the keys were pictures of the source at the last run."""
+        """Return which of the keys were images of the source at the last run."""
         found: set[str] = set()
         for some in batches(keys):
-            sql = f"SELECT key FROM listing WHERE kind = 'picture' AND key IN ({marks(some)})"  # noqa: S608
+            sql = f"SELECT key FROM listing WHERE {_IMAGE} AND key IN ({marks(some)})"  # noqa: S608
             found |= {row[0] for row in self._rows(sql, some)}
         return found
 
@@ -315,7 +316,7 @@ class Ledger:
             yield from (by_code[code] for code in sorted(by_code))
 
     def list_source(self, kinds: Mapping[str, str]) -> None:
-        """Store what the source holds now: key to "picture", "refused", "ignored" or "copied"."""
+        """Store what the source holds now: key to "image", "refused", "ignored" or "copied"."""
         with self._transaction() as db:
             db.execute("DELETE FROM listing")
             db.load("listing", "key kind", kinds.items())
@@ -323,7 +324,7 @@ class Ledger:
     def listing(self) -> Iterator[tuple[str, str]]:
         """Yield (key, kind) of what the source held at the last run, in the order of the keys."""
         for key, kind in self._read("SELECT key, kind FROM listing ORDER BY key"):
-            yield name_from(key), kind
+            yield name_from(key), "image" if kind == "picture" else kind
 
     def redecided(self, decided: str, released: str) -> set[str]:
         """Return the keys on which people or checks decided after they were released or refused.

@@ -74,7 +74,7 @@ def decode(kind: str, body: str) -> Record:
 
 
 def imported_from(body: str) -> ImportedBoxes:
-    """Return the boxes of a picture that a file gave; raises `LedgerError` as `decode`."""
+    """Return the boxes of an image that a file gave; raises `LedgerError` as `decode`."""
     with understood("the boxes of a file"):
         what = json.loads(body)
         size = None if what["size"] is None else (_side(what["size"][0]), _side(what["size"][1]))

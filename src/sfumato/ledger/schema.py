@@ -62,6 +62,7 @@ STEPS: Final[dict[Dialect, tuple[str, ...]]] = {
             WHEN NEW.seq NOT BETWEEN 1 AND 9007199254740991
             BEGIN SELECT RAISE(ABORT, 'records are append-only: no such number'); END;
         """,
+        "UPDATE listing SET kind = 'image' WHERE kind = 'picture';",
     ),
     "postgresql": (
         """
@@ -100,6 +101,7 @@ STEPS: Final[dict[Dialect, tuple[str, ...]]] = {
         ALTER TABLE shards ADD COLUMN from_key {key} NOT NULL DEFAULT '';
         ALTER TABLE shards ADD COLUMN to_key {key} NOT NULL DEFAULT '';
         """,
+        "UPDATE listing SET kind = 'image' WHERE kind = 'picture';",
     ),
 }
 _BEFORE_PUBLISHED: Final[dict[Dialect, int]] = {"sqlite": 2, "postgresql": 1}

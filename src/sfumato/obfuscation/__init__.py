@@ -9,7 +9,7 @@ A Gaussian of standard deviation sigma damps a wave of f cycles per pixel to
 exp(-2 pi^2 sigma^2 f^2). With sigma = 0.4 of the face, 1 cycle per face keeps 4 %, 1.5 cycles
 0.1 %: a patch of colour is left. White noise keeps 1 / (2 sqrt(pi) sigma) of its standard
 deviation: 3.5 % on a face of 20 pixels, 9 % on one of 8. The fraction was chosen by what the
-two detectors still find among 145 faces of real ImageNet pictures: 53 % with sigma 0.1 (the
+two detectors still find among 145 faces of real ImageNet images: 53 % with sigma 0.1 (the
 published fraction), 10 % with 0.25, 3 % with 0.4, and 1 % with a flat fill.
 
 Only what lies inside `reaches` is read or written: a crop that holds them gives the same result.
@@ -30,7 +30,7 @@ from sfumato.boxes import clip, longer_side
 from sfumato.errors import UsageError
 from sfumato.obfuscation.covering import (
     Face,
-    as_picture,
+    as_image,
     as_pixels,
     check_image,
     cover,
@@ -180,7 +180,7 @@ class ImageNet:
     """
 
     name: ClassVar[str] = "imagenet"
-    whole_picture: ClassVar[bool] = True  # reads beyond its reaches
+    whole_image: ClassVar[bool] = True  # reads beyond its reaches
 
     def __call__(self, image: Pixels, boxes: Sequence[Box]) -> Pixels:
         """Return a copy of the (h, w, 1..4) image with the published blur at `boxes`."""
@@ -193,8 +193,8 @@ class ImageNet:
         mask = Image.new("L", (width, height), "white")
         for box in faces:
             ImageDraw.Draw(mask).rectangle(_grow_by_longer_side(box), fill="black")
-        picture = as_picture(image)
-        mixed = Image.composite(picture, picture.filter(blur), mask.filter(blur))
+        whole = as_image(image)
+        mixed = Image.composite(whole, whole.filter(blur), mask.filter(blur))
         return as_pixels(mixed, channels)
 
     def reaches(self, boxes: Sequence[Box]) -> list[Box]:

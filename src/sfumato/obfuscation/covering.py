@@ -1,7 +1,7 @@
 """Where a cover lies and how it is laid on: geometry, soft edges, blurring.
 
 Several faces are covered one after another on the current result, in descending order of their
-longer side, whatever order they come in. Each step blends the picture with a smoothing of
+longer side, whatever order they come in. Each step blends the image with a smoothing of
 itself. So a trace of a pixel in a face's grown box, wherever it ends up, has been smoothed at
 least as that face asks: steps before its own were wider, its own leaves nothing else of it, and
 later ones only smooth further. In ascending order, a small face that overlaps a large one would
@@ -22,11 +22,11 @@ from sfumato.boxes import clip
 from sfumato.obfuscation._blend import blend, fill_weights
 from sfumato.types import Box, Pixels
 
-# Coordinates go onto this grid first. Then all geometry is exact in floating point, and a picture
+# Coordinates go onto this grid first. Then all geometry is exact in floating point, and an image
 # and its boxes moved by whole pixels give the same weights.
 _SUBPIXELS = 256
-_SMALL_SIGMA = 2.5  # px; blurring starts from here after the picture was reduced
-_ROWS_AT_ONCE = 256  # of a large picture, so that little is held twice
+_SMALL_SIGMA = 2.5  # px; blurring starts from here after the image was reduced
+_ROWS_AT_ONCE = 256  # of a large image, so that little is held twice
 _MODES: Mapping[int, str] = {1: "L", 2: "RGB", 3: "RGB", 4: "CMYK"}
 
 
@@ -112,30 +112,30 @@ def _weights(face: Face, window: tuple[int, int, int, int]) -> Pixels:
 def gaussian_blur(crop: Pixels, sigma: float) -> Pixels:
     """Blur an array with a Gaussian of this standard deviation; its borders are replicated.
 
-    Wide blurs run on a picture reduced by k. The variances add up: the box average has
+    Wide blurs run on an image reduced by k. The variances add up: the box average has
     (k^2 - 1) / 12, the bilinear enlargement k^2 / 6, and the blur between gets what is missing.
     """
-    picture = as_picture(crop)
+    image = as_image(crop)
     k = int(sigma / _SMALL_SIGMA)
     if k < 2:
-        return as_pixels(picture.filter(ImageFilter.GaussianBlur(sigma)), crop.shape[2])
+        return as_pixels(image.filter(ImageFilter.GaussianBlur(sigma)), crop.shape[2])
     rest = math.sqrt(sigma**2 - (k**2 - 1) / 12 - k**2 / 6) / k
-    small = picture.reduce(k).filter(ImageFilter.GaussianBlur(rest))
-    size = picture.size
-    del picture  # large pictures are not kept twice
+    small = image.reduce(k).filter(ImageFilter.GaussianBlur(rest))
+    size = image.size
+    del image  # large images are not kept twice
     extent = (0.0, 0.0, size[0] / k, size[1] / k)
     return as_pixels(small.resize(size, Image.Resampling.BILINEAR, box=extent), crop.shape[2])
 
 
 def check_image(image: Pixels) -> None:
-    """Raise `ValueError` for an array that is no picture of 1 to 4 channels."""
+    """Raise `ValueError` for an array that is no image of 1 to 4 channels."""
     if image.dtype != np.uint8 or image.ndim != 3 or not 1 <= image.shape[2] <= 4:
         raise ValueError(
             f"image must be uint8 (h, w, 1 to 4), got {image.dtype} with shape {image.shape}"
         )
 
 
-def as_picture(image: Pixels) -> Image.Image:
+def as_image(image: Pixels) -> Image.Image:
     """Wrap pixels for Pillow, which weighs RGBA and LA by alpha: as CMYK, and RGB with a spare."""
     height, width, channels = image.shape
     if channels == 2:
@@ -144,13 +144,13 @@ def as_picture(image: Pixels) -> Image.Image:
     return Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
 
 
-def as_pixels(picture: Image.Image, channels: int) -> Pixels:
-    """Return the (h, w, channels) pixels of what `as_picture` wrapped."""
-    width, height = picture.size
+def as_pixels(image: Image.Image, channels: int) -> Pixels:
+    """Return the (h, w, channels) pixels of what `as_image` wrapped."""
+    width, height = image.size
     if height <= _ROWS_AT_ONCE:
-        return np.asarray(picture).reshape(height, width, -1)[..., :channels]
+        return np.asarray(image).reshape(height, width, -1)[..., :channels]
     pixels = np.empty((height, width, channels), dtype=np.uint8)
     for top in range(0, height, _ROWS_AT_ONCE):  # Pillow holds what it hands out twice
-        band = picture.crop((0, top, width, min(top + _ROWS_AT_ONCE, height)))
+        band = image.crop((0, top, width, min(top + _ROWS_AT_ONCE, height)))
         pixels[top : top + band.height] = as_pixels(band, channels)
     return pixels

@@ -1,10 +1,10 @@
-"""The stage that covers faces: a sample and its final faces in, a staged picture out.
+"""The stage that covers faces: a sample and its final faces in, a staged image out.
 
-A picture without a face leaves byte for byte as it came; or, where all metadata shall go, where a
+An image without a face leaves byte for byte as it came; or, where all metadata shall go, where a
 further image in its file shows a face or can't be searched, or where something lies outside its
-visible frame, with the same pixels in a clean file; a HEIC leaves as a JPEG. A picture with faces
+visible frame, with the same pixels in a clean file; a HEIC leaves as a JPEG. An image with faces
 is edited by `imaging.codec`, then searched and measured again; what the detectors still see and
-what is covered too weakly is covered once more. A picture that can't be edited without harm is
+what is covered too weakly is covered once more. An image that can't be edited without harm is
 refused, never passed through.
 """
 
@@ -17,7 +17,7 @@ from sfumato.boxes import apart, as_boxes, covered, grow, iou, misplaced, too_ma
 from sfumato.detection.detect import SAME_FACE_IOU, find_near
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import codec
-from sfumato.imaging.codec import Picture
+from sfumato.imaging.codec import DecodedImage
 from sfumato.imaging.codec.blocks import OnUnsupported
 from sfumato.imaging.jpeg import Policy
 from sfumato.obfuscation import strength
@@ -61,7 +61,7 @@ class Cover:
 class Faces:
     """What is to be covered (`final`), and what people said is no face though it was proposed.
 
-    `again` was seen uncovered in an earlier release of the picture: faces, or covers that a
+    `again` was seen uncovered in an earlier release of the image: faces, or covers that a
     detector takes for one.
     """
 
@@ -86,27 +86,27 @@ def rejected(found: Detection, decided: Decision) -> tuple[Face, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen in a covered picture.
+    """What was seen in a covered image.
 
-    The picture itself, decoded; the faces that detectors still see in and around what was edited
+    The image itself, decoded; the faces that detectors still see in and around what was edited
     (None: not searched); how much is left of each covered face (`strength.still_shown`).
     """
 
-    picture: Picture
+    image: DecodedImage
     seen: tuple[Face, ...] | None
     left: tuple[float, ...]
 
 
 def release(
-    sample: Sample, before: Picture | None, faces: Faces, cover: Cover, sink: Staging
+    sample: Sample, before: DecodedImage | None, faces: Faces, cover: Cover, sink: Staging
 ) -> tuple[Output, Look | None]:
-    """Stage a picture for the release; `before` is the sample decoded, needed if it has faces.
+    """Stage an image for the release; `before` is the sample decoded, needed if it has faces.
 
     Returns what was done, and the last look at exactly the bytes that were written (None: nobody
     looked at them).
 
     Raises:
-        SampleError: the picture can't be edited (several frames, 12 bits a channel, …), or its
+        SampleError: the image can't be edited (several frames, 12 bits a channel, …), or its
             metadata or a further image can't be removed with proof that nothing else changed.
             BOXES_MISSING: a box lies less than half inside it. IMAGE_ENCODE: covering its faces
             changed nothing.
@@ -115,7 +115,7 @@ def release(
     if not (faces.final or faces.again):
         return replace(_copy(sample, before, cover, sink), rejected=faces.rejected), None
     if before is None:
-        raise ValueError("a picture with faces must come decoded")
+        raise ValueError("an image with faces must come decoded")
     found, ghosts, edited, last = _covered(sample, before, faces, cover)
     if left := codec.embedded_images(edited.data):
         words = f"a further image would stay in the edited file: {left[0].kind}"
@@ -143,7 +143,7 @@ def release(
 
 
 def _covered(
-    sample: Sample, before: Picture, faces: Faces, cover: Cover
+    sample: Sample, before: DecodedImage, faces: Faces, cover: Cover
 ) -> tuple[list[Face], list[Face], codec.Edited, Look | None]:
     """Cover faces until none is seen and none is weak, or the looks are used up.
 
@@ -169,7 +169,7 @@ def _covered(
 
 
 def believe(faces: Sequence[Face], size: tuple[int, int]) -> None:
-    """Make sure that each box may be one of a picture of this (width, height).
+    """Make sure that each box may be one of an image of this (width, height).
 
     Raises:
         SampleError: BOXES_MISSING, with the box, or if there are more than `MOST_BOXES`.
@@ -182,19 +182,19 @@ def believe(faces: Sequence[Face], size: tuple[int, int]) -> None:
 
 
 def _unchanged(
-    sample: Sample, before: Picture, faces: Sequence[Face], cover: Cover, sink: Staging
+    sample: Sample, before: DecodedImage, faces: Sequence[Face], cover: Cover, sink: Staging
 ) -> Output:
-    """Stage a picture whose bytes stayed as they were though faces were to be covered.
+    """Stage an image whose bytes stayed as they were though faces were to be covered.
 
-    Where every box holds one flat colour there is nothing to cover: the picture is copied.
+    Where every box holds one flat colour there is nothing to cover: the image is copied.
     """
     if not all(strength.holds_nothing(before.frames[0], face.box) for face in faces):
         raise SampleError(Code.IMAGE_ENCODE, "covering its faces changed nothing in the file")
     return replace(_copy(sample, before, cover, sink), faces=tuple(faces))
 
 
-def _copy(sample: Sample, before: Picture | None, cover: Cover, sink: Staging) -> Output:
-    """Stage a picture without a face: its bytes, or what of them may stay; of a HEIC a JPEG."""
+def _copy(sample: Sample, before: DecodedImage | None, cover: Cover, sink: Staging) -> Output:
+    """Stage an image without a face: its bytes, or what of them may stay; of a HEIC a JPEG."""
     images = codec.embedded_images(sample.data)
     if codec.is_heic(sample.data):
         encoding: Encoding = "reencoded"
@@ -220,7 +220,7 @@ def _copy(sample: Sample, before: Picture | None, cover: Cover, sink: Staging) -
 def _cleaned(
     data: bytes, images: Sequence[codec.Embedded], cover: Cover, *, searched: bool
 ) -> bytes:
-    """Return a picture without what mustn't leave with it, and the same bytes if nothing must go.
+    """Return an image without what mustn't leave with it, and the same bytes if nothing must go.
 
     What lies outside its visible frame, where nobody searched (`searched`: nothing lies there),
     goes under every policy; so do further images with a face; under "all" all metadata.
@@ -267,7 +267,7 @@ def _edit(sample: Sample, faces: Sequence[Face], cover: Cover) -> codec.Edited:
 
 def _look(
     edited: codec.Edited,
-    before: Picture,
+    before: DecodedImage,
     found: Sequence[Face],
     ghosts: Sequence[Face],
     cover: Cover,
@@ -279,7 +279,7 @@ def _look(
     return Look(after, seen, left_of(before, after, [face.box for face in found]))
 
 
-def left_of(before: Picture, after: Picture, boxes: Sequence[Box]) -> tuple[float, ...]:
+def left_of(before: DecodedImage, after: DecodedImage, boxes: Sequence[Box]) -> tuple[float, ...]:
     """Return how much of each face is left where most of it shows: in any rendering."""
     shown = codec.pairs(before, after)
     return tuple(max(strength.still_shown(*pair, box) for pair in shown) for box in boxes)

@@ -1,6 +1,6 @@
-"""Measure how much of a face is left in a written picture, on a scale relative to the face.
+"""Measure how much of a face is left in a written image, on a scale relative to the face.
 
-`leftover` asks which share of the original's detail the written picture still shows: it
+`leftover` asks which share of the original's detail the written image still shows: it
 regresses the detail after on the detail before, where detail is all that varies faster than
 1.25 cycles across the face. Below that, there is only the blob that every soft cover leaves.
 
@@ -60,15 +60,15 @@ _CHROMA = ((-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 def leftover(before: Pixels, after: Pixels, box: Box) -> float:
     """Return the share of a face's detail that is left: 0 nothing, 1 untouched.
 
-    `before` and `after` are the same picture, (h, w, 1..4), as read and as written; the channels
+    `before` and `after` are the same image, (h, w, 1..4), as read and as written; the channels
     are grey or RGB, alpha is not looked at. `box` is the face as found, not grown. The result
     is the largest share in any octave and window of the luma, or in the lowest octave of the
     colour. It is never negative; noise can carry it above 1. A face that holds hardly any
-    detail (2 grey levels), or that has less than about 4 pixels a side inside the picture, has
+    detail (2 grey levels), or that has less than about 4 pixels a side inside the image, has
     nothing to leave: 0.
 
     Raises:
-        ValueError: the two pictures differ in size or channels.
+        ValueError: the two images differ in size or channels.
     """
     shares = [0.0]
     for index, octave in enumerate(_octaves(before, after, box, _LUMA)):
@@ -86,10 +86,10 @@ def still_shown(before: Pixels, after: Pixels, box: Box) -> float:
 
     That is one whose pixels are all the same as before, however few they are, unless its place
     holds nothing (`holds_nothing`): there a cover changes nothing. Of a face that lies less than
-    half inside the picture nobody can say that it was covered: 1 as well.
+    half inside the image nobody can say that it was covered: 1 as well.
 
     Raises:
-        ValueError: the two pictures differ in size or channels.
+        ValueError: the two images differ in size or channels.
     """
     left = leftover(before, after, box)
     height, width = before.shape[:2]
@@ -103,7 +103,7 @@ def still_shown(before: Pixels, after: Pixels, box: Box) -> float:
 def holds_nothing(image: Pixels, box: Box) -> bool:
     """Say whether every pixel that a box touches has the same colour, to 2 grey levels a channel.
 
-    False for a box that lies less than half inside the picture: what it holds isn't known.
+    False for a box that lies less than half inside the image: what it holds isn't known.
     """
     height, width = image.shape[:2]
     if inside_share(box, width, height) < LEAST_INSIDE:
@@ -180,7 +180,7 @@ def _octaves(
 ) -> list[_Octave]:
     """Split the detail of a face, in planes of these RGB weights, into those octaves it holds."""
     if before.shape != after.shape:
-        raise ValueError(f"pictures must be alike, got shapes {before.shape} and {after.shape}")
+        raise ValueError(f"images must be alike, got shapes {before.shape} and {after.shape}")
     inside = clip(box, before.shape[1], before.shape[0])
     if inside is None:
         return []

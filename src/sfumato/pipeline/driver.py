@@ -1,7 +1,7 @@
 r"""Running: what is left to do, an executor over it, and one commit for each shard.
 
     source --shard--> Work (detect, obfuscate, verify; in workers) --records--> ledger
-                        \--> staged pictures --publish--> the release
+                        \--> staged images --publish--> the release
 
 A shard is published and then committed. Killed in between, it is done again and published
 again with the same bytes. What the ledger marks as done for these settings is never redone, if
@@ -67,7 +67,7 @@ __all__ = [
 
 _LOG: Final = logging.getLogger(__name__)
 
-# (pictures done, pictures in all)
+# (images done, images in all)
 Progress: TypeAlias = Callable[[int, int], None]
 
 STAGES: Final = ("detect", "obfuscate", "verify")
@@ -80,7 +80,7 @@ def run(
     *,
     progress: Progress | None = None,
 ) -> Report:
-    """Take every picture through the stages; write the release, its manifest and its reports.
+    """Take every image through the stages; write the release, its manifest and its reports.
 
     Raises:
         UsageError: wrong folders, recipe or file of boxes; nothing was written.
@@ -101,7 +101,7 @@ def run(
 
 
 def search(job: Job, executor: Executor, *, progress: Progress | None = None) -> None:
-    """Find the faces of every picture and keep them in the ledger; raises as `run` does."""
+    """Find the faces of every image and keep them in the ledger; raises as `run` does."""
     with _begun(job, ("detect",), None) as (ledger, content):
         plan = make_plan(job, ("detect",), ledger, content)
         work = _work(job, ("detect",), None)
@@ -167,7 +167,7 @@ def _tell(plan: Plan, job: Job, ledger: Ledger) -> None:
     listed = len(keys) - decided if job.recipe.detect.boxes else 0
     for count, what in ((decided, "people decided on"), (listed, "the file of boxes lists")):
         if count:
-            _LOG.warning("In %d pictures, faces are covered besides what %s.", count, what)
+            _LOG.warning("In %d images, faces are covered besides what %s.", count, what)
 
 
 def _take(
@@ -211,13 +211,13 @@ def _file_listing(
     job: Job, stages: Sequence[str], listing: Listing, sink: Sink | None, ledger: Ledger
 ) -> None:
     """Note what the source holds; what can't be reached is refused right away."""
-    kinds = dict.fromkeys(listing.pictures, "picture")
+    kinds = dict.fromkeys(listing.images, "image")
     kinds.update(dict.fromkeys((*listing.others, *listing.junk), "ignored"))
     kinds.update(dict.fromkeys(listing.excluded, "excluded"))
     records: list[Record] = list(listing.failures)
     others = {key: kind for key, kind in ledger.listing() if kind in (COPIED, WITHHELD)}
     copied = [key for key, kind in others.items() if kind == COPIED]
-    if list(stages) == ["verify"]:  # pictures as they are now; the rest as it was decided
+    if list(stages) == ["verify"]:  # images as they are now; the rest as it was decided
         kinds.update({key: others[key] for key in listing.others if key in others})
         if sink is not None:
             there = [key for key in listing.others if others.get(key) == COPIED]
@@ -244,7 +244,7 @@ def _work_off(
     progress: Progress | None,
 ) -> None:
     total = sum(len(shard.keys) for shard in plan.content.shards)
-    count = total - plan.pictures_left
+    count = total - plan.images_left
     report = progress or (lambda done, of: None)
     report(count, total)
     shards = {shard.id: shard for shard in plan.left}
@@ -263,7 +263,7 @@ def _work_off(
 
 
 def _commit(shard: str, results: Sequence[Result], work: Work, ledger: Ledger) -> None:
-    """Publish a shard's pictures, then its records: in this order, so that a kill loses nothing."""
+    """Publish a shard's images, then its records: in this order, so that a kill loses nothing."""
     records = [record for result in results for record in result.records]
     notes: list[Note] = []
     if "obfuscate" in work.stages and work.sink is not None:
@@ -304,7 +304,7 @@ def _filed(
         elif isinstance(record, Finding):
             yield recipe.fingerprint("verify"), record
         elif isinstance(record, Failure) and list(stages) == ["verify"]:
-            # The picture is in the release; that it can't be checked is a finding.
+            # The image is in the release; that it can't be checked is a finding.
             code, words = Code.VERIFY_UNREADABLE, f"{record.code}: {record.reason}"
             yield recipe.fingerprint("verify"), Finding(record.key, code, False, 1, 0, words)
         else:

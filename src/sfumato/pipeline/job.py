@@ -139,7 +139,7 @@ def check(job: Job) -> Content:
     """Check all that can be checked before anything is written; return what the source holds.
 
     Raises:
-        UsageError: wrong folders, no pictures, a file of boxes that can't be used, OUT isn't ours.
+        UsageError: wrong folders, no images, a file of boxes that can't be used, OUT isn't ours.
         OutputError: a folder can't be written to.
     """
     check_folders(job)
@@ -147,14 +147,14 @@ def check(job: Job) -> Content:
     listing = job.selection.applied(whole)
     for pattern in job.selection.unused(whole):
         _LOG.warning("No file of %s fits %r: is it spelt right?", job.source.url, pattern)
-    if not listing.pictures and not listing.failures:
+    if not listing.images and not listing.failures:
         where = f", but for {len(listing.excluded)} that are excluded" if listing.excluded else ""
-        words = f"holds no pictures{where}: give the folder that holds them."
+        words = f"holds no images{where}: give the folder that holds them."
         raise UsageError(f"{job.source.url} {words}")
     boxes: dict[str, ImportedBoxes] = {}
     if job.boxes is not None:
         # Names of what is excluded are no misspelt ones.
-        boxes, _ = read_boxes(job.boxes, whole.pictures, job.recipe, job.source)
+        boxes, _ = read_boxes(job.boxes, whole.images, job.recipe, job.source)
     check_writable(job.private)
     page = job.private / "report.html"
     for path in (*private_files(job), part_of(page)):
@@ -167,7 +167,7 @@ def check(job: Job) -> Content:
             Ledger(origin, read_only=True).database.close()  # it can be used
     if not is_there(job.ledger):
         check_release(job, None)
-    return Content(listing, tuple(job.source.shards(listing.pictures)), boxes)
+    return Content(listing, tuple(job.source.shards(listing.images)), boxes)
 
 
 def _apart(job: Job) -> tuple[Path, ...]:
@@ -214,7 +214,7 @@ def check_release(job: Job, ledger: Ledger | None) -> None:
     """Make sure that what lies in OUT comes from this recipe and source, or may be overwritten.
 
     Without a ledger, OUT must be empty. The same box file, mended, needs no `overwrite` where it
-    was the reason that pictures were refused.
+    was the reason that images were refused.
 
     Raises:
         UsageError: it doesn't, and `overwrite` wasn't said.

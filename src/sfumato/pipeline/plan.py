@@ -1,8 +1,8 @@
 """What is left to do: a mark "done" is believed only of what lies in the release as it says.
 
-Of each picture of a shard that is marked as done, the file in OUT must hold the bytes that the
+Of each image of a shard that is marked as done, the file in OUT must hold the bytes that the
 record speaks of, and a refusal must be one that would come again. What isn't so is done again,
-picture by picture.
+image by image.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Plan:
     uncovered: tuple[Redetection, ...] = ()
 
     @property
-    def pictures_left(self) -> int:
-        """How many pictures the shards that are left hold."""
+    def images_left(self) -> int:
+        """How many images the shards that are left hold."""
         return sum(len(shard.keys) for shard in self.left)
 
 
 def make_plan(job: Job, stages: Sequence[str], ledger: Ledger | None, content: Content) -> Plan:
-    """Say which of the source's shards are left, and of those that are done, which pictures."""
+    """Say which of the source's shards are left, and of those that are done, which images."""
     plan = Plan(content, content.shards)
     # Verification looks at what lies there now: what it found last time proves nothing.
     if ledger is None or list(stages) == ["verify"]:
@@ -107,7 +107,7 @@ def _wrong_in_release(
     ledger: Ledger,
     boxes: Mapping[str, ImportedBoxes],
 ) -> tuple[set[str], list[Note]]:
-    """Return the pictures that are done but not right, and notes of those that had to be read.
+    """Return the images that are done but not right, and notes of those that had to be read.
 
     The file isn't what the record says; the source's isn't any more; the refusal may be mended by
     now; people or checks decided on it since; a verification met other bytes than those that lie
@@ -160,7 +160,7 @@ def _differs(job: Job, known: Output | Detection) -> bool:
 
 
 def _can_be_read(job: Job, key: str) -> bool:
-    """Say whether a picture can be done again: else what lies in the release stays there."""
+    """Say whether an image can be done again: else what lies in the release stays there."""
     try:
         job.source.sample(key)
     except SampleError:
@@ -173,7 +173,7 @@ def _digest(note: Note | None) -> str:
 
 
 class _Refusals:
-    """Which refusals would come again, so that the picture needn't be tried."""
+    """Which refusals would come again, so that the image needn't be tried."""
 
     def __init__(
         self, job: Job, stages: Sequence[str], ledger: Ledger, boxes: Mapping[str, ImportedBoxes]
@@ -185,7 +185,7 @@ class _Refusals:
         self._unlisted = job.recipe.detect.unlisted == "refuse"
 
     def stands(self, fate: Record | None) -> bool:
-        """Say whether a record of a picture holds; of refusals, whether it would come again."""
+        """Say whether a record of an image holds; of refusals, whether it would come again."""
         if not isinstance(fate, Failure):
             return fate is not None
         if fate.code is Code.BOXES_MISSING and self._from_file:

@@ -34,7 +34,7 @@ from sfumato.version import VERSION
 
 _LOG: Final = logging.getLogger(__name__)
 
-# Extras that read pictures: what was refused without one is tried again with it.
+# Extras that read images: what was refused without one is tried again with it.
 _OPTIONAL: Final = ("pi-heif", "pillow-heif")
 
 Unlisted: TypeAlias = Literal["refuse", "faceless"]
@@ -45,13 +45,13 @@ class Settings:
     """What can be chosen, with the defaults; `recipe` checks it and makes the recipe.
 
     `detectors` (specifications such as "yunet@640:0.5") replace the profile; `threshold` is one
-    for all of them. With `boxes`, faces come from a file; `unlisted` says what a picture is that
+    for all of them. With `boxes`, faces come from a file; `unlisted` says what an image is that
     the file doesn't name (None: "faceless" for CSV, which lists faces; "refuse" for the others,
-    which list pictures). `metadata` says whose metadata go: those of edited files ("faces"), of
+    which list images). `metadata` says whose metadata go: those of edited files ("faces"), of
     "all" files, or of edited ones but for date, camera and copyright ("keep-safe").
     `verify_detectors` search the release (empty: as in detection, or the default profile if boxes
     came from a file). `device` is where networks run: "cpu", "cuda", or "cuda,cpu" for the first
-    that is there; a specification that names one keeps it. With `require_review`, a picture that
+    that is there; a specification that names one keeps it. With `require_review`, an image that
     nobody has decided on is refused. `include` and `exclude` are patterns of the files that are
     part of the set (`sfumato.sources.selection`).
     """
@@ -194,12 +194,12 @@ def _digest(path: Path) -> str:
 def read_boxes(
     path: Path, keys: Sequence[str], recipe: Recipe, source: Source | None = None
 ) -> tuple[dict[str, ImportedBoxes], tuple[str, ...]]:
-    """Return what a file says of the pictures of the source, and the names that fit no picture.
+    """Return what a file says of the images of the source, and the names that fit no image.
 
-    These are also said, and so is, with `source`, if most boxes lie outside their pictures.
+    These are also said, and so is, with `source`, if most boxes lie outside their images.
 
     Raises:
-        UsageError: the file can't be read, or it names pictures that aren't there while pictures
+        UsageError: the file can't be read, or it names images that aren't there while images
             that it doesn't name count as faceless: a misspelt name would expose a face.
     """
     matched = box_files.load(path).match(keys)
@@ -207,11 +207,11 @@ def read_boxes(
         raise UsageError(f"{path} was changed just now: run the same command again.")
     if matched.unused and recipe.detect.unlisted == "faceless":
         raise UsageError(
-            f"{path} names {len(matched.unused)} pictures that aren't in the source, such as "
+            f"{path} names {len(matched.unused)} images that aren't in the source, such as "
             f"{matched.unused[0]!r}. Mend the names, or say --unlisted refuse."
         )
     if matched.unused:
-        words = "%s names %d pictures that aren't in the source, such as %r."
+        words = "%s names %d images that aren't in the source, such as %r."
         _LOG.warning(words, path, len(matched.unused), matched.unused[0])
     note = scale_note(source, matched.faces, recipe.detect.max_pixels) if source else ""
     if note:

@@ -1,4 +1,4 @@
-"""Labelled pictures, searched: what people say is there, and what each detector finds.
+"""Labelled images, searched: what people say is there, and what each detector finds.
 
 For measuring, so nothing is kept: the work is done by an executor's workers as in a run, but the
 ledger isn't touched.
@@ -23,8 +23,8 @@ from sfumato.sources import open_source
 from sfumato.stats.matching import Truth
 from sfumato.types import Box, Detection, Executor, Failure, Record, Sample, Shard
 
-# What a picture is that the labels don't name: left out, or one without a face.
-UnlistedPicture: TypeAlias = Literal["skip", "faceless"]
+# What an image is that the labels don't name: left out, or one without a face.
+UnlistedImage: TypeAlias = Literal["skip", "faceless"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Labels:
     unused: tuple[str, ...]
 
     def truth(self, key: str, width: int, height: int) -> Truth:
-        """Return what a picture of this size shows."""
+        """Return what an image of this size shows."""
         return Truth(width, height, self.faces[key], self.ignored.get(key, ()))
 
 
@@ -49,25 +49,25 @@ def read_labels(
     file: Path,
     *,
     ignore: Path | None = None,
-    unlisted: UnlistedPicture = "skip",
+    unlisted: UnlistedImage = "skip",
 ) -> Labels:
-    """Read the labelled faces of the pictures below a source.
+    """Read the labelled faces of the images below a source.
 
     Boxes that the file itself calls art, unclear or a crowd are regions that don't count, and so
     are those of `ignore`, a second file of boxes: whatever shall not count.
 
     Raises:
-        UsageError: a file can't be read, has a box that can't be right, or names no picture of
+        UsageError: a file can't be read, has a box that can't be right, or names no image of
             the source.
     """
-    keys = open_source(source).scan().pictures
+    keys = open_source(source).scan().images
     matched = _sound(file, keys)
     faces = {
         key: tuple(face.box for face in found if face not in matched.uncounted.get(key, ()))
         for key, found in matched.faces.items()
     }
     if not faces:
-        raise UsageError(f"{file} names no picture below {source}: give the folder it speaks of.")
+        raise UsageError(f"{file} names no image below {source}: give the folder it speaks of.")
     if unlisted == "faceless":
         faces.update(dict.fromkeys(matched.missing, ()))
     regions = dict(matched.uncounted)
@@ -87,7 +87,7 @@ def _sound(file: Path, keys: Sequence[str]) -> box_files.Matched:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Search pictures with each detector by itself: one `Detection` for each, in their order.
+    """Search images with each detector by itself: one `Detection` for each, in their order.
 
     A task for an executor. `detectors` are specifications; `UsageError` if one would upload.
     """
@@ -100,20 +100,20 @@ class Survey:
         sending = registry.uploading(self.detectors)
         if sending:
             raise UsageError(
-                f"{', '.join(sending)} would send pictures out of this machine, which nothing that "
+                f"{', '.join(sending)} would send images out of this machine, which nothing that "
                 "measures does: choose a detector that works here, such as yunet."
             )
 
     def __call__(self, shard: Shard) -> Iterator[tuple[Record, ...]]:
-        """Yield the detections of each picture of the shard, or its failure, in order."""
+        """Yield the detections of each image of the shard, or its failure, in order."""
         for item in open_source(self.source).read(shard):
             yield (item,) if isinstance(item, Failure) else self._search(item)
 
     def _search(self, sample: Sample) -> tuple[Record, ...]:
         try:
-            picture = codec.decode(sample.data, max_pixels=self.max_pixels)
-            width, height = picture.header.upright_size
-            groups = [find(picture, [detector]) for detector in detectors(self.detectors)]
+            image = codec.decode(sample.data, max_pixels=self.max_pixels)
+            width, height = image.header.upright_size
+            groups = [find(image, [detector]) for detector in detectors(self.detectors)]
         except SampleError as error:
             return (Failure(sample.key, "detect", error.code, error.reason),)
         return tuple(
@@ -123,7 +123,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
-    """What was found in each picture, one `Detection` for each detector, and what failed."""
+    """What was found in each image, one `Detection` for each detector, and what failed."""
 
     found: Mapping[str, tuple[Detection, ...]]
     failures: tuple[Failure, ...]
@@ -136,7 +136,7 @@ def look(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Surveyed:
-    """Search these pictures; the result has the order of the keys whatever the workers did."""
+    """Search these images; the result has the order of the keys whatever the workers did."""
     found: dict[str, tuple[Detection, ...]] = {}
     failures: list[Failure] = []
     shards = [Shard("survey", str(survey.source), tuple(keys), divisible=True)] if keys else []
@@ -152,21 +152,21 @@ def look(
 
 
 def fits_labels(labels: Labels, key: str, detection: Detection) -> bool:
-    """Say whether labels may be those of a picture: of its size (or they don't say), inside it."""
+    """Say whether labels may be those of an image: of its size (or they don't say), inside it."""
     size = (detection.width, detection.height)
     places = (*labels.faces.get(key, ()), *labels.ignored.get(key, ()))
     return labels.sizes.get(key, size) == size and not any(misplaced(box, *size) for box in places)
 
 
 def searched(labels: Labels, surveyed: Surveyed) -> tuple[list[Searched], list[str]]:
-    """Return the pictures that can be judged, and of all others what hinders it."""
+    """Return the images that can be judged, and of all others what hinders it."""
     problems = [f"{f.key}: {f.code}, {f.reason}" for f in surveyed.failures]
     problems += [f"{name}: labelled, but not in SRC" for name in labels.unused]
-    pictures = []
+    images = []
     for key, detections in surveyed.found.items():
         if fits_labels(labels, key, detections[0]):
             truth = labels.truth(key, detections[0].width, detections[0].height)
-            pictures.append(Searched(truth, tuple(one.faces for one in detections)))
+            images.append(Searched(truth, tuple(one.faces for one in detections)))
         else:
             problems.append(f"{key}: labelled in another size, or with a box outside it")
-    return pictures, problems
+    return images, problems

@@ -1,6 +1,6 @@
-"""What a worker does with a picture: the stages, one after another, on bytes read once.
+"""What a worker does with an image: the stages, one after another, on bytes read once.
 
-`Work` is the task that an executor runs. What is known of a picture (boxes and outputs of
+`Work` is the task that an executor runs. What is known of an image (boxes and outputs of
 earlier stages, what people decided) comes with its shard: a worker opens no ledger.
 """
 
@@ -16,7 +16,7 @@ from sfumato.detection.detect import detect
 from sfumato.detection.detectors import registry
 from sfumato.errors import Code, SampleError, SfumatoError
 from sfumato.imaging import codec
-from sfumato.imaging.codec import Picture
+from sfumato.imaging.codec import DecodedImage
 from sfumato.obfuscation.step import Cover, Faces, Look, believe, rejected, release
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
 from sfumato.sources import Sink, Source
@@ -39,7 +39,7 @@ from sfumato.verification.checks import Checks, verify
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Take each picture through some of "detect", "obfuscate" and "verify".
+    """Take each image through some of "detect", "obfuscate" and "verify".
 
     What an earlier run has found isn't searched again, if it speaks of the same bytes.
     `second_reader` is that of `Checks`.
@@ -52,7 +52,7 @@ class Work:
     second_reader: bool = False
 
     def __call__(self, shard: Shard) -> Iterator[tuple[Record, ...]]:
-        """Yield the records of each picture of the shard, in order."""
+        """Yield the records of each image of the shard, in order."""
         known_of = shard.known or [Known()] * len(shard.keys)
         for item, known in zip(self.source.read(shard), known_of, strict=True):
             if isinstance(item, Failure):
@@ -77,31 +77,31 @@ class Work:
                 if known.output is not None:
                     yield from self._verify(sample, None, known.output)
                 return
-            found, picture = self._detection(sample, known)
+            found, image = self._detection(sample, known)
             if "detect" in self.stages:
                 yield replace(found, state=sample.state)
             if "obfuscate" not in self.stages:
                 return
             stage = "obfuscate"
             faces, seen_by = self._final(found, known)
-            if picture is None and (faces.final or faces.again):
-                picture = self._decode(sample)
-            output, look = release(sample, picture, faces, self._cover(seen_by), self._sink())
+            if image is None and (faces.final or faces.again):
+                image = self._decode(sample)
+            output, look = release(sample, image, faces, self._cover(seen_by), self._sink())
             if look is not None and seen_by:
                 look = replace(look, seen=None)  # what one look missed: search it whole
             if "verify" in self.stages:
                 # Before it is renamed into place, and from the disk, not from memory.
-                yield from self._verify(sample, picture, output, staged=True, look=look)
+                yield from self._verify(sample, image, output, staged=True, look=look)
             yield replace(output, state=sample.state)
         except SampleError as error:
             if self.sink is not None and stage == "obfuscate":
                 self.sink.discard(sample.key)
             yield Failure(sample.key, stage, error.code, error.reason)
 
-    def _detection(self, sample: Sample, known: Known) -> tuple[Detection, Picture | None]:
+    def _detection(self, sample: Sample, known: Known) -> tuple[Detection, DecodedImage | None]:
         """Return the faces of these bytes: known, from a file of boxes, or found now.
 
-        With them comes the decoded picture, if it had to be decoded for that.
+        With them comes the decoded image, if it had to be decoded for that.
         """
         found = known.detection
         same = isinstance(found, Detection) and found.digest == sample.digest
@@ -111,12 +111,12 @@ class Work:
             if same:
                 raise SampleError(Code.BOXES_MISSING, _OUTDATED)
             raise _no_detection(found)
-        picture = self._decode(sample)
+        image = self._decode(sample)
         if not self.recipe.detect.boxes:
-            return detect(sample, picture, self._detectors(self.recipe.detect)), picture
-        size = picture.header.upright_size
+            return detect(sample, image, self._detectors(self.recipe.detect)), image
+        size = image.header.upright_size
         faces = self._imported(size, known.imported)
-        return Detection(sample.key, sample.digest, *size, faces), picture
+        return Detection(sample.key, sample.digest, *size, faces), image
 
     def _outdated(self, sample: Sample, known: Known) -> bool:
         """Say whether an older version searched less of these bytes, or believed any box."""
@@ -151,15 +151,15 @@ class Work:
             raise SampleError(Code.REVIEW_MISSING, f"{words}: see `sfumato review status`")
         return Faces(found.faces)
 
-    def _decode(self, sample: Sample) -> Picture:
+    def _decode(self, sample: Sample) -> DecodedImage:
         return codec.decode(sample.data, max_pixels=self.recipe.detect.max_pixels)
 
     def _imported(self, size: tuple[int, int], boxes: ImportedBoxes | None) -> tuple[Face, ...]:
-        """Return the boxes that the file of boxes has for a picture, if they can be believed."""
+        """Return the boxes that the file of boxes has for an image, if they can be believed."""
         if boxes is None:
             if self.recipe.detect.unlisted == "faceless":
                 return ()
-            raise SampleError(Code.BOXES_MISSING, "the file of boxes doesn't name this picture")
+            raise SampleError(Code.BOXES_MISSING, "the file of boxes doesn't name this image")
         if boxes.problem:
             raise SampleError(Code.BOXES_MISSING, boxes.problem)
         if boxes.size is not None and boxes.size != size:
@@ -187,7 +187,7 @@ class Work:
     def _verify(
         self,
         sample: Sample,
-        picture: Picture | None,
+        image: DecodedImage | None,
         output: Output,
         *,
         staged: bool = False,
@@ -200,7 +200,7 @@ class Work:
             code = Code.VERIFY_UNREADABLE
             yield Finding(sample.key, code, False, 1, 0, error.reason, output.written)
             return
-        # A picture is copied because these detectors found nothing in it; others may.
+        # An image is copied because these detectors found nothing in it; others may.
         searched = self.recipe.verify.detectors == self.recipe.detect.detectors
         if look is not None and not searched:
             look = replace(look, seen=None)
@@ -212,9 +212,9 @@ class Work:
             second_reader=self.second_reader,
             metadata=self.recipe.obfuscate.metadata,
         )
-        if picture is None and (output.action == "obfuscated" or output.encoding == "reencoded"):
-            picture = self._decode(sample)
-        yield from verify(sample, picture, after, output, checks, look=look)
+        if image is None and (output.action == "obfuscated" or output.encoding == "reencoded"):
+            image = self._decode(sample)
+        yield from verify(sample, image, after, output, checks, look=look)
 
     @staticmethod
     def _detectors(step: DetectStep | VerifyStep) -> tuple[Detector, ...]:
@@ -241,7 +241,7 @@ def _no_detection(found: Detection | Failure | None) -> SampleError:
 
 @cache
 def _works_here(spec: str) -> bool:
-    """Say whether a detector is there still and keeps pictures on this machine.
+    """Say whether a detector is there still and keeps images on this machine.
 
     Consent to send any away is asked for the detectors of the recipe only.
     """

@@ -1,4 +1,4 @@
-"""The end of a run: the account of every picture, the manifest, and the reports.
+"""The end of a run: the account of every image, the manifest, and the reports.
 
 Everything comes from the ledger and from a walk over the release, so it can be made again at
 any time, and the same work gives the same bytes. The manifest is written last: a folder
@@ -56,9 +56,9 @@ def finish(
 
     The report with originals goes to the folder `private`.
 
-    With `tidy`, pictures that an earlier run wrote and that no longer belong to the release are
+    With `tidy`, images that an earlier run wrote and that no longer belong to the release are
     removed first; a file that no run wrote is never removed, but found. Where a file isn't what
-    its record says, or a picture has no record yet, there is no manifest: it would be untrue.
+    its record says, or an image has no record yet, there is no manifest: it would be untrue.
 
     Raises:
         OutputError: the disk refuses.
@@ -132,7 +132,7 @@ class _Files:
 def _account(
     recipe: Recipe, ledger: Ledger, tally: Tally, manifest: Table, faces: Table, files: _Files
 ) -> set[str]:
-    """Count every picture that the source holds; return the paths that the release should hold."""
+    """Count every image that the source holds; return the paths that the release should hold."""
     fate_print = recipe.fingerprint("obfuscate")
     fates = InStep(ledger.latest(fate_print, ("output", "failure")))
     seen = InStep(ledger.latest(recipe.fingerprint("detect"), ("detection",)))
@@ -178,7 +178,7 @@ def _rows(
 def _account_other(
     key: str, fate: Record | None, findings: Iterable[Record], tally: Tally, files: _Files | None
 ) -> set[str]:
-    """Count a file that is no picture; an older version's has no record. No `files`: it stays out.
+    """Count a file that is no image; an older version's has no record. No `files`: it stays out.
 
     Returns the paths that the release should hold.
     """
@@ -243,14 +243,14 @@ def _names_and_counts(there: set[str], expected: set[str]) -> Iterator[Finding]:
 
 
 def _pairs(choices: Sequence[Choice], source: Source, sink: Sink) -> list[Pair]:
-    """Make the small pictures for the private report; what can't be read any more is left out."""
+    """Make the small images for the private report; what can't be read any more is left out."""
     pairs: list[Pair] = []
     for choice in choices:
         try:
             before = codec.thumbnail(source.sample(choice.key).data, _THUMBNAIL_PX)
             after = codec.thumbnail(sink.read(choice.key), _THUMBNAIL_PX)
         except SampleError:
-            continue  # its finding or refusal is listed; only the picture of it is missing
+            continue  # its finding or refusal is listed; only the image of it is missing
         pairs.append(Pair(choice.key, before, after, choice.caption))
     return pairs
 

@@ -123,7 +123,7 @@ def manifest_row(
 
 
 def face_rows(output: Output) -> list[dict[str, object]]:
-    """Return the rows of a picture's faces: boxes as found, not grown; no reviewer's name."""
+    """Return the rows of an image's faces: boxes as found, not grown; no reviewer's name."""
     return [
         {
             "path": output.key,

@@ -1,4 +1,4 @@
-"""People in the loop: who looks at which picture, what they say, and what follows from it.
+"""People in the loop: who looks at which image, what they say, and what follows from it.
 
     detections --planning--> items --queue--> leases --web or files--> answers
     answers --quality--> weights --merging--> decisions --estimation--> what is still missed

@@ -1,4 +1,4 @@
-"""Who saw which unobfuscated picture, and when: a log that only grows.
+"""Who saw which unobfuscated image, and when: a log that only grows.
 
 Triggers of the database refuse to change or delete a line.
 """
@@ -10,13 +10,13 @@ from typing import Literal, TypeAlias
 
 from sfumato.ledger.database import Database
 
-# whole: the picture. crop: a magnified part. gallery: one face of it.
+# whole: the image. crop: a magnified part. gallery: one face of it.
 Extent: TypeAlias = Literal["whole", "crop", "gallery"]
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A person was sent this much of this picture; `seen` in seconds since 1970."""
+    """A person was sent this much of this image; `seen` in seconds since 1970."""
 
     seen: float
     person: str

@@ -20,7 +20,7 @@ from sfumato.review.store import (
 )
 from sfumato.review.vocabulary import Answer, Given, Mark, Receipt
 
-# The lock is inside: the picture's own row stays free.
+# The lock is inside: the image's own row stays free.
 _FIND: Final = """
 SELECT a.id, a.token, a.person, a.state, a.gold, a.tutorial, a.whole, a.version, a.draft, a.shown,
     i.proposals, i.id, i.key, i.digest, i.width, i.height
@@ -31,7 +31,7 @@ CROSS JOIN review_items AS i WHERE i.id = a.item
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An assignment, locked until the transaction ends, and its picture."""
+    """An assignment, locked until the transaction ends, and its image."""
 
     assignment: int
     token: str
@@ -58,7 +58,7 @@ def find(db: Connection, token: str, person: str) -> Work:
     """
     row = db.execute(_FIND, (token, person)).fetchone()
     if row is None:
-        raise UnknownLease("There is no such picture.")
+        raise UnknownLease("There is no such image.")
     assignment, _, _, state, gold, tutorial, whole, version, draft, shown, proposals, *rest = row
     return Work(
         *(assignment, token, person, state, bool(gold), bool(tutorial), bool(whole)),
@@ -123,7 +123,7 @@ def repeated(db: Connection, work: Work, answer: Answer) -> Receipt:
     ).fetchone()
     assert row is not None
     if (answer.verdict, written(_settled(work, answer).marks)) != (row[0], row[1]):
-        raise Conflict("This picture is answered already, and differently.")
+        raise Conflict("This image is answered already, and differently.")
     return _receipt(work, row[2])
 
 

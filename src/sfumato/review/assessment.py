@@ -1,4 +1,4 @@
-"""What the review of a whole set came to, for reports: no name, no pseudonym, no picture.
+"""What the review of a whole set came to, for reports: no name, no pseudonym, no image.
 
 An `Assessment` is a record of the ledger; the latest counts, and comes along to a release's own.
 """
@@ -22,9 +22,9 @@ from sfumato.stats.bootstrap import ratio
 from sfumato.stats.intervals import wilson
 from sfumato.types import JSON, Assessment
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 _AGREES: Final = 0.5  # IoU
-_MEASURABLE: Final = 10  # pictures that several saw, from which on a share says something
+_MEASURABLE: Final = 10  # images that several saw, from which on a share says something
 
 
 def assess(given: Sequence[Given], merged: Merged, left: Remainder, seed: int = 0) -> Assessment:
@@ -39,14 +39,14 @@ def assess(given: Sequence[Given], merged: Merged, left: Remainder, seed: int = 
         "disputed": merged.disputed,
         "agreement": agreement(given, seed),
         "gold": gold(given),
-        "seconds_per_picture": median(seconds) if seconds else None,
+        "seconds_per_image": median(seconds) if seconds else None,
         "estimate": estimate if estimate["measured"] else None,
     }
     return Assessment("", json.dumps(figures, separators=(",", ":")))
 
 
 def gold(given: Iterable[Given], limit: float = GOLD_IOU) -> JSON:
-    """Return the share of gold pictures that were answered well, with Wilson's interval."""
+    """Return the share of gold images that were answered well, with Wilson's interval."""
     passed = [
         passes(one.answer.marks, one.gold, iou=limit) for one in given if one.gold is not None
     ]
@@ -57,10 +57,10 @@ def gold(given: Iterable[Given], limit: float = GOLD_IOU) -> JSON:
 
 
 def agreement(given: Iterable[Given], seed: int = 0) -> JSON:
-    """Return the share of one person's boxes that another who saw the whole picture has too.
+    """Return the share of one person's boxes that another who saw the whole image has too.
 
-    Over all pairs of people of a picture, both ways, at an IoU of 0.5; gold and adjudications are
-    left out. The interval draws pictures anew; `n` is their number.
+    Over all pairs of people of an image, both ways, at an IoU of 0.5; gold and adjudications are
+    left out. The interval draws images anew; `n` is their number.
     """
     shared: list[int] = []
     boxes: list[int] = []
@@ -79,7 +79,7 @@ def agreement(given: Iterable[Given], seed: int = 0) -> JSON:
 
 
 def _several(given: Iterable[Given]) -> list[list[tuple[Mark, ...]]]:
-    """Return the answers of pictures that at least two people saw whole, by key."""
+    """Return the answers of images that at least two people saw whole, by key."""
     answers: defaultdict[str, list[tuple[Mark, ...]]] = defaultdict(list)
     for one in given:
         whole = one.answer.scope == "whole" and one.answer.verdict != "unsure"

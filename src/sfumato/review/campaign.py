@@ -35,16 +35,16 @@ from sfumato.review.urgency import misses, reorder, see_whole
 from sfumato.review.vocabulary import Item, Mark
 from sfumato.types import Detection, label_of
 
-SAMPLE: Final = 500  # pictures drawn at random unless another number is wanted
+SAMPLE: Final = 500  # images drawn at random unless another number is wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is put into the queue.
 
-    `sample` pictures are drawn at random, to estimate what is missed (None: `SAMPLE`, or those
-    that were drawn before); `rules` order the rest by risk. `gold` is a file with boxes of pictures
-    whose faces are known, `persons` a table of pictures in which another detector saw a person (a
+    `sample` images are drawn at random, to estimate what is missed (None: `SAMPLE`, or those
+    that were drawn before); `rules` order the rest by risk. `gold` is a file with boxes of images
+    whose faces are known, `persons` a table of images in which another detector saw a person (a
     column `path`).
     """
 
@@ -66,16 +66,16 @@ class Prepared:
 
 
 class Found:
-    """The detections of a ledger whose pictures are still there; may be iterated many times."""
+    """The detections of a ledger whose images are still there; may be iterated many times."""
 
     def __init__(self, ledger: Ledger, fingerprint: str) -> None:
         self._ledger = ledger
         self._fingerprint = fingerprint
 
     def __iter__(self) -> Iterator[Detection]:
-        pictures = {key for key, kind in self._ledger.listing() if kind == "picture"}
+        images = {key for key, kind in self._ledger.listing() if kind == "image"}
         for record in self._ledger.latest(self._fingerprint, ("detection",)):
-            if isinstance(record, Detection) and record.key in pictures:
+            if isinstance(record, Detection) and record.key in images:
                 yield record
 
 
@@ -86,7 +86,7 @@ def set_up(
 
     Raises:
         UsageError: the ledger holds the review of other detections, or nothing was found to be
-            looked at; or a gold file names pictures that aren't there.
+            looked at; or a gold file names images that aren't there.
     """
     fingerprint = recipe.fingerprint("detect")
     found = Found(ledger, fingerprint)
@@ -94,7 +94,7 @@ def set_up(
     replicas = replicas_of(database)
     if plan.rules.replicas < replicas:
         raise UsageError(
-            f"Each picture goes to {replicas} people in this review: that number may grow, but "
+            f"Each image goes to {replicas} people in this review: that number may grow, but "
             "what some were promised can't be taken back. Leave out --replicas."
         )
     truths = _truths(plan.gold, found) if plan.gold else {}
@@ -122,13 +122,13 @@ def of_these_settings(database: Database, fingerprint: str) -> None:
     """Raise `UsageError` if the ledger holds the review of other detections."""
     if noted(database, "fingerprint") not in ("", fingerprint):
         raise UsageError(
-            f"{database.name} holds the review of pictures that were searched with other settings: "
+            f"{database.name} holds the review of images that were searched with other settings: "
             "search them with those again, or give another --ledger."
         )
 
 
 def replicas_of(database: Database) -> int:
-    """Return how many people each picture goes to; 1 if nothing was said yet."""
+    """Return how many people each image goes to; 1 if nothing was said yet."""
     with understood("the number of people of a review"):
         return int(noted(database, "replicas", "1"))
 
@@ -145,16 +145,14 @@ def draw_of(database: Database) -> Draw | None:
 def _drawn(database: Database, earlier: Draw | None, found: Found, plan: Plan) -> Draw:
     """Draw the sample, or take the one there is and draw more if more is wanted.
 
-    It is drawn anew where the source holds other pictures by now: it would speak of the old ones.
+    It is drawn anew where the source holds other images by now: it would speak of the old ones.
     """
     if earlier is None:
-        pictures = sum(1 for _ in found)
-        if not pictures:
-            raise UsageError(
-                f"{database.name} knows of no searched pictures: `sfumato detect` them."
-            )
+        images = sum(1 for _ in found)
+        if not images:
+            raise UsageError(f"{database.name} knows of no searched images: `sfumato detect` them.")
         rng = np.random.default_rng(plan.seed)
-        drawn = sampling.draw(found, min(plan.sample or SAMPLE, pictures), rng)
+        drawn = sampling.draw(found, min(plan.sample or SAMPLE, images), rng)
     else:
         drawn = sampling.renew(earlier, found, plan.sample or 0)
         if plan.sample and (sizes := _larger(drawn, plan.sample)):
@@ -165,7 +163,7 @@ def _drawn(database: Database, earlier: Draw | None, found: Found, plan: Plan) -
 
 
 def _larger(drawn: Draw, sample: int) -> dict[str, int]:
-    """Return larger samples of the strata if more pictures are wanted in all; none otherwise."""
+    """Return larger samples of the strata if more images are wanted in all; none otherwise."""
     populations = {(s.group, s.state): s.population for s in drawn.strata}
     if sample <= sum(len(s.keys) for s in drawn.strata) or sample < len(populations):
         return {}
@@ -174,13 +172,13 @@ def _larger(drawn: Draw, sample: int) -> dict[str, int]:
 
 
 def _truths(path: Path, found: Found) -> dict[str, tuple[Detection, tuple[Mark, ...]]]:
-    """Return pictures with their true boxes, cut to the picture."""
+    """Return images with their true boxes, cut to the image."""
     keys = [one.key for one in found]
     matched = box_files.load(path).match(keys)
     if matched.unused or matched.problems:
         names: Sequence[str] = [*matched.unused, *matched.problems]
         raise UsageError(
-            f"{path} has {len(names)} entries that fit no picture or can't be right, such as "
+            f"{path} has {len(names)} entries that fit no image or can't be right, such as "
             f"{names[0]!r}: people would be judged by them. Mend the file."
         )
     truths = {}
@@ -192,7 +190,7 @@ def _truths(path: Path, found: Found) -> dict[str, tuple[Detection, tuple[Mark, 
             if given != size or any(misplaced(f.box, *size) for f in matched.faces[one.key]):
                 fault = "a box outside it" if given == size else f"a size of {given[0]}×{given[1]}"
                 raise UsageError(
-                    f"{path} gives {one.key!r} {fault}, but the picture has {size[0]}×{size[1]} "
+                    f"{path} gives {one.key!r} {fault}, but the image has {size[0]}×{size[1]} "
                     "pixels: people would be judged by it. Mend the file."
                 )
             marks = zip(boxes, matched.faces[one.key], strict=True)
@@ -201,7 +199,7 @@ def _truths(path: Path, found: Found) -> dict[str, tuple[Detection, tuple[Mark, 
 
 
 def _golden(truths: Mapping[str, tuple[Detection, object]], replicas: int) -> Iterator[Item]:
-    """Yield items of pictures with known faces: most have so little risk that they aren't queued.
+    """Yield items of images with known faces: most have so little risk that they aren't queued.
 
     Those that are stay as they are.
     """
@@ -223,14 +221,14 @@ def _persons(path: Path, found: Found) -> Mapping[str, bool]:
     names = {row.name for row in groups_csv.read(path).rows}
     pairing = pair(names, [one.key for one in found])
     if names and not pairing.names:
-        raise UsageError(f"{path} names no picture of the source, such as {min(names)!r}.")
+        raise UsageError(f"{path} names no image of the source, such as {min(names)!r}.")
     return dict.fromkeys(pairing.names, True)
 
 
 def searched(ledger: Ledger, fingerprint: str) -> int:
-    """Return how many pictures of the source were searched with these settings."""
+    """Return how many images of the source were searched with these settings."""
     (row,) = ledger.database.rows(
-        "SELECT COUNT(*) FROM listing AS l WHERE l.kind = 'picture' AND EXISTS (SELECT 1 FROM "
+        "SELECT COUNT(*) FROM listing AS l WHERE l.kind = 'image' AND EXISTS (SELECT 1 FROM "
         "records AS r WHERE r.fingerprint = ? AND r.kind = 'detection' AND r.key = l.key)",
         (fingerprint,),
     )
@@ -238,7 +236,7 @@ def searched(ledger: Ledger, fingerprint: str) -> int:
 
 
 def kinds(drawn: Draw) -> Counter[str]:
-    """Return how many pictures were drawn by what was found in them."""
+    """Return how many images were drawn by what was found in them."""
     counts: Counter[str] = Counter()
     for stratum in drawn.strata:
         counts[stratum.state] += len(stratum.keys)

@@ -1,7 +1,7 @@
-"""Which pictures a person gets next. No query scans: each follows an index from where it stands.
+"""Which images a person gets next. No query scans: each follows an index from where it stands.
 
-Pictures are served in the order of `rank`. Each person has a place in that order and goes
-onward from it, past pictures that others hold; at the end they begin again, once. Pictures whose
+Images are served in the order of `rank`. Each person has a place in that order and goes
+onward from it, past images that others hold; at the end they begin again, once. Images whose
 lease ran out behind everybody's place come first, from an index of their own.
 
 All of this happens inside the transaction of `Queue.lease`, which holds the person's row: two
@@ -66,7 +66,7 @@ _LEAVE: Final = f"UPDATE review_people SET served = ?, {' = ?, '.join(_PLACES)} 
 class Place:
     """How far a person has come: behind (rank, item) of the order.
 
-    `wrapped`: pictures served when they last looked from the beginning and found nothing.
+    `wrapped`: images served when they last looked from the beginning and found nothing.
     `epoch`: the campaign's when they were last here.
     """
 
@@ -78,14 +78,14 @@ class Place:
 
 @dataclass(slots=True)
 class Desk:
-    """A person as the choice sees them, and the campaign; `places` move as pictures are chosen."""
+    """A person as the choice sees them, and the campaign; `places` move as images are chosen."""
 
     person: str
     adjudicates: bool
     served: int
     now: float
     places: dict[Course, Place]
-    epoch: int = 0  # grows when pictures are added
+    epoch: int = 0  # grows when images are added
     gold: int = 0  # how many gold questions there are that the person hasn't answered
     empty: float = 0.0  # the share of gold questions without a face
     tutorial: int = 0  # how many gold questions come first
@@ -187,7 +187,7 @@ def _own(db: Connection, desk: Desk, state: int, count: int, *, gallery: bool) -
 
 
 def _adjudications(db: Connection, desk: Desk, count: int) -> list[Pick]:
-    """Return disputed pictures: those that the person hasn't answered; others if nobody else is."""
+    """Return disputed images: those that the person hasn't answered; others if nobody else is."""
     if count <= 0:
         return []
     answered = (
@@ -212,7 +212,7 @@ def _adjudications(db: Connection, desk: Desk, count: int) -> list[Pick]:
 
 
 def pool(db: Connection, desk: Desk) -> Pool:
-    """Return the pictures whose boxes a gold question may borrow: those around the person's place.
+    """Return the images whose boxes a gold question may borrow: those around the person's place.
 
     As many before it as behind it, since the order is one of risk; at the beginning, few.
     """
@@ -234,7 +234,7 @@ def pool(db: Connection, desk: Desk) -> Pool:
 
 
 def _gold_due(db: Connection, desk: Desk, count: int) -> list[Pick]:
-    """Return the gold questions among the person's next pictures: the same ones at every try."""
+    """Return the gold questions among the person's next images: the same ones at every try."""
     picks: list[Pick] = []
     for number in range(desk.served, desk.served + (count if desk.gold > 0 else 0)):
         tutorial = number < desk.tutorial
@@ -252,7 +252,7 @@ def _gold_due(db: Connection, desk: Desk, count: int) -> list[Pick]:
 
 
 def chance(person: str, number: int) -> float:
-    """Return what decides on a person's picture of this number: uniform in [0, 1), always same."""
+    """Return what decides on a person's image of this number: uniform in [0, 1), always same."""
     digest = hashlib.sha256(f"{person} {number}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
@@ -280,7 +280,7 @@ def _gold(db: Connection, desk: Desk, *, tutorial: bool) -> list[Pick]:
 
 
 def _returned(db: Connection, desk: Desk, course: Course, count: int) -> list[Pick]:
-    """Return pictures whose slot came back: they may lie behind everybody's place."""
+    """Return images whose slot came back: they may lie behind everybody's place."""
     if count <= 0:
         return []
     rows = db.execute(
@@ -295,7 +295,7 @@ def _returned(db: Connection, desk: Desk, course: Course, count: int) -> list[Pi
 def _onward(
     db: Connection, desk: Desk, course: Course, count: int, taken: set[int], *, spare: int = 0
 ) -> list[Pick]:
-    """Return the next pictures from the person's place on, and move it; `spare` more are read."""
+    """Return the next images from the person's place on, and move it; `spare` more are read."""
     if count + spare <= 0:
         return []
     place = desk.places[course]
@@ -327,7 +327,7 @@ def _after(
 
 
 def _any(db: Connection, desk: Desk, course: Course) -> bool:
-    """Say whether there is a picture for this person that others only hold locked right now."""
+    """Say whether there is an image for this person that others only hold locked right now."""
     row = db.execute(
         f"SELECT 1 FROM review_items AS i WHERE {_OF[course]} AND {_UNSEEN} "  # noqa: S608
         "ORDER BY i.rank, i.id LIMIT 1",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sfumato.review.drawings import ECHO, Looks, drawn
 from sfumato.review.existence import Priors, Votes, proposed
 from sfumato.review.localisation import spreads
-from sfumato.review.places import Picture, Place, Vote
+from sfumato.review.places import Place, ReviewedImage, Vote
 
 _TINY: Final = 1e-300
 LIKELY: Final = 0.5  # probability from which on the boxes of a place say something of sides
@@ -29,7 +29,7 @@ class Weight:
 
     Of proposals, `sensitivity` is the share of right ones and `false_alarm` of wrong ones that the
     person keeps. Of faces without a proposal the person `finds` a share, and `invents` so many
-    boxes a picture; of all boxes the person draws, the share `right` shows something. `spread` is
+    boxes an image; of all boxes the person draws, the share `right` shows something. `spread` is
     the standard deviation of a side, in parts of the box's size. `votes` and `known` count the
     places that this rests on, and those of them whose truth is known.
     """
@@ -67,7 +67,7 @@ class Weight:
 class Missing:
     """Of faces without a proposal: how many there are, and how many are hard to see.
 
-    `alone` is their number a picture, `beside` that for each right proposal in it; the share `hard`
+    `alone` is their number an image, `beside` that for each right proposal in it; the share `hard`
     of them is hard to see, and everybody finds only the part `dim` of these.
     """
 
@@ -96,7 +96,7 @@ class Crowd:
         return self.people.get(person, self.stranger)
 
     def probabilities(self, places: Sequence[Place]) -> list[float]:
-        """Return for each place of a picture the probability that it shows something.
+        """Return for each place of an image the probability that it shows something.
 
         `existence` and `drawings` have the models.
         """
@@ -153,16 +153,16 @@ def _right(finds: float, invents: float, missed: float) -> float:
     return missed * finds / (missed * finds + invents)
 
 
-def estimate(pictures: Sequence[Picture], priors: Priors | None = None) -> Crowd:
+def estimate(images: Sequence[ReviewedImage], priors: Priors | None = None) -> Crowd:
     """Return everybody's weight from gold, adjudications and agreement, in whatever order."""
     priors = priors or Priors()
-    people = sorted({one.person for picture in pictures for one in picture.given})
+    people = sorted({one.person for image in images for one in image.given})
     number = {person: i for i, person in enumerate(people)}
-    asked, own = _ballots(pictures)
+    asked, own = _ballots(images)
     first = proposed(_votes(asked, number), len(people), priors)
-    home = np.array([ballot.picture for ballot in asked], dtype=np.intp)
-    right = np.bincount(home, first.shows, minlength=len(pictures)).astype(np.float64)
-    looks = _looks(pictures, own, right, number)
+    home = np.array([ballot.image for ballot in asked], dtype=np.intp)
+    right = np.bincount(home, first.shows, minlength=len(images)).astype(np.float64)
+    looks = _looks(images, own, right, number)
     second = drawn(_votes(own, number), looks, len(people), priors)
     chances = zip([*asked, *own], [*first.shows.tolist(), *second.shows.tolist()], strict=True)
     shown = [ballot.place for ballot, chance in chances if chance >= LIKELY]
@@ -191,23 +191,23 @@ def estimate(pictures: Sequence[Picture], priors: Priors | None = None) -> Crowd
 class _Ballot:
     """Votes of one kind about a place, and 1 or 0 if its truth is known, else NaN."""
 
-    picture: int
+    image: int
     place: Place
     votes: tuple[Vote, ...]
     truth: float
 
 
-def _ballots(pictures: Sequence[Picture]) -> tuple[list[_Ballot], list[_Ballot]]:
+def _ballots(images: Sequence[ReviewedImage]) -> tuple[list[_Ballot], list[_Ballot]]:
     """Return the votes of people who were shown a proposal, and of those who were not.
 
     Of gold, different people may have seen different proposals; then a place is in both lists.
-    Without a proposal and without a truth, a place needs somebody who saw the whole picture and
+    Without a proposal and without a truth, a place needs somebody who saw the whole image and
     drew a box.
     """
     asked, own = [], []
-    for i, picture in enumerate(pictures):
-        known = picture.truth is not None
-        for place in picture.places:
+    for i, image in enumerate(images):
+        known = image.truth is not None
+        for place in image.places:
             truth = float(place.truth is not None) if known else float("nan")
             prompted = tuple(vote for vote in place.votes if vote.prompted)
             others = tuple(vote for vote in place.votes if vote.whole and not vote.prompted)
@@ -230,25 +230,25 @@ def _votes(ballots: Sequence[_Ballot], number: Mapping[str, int]) -> Votes:
 
 
 def _looks(
-    pictures: Sequence[Picture],
+    images: Sequence[ReviewedImage],
     ballots: Sequence[_Ballot],
     right: NDArray[np.float64],
     number: Mapping[str, int],
 ) -> Looks:
-    """Return who saw the whole of which picture and was sure; `right` follows the pictures."""
+    """Return who saw the whole of which image and was sure; `right` follows the images."""
     rows = []
     looked = np.zeros(len(number))
-    unknown_ = [i for i, picture in enumerate(pictures) if picture.truth is None]
+    unknown_ = [i for i, image in enumerate(images) if image.truth is None]
     order = {i: n for n, i in enumerate(unknown_)}
-    for i, picture in enumerate(pictures):
-        for one in picture.given:
+    for i, image in enumerate(images):
+        for one in image.given:
             if one.answer.verdict == "unsure" or one.answer.scope != "whole":
                 continue
             looked[number[one.person]] += 1
             if i in order:
                 rows.append((order[i], number[one.person]))
     table = np.asarray(rows, dtype=np.intp).reshape(-1, 2)
-    home = np.array([order.get(b.picture, len(order)) for b in ballots], dtype=np.intp)
+    home = np.array([order.get(b.image, len(order)) for b in ballots], dtype=np.intp)
     return Looks(table[:, 0], table[:, 1], np.append(right[unknown_], 0.0), home, looked)
 
 

@@ -5,10 +5,10 @@ where all saw nothing, and false boxes of two people rarely meet. Dawid and Sken
 knows nothing of that, was off by a mean logarithm of 0.31 where this one is off by 0.17 (three of
 the crowds of `benchmarks/crowd.py`). This is the free-response model of Bunch et al. (1978):
 
-- Faces without a proposal come at a rate of μ a picture, plus a part for each right proposal in it
+- Faces without a proposal come at a rate of μ an image, plus a part for each right proposal in it
   (where many are, more are missed). Person j finds the share α of them. Some are hard: everybody
   finds only the part γ of those that they would find else.
-- j also invents boxes at a rate of λ a picture (Poisson), at places of their own. That another
+- j also invents boxes at a rate of λ an image (Poisson), at places of their own. That another
   person errs at the same place has the chance `ECHO`.
 
 Faces that nobody found count by their expectation, as in capture-recapture. Fitted by
@@ -34,20 +34,20 @@ from sfumato.review.existence import (
 )
 
 ECHO: Final = 0.05  # chance that a second person invents a box where one has
-_FEW: Final = 0.1  # faces, seen in one picture more, that keep rates above 0
+_FEW: Final = 0.1  # faces, seen in one image more, that keep rates above 0
 _TINY: Final = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """Who looked at which open picture: numbers of picture and of person.
+    """Who looked at which open image: numbers of image and of person.
 
-    `right` are the right proposals of each open picture (expected number), and a last 0 for
-    pictures that are known. `home` is the picture of each place that is voted on. `looked` counts
-    each person's pictures, the known ones as well.
+    `right` are the right proposals of each open image (expected number), and a last 0 for
+    images that are known. `home` is the image of each place that is voted on. `looked` counts
+    each person's images, the known ones as well.
     """
 
-    picture: Ints
+    image: Ints
     person: Ints
     right: Floats
     home: Ints
@@ -58,7 +58,7 @@ class Looks:
 class Rates:
     """The parameters.
 
-    Of each person α (`finds`) and λ (`invents`); of faces without a proposal the number a picture
+    Of each person α (`finds`) and λ (`invents`); of faces without a proposal the number an image
     (`alone`) and for each right proposal (`beside`), the share that is `hard`, and the part γ
     (`dim`) of these that is found.
     """
@@ -71,7 +71,7 @@ class Rates:
     dim: float
 
     def missing(self, right: Floats) -> Floats:
-        """Return the faces without a proposal to be expected in pictures with right proposals."""
+        """Return the faces without a proposal to be expected in images with right proposals."""
         faces: Floats = self.alone + self.beside * right
         return faces
 
@@ -91,7 +91,7 @@ class Drawn:
 class _Expected:
     """What the rates let expect.
 
-    Of each place whether it is a plain or a hard face; of each open picture the plain and the hard
+    Of each place whether it is a plain or a hard face; of each open image the plain and the hard
     faces that nobody found; of each vote the chance that this person was the first to invent the
     box. `evidence` is the log-likelihood of all votes.
     """
@@ -153,7 +153,7 @@ def _expect(votes: Votes, looks: Looks, rates: Rates) -> _Expected:
     unseen = []
     for dim, share in ((1.0, 1 - rates.hard), (rates.dim, rates.hard)):
         none = np.log1p(-dim * rates.finds)[looks.person]
-        chance = np.exp(np.bincount(looks.picture, none, minlength=len(missing)))
+        chance = np.exp(np.bincount(looks.image, none, minlength=len(missing)))
         unseen.append((missing * share * chance)[:-1])
     evidence += sum(u.sum() for u in unseen) - missing[:-1].sum()
     evidence -= (rates.invents * looks.looked).sum()
@@ -176,7 +176,7 @@ def _improved(
     bright = np.where(votes.yes > 0, 1.0, overlooked[votes.person])
     plain, hard = expected.plain[votes.place], expected.hard[votes.place]
     unseen_plain, unseen_hard = (
-        np.append(unseen, 0.0)[looks.picture]
+        np.append(unseen, 0.0)[looks.image]
         for unseen in (expected.unseen_plain, expected.unseen_hard)
     )
     found = np.bincount(votes.person, (plain + hard) * votes.yes, minlength=people)
@@ -203,7 +203,7 @@ def _improved(
 def _incidence(
     votes: Votes, looks: Looks, expected: _Expected, rates: Rates
 ) -> tuple[float, float]:
-    """Return the faces without a proposal a picture, and for each right proposal."""
+    """Return the faces without a proposal an image, and for each right proposal."""
     shows = np.where(votes.open_, expected.plain + expected.hard, 0.0)
     seen = np.bincount(looks.home, shows, minlength=len(looks.right))[:-1]
     faces = seen + expected.unseen_plain + expected.unseen_hard
@@ -214,8 +214,8 @@ def _incidence(
 
 
 def _log_prior(rates: Rates, priors: Priors) -> float:
-    few, pictures = priors.invented
-    log = few * np.log(rates.invents).sum() - pictures * rates.invents.sum()
+    few, images = priors.invented
+    log = few * np.log(rates.invents).sum() - images * rates.invents.sum()
     log += _FEW * np.log(rates.alone * rates.beside) - rates.alone - rates.beside
     log += log_beta(rates.finds, priors.yes_if_true)
     log += log_beta(np.array(rates.hard), priors.hard) + log_beta(np.array(rates.dim), priors.dim)

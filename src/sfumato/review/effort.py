@@ -1,4 +1,4 @@
-"""How many more pictures people have to check until the answer is as narrow as wanted."""
+"""How many more images people have to check until the answer is as narrow as wanted."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sfumato.errors import UsageError
 from sfumato.review.estimation import Stratum
 from sfumato.stats import intervals
 
-FLOOR: Final = 20  # pictures of each stratum at least
-UNKNOWN: Final = 0.01  # share of pictures with missed faces before anything is known
+FLOOR: Final = 20  # images of each stratum at least
+UNKNOWN: Final = 0.01  # share of images with missed faces before anything is known
 _STEPS: Final = 60  # halvings of the search
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """How many pictures of a stratum are to be checked in all, and how many more these are."""
+    """How many images of a stratum are to be checked in all, and how many more these are."""
 
     stratum: str
     size: int
@@ -27,7 +27,7 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What to check. `half_width` is what to expect: half the interval, as a share of pictures."""
+    """What to check. `half_width` is what to expect: half the interval, as a share of images."""
 
     strata: tuple[Allocation, ...]
     more: int
@@ -43,27 +43,27 @@ class _Known:
     rate: float
 
     def size(self, density: float) -> float:
-        """Neyman's share: in proportion to the population and the deviation of one picture."""
+        """Neyman's share: in proportion to the population and the deviation of one image."""
         wanted = density * self.population * sqrt(self.rate * (1 - self.rate))
         return min(max(wanted, self.least), self.population)
 
 
 def plan(strata: Sequence[Stratum], half_width: float, *, least: int = FLOOR) -> Effort:
-    """Return what to check so that the interval of pictures with missed faces is narrow enough.
+    """Return what to check so that the interval of images with missed faces is narrow enough.
 
-    `half_width` is half the length of the overall 95 % interval as a share of all pictures (0.002:
-    plus or minus 0.2 %). Pictures are shared out as by J. Neyman (1934), at least `least` a
+    `half_width` is half the length of the overall 95 % interval as a share of all images (0.002:
+    plus or minus 0.2 %). Images are shared out as by J. Neyman (1934), at least `least` a
     stratum and never fewer than are checked already. The rate of each stratum is guessed from its
     own sample, (x + 1/2) / (n + 1), that of an unsampled one from all (or 1 %); the more it is
     wrong, the more the width differs from what was wanted. A width is reached at the
     latest when all are checked.
 
     Raises:
-        UsageError: the wanted width isn't in (0, 0.5], or there is no picture.
+        UsageError: the wanted width isn't in (0, 0.5], or there is no image.
     """
     population = sum(stratum.population for stratum in strata)
     if not 0 < half_width <= 0.5 or not population:
-        raise UsageError("a half width lies above 0 and at most at 50 %, of at least one picture.")
+        raise UsageError("a half width lies above 0 and at most at 50 %, of at least one image.")
     known = [_known(stratum, _rate(strata), least) for stratum in strata]
     low, high = 0.0, 1.0
     while _width(known, [k.size(high) for k in known]) > half_width * population:
@@ -95,7 +95,7 @@ def _known(stratum: Stratum, overall: float, least: int) -> _Known:
 
 
 def _width(known: Sequence[_Known], sizes: Sequence[float]) -> float:
-    """Return half the width to expect, in pictures: the gamma interval of what is to be found."""
+    """Return half the width to expect, in images: the gamma interval of what is to be found."""
     total = variance = stands = 0.0
     for stratum, size in zip(known, sizes, strict=True):
         if size >= stratum.population:

@@ -1,22 +1,22 @@
 """How many faces are still in there: from the random sample that people checked.
 
-A stratum has N pictures, n of which were drawn at random and checked; picture i of these held m_i
-faces that the release had missed. Each picture seen stands for a = (N - n) / n that nobody has
+A stratum has N images, n of which were drawn at random and checked; image i of these held m_i
+faces that the release had missed. Each image seen stands for a = (N - n) / n that nobody has
 looked at, so the estimate of what is left is the sum of a m_i. Once people have corrected the
-checked pictures, only those others hold missed faces: this is *left*. *missed* is what there was
+checked images, only those others hold missed faces: this is *left*. *missed* is what there was
 before: left, and what was found.
 
-Pictures (m_i is 0 or 1) of one stratum, or of strata sampled at one rate, have the exact interval
+Images (m_i is 0 or 1) of one stratum, or of strata sampled at one rate, have the exact interval
 of a hypergeometric count. Everything else has Fay and Feuer's (`intervals.gamma`) of a
-weighted sum of rare events: a picture is one event however many faces it holds, its weight is
+weighted sum of rare events: an image is one event however many faces it holds, its weight is
 a m, and it adds a (a + 1) m² to the variance, which is N (N - n) / n² m², the design's variance of
 a total drawn without replacement, for rare events. The event that the upper limit adds has the
-largest a; for faces, it holds as many as the fullest picture seen, at least `CROWD`: no sample
-can bound the faces of a picture that wasn't drawn, so this is an assumption.
+largest a; for faces, it holds as many as the fullest image seen, at least `CROWD`: no sample
+can bound the faces of an image that wasn't drawn, so this is an assumption.
 
-Pictures that people checked for another reason (`also_checked`: by risk) aren't a random sample.
+Images that people checked for another reason (`also_checked`: by risk) aren't a random sample.
 What was found in them was missed and is corrected, so it is taken from what is left; it estimates
-nothing. A stratum in which all pictures were checked is counted, not estimated.
+nothing. A stratum in which all images were checked is counted, not estimated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sfumato.errors import UsageError
 from sfumato.stats import intervals, matching
 from sfumato.types import Box
 
-CROWD: Final = 2  # faces that a picture in which none was seen to be missed may hold
+CROWD: Final = 2  # faces that an image in which none was seen to be missed may hold
 SHARE: Final = 0.7  # of a face under covers, from which on it isn't missed: labels are loose
 _ALIKE: Final = 1.02  # sampling rates whose ratio is below are one
 Method: TypeAlias = Literal["counted", "hypergeometric", "gamma"]
@@ -41,7 +41,7 @@ Method: TypeAlias = Literal["counted", "hypergeometric", "gamma"]
 class Stratum:
     """What was drawn of one stratum and found in it.
 
-    `missed_counts` has the number of missed faces of each of the `checked` pictures that held
+    `missed_counts` has the number of missed faces of each of the `checked` images that held
     one, `also_missed` the same of the `also_checked`, which weren't drawn at random. `group` is
     the class or group that it is reported under.
     """
@@ -56,28 +56,28 @@ class Stratum:
 
     def __post_init__(self) -> None:
         if min(self.checked, self.also_checked) < 0 or self.unchecked < 0:
-            raise ValueError(f"{self.name}: more pictures checked than there are")
-        for counts, pictures in (
+            raise ValueError(f"{self.name}: more images checked than there are")
+        for counts, images in (
             (self.missed_counts, self.checked),
             (self.also_missed, self.also_checked),
         ):
-            if len(counts) > pictures or min(counts, default=1) < 1:
-                raise ValueError(f"{self.name}: {counts} can't be of {pictures} pictures")
+            if len(counts) > images or min(counts, default=1) < 1:
+                raise ValueError(f"{self.name}: {counts} can't be of {images} images")
 
     @property
     def unchecked(self) -> int:
-        """How many pictures nobody has looked at."""
+        """How many images nobody has looked at."""
         return self.population - self.checked - self.also_checked
 
     @property
     def with_missed(self) -> int:
-        """How many drawn pictures held a missed face."""
+        """How many drawn images held a missed face."""
         return len(self.missed_counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number of pictures or faces with its interval."""
+    """A number of images or faces with its interval."""
 
     value: float
     low: float
@@ -88,25 +88,25 @@ class Figure:
 class Part:
     """What holds for some strata together; `population` counts only those that were sampled.
 
-    `found_pictures` and `found_faces` are of all pictures checked, drawn or not.
+    `found_images` and `found_faces` are of all images checked, drawn or not.
     """
 
     name: str
     population: int
     checked: int
     also_checked: int
-    found_pictures: int
+    found_images: int
     found_faces: int
-    missed_pictures: Figure
+    missed_images: Figure
     missed_faces: Figure
-    left_pictures: Figure
+    left_images: Figure
     left_faces: Figure
     method: Method
 
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """What people find, from pictures whose truth is known: `found` of `planted` faces."""
+    """What people find, from images whose truth is known: `found` of `planted` faces."""
 
     found: int
     planted: int
@@ -117,16 +117,16 @@ class Corrected:
     """What is left if people, too, miss faces, at the rate at which they missed known ones."""
 
     recall: Figure
-    left_pictures: Figure
+    left_images: Figure
     left_faces: Figure
     assumption: str
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The answer. `overall` is None if no picture of any stratum was checked: not measured.
+    """The answer. `overall` is None if no image of any stratum was checked: not measured.
 
-    `unmeasured` pictures lie in strata of which none was drawn and checked: no figure speaks of
+    `unmeasured` images lie in strata of which none was drawn and checked: no figure speaks of
     them. Each interval covers by itself; of many groups, one in twenty may miss its truth.
     """
 
@@ -169,9 +169,9 @@ def estimate(
 
 def part(name: str, strata: Sequence[Stratum], level: float, crowd: int) -> Part:
     """Return the figures of some strata together; each must be sampled, or checked whole."""
-    pictures = [replace(s, missed_counts=(1,) * s.with_missed) for s in strata]
+    images = [replace(s, missed_counts=(1,) * s.with_missed) for s in strata]
     exact = _pooled(strata, level)
-    drawn = exact or _weighted(pictures, level, 1)
+    drawn = exact or _weighted(images, level, 1)
     found = sum(len(s.missed_counts) + len(s.also_missed) for s in strata)
     faces = sum(sum(s.missed_counts) + sum(s.also_missed) for s in strata)
     unchecked = sum(s.unchecked for s in strata)
@@ -180,7 +180,7 @@ def part(name: str, strata: Sequence[Stratum], level: float, crowd: int) -> Part
     left = replace(left, value=min(left.value, unchecked), high=min(left.high, unchecked))
     more = _weighted(strata, level, crowd)
     left_faces = _less(more, sum(sum(s.also_missed) for s in others), unchecked)
-    # Each picture with a missed face holds at least one.
+    # Each image with a missed face holds at least one.
     left_faces = Figure(
         max(left_faces.value, left.value),
         max(left_faces.low, left.low),
@@ -191,18 +191,18 @@ def part(name: str, strata: Sequence[Stratum], level: float, crowd: int) -> Part
         population=sum(s.population for s in strata),
         checked=sum(s.checked for s in strata),
         also_checked=sum(s.also_checked for s in strata),
-        found_pictures=found,
+        found_images=found,
         found_faces=faces,
-        missed_pictures=_plus(left, found),
+        missed_images=_plus(left, found),
         missed_faces=_plus(left_faces, faces),
-        left_pictures=left,
+        left_images=left,
         left_faces=left_faces,
         method="counted" if not unchecked else "hypergeometric" if exact else "gamma",
     )
 
 
 def _pooled(strata: Sequence[Stratum], level: float) -> Figure | None:
-    """Return the exact figure of pictures not drawn; None if strata were drawn at various rates.
+    """Return the exact figure of images not drawn; None if strata were drawn at various rates.
 
     Of strata drawn at one rate, the count varies less than of one draw from all of them
     (Hoeffding 1956), so the exact interval of the latter holds.
@@ -220,7 +220,7 @@ def _pooled(strata: Sequence[Stratum], level: float) -> Figure | None:
 
 
 def _weighted(strata: Sequence[Stratum], level: float, crowd: int) -> Figure:
-    """Return the figure of what pictures not drawn hold, by the gamma interval, rounded outward."""
+    """Return the figure of what images not drawn hold, by the gamma interval, rounded outward."""
     total = variance = stands = 0.0
     fullest = crowd
     for stratum in strata:
@@ -237,7 +237,7 @@ def _weighted(strata: Sequence[Stratum], level: float, crowd: int) -> Figure:
 
 
 def _less(figure: Figure, found: int, unchecked: int) -> Figure:
-    """Take from a figure what was found outside the sample; pictures left leave a doubt."""
+    """Take from a figure what was found outside the sample; images left leave a doubt."""
     least = 1 if unchecked else 0
     return Figure(
         max(figure.value - found, 0.0),
@@ -260,19 +260,19 @@ def _correct(strata: Sequence[Stratum], recall: Recall, level: float, crowd: int
     low, high = intervals.clopper_pearson(recall.found, recall.planted, level)
     seen = Figure(recall.found / recall.planted, low, high)
     of = part("overall", strata, level, crowd)
-    pictures = _divided(of.missed_pictures, seen, of.found_pictures)
-    most = of.population - of.found_pictures
+    images = _divided(of.missed_images, seen, of.found_images)
+    most = of.population - of.found_images
     return Corrected(
         recall=seen,
-        left_pictures=Figure(
-            min(pictures.value, most),
-            of.left_pictures.low,  # of several faces in a picture, one seen is enough
-            min(pictures.high, most),
+        left_images=Figure(
+            min(images.value, most),
+            of.left_images.low,  # of several faces in an image, one seen is enough
+            min(images.high, most),
         ),
         left_faces=_divided(of.missed_faces, seen, of.found_faces),
         assumption=(
-            "people miss faces of these pictures as often as planted ones; planted faces that are "
-            "easier to see make it too small. Pictures are corrected like faces, which is too much "
+            "people miss faces of these images as often as planted ones; planted faces that are "
+            "easier to see make it too small. Images are corrected like faces, which is too much "
             "where one holds several"
         ),
     )

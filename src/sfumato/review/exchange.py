@@ -1,7 +1,7 @@
-"""Pictures that go to another annotation tool, and what its annotators said of them.
+"""Images that go to another annotation tool, and what its annotators said of them.
 
 Each annotator of a file becomes a person of the campaign, under a pseudonym like everybody else,
-and each picture that one worked on an answer. A box that came back as it went out keeps its
+and each image that one worked on an answer. A box that came back as it went out keeps its
 detector; one that was moved keeps its proposal.
 """
 
@@ -45,7 +45,7 @@ class Taken:
 
 
 def outgoing(database: Database, first: int | None = None) -> Iterator[Detection]:
-    """Yield the pictures that still want answers, the most urgent first, with their proposals."""
+    """Yield the images that still want answers, the most urgent first, with their proposals."""
     rows = database.read(
         "SELECT key, digest, width, height, proposals FROM review_items "
         "WHERE open > 0 AND queue = 0 ORDER BY rank, id LIMIT ?",
@@ -60,10 +60,10 @@ def outgoing(database: Database, first: int | None = None) -> Iterator[Detection
 
 
 def incoming(database: Database, annotated: Iterable[Annotated], tool: str) -> Taken:
-    """Store what annotators left, each answer once; a picture that is no item is named.
+    """Store what annotators left, each answer once; an image that is no item is named.
 
     Raises:
-        UsageError: no name of the file is a picture of the campaign.
+        UsageError: no name of the file is an image of the campaign.
     """
     sheets = list(annotated)
     keys = [key for (key,) in database.read("SELECT key FROM review_items WHERE round = 0")]
@@ -71,7 +71,7 @@ def incoming(database: Database, annotated: Iterable[Annotated], tool: str) -> T
     of_name = {name: key for key, name in pairing.names.items()}
     if sheets and not of_name:
         raise UsageError(
-            f"No picture of the review has a name such as {sheets[0].name!r}: is this its file?"
+            f"No image of the review has a name such as {sheets[0].name!r}: is this its file?"
         )
     taken = Taken()
     for sheet in sheets:
@@ -114,17 +114,17 @@ def _take(database: Database, key: str, sheet: Annotated, person: Person, taken:
 
 
 def _fault(sheet: Annotated, size: tuple[int, int]) -> str:
-    """Say what is wrong with the boxes of a picture of this size; "" if nothing is."""
+    """Say what is wrong with the boxes of an image of this size; "" if nothing is."""
     if sheet.size is not None and sheet.size != size:
         wide, high = sheet.size
-        return f"{wide}×{high} pixels, but the picture has {size[0]}×{size[1]}"
+        return f"{wide}×{high} pixels, but the image has {size[0]}×{size[1]}"
     if len(sheet.faces) > MOST_MARKS:
         return f"{len(sheet.faces)} boxes are more than {MOST_MARKS}"
     return next(filter(None, (misplaced(face.box, *size) for face in sheet.faces)), "")
 
 
 def _assigned(db: Connection, key: str, person: Person, now: float) -> answers.Work:
-    """Return the person's assignment of a picture, made now if there is none."""
+    """Return the person's assignment of an image, made now if there is none."""
     row = db.execute(
         "SELECT a.token FROM review_assignments AS a JOIN review_items AS i ON i.id = a.item "
         "WHERE i.key = ? AND i.round = 0 AND a.person = ?",

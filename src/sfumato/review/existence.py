@@ -26,8 +26,8 @@ class Priors:
     """What is believed of a person of whom nothing is known, and how firmly.
 
     `yes_if_true` and `yes_if_false` are numbers (yes, no) of votes, as if they had been seen:
-    80 % and 20 % yes, each worth 2.5 votes. `invented` are boxes and pictures: 0.05 a picture,
-    worth 10 pictures. `spread` is the standard deviation of a side, in parts of the box's size,
+    80 % and 20 % yes, each worth 2.5 votes. `invented` are boxes and images: 0.05 an image,
+    worth 10 images. `spread` is the standard deviation of a side, in parts of the box's size,
     worth `firm` sides (a box has four). Of faces, `hard` (yes, no) says how many are hard to see
     and `dim` which part of those is seen by who sees all others.
     """

@@ -1,6 +1,6 @@
-"""Gold questions: pictures of the queue whose truth is known, shown with wrong boxes.
+"""Gold questions: images of the queue whose truth is known, shown with wrong boxes.
 
-`likeness` makes the boxes, so that nothing tells a gold question from another picture.
+`likeness` makes the boxes, so that nothing tells a gold question from another image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sfumato.review.vocabulary import Mark
 
 
 def add(database: Database, truths: Mapping[str, tuple[Mark, ...]]) -> int:
-    """Make pictures of the queue gold questions, or change their truth; return how many."""
+    """Make images of the queue gold questions, or change their truth; return how many."""
     done = 0
     with database.transaction() as db:
         for key, truth in truths.items():
@@ -60,7 +60,7 @@ def _make(db: Connection, key: str, row: Row, truth: str) -> None:
 def shown(desk: Desk, pick: Pick, pool: Pool) -> str:
     """Return the boxes that a person would be shown if this were a gold question, as JSON.
 
-    Of any picture: it takes as long whether it is one or not. Always the same for a person.
+    Of any image: it takes as long whether it is one or not. Always the same for a person.
     """
     truth = marks_from(pick.truth or pick.proposals)
     seed = hashlib.sha256(f"{desk.person} {pick.id}".encode()).digest()

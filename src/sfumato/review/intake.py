@@ -1,4 +1,4 @@
-"""How pictures get into the queue: in batches, and again without harm."""
+"""How images get into the queue: in batches, and again without harm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CREATE TEMP TABLE review_load (
 )
 """
 # Only our own names are put in.
-# An adjudication is a second item of the same picture; `origin` is the first.
+# An adjudication is a second item of the same image; `origin` is the first.
 _MOVE: Final = f"""
 INSERT INTO review_items ({_NAMES}, origin)
 SELECT {_NAMES}, CASE WHEN round = 1 THEN (
@@ -67,7 +67,7 @@ def fill(database: Database, items: Iterable[Item], strata: Mapping[str, int]) -
 
 
 def show_to(database: Database, replicas: int) -> int:
-    """Have each picture go to so many people at least; return how many more answers that makes."""
+    """Have each image go to so many people at least; return how many more answers that makes."""
     with database.transaction() as db:
         found = db.execute(
             "SELECT COALESCE(SUM(? - replicas), 0) FROM review_items "

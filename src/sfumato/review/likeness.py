@@ -1,12 +1,12 @@
-"""Wrong boxes for a gold question, made of those that other pictures are shown with.
+"""Wrong boxes for a gold question, made of those that other images are shown with.
 
 Nothing that a reviewer is sent may tell a gold question from the rest. So its boxes aren't made up:
-a picture that waits in the same part of the queue, and is about as large, lends them. How many they
+an image that waits in the same part of the queue, and is about as large, lends them. How many they
 are, their order, scores, kinds, sizes and digits are what a detector gave; only some are moved onto
-faces, rightly or wrongly. A score or a box that no other picture of that part has is changed a
+faces, rightly or wrongly. A score or a box that no other image of that part has is changed a
 little, so that nobody finds it twice.
 
-It is done for every picture that is lent and used for gold questions: nor does a clock tell.
+It is done for every image that is lent and used for gold questions: nor does a clock tell.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sfumato.review import quality
 from sfumato.review.vocabulary import Mark
 from sfumato.types import Box
 
-POOL: Final = 24  # pictures on either side that may lend their boxes
+POOL: Final = 24  # images on either side that may lend their boxes
 FEWEST: Final = 8
 _ATTEMPTS: Final = 20
 _ON_A_FACE: Final = 0.75  # of the faces, those that get a box if one is of their size
@@ -39,7 +39,7 @@ _SHORT: Final = 6  # decimals of a number that somebody has rounded
 
 @dataclass(frozen=True, slots=True)
 class Donor:
-    """A picture of the queue, as it is shown: its size and its boxes."""
+    """An image of the queue, as it is shown: its size and its boxes."""
 
     width: int
     height: int
@@ -47,7 +47,7 @@ class Donor:
 
 
 class Pool:
-    """The pictures that may lend their boxes, and what their numbers have in common."""
+    """The images that may lend their boxes, and what their numbers have in common."""
 
     def __init__(self, donors: Iterable[Donor]) -> None:
         self.donors = tuple(donors)
@@ -60,7 +60,7 @@ class Pool:
         self._side_digits = _Digits([side for box in some for side in box])
 
     def near(self, width: int, height: int) -> list[Donor]:
-        """Return a quarter of the donors, at least eight: of pictures that are most like this."""
+        """Return a quarter of the donors, at least eight: of images that are most like this."""
 
         def unlike(donor: Donor) -> float:
             return abs(math.log(donor.width / width)) + abs(math.log(donor.height / height))
@@ -120,7 +120,7 @@ def wrong(
 ) -> tuple[Mark, ...] | None:
     """Return boxes that don't pass as an answer; None if there is nobody to borrow them from.
 
-    `size` is the picture's (width, height), `empty` the share of gold questions without a face:
+    `size` is the image's (width, height), `empty` the share of gold questions without a face:
     those are never shown without a box, so the others are that much more often. The same
     arguments give the same boxes.
     """
@@ -162,7 +162,7 @@ def _placed(
     rng: random.Random,
     share: float,
 ) -> list[Box]:
-    """Return the donor's boxes in a picture of this size, some of them on faces."""
+    """Return the donor's boxes in an image of this size, some of them on faces."""
     placed = [_carried(mark.box, donor, size, pool, rng) for mark in donor.marks]
     free = {
         place
@@ -184,17 +184,17 @@ def _placed(
 
 
 def _carried(box: Box, donor: Donor, size: tuple[int, int], pool: Pool, rng: random.Random) -> Box:
-    """Return a box in another picture, where it lay in its own; at its edges if it was there."""
+    """Return a box in another image, where it lay in its own; at its edges if it was there."""
     wide, high = size[0] / donor.width, size[1] / donor.height
     common = pool.boxes[box] > 1
     if common and wide == high == 1:
         return box
-    # Faces are larger in larger pictures, but less than in proportion.
+    # Faces are larger in larger images, but less than in proportion.
     scale = min(wide, high) ** 0.5 * (1.0 if common else rng.uniform(0.94, 1.06))
     x0, x1 = _side(box[0], box[2], (donor.width, size[0]), scale, rng)
     y0, y1 = _side(box[1], box[3], (donor.height, size[1]), scale, rng)
     exact = pool.sides((x0, y0, x1, y1), box)
-    # What rounding or a smaller picture has pushed out, or made nothing of.
+    # What rounding or a smaller image has pushed out, or made nothing of.
     x0, x1 = _held(exact[0], exact[2], size[0])
     y0, y1 = _held(exact[1], exact[3], size[1])
     return (x0, y0, x1, y1)

@@ -1,4 +1,4 @@
-"""From several people's boxes of one picture to one set of boxes, or to a question for a judge.
+"""From several people's boxes of one image to one set of boxes, or to a question for a judge.
 
 Places come from `places`, weights from `crowd`. A place shows something with a probability
 from the weighted votes; its box is the weighted median of those who said yes, side by side; its
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.review.crowd import Crowd, Weight, estimate
-from sfumato.review.places import OVERLAP, Picture, Place, pictures
+from sfumato.review.places import OVERLAP, Place, ReviewedImage, images
 from sfumato.review.vocabulary import Given, Mark
 from sfumato.types import Box, Decision
 
@@ -28,7 +28,7 @@ Word = TypeVar("Word", bound=str)
 
 MERGED: Final = "human:merged"  # origin of a box that several people gave
 
-# Why a picture is in dispute.
+# Why an image is in dispute.
 UNSURE: Final = "too many were unsure"
 TOO_LITTLE: Final = "nobody reliable has looked"
 EXISTENCE: Final = "it is uncertain whether there is something"
@@ -45,7 +45,7 @@ class Merging:
     A place shows nothing below the probability `low`, something above `high`; between them it is
     in dispute and covered. So is a box whose sides are off by more than `spread` of its size: by
     the weighted mean distance of people's sides from it, or by the standard deviation to be
-    expected of these people together. So is a picture of which at least the share `unsure` of
+    expected of these people together. So is an image of which at least the share `unsure` of
     people were unsure, and one whose sure answers have a total weight (`Weight.value`) below
     `least`.
     """
@@ -60,7 +60,7 @@ class Merging:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The boxes of one picture; each mark's `score` is the probability that something is there.
+    """The boxes of one image; each mark's `score` is the probability that something is there.
 
     `doubtful` are those of `faces` that are in dispute; `why` says of what kind disputes are, () if
     there is none. A mark's `proposal` is what it was made from, if anything.
@@ -78,7 +78,7 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """A picture that waits for an adjudicator: why, and which boxes are in doubt.
+    """An image that waits for an adjudicator: why, and which boxes are in doubt.
 
     `provisional` covers them all, and is what holds if a release can't wait.
     """
@@ -97,41 +97,41 @@ def decide(
     settings: Merging = Merging(),
     crowd: Crowd | None = None,
 ) -> Iterator[Decision | Dispute]:
-    """Yield what holds for each picture that was answered, by key; see `pictures` for the rest.
+    """Yield what holds for each image that was answered, by key; see `images` for the rest.
 
     `adjudicators` are the ids of people whose last word holds, whatever others said. A gold
-    picture's decision is its truth. Without `crowd`, weights are estimated from these answers.
+    image's decision is its truth. Without `crowd`, weights are estimated from these answers.
     """
-    answered = list(pictures(given, overlap=settings.overlap, adjudicators=adjudicators))
+    answered = list(images(given, overlap=settings.overlap, adjudicators=adjudicators))
     weights = estimate(answered) if crowd is None else crowd
-    for picture in answered:
-        yield _settled(picture) or _decided(picture, weights, settings)
+    for image in answered:
+        yield _settled(image) or _decided(image, weights, settings)
 
 
 def merge(
     given: Sequence[Given], crowd: Crowd | None = None, settings: Merging = Merging()
 ) -> Merged:
-    """Merge the answers to one picture. Without a crowd, everybody counts the same.
+    """Merge the answers to one image. Without a crowd, everybody counts the same.
 
-    Raises `ValueError` if they are about several pictures.
+    Raises `ValueError` if they are about several images.
     """
-    found = list(pictures(given, overlap=settings.overlap))
+    found = list(images(given, overlap=settings.overlap))
     if len(found) > 1:
-        raise ValueError(f"answers to {len(found)} pictures can't be merged into one")
+        raise ValueError(f"answers to {len(found)} images can't be merged into one")
     return merged(found[0], crowd or Crowd(), settings) if found else Merged(())
 
 
-def merged(picture: Picture, crowd: Crowd, settings: Merging) -> Merged:
-    """Merge a picture whose places are known."""
-    people = [one.person for one in picture.given if one.answer.verdict != "unsure"]
+def merged(image: ReviewedImage, crowd: Crowd, settings: Merging) -> Merged:
+    """Merge an image whose places are known."""
+    people = [one.person for one in image.given if one.answer.verdict != "unsure"]
     why = []
-    if len(picture.given) - len(people) >= settings.unsure * len(picture.given):
+    if len(image.given) - len(people) >= settings.unsure * len(image.given):
         why.append(UNSURE)
     if sum(crowd.weight(person).value for person in people) < settings.least:
         why.append(TOO_LITTLE)
     faces: list[Mark] = []
     doubtful: list[Mark] = []
-    places = [place for place in picture.places if place.marks or place.proposal]
+    places = [place for place in image.places if place.marks or place.proposal]
     for place, probability in zip(places, crowd.probabilities(places), strict=True):
         if probability <= settings.low:
             continue
@@ -144,25 +144,25 @@ def merged(picture: Picture, crowd: Crowd, settings: Merging) -> Merged:
     return Merged(tuple(faces), tuple(doubtful), tuple(dict.fromkeys(why)))
 
 
-def _settled(picture: Picture) -> Decision | None:
+def _settled(image: ReviewedImage) -> Decision | None:
     """Return the decision where the truth is known: from gold, or from the last adjudication."""
-    if picture.truth is None:
+    if image.truth is None:
         return None
-    by = picture.judged.person if picture.judged else ""
+    by = image.judged.person if image.judged else ""
     origin = f"human:{by or 'gold'}"
-    faces = tuple(mark.face(origin, 1.0) for mark in picture.truth)
+    faces = tuple(mark.face(origin, 1.0) for mark in image.truth)
     people = (by,) if by else ()
-    return Decision(picture.key, picture.digest, faces, "adjudicated", people)
+    return Decision(image.key, image.digest, faces, "adjudicated", people)
 
 
-def _decided(picture: Picture, crowd: Crowd, settings: Merging) -> Decision | Dispute:
-    result = merged(picture, crowd, settings)
-    people = tuple(one.person for one in picture.given if one.answer.verdict != "unsure")
+def _decided(image: ReviewedImage, crowd: Crowd, settings: Merging) -> Decision | Dispute:
+    result = merged(image, crowd, settings)
+    people = tuple(one.person for one in image.given if one.answer.verdict != "unsure")
     faces = tuple(mark.face(MERGED, mark.score or 0.0) for mark in result.faces)
-    decision = Decision(picture.key, picture.digest, faces, "merged", people)
+    decision = Decision(image.key, image.digest, faces, "merged", people)
     if not result.disputed:
         return decision
-    return Dispute(picture.key, picture.digest, result.why, result.doubtful, decision)
+    return Dispute(image.key, image.digest, result.why, result.doubtful, decision)
 
 
 # --- one place ----------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """What follows from people's answers: decisions, and disputes for adjudicators.
 
 Decisions are new records of the ledger; raw detections and every person's boxes stay beside them.
-A picture in dispute gets a provisional decision, in which every box in doubt is covered, and goes
-to an adjudicator. A picture that only few people looked at waits.
+An image in dispute gets a provisional decision, in which every box in doubt is covered, and goes
+to an adjudicator. An image that only few people looked at waits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def merge(
     fingerprint: str,
     adjudicators: Iterable[str],
 ) -> Merged:
-    """Decide every picture that enough people answered, and send disputes to adjudicators.
+    """Decide every image that enough people answered, and send disputes to adjudicators.
 
     `given` are all answers of the queue.
     """
@@ -64,7 +64,7 @@ def merge(
 
 
 def _unasked_gold(ledger: Ledger, decided: Container[str]) -> list[Decision]:
-    """Decide gold pictures that nobody was asked about yet: their faces are known all the same."""
+    """Decide gold images that nobody was asked about yet: their faces are known all the same."""
     rows = ledger.database.read(
         "SELECT i.key, i.digest, g.truth FROM review_gold AS g JOIN review_items AS i "
         "ON i.id = g.item ORDER BY i.key"
@@ -84,7 +84,7 @@ def _unasked_gold(ledger: Ledger, decided: Container[str]) -> list[Decision]:
 def _unscored(decision: Decision) -> Decision:
     """Return what a decision comes to: without probabilities, which every answer anywhere moves.
 
-    Else each merge would decide all pictures anew, and each release make them anew.
+    Else each merge would decide all images anew, and each release make them anew.
     """
     faces = sorted(decision.faces, key=lambda face: (face.box, face.kind))
     return replace(decision, faces=tuple(replace(face, score=1.0) for face in faces))
@@ -104,7 +104,7 @@ def _with_unshown(
 
 
 def _complete(given: Sequence[Given], needed: Mapping[str, int]) -> list[Given]:
-    """Return the answers to pictures that as many people answered as should."""
+    """Return the answers to images that as many people answered as should."""
     people: defaultdict[str, set[str]] = defaultdict(set)
     for one in given:
         people[one.key].add(one.person)

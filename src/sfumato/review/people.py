@@ -22,7 +22,7 @@ _DAY: Final = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """A reviewer as a manager sees them; times in seconds since 1970, `seconds` in all pictures.
+    """A reviewer as a manager sees them; times in seconds since 1970, `seconds` in all images.
 
     `gold` and `passed` are the gold questions answered and those answered well.
     """

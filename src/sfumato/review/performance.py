@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from sfumato.review.crowd import Crowd
-from sfumato.review.places import Picture, Place
+from sfumato.review.places import Place, ReviewedImage
 from sfumato.review.quality import GOLD_IOU, passes
 from sfumato.review.vocabulary import Given, Mark
 from sfumato.stats.bootstrap import ratio
@@ -28,16 +28,16 @@ FIT: Final = 0.5  # IoU at which a box matches a face, one to one
 
 _NOTHING: Final = Estimate(0, 0, float("nan"), float("nan"), float("nan"))
 
-Pairs: TypeAlias = list[tuple[int, int]]  # of each picture: hits, and of how many
+Pairs: TypeAlias = list[tuple[int, int]]  # of each image: hits, and of how many
 
 
 @dataclass(frozen=True, slots=True)
 class Performance:
     """One person's figures, each share with its 95 % interval.
 
-    `recall` and `precision` are of faces and boxes in gold pictures, `gold` of the gold pictures
+    `recall` and `precision` are of faces and boxes in gold images, `gold` of the gold images
     passed, `agreement` of places where most others agree among themselves. A share of nothing is
-    NaN. `seconds` is the median time a picture (None without an answer), `weight` that of
+    NaN. `seconds` is the median time an image (None without an answer), `weight` that of
     `crowd` if it was given.
     """
 
@@ -57,7 +57,7 @@ class Performance:
 
 
 def performances(
-    pictures: Sequence[Picture],
+    images: Sequence[ReviewedImage],
     *,
     iou: float = FIT,
     gold_iou: float = GOLD_IOU,
@@ -65,16 +65,16 @@ def performances(
 ) -> list[Performance]:
     """Return everybody's figures, by pseudonym.
 
-    `iou` is what a box must reach to match a face of a gold picture, `gold_iou` what the unions
+    `iou` is what a box must reach to match a face of a gold image, `gold_iou` what the unions
     must reach to pass it. An answer "unsure" is counted, and judged by nothing.
     """
     given: defaultdict[str, list[Given]] = defaultdict(list)
     agreed: defaultdict[str, Pairs] = defaultdict(list)
-    for picture in pictures:
-        for one in picture.given:
+    for image in images:
+        for one in image.given:
             given[one.person].append(one)
-        if picture.truth is None:
-            for person, pair in _agreements(picture.places).items():
+        if image.truth is None:
+            for person, pair in _agreements(image.places).items():
                 agreed[person].append(pair)
     return [
         _performance(person, given[person], agreed[person], (iou, gold_iou), crowd)

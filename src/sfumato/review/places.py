@@ -1,7 +1,7 @@
 """Where the boxes of several people lie on one another, and who said what of each place.
 
-A *place* of a picture holds at most one box of each person, at most one proposal, and at most one
-true box if the truth is known. Who has a box there says yes; who saw the picture and has none, no.
+A *place* of an image holds at most one box of each person, at most one proposal, and at most one
+true box if the truth is known. Who has a box there says yes; who saw the image and has none, no.
 Nothing here depends on the order in which answers or boxes come.
 """
 
@@ -33,7 +33,7 @@ class Vote:
     """What a person says of a place.
 
     `prompted` if that person was shown a proposal there, `whole` if the person saw all of the
-    picture. Who saw crops only says no to nothing but proposals.
+    image. Who saw crops only says no to nothing but proposals.
     """
 
     person: str
@@ -44,7 +44,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Boxes of one picture that lie on one another: by person, as proposed, and as is true.
+    """Boxes of one image that lie on one another: by person, as proposed, and as is true.
 
     `marks` also holds boxes of people who were unsure, who have no vote.
     """
@@ -61,11 +61,11 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """All that people said of one picture: each voter's last answer, by voter, and the places.
+class ReviewedImage:
+    """All that people said of one image: each voter's last answer, by voter, and the places.
 
-    `truth` are the true boxes if they are known: those of a gold picture, or else `judged`, what an
-    adjudicator said last of the whole picture. A place without a true box is then none.
+    `truth` are the true boxes if they are known: those of a gold image, or else `judged`, what an
+    adjudicator said last of the whole image. A place without a true box is then none.
     """
 
     key: str
@@ -76,21 +76,21 @@ class Picture:
     judged: Given | None = None
 
 
-def pictures(
+def images(
     given: Iterable[Given],
     *,
     overlap: float = OVERLAP,
     adjudicators: Collection[str] = (),
-) -> Iterator[Picture]:
-    """Yield each picture that was answered, by key; of a person's answers to it, the last counts.
+) -> Iterator[ReviewedImage]:
+    """Yield each image that was answered, by key; of a person's answers to it, the last counts.
 
     Adjudicators have no vote: what they say is the truth, unless they saw crops only.
     """
     answers: defaultdict[tuple[str, str], dict[str, Given]] = defaultdict(dict)
     for one in given:
-        of_picture = answers[one.key, one.digest]
-        of_picture.pop(one.person, None)  # so that the last one stands last
-        of_picture[one.person] = one
+        of_image = answers[one.key, one.digest]
+        of_image.pop(one.person, None)  # so that the last one stands last
+        of_image[one.person] = one
     for (key, digest), by_person in sorted(answers.items(), key=lambda item: item[0]):
         judged = [g for g in by_person.values() if g.person in adjudicators and _judges(g)]
         voters = [
@@ -101,13 +101,13 @@ def pictures(
         if truth is None and last is not None:
             truth = last.answer.marks
         found = tuple(places(voters, truth, overlap=overlap))
-        yield Picture(key, digest, tuple(voters), found, truth, last)
+        yield ReviewedImage(key, digest, tuple(voters), found, truth, last)
 
 
 def places(
     given: Sequence[Given], truth: Sequence[Mark] | None = None, *, overlap: float = OVERLAP
 ) -> list[Place]:
-    """Return the places of one picture, each person's answer given once, in the order of boxes.
+    """Return the places of one image, each person's answer given once, in the order of boxes.
 
     Pairs of boxes are joined, the largest IoU first, down to `overlap`, unless a person would have
     two boxes in a place. So a low limit gives a badly placed box a home, and two faces that touch
@@ -209,7 +209,7 @@ def _was_shown(proposal: Mark, one: Given, shown: Collection[Box]) -> bool:
 
 
 def _judges(one: Given) -> bool:
-    """Return whether an adjudicator's answer settles the picture: sure, and of all of it."""
+    """Return whether an adjudicator's answer settles the image: sure, and of all of it."""
     return one.answer.verdict != "unsure" and one.answer.scope == "whole"
 
 

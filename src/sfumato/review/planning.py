@@ -1,15 +1,15 @@
-"""The order of the queue: pictures by risk, with the random sample among the first.
+"""The order of the queue: images by risk, with the random sample among the first.
 
-The risk of a picture says how likely a person's look changes what is covered, and how much a
+The risk of an image says how likely a person's look changes what is covered, and how much a
 mistake would show. It adds up, each part in [0, 1] and weighted by `Weights`:
 
 - *open*: that at least one candidate is a face, 1 - prod(1 - score): it would stay uncovered;
 - *doubt*: that at least one covered box is no face, 1 - prod(score);
 - *disagreement*: the share of boxes that stand alone where several detectors looked: no box of
   another origin meets them;
-- *size*: the longer side of the largest box that isn't certain, as a share of the picture's, times
+- *size*: the longer side of the largest box that isn't certain, as a share of the image's, times
   its doubt (a candidate counts in full): a large face missed is seen by everybody;
-- *class*: the share of its class's n checked pictures in which misses were found so far, as
+- *class*: the share of its class's n checked images in which misses were found so far, as
   x / (n + 1): a class of which little was checked says little;
 - *person*: a person was seen and no face. sfumato has no detector of persons: without the
   caller's answers (`persons`) this isn't measured, and adds nothing.
@@ -51,9 +51,9 @@ class Weights:
 class Rules:
     """How the queue is made.
 
-    Each picture goes to `replicas` people. Every `every`-th place is one of the sample's until it
-    is used up. Pictures of less than `least` risk that weren't drawn stay out (0: all come in).
-    A picture whose risk is below `crops` may be confirmed by crops if nothing in it is open.
+    Each image goes to `replicas` people. Every `every`-th place is one of the sample's until it
+    is used up. Images of less than `least` risk that weren't drawn stay out (0: all come in).
+    An image whose risk is below `crops` may be confirmed by crops if nothing in it is open.
     """
 
     replicas: int = 1
@@ -67,8 +67,8 @@ class Rules:
 class Known:
     """What is known besides the detections.
 
-    `misses`: for a class, how many of its pictures were checked, and in how many of these faces
-    had been missed. `persons`: whether a person is seen in the picture of this key.
+    `misses`: for a class, how many of its images were checked, and in how many of these faces
+    had been missed. `persons`: whether a person is seen in the image of this key.
     """
 
     misses: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """The parts of a picture's risk, each in [0, 1], and their weighted sum."""
+    """The parts of an image's risk, each in [0, 1], and their weighted sum."""
 
     open: float
     doubt: float
@@ -104,10 +104,10 @@ _NO_RISK: Final = Risk(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def risk(detection: Detection, known: Known = Known(), weights: Weights = Weights()) -> Risk:
-    """Return the risk of one picture."""
+    """Return the risk of one image."""
     faces, candidates = detection.faces, detection.candidates
     if not (faces or candidates or known.misses or known.persons):
-        return _NO_RISK  # most pictures of a large set
+        return _NO_RISK  # most images of a large set
     doubts = [(face, 1 - face.score) for face in faces] + [(face, 1.0) for face in candidates]
     longer = max(detection.width, detection.height)
     parts = (
@@ -145,7 +145,7 @@ def order(
         UsageError: `detections` are an iterator.
     """
     if isinstance(detections, Iterator):
-        raise UsageError("the queue is made from the pictures twice: give a list, no iterator.")
+        raise UsageError("the queue is made from the images twice: give a list, no iterator.")
     places = drawn.order()
     risks, ties, samples = array("f"), array("Q"), array("d")
     for detection in detections:
@@ -174,11 +174,11 @@ def _disagreement(found: tuple[Face, ...]) -> float:
 
 
 def _class_risk(checked: tuple[int, int] | None) -> float:
-    """Return the share of a class's checked pictures with misses, drawn towards 0 if few were."""
+    """Return the share of a class's checked images with misses, drawn towards 0 if few were."""
     if checked is None:
         return 0.0
-    pictures, missed = checked
-    return missed / (pictures + 1)
+    images, missed = checked
+    return missed / (images + 1)
 
 
 def _ranks(
@@ -187,7 +187,7 @@ def _ranks(
     samples: NDArray[np.float64],
     rules: Rules,
 ) -> NDArray[np.int64]:
-    """Return the rank of each picture, -1 for those that stay out.
+    """Return the rank of each image, -1 for those that stay out.
 
     The sample takes places every - 1, 2 every - 1, …, and what is left over comes at the end.
     """

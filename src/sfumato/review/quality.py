@@ -1,6 +1,6 @@
-"""Gold pictures: how an answer is checked, how the wrong boxes are made, how often one comes.
+"""Gold images: how an answer is checked, how the wrong boxes are made, how often one comes.
 
-A gold picture is one whose truth is known. It is shown with boxes that are wrong on purpose, so
+A gold image is one whose truth is known. It is shown with boxes that are wrong on purpose, so
 that nobody passes by accepting what is there (Yang et al., ICML 2022, did the same). All of it
 happens on the server: the truth never leaves it. Who fails loses weight in `crowd`, not work.
 """
@@ -17,7 +17,7 @@ from sfumato.review.vocabulary import Mark
 from sfumato.types import Box
 
 GOLD_IOU: Final = 0.72  # of the unions; the page of ImageNet's face annotation asked for it
-TUTORIAL: Final = 3  # answers to gold pictures that come first
+TUTORIAL: Final = 3  # answers to gold images that come first
 _ATTEMPTS: Final = 20  # at boxes that are wrong and look like a detector's
 _INEXACT: Final = 0.03  # of a side: how far a right box may lie from the true one
 _SMALLEST: Final = 4.0  # pixels a side of a box made up
@@ -52,7 +52,7 @@ def union_iou(marks: Sequence[Mark], truth: Sequence[Mark]) -> float:
 def passes(
     marks: Sequence[Mark], truth: Sequence[Mark], *, iou: float = GOLD_IOU, spare: int = 0
 ) -> bool:
-    """Return whether an answer to a gold picture is right.
+    """Return whether an answer to a gold image is right.
 
     It is if the unions of both reach this IoU; where the truth is empty, if at most `spare` boxes
     are left.
@@ -61,12 +61,12 @@ def passes(
 
 
 def gold_share(answered: int) -> float:
-    """Return the probability that a person's next picture is gold, after so many answers.
+    """Return the probability that a person's next image is gold, after so many answers.
 
     1 for the first three (the tutorial), then 10 / (100 + answered), and never less than 1 in 100:
     1 in 10 at first, 1 in 20 after 100 answers, 1 in 100 after 900. The shape is that of
     Mephisto's gold units, which fall from every one to 5 % at 100 and 1 % at 1,000. A person of
-    100 answers has seen about 10 gold pictures, one of 1,000 about 26.
+    100 answers has seen about 10 gold images, one of 1,000 about 26.
     """
     return 1.0 if answered < TUTORIAL else max(0.01, 10 / (100 + answered))
 
@@ -80,10 +80,10 @@ def spoil(
     iou: float = GOLD_IOU,
     spare: int = 0,
 ) -> tuple[Mark, ...]:
-    """Return wrong boxes for a gold picture of this size, which never pass the check themselves.
+    """Return wrong boxes for a gold image of this size, which never pass the check themselves.
 
     Faces are left out, moved or cut short, and boxes are added where nothing is. They have ids
-    ("p0", …) and scores as proposals have, so that a gold picture looks like any other. The same
+    ("p0", …) and scores as proposals have, so that a gold image looks like any other. The same
     arguments give the same boxes. `iou` must lie in (0, 1]: 0 is passed by everything.
     """
     if not 0 < iou <= 1:
@@ -97,7 +97,7 @@ def spoil(
         shuffled = [wrong[i] for i in rng.permutation(len(wrong)).tolist()]
         if not passes(shuffled, truth, iou=iou, spare=spare):
             return _as_proposals(shuffled, rng)
-    return ()  # of faces that fill the picture, boxes that are moved still pass; no box doesn't
+    return ()  # of faces that fill the image, boxes that are moved still pass; no box doesn't
 
 
 def _worse(mark: Mark, width: int, height: int, rng: np.random.Generator) -> list[Mark]:
@@ -129,7 +129,7 @@ def _made_up(faces: Sequence[Box], width: int, height: int, rng: np.random.Gener
 
 
 def _anywhere(faces: Sequence[Box], width: int, height: int, rng: np.random.Generator) -> Box:
-    """Return a box inside the picture, about as large as one of the faces."""
+    """Return a box inside the image, about as large as one of the faces."""
     if faces:
         x0, y0, x1, y1 = faces[int(rng.integers(len(faces)))]
         w, h = x1 - x0, y1 - y0

@@ -1,8 +1,8 @@
-"""The queue: pictures go out to people on leases, and answers come back, each exactly once.
+"""The queue: images go out to people on leases, and answers come back, each exactly once.
 
 Every call is one transaction, so a server killed at any moment has either stored an answer, with
 all that follows from it, or nothing; whoever got no receipt sends it again. `choice` says who
-gets what, `intake` how pictures get in, `docs/review-queue.md` how it all works.
+gets what, `intake` how images get in, `docs/review-queue.md` how it all works.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ FROM review_people
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How pictures are lent.
+    """How images are lent.
 
     `lease_s`: seconds until a lease that isn't renewed goes back. `hold`: the most open leases of
     a person, besides the `gallery`'s. `gold_iou`: what an answer to a gold question must reach.
-    `redact`: pictures that needn't be seen whole are lent as crops. `tutorial`: how many gold
+    `redact`: images that needn't be seen whole are lent as crops. `tutorial`: how many gold
     questions come first, with their score shown.
     """
 
@@ -84,22 +84,22 @@ class Queue:
     def fill(self, items: Iterable[Item], *, strata: Mapping[str, int] | None = None) -> int:
         """Add the items that aren't there yet; return how many. Killed, it goes on when repeated.
 
-        `strata`: how many pictures there are in each stratum that samples were drawn from. An
-        item with the reason "adjudication" is a second item of a picture that has one.
+        `strata`: how many images there are in each stratum that samples were drawn from. An
+        item with the reason "adjudication" is a second item of an image that has one.
         """
         return intake.fill(self._db, items, strata or {})
 
     def add_gold(self, truths: Mapping[str, tuple[Mark, ...]]) -> int:
-        """Make these pictures of the queue gold questions; return how many of them there are."""
+        """Make these images of the queue gold questions; return how many of them there are."""
         return gold.add(self._db, truths)
 
     def strata(self) -> dict[str, int]:
-        """Return how many pictures there are in each stratum."""
+        """Return how many images there are in each stratum."""
         rows = self._db.rows("SELECT name, population FROM review_strata ORDER BY name")
         return dict(rows)
 
     def lease(self, person: Person, *, count: int = 1, gallery: bool = False) -> list[Lease]:
-        """Lend up to `count` more pictures; none are left for this person if it gives none.
+        """Lend up to `count` more images; none are left for this person if it gives none.
 
         Raises:
             NotAllowed: nobody of this id is invited.
@@ -175,7 +175,7 @@ class Queue:
         return None
 
     def others(self, lease: Lease) -> list[tuple[Mark, ...]]:
-        """Return what people said of a disputed picture, in no order that tells who they are."""
+        """Return what people said of a disputed image, in no order that tells who they are."""
         if not lease.adjudication:
             return []
         rows = self._db.rows(
@@ -192,14 +192,14 @@ class Queue:
 
         Raises:
             UnknownLease: of this person there is none of that token.
-            Expired: it ran out and others have the picture; the draft is kept all the same.
-            Conflict: the picture is answered.
+            Expired: it ran out and others have the image; the draft is kept all the same.
+            Conflict: the image is answered.
             BadMarks: these boxes can't be stored.
         """
         with self._db.transaction() as db:
             work = answers.find(db, token, person.id)
             if work.state == ANSWERED:
-                raise Conflict("This picture is answered already.")
+                raise Conflict("This image is answered already.")
             check(marks, work.width, work.height)
             stored = max(version, work.version)
             draft = written(marks) if version > work.version else work.draft
@@ -211,7 +211,7 @@ class Queue:
                 expires=self._clock() + self.settings.lease_s,
             )
         if not held:
-            raise Expired("Time ran out and somebody else has this picture; your draft is kept.")
+            raise Expired("Time ran out and somebody else has this image; your draft is kept.")
         return stored
 
     def submit(self, token: str, person: Person, answer: Answer) -> Receipt:
@@ -219,8 +219,8 @@ class Queue:
 
         Raises:
             UnknownLease: of this person there is none of that token.
-            Expired: it ran out and others have the picture; the boxes are kept as a draft.
-            Conflict: the picture is answered already, differently.
+            Expired: it ran out and others have the image; the boxes are kept as a draft.
+            Conflict: the image is answered already, differently.
             BadMarks: these boxes can't be stored.
         """
         with self._db.transaction() as db:
@@ -229,7 +229,7 @@ class Queue:
             if work.state == ANSWERED:
                 return answers.repeated(db, work, answer)
             if work.state != LENT:
-                # Who waits for a picture's row holds their own first: no two wait crosswise.
+                # Who waits for an image's row holds their own first: no two wait crosswise.
                 db.execute("SELECT 1 FROM review_people WHERE id = ? {lock}", (person.id,))
             held = work.state == LENT or answers.take_slot(db, work)
             if held:
@@ -240,25 +240,25 @@ class Queue:
                 draft = written(answer.marks)
                 _keep(db, work.assignment, (work.state, work.version + 1, draft), expires=0.0)
         if not held:
-            raise Expired("Time ran out and somebody else has this picture; your boxes are kept.")
+            raise Expired("Time ran out and somebody else has this image; your boxes are kept.")
         return receipt
 
     def give_back(self, token: str, person: Person) -> None:
-        """End a lease without an answer; others get the picture, this person only at the end.
+        """End a lease without an answer; others get the image, this person only at the end.
 
         Raises:
             UnknownLease: of this person there is none of that token.
-            Conflict: the picture is answered.
+            Conflict: the image is answered.
         """
         with self._db.transaction() as db:
             work = answers.find(db, token, person.id)
             if work.state == ANSWERED:
-                raise Conflict("This picture is answered already.")
+                raise Conflict("This image is answered already.")
             if work.state == LENT:
                 _put_back(db, (work.assignment, work.item, work.gold), GIVEN_BACK, self._clock())
 
     def saw(self, person: Person, token: str, what: access.Extent) -> None:
-        """Note that the person was sent the picture of this lease, or a part of it.
+        """Note that the person was sent the image of this lease, or a part of it.
 
         Raises:
             UnknownLease: of this person there is none of that token.
@@ -271,14 +271,14 @@ class Queue:
         for (key,) in rows:
             access.log(self._db, access.View(self._clock(), person.id, key, what))
             return
-        raise UnknownLease("There is no such picture.")
+        raise UnknownLease("There is no such image.")
 
     def given(self) -> Iterator[Given]:
-        """Yield all answers by the names of pictures; of one picture the oldest first."""
+        """Yield all answers by the names of images; of one image the oldest first."""
         return answers.given(self._db)
 
     def replicas(self) -> dict[str, int]:
-        """Return how many people each answered picture should go to, by key."""
+        """Return how many people each answered image should go to, by key."""
         rows = self._db.read(
             "SELECT i.key, i.replicas FROM review_items AS i WHERE i.round = 0 AND EXISTS "
             "(SELECT 1 FROM review_answers AS b WHERE b.item = i.id)"

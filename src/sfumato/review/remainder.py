@@ -1,8 +1,8 @@
 """How many faces are still in there, from a campaign's answers and decisions.
 
-Only pictures that somebody saw whole, and that are decided, say what was missed. A face was missed
-if most of it lies under no proposed box. A picture in dispute counts if a box in doubt would be a
-miss: to wait for its adjudicator would leave out the very pictures with misses. Else it waits.
+Only images that somebody saw whole, and that are decided, say what was missed. A face was missed
+if most of it lies under no proposed box. An image in dispute counts if a box in doubt would be a
+miss: to wait for its adjudicator would leave out the very images with misses. Else it waits.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _SAME: Final = 0.45  # IoU from which on two boxes are one face
 class Remainder:
     """The answer: what was counted in each stratum, the estimate, and beside it a recapture.
 
-    `recapture` is None where no two people saw the same pictures whole, or added nothing. Of
-    `disputed` pictures every box in doubt counts as a face, until somebody has decided.
+    `recapture` is None where no two people saw the same images whole, or added nothing. Of
+    `disputed` images every box in doubt counts as a face, until somebody has decided.
     """
 
     strata: tuple[Stratum, ...]
@@ -69,18 +69,18 @@ def remainder(
     """Estimate what detection missed and what is left.
 
     `step` says how covered boxes are grown (None: as by default). `recall` is what people found of
-    the faces of gold pictures; None leaves people's own misses out of it.
+    the faces of gold images; None leaves people's own misses out of it.
     """
-    pictures = list(checked(ledger, fingerprint, given, step))
-    strata = _strata(pictures, drawn) if drawn is not None else ()
-    recapture = _recapture(pictures, given)
-    disputed = sum(one.decision.basis == "provisional" for one in pictures)
+    images = list(checked(ledger, fingerprint, given, step))
+    strata = _strata(images, drawn) if drawn is not None else ()
+    recapture = _recapture(images, given)
+    disputed = sum(one.decision.basis == "provisional" for one in images)
     return Remainder(strata, estimation.estimate(strata, recall=recall), recapture, disputed)
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A picture that somebody saw whole, with its decision; no cover held its `missed` faces."""
+    """An image that somebody saw whole, with its decision; no cover held its `missed` faces."""
 
     found: Detection
     decision: Decision
@@ -88,14 +88,14 @@ class Checked:
 
     @property
     def key(self) -> str:
-        """The picture's name."""
+        """The image's name."""
         return self.found.key
 
 
 def checked(
     ledger: Ledger, fingerprint: str, given: Iterable[Given], step: ObfuscateStep | None = None
 ) -> Iterator[Checked]:
-    """Yield the pictures of the source that somebody saw whole and that are decided."""
+    """Yield the images of the source that somebody saw whole and that are decided."""
     step = step or ObfuscateStep()
     expand = _PUBLISHED_GROWTH if step.method == "imagenet" else step.expand
     keys = sorted(ledger.still_there({one.key for one in given if _saw_all(one)}))
@@ -116,11 +116,11 @@ def _saw_all(one: Given) -> bool:
     return answer.scope == "whole" and answer.verdict != "unsure" and one.gold is None
 
 
-def _strata(pictures: Iterable[Checked], drawn: Draw) -> tuple[Stratum, ...]:
+def _strata(images: Iterable[Checked], drawn: Draw) -> tuple[Stratum, ...]:
     sampled = drawn.order()
     counts: dict[str, int] = {}
     others: defaultdict[str, list[int]] = defaultdict(list)
-    for one in pictures:
+    for one in images:
         if one.key in sampled:
             counts[one.key] = one.missed
         else:
@@ -129,7 +129,7 @@ def _strata(pictures: Iterable[Checked], drawn: Draw) -> tuple[Stratum, ...]:
 
 
 def recall_of(given: Iterable[Given]) -> Recall | None:
-    """Return how many faces people found of those that gold pictures were shown without.
+    """Return how many faces people found of those that gold images were shown without.
 
     Faces that a proposal pointed at don't count: people who look for misses have none. None if
     there were no such faces.
@@ -150,8 +150,8 @@ def _faces(decision: Decision) -> list[Box]:
     return [face.box for face in decision.faces if face.kind == "face"]
 
 
-def _recapture(pictures: Iterable[Checked], given: Iterable[Given]) -> Recapture | None:
-    """Compare what the first two people who saw a picture whole added to its proposals.
+def _recapture(images: Iterable[Checked], given: Iterable[Given]) -> Recapture | None:
+    """Compare what the first two people who saw an image whole added to its proposals.
 
     Both were shown the same proposals, so only what they added was found independently; and only
     what is decided to be a face counts.
@@ -161,7 +161,7 @@ def _recapture(pictures: Iterable[Checked], given: Iterable[Given]) -> Recapture
         if _saw_all(look) and not look.adjudication:
             looks[look.key].append(look)
     both = first = second = 0
-    for one in pictures:
+    for one in images:
         if len(looks[one.key]) < 2:
             continue
         proposed = [face.box for face in (*one.found.faces, *one.found.candidates)]

@@ -1,4 +1,4 @@
-"""Which pictures people check to learn what is still missed: a stratified random draw.
+"""Which images people check to learn what is still missed: a stratified random draw.
 
 A stratum is a group (the class, unless another is given) and what the search found there: nothing,
 doubtful (candidates only) or faces. Most is drawn where nothing was found: that is where nobody
@@ -6,7 +6,7 @@ looks again. Small classes are pooled by how often faces were found in them.
 
 Each key has a random priority, a keyed hash of it (BLAKE2b), and a stratum's sample are the keys of
 lowest priority: a simple random sample without replacement to whoever doesn't know the secret. So a
-larger sample keeps the smaller one, in any order of the pictures, and those checked first are a
+larger sample keeps the smaller one, in any order of the images, and those checked first are a
 random sample as well.
 """
 
@@ -28,7 +28,7 @@ from sfumato.types import JSON, Detection, label_of
 
 State: TypeAlias = Literal["nothing", "doubtful", "faces"]
 Cell: TypeAlias = tuple[str, State]  # group and what was found
-# Upper ends of the share of pictures with faces by which small groups are pooled.
+# Upper ends of the share of images with faces by which small groups are pooled.
 BANDS: Final = ((0.01, "faces in under 1 %"), (0.1, "faces in 1 to 10 %"), (1.1, "faces in 10 %+"))
 
 
@@ -36,8 +36,8 @@ BANDS: Final = ((0.01, "faces in under 1 %"), (0.1, "faces in 1 to 10 %"), (1.1,
 class Rules:
     """How a sample is shared out.
 
-    `unfound` is the share of it drawn where no face was found, `least` how many pictures each
-    stratum gets (if it has as many). Groups of fewer than `small` pictures are pooled, and all
+    `unfound` is the share of it drawn where no face was found, `least` how many images each
+    stratum gets (if it has as many). Groups of fewer than `small` images are pooled, and all
     groups if more than `most` would stand by themselves.
     """
 
@@ -49,7 +49,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A stratum: how many pictures it has, and the keys drawn of it, first to be checked first."""
+    """A stratum: how many images it has, and the keys drawn of it, first to be checked first."""
 
     name: str
     group: str
@@ -67,7 +67,7 @@ class Draw:
     groups: Mapping[str, str]
 
     def stratum_of(self, detection: Detection, group: Callable[[str], str] = label_of) -> str:
-        """Return the name of the stratum that a picture belongs to, drawn or not."""
+        """Return the name of the stratum that an image belongs to, drawn or not."""
         return _name(self.groups[group(detection.key)], state_of(detection))
 
     def order(self) -> dict[str, tuple[str, float]]:
@@ -83,7 +83,7 @@ class Draw:
 
 
 def state_of(detection: Detection) -> State:
-    """Say what was found in a picture."""
+    """Say what was found in an image."""
     if detection.faces:
         return "faces"
     return "doubtful" if detection.candidates else "nothing"
@@ -97,10 +97,10 @@ def draw(
     rules: Rules = Rules(),
     group: Callable[[str], str] = label_of,
 ) -> Draw:
-    """Draw about so many pictures. `detections` are iterated twice: no iterator.
+    """Draw about so many images. `detections` are iterated twice: no iterator.
 
     Raises:
-        UsageError: they are an iterator, a key comes twice, or fewer than one picture a stratum
+        UsageError: they are an iterator, a key comes twice, or fewer than one image a stratum
             is wanted.
     """
     secret = rng.bytes(16)
@@ -120,7 +120,7 @@ def enlarge(
     """Draw more in the strata named: the keys drawn before stay, in their order, as the first.
 
     Raises:
-        UsageError: a name isn't a stratum's, or the pictures aren't those drawn from.
+        UsageError: a name isn't a stratum's, or the images aren't those drawn from.
     """
     before = {stratum.name: stratum for stratum in drawn.strata}
     if unknown := set(sizes) - set(before):
@@ -129,7 +129,7 @@ def enlarge(
     if set(frame.groups) - set(drawn.groups) or frame.populations(drawn.groups) != {
         _cell(stratum): stratum.population for stratum in drawn.strata
     }:
-        raise UsageError("these aren't the pictures that the sample was drawn from: draw anew.")
+        raise UsageError("these aren't the images that the sample was drawn from: draw anew.")
     wanted = {
         _cell(stratum): min(max(sizes.get(name, 0), len(stratum.keys)), stratum.population)
         for name, stratum in before.items()
@@ -145,10 +145,10 @@ def renew(
     rules: Rules = Rules(),
     group: Callable[[str], str] = label_of,
 ) -> Draw:
-    """Return the draw itself, or one of the pictures there are now if they are others than before.
+    """Return the draw itself, or one of the images there are now if they are others than before.
 
     Priorities stay, so most of what was drawn is drawn again. The sample is at least of `size`, and
-    no smaller than it was if there are as many pictures.
+    no smaller than it was if there are as many images.
     """
     frame = _Frame(detections, drawn.secret, group)
     before = {_cell(stratum): stratum.population for stratum in drawn.strata}
@@ -168,9 +168,9 @@ def tally(
 ) -> tuple[Stratum, ...]:
     """Return what was found in the sample, for `estimation.estimate`.
 
-    `missed` has the number of missed faces (0: none) of each picture that people have checked
+    `missed` has the number of missed faces (0: none) of each image that people have checked
     *whole*; a drawn key that isn't in it waits still. `also` has, by stratum, the same of
-    pictures checked for another reason; together they may be the whole stratum.
+    images checked for another reason; together they may be the whole stratum.
     """
     strata = []
     for stratum in drawn.strata:
@@ -223,13 +223,13 @@ def priority(key: str, secret: bytes) -> int:
 
 
 class _Frame:
-    """All pictures that may be drawn: 12 bytes for each, its priority and its cell."""
+    """All images that may be drawn: 12 bytes for each, its priority and its cell."""
 
     def __init__(
         self, detections: Iterable[Detection], secret: bytes, group: Callable[[str], str]
     ) -> None:
         if isinstance(detections, Iterator):
-            raise UsageError("a draw goes over the pictures twice: give a list, no iterator.")
+            raise UsageError("a draw goes over the images twice: give a list, no iterator.")
         self._detections, self._secret = detections, secret
         numbers: dict[Cell, int] = {}
         priorities, cells = array("Q"), array("i")
@@ -245,14 +245,14 @@ class _Frame:
         self.groups = {name for name, _ in numbers}
 
     def populations(self, groups: Mapping[str, str]) -> dict[Cell, int]:
-        """Return how many pictures each stratum has, by pooled group and state."""
+        """Return how many images each stratum has, by pooled group and state."""
         found: Counter[Cell] = Counter()
-        for (name, state), pictures in self.cells.items():
-            found[groups[name], state] += pictures
+        for (name, state), images in self.cells.items():
+            found[groups[name], state] += images
         return dict(sorted(found.items()))
 
     def draw(self, groups: Mapping[str, str], sizes: Mapping[Cell, int]) -> Draw:
-        """Take so many pictures of lowest priority of each stratum."""
+        """Take so many images of lowest priority of each stratum."""
         populations = self.populations(groups)
         numbers = {cell: number for number, cell in enumerate(populations)}
         of_cell = np.array([numbers[groups[n], state] for n, state in self._numbers], np.int32)
@@ -262,7 +262,7 @@ class _Frame:
         picked = [order[starts[i] : starts[i] + sizes[cell]] for cell, i in numbers.items()]
         keys = self._keys(np.concatenate(picked) if picked else order)
         if len(set(keys.values())) < len(keys):
-            raise UsageError("a picture comes twice: give the latest detection of each key.")
+            raise UsageError("an image comes twice: give the latest detection of each key.")
         drawn = tuple(
             Drawn(_name(*cell), cell[0], cell[1], populations[cell], tuple(keys[i] for i in of))
             for cell, of in zip(populations, (part.tolist() for part in picked), strict=True)
@@ -287,16 +287,16 @@ def _pooled(cells: Mapping[Cell, int], rules: Rules) -> dict[str, str]:
     """Return for each group the one it counts in: itself, or the pool of its band."""
     totals: Counter[str] = Counter()
     faces: Counter[str] = Counter()
-    for (name, state), pictures in cells.items():
-        totals[name] += pictures
-        faces[name] += pictures if state == "faces" else 0
-    large = {name for name, pictures in totals.items() if pictures >= rules.small}
+    for (name, state), images in cells.items():
+        totals[name] += images
+        faces[name] += images if state == "faces" else 0
+    large = {name for name, images in totals.items() if images >= rules.small}
     alone = large if len(large) <= rules.most else set()
     if len(totals) == 1:
         alone = set(totals)
     return {
-        name: name if name in alone else _band(faces[name] / pictures)
-        for name, pictures in totals.items()
+        name: name if name in alone else _band(faces[name] / images)
+        for name, images in totals.items()
     }
 
 
@@ -309,10 +309,10 @@ def share_out(populations: Mapping[Cell, int], size: int, rules: Rules) -> dict[
     if size < len(populations):
         raise UsageError(
             f"a sample of {size} is too small: there are {len(populations)} strata, and each "
-            "needs a picture."
+            "needs an image."
         )
     least = max(1, min(rules.least, size // max(len(populations), 1)))
-    sizes = {cell: min(least, pictures) for cell, pictures in populations.items()}
+    sizes = {cell: min(least, images) for cell, images in populations.items()}
     while (rest := size - sum(sizes.values())) > 0:
         weights = _weights({c: populations[c] - sizes[c] for c in populations}, rules.unfound)
         if not weights:
@@ -325,13 +325,13 @@ def share_out(populations: Mapping[Cell, int], size: int, rules: Rules) -> dict[
 
 
 def _weights(free: Mapping[Cell, int], unfound: float) -> dict[Cell, float]:
-    """Return what share of the next pictures each stratum with free ones gets."""
+    """Return what share of the next images each stratum with free ones gets."""
     sides: Counter[bool] = Counter()
-    for (_, state), pictures in free.items():
-        sides[state == "faces"] += pictures
+    for (_, state), images in free.items():
+        sides[state == "faces"] += images
     shares = {False: unfound if sides[True] else 1.0, True: 1 - unfound if sides[False] else 1.0}
     return {
-        (name, state): shares[state == "faces"] * pictures / sides[state == "faces"]
-        for (name, state), pictures in free.items()
-        if pictures
+        (name, state): shares[state == "faces"] * images / sides[state == "faces"]
+        for (name, state), images in free.items()
+        if images
     }

@@ -1,4 +1,4 @@
-"""What a server must know of a person's picture besides the lease: what was shown, and how.
+"""What a server must know of a person's image besides the lease: what was shown, and how.
 
 A lease ends, and its proposals give way to a draft; a late draft, a repeated answer, or a
 redacted view still has to be held against what the person was shown. Only reading is done here.
@@ -15,7 +15,7 @@ from sfumato.review.vocabulary import Mark
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A picture as it was put before a person; `shown` are the boxes that it began with."""
+    """An image as it was put before a person; `shown` are the boxes that it began with."""
 
     width: int
     height: int
@@ -38,7 +38,7 @@ def sheet_of(database: Database, token: str, person: str) -> Sheet | None:
 
 
 def in_gallery(database: Database, person: str) -> frozenset[str]:
-    """Return the tokens of the pictures that a person has in the gallery."""
+    """Return the tokens of the images that a person has in the gallery."""
     rows = database.read(
         "SELECT token FROM review_assignments WHERE person = ? AND state = ? AND gallery = 1",
         (person, LENT),

@@ -1,12 +1,12 @@
 """The tables of review, in the ledger's own database; and what can go wrong with them.
 
-    review_items        pictures in the queue; `open` slots are neither lent nor answered
-    review_assignments  one row for each (picture, person): lent, answered, lapsed or given back
+    review_items        images in the queue; `open` slots are neither lent nor answered
+    review_assignments  one row for each (image, person): lent, answered, lapsed or given back
     review_answers      what people said; append-only
     review_gold         known truths
     review_people       reviewers: secrets (SHA-256), counters, how far they have come
     review_strata       where the random sample was drawn from
-    review_views        who saw which unobfuscated picture; append-only
+    review_views        who saw which unobfuscated image; append-only
     review_campaign     name and value: fingerprint, counters
 
 `docs/review-queue.md` says how the order and the leases work.
@@ -47,11 +47,11 @@ class UnknownLease(ReviewError):
 
 
 class Expired(ReviewError):
-    """The lease ran out and somebody else has the picture; the draft is kept."""
+    """The lease ran out and somebody else has the image; the draft is kept."""
 
 
 class Conflict(ReviewError):
-    """The picture is answered already, and differently."""
+    """The image is answered already, and differently."""
 
 
 class NotAllowed(ReviewError):
@@ -276,16 +276,14 @@ def check(marks: Sequence[Mark], width: int, height: int) -> None:
     """Refuse boxes that can't be stored.
 
     Raises:
-        BadMarks: too many, not finite, inverted, without area, or outside the picture.
+        BadMarks: too many, not finite, inverted, without area, or outside the image.
     """
     if len(marks) > MOST_MARKS:
-        raise BadMarks(
-            f"{len(marks)} boxes are more than the {MOST_MARKS} that a picture may have."
-        )
+        raise BadMarks(f"{len(marks)} boxes are more than the {MOST_MARKS} that an image may have.")
     for mark in marks:
         x0, y0, x1, y1 = mark.box
         # NaN fails every comparison.
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-            raise BadMarks(f"A box must lie in the picture ({width} x {height} pixels).")
+            raise BadMarks(f"A box must lie in the image ({width} x {height} pixels).")
         if mark.score is not None and not 0 <= mark.score <= 1:
             raise BadMarks("A score must lie between 0 and 1.")

@@ -1,6 +1,6 @@
 """What was learnt changes what is urgent: the queue is put in a new order.
 
-Classes in which people found misses come first from then on. Pictures that are lent or answered
+Classes in which people found misses come first from then on. Images that are lent or answered
 stay as they are; everybody begins at the front again, past what they have seen.
 """
 
@@ -25,7 +25,7 @@ _MOVE: Final = (
     "UPDATE review_items SET rank = review_ranks.rank FROM review_ranks "
     "WHERE review_items.key = review_ranks.key AND round = 0 AND queue = 0 AND open > 0"
 )
-# A picture of the sample must be seen whole, whatever it was queued for first.
+# An image of the sample must be seen whole, whatever it was queued for first.
 _WHOLE: Final = (
     "UPDATE review_items SET stratum = ?, reason = 'sample', whole = 1, gallery = 0 "
     "WHERE key = ? AND round = 0 AND queue = 0 AND (whole = 0 OR stratum <> ?)"
@@ -41,18 +41,18 @@ _RESTART: Final = "UPDATE review_people SET work_rank = NULL, gallery_rank = NUL
 
 
 def misses(checked: Iterable[Checked]) -> dict[str, tuple[int, int]]:
-    """Return for each class how many of its pictures were checked, and in how many faces missed."""
+    """Return for each class how many of its images were checked, and in how many faces missed."""
     seen: Counter[str] = Counter()
     missed: Counter[str] = Counter()
     for one in checked:
         label = label_of(one.key)
         seen[label] += 1
         missed[label] += one.missed > 0
-    return {label: (pictures, missed[label]) for label, pictures in seen.items()}
+    return {label: (images, missed[label]) for label, images in seen.items()}
 
 
 def reorder(database: Database, items: Iterable[Item]) -> int:
-    """Give the pictures that wait the ranks of these items; return how many wait."""
+    """Give the images that wait the ranks of these items; return how many wait."""
     moved = 0
     source: Iterator[Item] = iter(items)
     while batch := list(islice(source, _BATCH)):
@@ -68,9 +68,9 @@ def reorder(database: Database, items: Iterable[Item]) -> int:
 
 
 def see_whole(database: Database, drawn: Draw) -> int:
-    """Have the sample seen whole; return how many pictures go to one more person for that.
+    """Have the sample seen whole; return how many images go to one more person for that.
 
-    Those are pictures that were queued before they were drawn, and of which everybody saw crops.
+    Those are images that were queued before they were drawn, and of which everybody saw crops.
     """
     again = 0
     with database.transaction() as db:

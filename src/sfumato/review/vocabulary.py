@@ -1,8 +1,8 @@
 """The vocabulary of review: items, leases, answers, people.
 
-A picture that waits for people is an *item*. Lending it to one person is a *lease*; what that
+An image that waits for people is an *item*. Lending it to one person is a *lease*; what that
 person sends back is an *answer*; what follows from all answers is a `sfumato.types.Decision`.
-Boxes are float pixels of the upright picture, x1 and y1 exclusive, as everywhere.
+Boxes are float pixels of the upright image, x1 and y1 exclusive, as everywhere.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A picture in the queue.
+    """An image in the queue.
 
     Smaller `rank` is served first. `stratum` is where it was drawn from ("" if not drawn).
-    `whole` says that the whole picture must be seen (else crops around `proposals` may do).
+    `whole` says that the whole image must be seen (else crops around `proposals` may do).
     """
 
     key: str
@@ -79,7 +79,7 @@ class Person:
 class Lease:
     """An item lent to a person until `expires` (seconds since 1970).
 
-    `token` is random, unguessable, and all that a browser learns of the picture's name. `marks`
+    `token` is random, unguessable, and all that a browser learns of the image's name. `marks`
     are what the person starts from: proposals, or the draft saved last (`version` > 0).
     """
 
@@ -98,7 +98,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one person said of one picture; `seconds` is the time with the picture in view.
+    """What one person said of one image; `seconds` is the time with the image in view.
 
     `scope` "crops" means that only crops around the proposals were seen: such an answer confirms
     or rejects boxes and says nothing about faces elsewhere.
@@ -142,7 +142,7 @@ class Progress:
 
     `answered` counts every answer, gold questions too, and `left` falls by one with each: neither
     tells a gold question from another. `all_answered` and `all_left` count what the campaign
-    needs (pictures times replicas), without gold. `tutorial`: the next pictures are a tutorial.
+    needs (images times replicas), without gold. `tutorial`: the next images are a tutorial.
     """
 
     answered: int

@@ -23,13 +23,13 @@ def sentence(result: Estimate) -> str:
     told = [_checked(overall, whole), _answer(overall, result.level, result.crowd)]
     if result.unmeasured:
         told.append(
-            f"Of {_many(result.unmeasured, 'picture')} in strata without a checked one nothing "
+            f"Of {_many(result.unmeasured, 'image')} in strata without a checked one nothing "
             "is said: not measured."
         )
     if result.corrected:
         told.append(_if_people_miss(result.corrected, result.level))
     elif overall.method != "counted":
-        told.append("This takes it that people missed nothing in the pictures they checked.")
+        told.append("This takes it that people missed nothing in the images they checked.")
     return " ".join(told)
 
 
@@ -37,14 +37,14 @@ def assumptions(result: Estimate) -> tuple[str, ...]:
     """Say what the figures take for granted."""
     told = [
         (
-            "the pictures of the sample were drawn at random and checked whole; those drawn and "
+            "the images of the sample were drawn at random and checked whole; those drawn and "
             "not checked, or of which people were unsure, are like the others of their stratum"
         ),
-        f"no picture holds many more missed faces than the fullest one seen, or {result.crowd}",
+        f"no image holds many more missed faces than the fullest one seen, or {result.crowd}",
     ]
     if result.corrected:
         return (*told, result.corrected.assumption)
-    return (*told, "people missed nothing in the pictures they checked")
+    return (*told, "people missed nothing in the images they checked")
 
 
 def as_json(result: Estimate) -> JSON:
@@ -59,38 +59,38 @@ def as_json(result: Estimate) -> JSON:
 
 
 def _checked(of: Part, whole: int) -> str:
-    """Say who checked what; `whole` pictures lie in strata of which every one was checked."""
+    """Say who checked what; `whole` images lie in strata of which every one was checked."""
     besides = f", and {of.also_checked:,} for other reasons" if of.also_checked else ""
     found = (
         f"they found {_many(of.found_faces, 'face')} that had been missed, in "
-        f"{_many(of.found_pictures, 'picture')}"
+        f"{_many(of.found_images, 'image')}"
         if of.found_faces
         else "they found no face that had been missed"
     )
     if of.method == "counted":
-        return f"People checked all {_many(of.population, 'picture')}; {found}."
+        return f"People checked all {_many(of.population, 'image')}; {found}."
     every = f"all {whole:,} of some strata, and of the others " if whole else ""
     drawn = f"{every}{of.checked - whole:,} drawn at random"
-    return f"Of {_many(of.population, 'picture')}, people checked {drawn}{besides}; {found}."
+    return f"Of {_many(of.population, 'image')}, people checked {drawn}{besides}; {found}."
 
 
 def _answer(of: Part, level: float, crowd: int) -> str:
     if of.method == "counted":
         return "What they found is corrected, so that none is left that they saw."
     sure = f"{level * 100:g} % interval"
-    if not of.found_pictures:
+    if not of.found_images:
         return (
-            f"That doesn't mean none: up to {of.left_pictures.high:,.0f} pictures "
-            f"({_percent(of.left_pictures.high / of.population)}) may still hold one (upper end of "
-            f"the {sure}), up to {of.left_faces.high:,.0f} faces at {crowd} a picture."
+            f"That doesn't mean none: up to {of.left_images.high:,.0f} images "
+            f"({_percent(of.left_images.high / of.population)}) may still hold one (upper end of "
+            f"the {sure}), up to {of.left_faces.high:,.0f} faces at {crowd} an image."
         )
-    before = of.missed_pictures
+    before = of.missed_images
     return (
-        f"Before the correction, an estimated {before.value:,.0f} pictures ({sure} "
+        f"Before the correction, an estimated {before.value:,.0f} images ({sure} "
         f"{before.low:,.0f} to {before.high:,.0f}; {_percent(before.value / of.population)}, "
         f"{_percent(before.low / of.population)} to {_percent(before.high / of.population)}) held "
         f"missed faces. What was found is corrected; still in there are "
-        f"{_figure(of.left_faces, 'faces')} in {_figure(of.left_pictures, 'pictures')}."
+        f"{_figure(of.left_faces, 'faces')} in {_figure(of.left_images, 'images')}."
     )
 
 
@@ -98,7 +98,7 @@ def _if_people_miss(corrected: Corrected, level: float) -> str:
     return (
         f"If people see {_percent(corrected.recall.value)} of the faces there are, as of the ones "
         f"planted for them, these are {_figure(corrected.left_faces, 'faces')} in "
-        f"{_figure(corrected.left_pictures, 'pictures')}, as {level * 100:g} % intervals."
+        f"{_figure(corrected.left_images, 'images')}, as {level * 100:g} % intervals."
     )
 
 

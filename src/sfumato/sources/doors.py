@@ -18,7 +18,7 @@ class Listing:
     `junk` is what file systems leave behind; `excluded` what isn't part of the set by choice.
     """
 
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     others: tuple[str, ...]
     failures: tuple[Failure, ...]
     junk: tuple[str, ...] = ()

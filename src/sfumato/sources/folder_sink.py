@@ -110,16 +110,16 @@ class FolderSink:
         make_folder(self.root)
 
     def final(self, key: str) -> Path:
-        """Return where a picture lies once it is published; see `released_name`."""
+        """Return where an image lies once it is published; see `released_name`."""
         return self.root / released_name(key)
 
     def staged(self, key: str) -> Path:
-        """Return the temporary name of a picture, in the folder of the final one."""
+        """Return the temporary name of an image, in the folder of the final one."""
         name = hashlib.sha256(key.encode()).hexdigest()[:24]  # a key may be as long as a name may
         return self.final(key).parent / f".{name}.{self.token}{PART_SUFFIX}"
 
     def stage(self, sample: Sample, data: bytes) -> str:
-        """Write a picture under its temporary name; return the SHA-256 of what lies there.
+        """Write an image under its temporary name; return the SHA-256 of what lies there.
 
         Bytes that are the sample's own may be linked instead of written.
 
@@ -208,7 +208,7 @@ class FolderSink:
         return True
 
     def publish(self, keys: Iterable[str]) -> None:
-        """Make staged pictures durable, then rename them into place.
+        """Make staged images durable, then rename them into place.
 
         Raises:
             OutputError: the disk refuses; nothing that was published before is harmed.
@@ -234,7 +234,7 @@ class FolderSink:
         return [up for up in folder.parents if up == self.root or self.root in up.parents]
 
     def discard(self, key: str) -> None:
-        """Remove the staged file of a picture that is refused after all."""
+        """Remove the staged file of an image that is refused after all."""
         with suppress(NotADirectoryError):  # then it can't have been staged
             self.staged(key).unlink(missing_ok=True)
 

@@ -20,10 +20,10 @@ from sfumato.sources.released_names import check_named, check_readable
 from sfumato.sources.walking import walk, without_junk
 from sfumato.types import Failure, Sample, Shard, label_of
 
-PICTURES: Final = frozenset(
+IMAGES: Final = frozenset(
     "jpg jpeg jpe jfif png webp bmp dib tif tiff gif apng mpo avif avifs".split()
 )
-# Pictures by name that can't be read yet: refused, since they may hold faces.
+# Images by name that can't be read yet: refused, since they may hold faces.
 FOREIGN: Final = frozenset(
     "heic heif hif jxl jp2 j2k jpx psd ico tga pcx pbm pgm ppm pnm svg svgz eps "
     "raw dng cr2 cr3 nef arw orf rw2 raf pef srw exr hdr dcm".split()
@@ -31,19 +31,19 @@ FOREIGN: Final = frozenset(
 _SHARD_MIN, _SHARD_MEAN_EXTRA, _SHARD_MAX = 256, 256, 1024
 
 
-def is_picture_name(key: str) -> bool:
-    """Say whether a file claims by its name to be a picture."""
-    return key.rpartition(".")[2].lower() in PICTURES | FOREIGN and "." in key
+def is_image_name(key: str) -> bool:
+    """Say whether a file claims by its name to be an image."""
+    return key.rpartition(".")[2].lower() in IMAGES | FOREIGN and "." in key
 
 
 def _is_no_matter(problem: Failure) -> bool:
-    """Say whether it is a link that leads nowhere and whose name says that it is no picture."""
-    named = "." in problem.key.rpartition("/")[2] and not is_picture_name(problem.key)
+    """Say whether it is a link that leads nowhere and whose name says that it is no image."""
+    named = "." in problem.key.rpartition("/")[2] and not is_image_name(problem.key)
     return problem.code is Code.LINK_BROKEN and named
 
 
 class ImageFolder:
-    """The pictures below a folder, as a `sfumato.types.Source`.
+    """The images below a folder, as a `sfumato.types.Source`.
 
     Links are followed; a folder that leads back into itself is a failure, not an endless walk.
     """
@@ -77,9 +77,7 @@ class ImageFolder:
             UsageError: there is no such folder, or it can't be listed.
         """
         if not self.root.is_dir():
-            raise UsageError(
-                f"{self.root} is not a folder: give the folder that holds the pictures."
-            )
+            raise UsageError(f"{self.root} is not a folder: give the folder that holds the images.")
         keys: list[str] = []
         failures: list[Failure] = []
         for key, problem in walk(self.root, apart):
@@ -90,8 +88,8 @@ class ImageFolder:
         kept, junk = without_junk(self.root, sorted(keys))
         failures.sort(key=lambda failure: failure.key)
         return Listing(
-            tuple(key for key in kept if is_picture_name(key)),
-            tuple(key for key in kept if not is_picture_name(key)),
+            tuple(key for key in kept if is_image_name(key)),
+            tuple(key for key in kept if not is_image_name(key)),
             tuple(failures),
             tuple(junk),
         )
@@ -132,7 +130,7 @@ class ImageFolder:
                 yield Failure(key, "read", error.code, error.reason)
 
     def sample(self, key: str) -> Sample:
-        """Read one picture.
+        """Read one image.
 
         Raises:
             SampleError: it can't be read, isn't a regular file, or changed while it was read.
@@ -144,7 +142,7 @@ class ImageFolder:
         return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest(), state)
 
     def parts(self, key: str) -> Iterator[bytes]:
-        """Yield a file that is no picture, in parts; raises as `sample` does."""
+        """Yield a file that is no image, in parts; raises as `sample` does."""
         return read_in_parts(self._path(key))
 
     def state(self, key: str) -> str:

@@ -1,7 +1,7 @@
-"""Whether the numbers in a text are a picture: rows of pixels, bytes, or a person's embedding.
+"""Whether the numbers in a text are an image: rows of pixels, bytes, or a person's embedding.
 
 What annotations consist of passes: boxes, polygons, masks as run lengths, keypoints, classes and
-ids. What tells them apart is how the numbers follow each other. Neighbours in a picture are
+ids. What tells them apart is how the numbers follow each other. Neighbours in an image are
 alike; in a polygon (x, y, x, y, …) and in run lengths (outside, inside, …) every *second* one is;
 classes and ids are like nothing beside them. Where that leaves doubt, there is an objection.
 """
@@ -28,7 +28,7 @@ _WIDE: Final = 64  # numbers in one row; CelebA has 40 attributes, a COCO person
 _NARROW: Final = 13  # numbers in a row that may each mean something else
 _TALL: Final = 256  # numbers in narrow rows: 16 × 16
 _OF_A_PIXEL: Final = 6  # numbers of a pixel that stands by itself: x, y and four channels
-_ALIKE: Final = 0.7  # correlation of the channels of a picture
+_ALIKE: Final = 0.7  # correlation of the channels of an image
 _GRID_ROWS: Final = 16
 _LARGEST: Final = 1e12  # what is larger is no value but an identifier
 _RUN: Final = 128  # bytes of nothing but numbers that are looked at
@@ -72,7 +72,7 @@ def runs(window: bytes, table: bytes, minimum: int) -> Iterator[tuple[int, int]]
 
 
 def objection(window: bytes) -> str | None:
-    """Say what in a piece of text may be a picture in numbers, in words; None: nothing."""
+    """Say what in a piece of text may be an image in numbers, in words; None: nothing."""
     between: list[bytes] = []
     rows: list[bytes] = []
     last = 0
@@ -92,7 +92,7 @@ def objection(window: bytes) -> str | None:
 
 
 def _in_lines(rows: list[bytes]) -> str | None:
-    """Object to rows of a picture with words between them: stretches of as many numbers."""
+    """Object to rows of an image with words between them: stretches of as many numbers."""
     for width, group in groupby((row.translate(_SPACED).split() for row in rows), len):
         if _NARROW <= width < _WIDE:
             table = np.array([[_value(token) for token in row] for row in group])
@@ -174,11 +174,11 @@ def _in_row(row: Numbers, *, whole: bool, counts: bool) -> str | None:
         return AS_BYTES
     if counts:  # ragged masks have run lengths like nothing beside them
         return PIXELS if _likeness(row, 1) < _SMOOTH / 2 else None
-    return PIXELS if _is_picture(row, levels=8) else None
+    return PIXELS if _is_image(row, levels=8) else None
 
 
 def _in_table(flat: Numbers, width: int, *, whole: bool) -> str | None:
-    """Object to many short rows that hold a picture: one pixel a row, or a few."""
+    """Object to many short rows that hold an image: one pixel a row, or a few."""
     if width > 1:
         table = flat[: len(flat) // width * width].reshape(-1, width)
         if _is_raster(table) or _has_colours(table) or (width >= _NARROW and _is_grid(table)):
@@ -194,7 +194,7 @@ def _in_table(flat: Numbers, width: int, *, whole: bool) -> str | None:
         return None
     if whole and _is_bytes(flat):
         return AS_BYTES
-    return PIXELS if _is_picture(flat, levels=_LEVELS) else None
+    return PIXELS if _is_image(flat, levels=_LEVELS) else None
 
 
 def _in_records(window: bytes) -> str | None:
@@ -202,7 +202,7 @@ def _in_records(window: bytes) -> str | None:
     shades = [
         int(one[3:5] if len(one) == 7 else one[2:3] * 2, 16) for one in _COLOUR.findall(window)
     ]
-    if len(shades) >= _TALL and _is_picture(np.array(shades, dtype=np.float64), levels=8):
+    if len(shades) >= _TALL and _is_image(np.array(shades, dtype=np.float64), levels=8):
         return PIXELS
     window = _TIME.sub(b"t", window)  # else seconds are a column of numbers that rise and rise
     digits = len(window) - len(window.translate(None, b"0123456789"))
@@ -274,7 +274,7 @@ def _is_paired(row: Numbers) -> bool:
     return bool(two < _PAIRED * min(one, three))
 
 
-def _is_picture(row: Numbers, *, levels: int) -> bool:
+def _is_image(row: Numbers, *, levels: int) -> bool:
     smooth = min(_likeness(row, 1), _likeness(row, 3)) < _SMOOTH
     changing = (row[1:] != row[:-1]).mean() >= _CHANGING
     return bool(smooth and changing and len(np.unique(row)) >= levels and not _in_order(row))
@@ -297,7 +297,7 @@ def _is_curve(column: Numbers) -> bool:
     """Say whether a column goes one way on the whole, as a loss does over epochs.
 
     By the correlation of ranks with places: a curve of training has 0.95 and more, the pixels of
-    a picture one below another under 0.8.
+    an image one below another under 0.8.
     """
     ranks = np.argsort(np.argsort(column, kind="stable"))
     return abs(float(np.corrcoef(ranks, np.arange(len(column)))[0, 1])) > _ONE_WAY
@@ -322,7 +322,7 @@ def _is_raster(table: Numbers) -> bool:
 
 
 def _has_colours(table: Numbers) -> bool:
-    """Say whether three columns side by side are the colours of a picture: alike, and smooth."""
+    """Say whether three columns side by side are the colours of an image: alike, and smooth."""
     for at in range(min(table.shape[1], _NARROW) - 2):
         three = table[:, at : at + 3]
         if three.min() < -255 or three.max() > 255 or any(map(_in_order, three.T)):
@@ -338,7 +338,7 @@ def _are_boxes(table: Numbers) -> bool:
 
 
 def _is_grid(table: Numbers) -> bool:
-    """Say whether rows lie below one another like the rows of a picture."""
+    """Say whether rows lie below one another like the rows of an image."""
     if len(table) < _GRID_ROWS or not np.ptp(table):
         return False
     if _is_smooth(table):

@@ -1,6 +1,6 @@
-"""Files that are no pictures by name: copied on request, if they are harmless text.
+"""Files that are no images by name: copied on request, if they are harmless text.
 
-What may be a picture, or can't be told, isn't copied and is named. A pattern copies files
+What may be an image, or can't be told, isn't copied and is named. A pattern copies files
 unchecked, on the word of whoever gave it; the manifest and the report say so.
 """
 
@@ -86,7 +86,7 @@ def _finding(key: str, code: Code, output: Output | None, words: str) -> Finding
 
 
 def _in_words(objection: str) -> str:
-    return f"could hold a picture or what is private: {objection}"
+    return f"could hold an image or what is private: {objection}"
 
 
 def _digest(parts: Iterable[bytes], scan: TextScan | None, *, refuse: bool = True) -> str:

@@ -28,7 +28,7 @@ def read_steadily(path: Path, *, settle_s: float = _CLOCK_TICK_S) -> bytes:
             IMAGE_TOO_LARGE (over 768 MiB).
     """
     try:
-        # O_NONBLOCK: opening a pipe that is named like a picture must not wait for a writer.
+        # O_NONBLOCK: opening a pipe that is named like an image must not wait for a writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         codes = {errno.ELOOP: Code.LINK_LOOP, errno.ENOENT: Code.LINK_BROKEN}
@@ -37,7 +37,7 @@ def read_steadily(path: Path, *, settle_s: float = _CLOCK_TICK_S) -> bytes:
     before = os.fstat(handle)
     if not stat.S_ISREG(before.st_mode):  # `fdopen` has an error of its own for a folder
         os.close(handle)
-        raise SampleError(Code.FILE_NOT_REGULAR, "a picture's name, but not a regular file")
+        raise SampleError(Code.FILE_NOT_REGULAR, "an image's name, but not a regular file")
     with os.fdopen(handle, "rb", buffering=0) as file:
         if before.st_size > MAX_BYTES:
             raise SampleError(Code.IMAGE_TOO_LARGE, f"the file has {before.st_size} bytes")

@@ -1,4 +1,4 @@
-"""What a picture is called in the release: as in the source, but for HEIC, released as JPEG."""
+"""What an image is called in the release: as in the source, but for HEIC, released as JPEG."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST_NAME: Final = 255  # bytes, on every common file system
 
 
 def released_name(key: str) -> str:
-    """Return the key of a picture in the release: its own, or with ".jpg" behind that of a HEIC."""
+    """Return the key of an image in the release: its own, or with ".jpg" behind that of a HEIC."""
     return f"{key}.jpg" if _suffix(key) in _HEIC else key
 
 

@@ -108,11 +108,11 @@ class Selection:
         """
         if not self.include and not self.exclude:
             return listing
-        gone = [key for key in (*listing.pictures, *listing.others) if not self.takes(key)]
+        gone = [key for key in (*listing.images, *listing.others) if not self.takes(key)]
         gone += [failure.key for failure in listing.failures if not self._keeps(failure)]
         return replace(
             listing,
-            pictures=tuple(filter(self.takes, listing.pictures)),
+            images=tuple(filter(self.takes, listing.images)),
             others=tuple(filter(self.takes, listing.others)),
             failures=tuple(filter(self._keeps, listing.failures)),
             excluded=tuple(sorted(gone)),
@@ -126,7 +126,7 @@ class Selection:
     def unused(self, listing: Listing) -> tuple[str, ...]:
         """Return the patterns that fit no file of the source: misspelt, perhaps."""
         failed = tuple(failure.key for failure in listing.failures)
-        keys = (*listing.pictures, *listing.others, *failed, *listing.junk)
+        keys = (*listing.images, *listing.others, *failed, *listing.junk)
         return Globs(self.include).unused(keys) + Globs(self.exclude).unused(keys)
 
     def as_json(self) -> JSON:

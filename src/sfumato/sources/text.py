@@ -1,8 +1,8 @@
 """Whether a file is harmless text: what may be copied into a release though nobody looked at it.
 
-An allow-list. Text is UTF-8 without control characters, and nothing in it may be a picture that
+An allow-list. Text is UTF-8 without control characters, and nothing in it may be an image that
 is written as text: base64 and its kin, bytes as escapes, hexadecimal or numbers, data URIs,
-drawings (SVG, PostScript), pictures made of characters. Kinds of files that speak of persons
+drawings (SVG, PostScript), images made of characters. Kinds of files that speak of persons
 and places (contacts, mail, tracks, sidecars of photo programs) are no harmless text either.
 
 A file is read once, in parts, whatever its size; each part is looked at together with the end
@@ -34,7 +34,7 @@ BASE64: Final = "a long run of base64 or hexadecimal"
 ENCODED: Final = "data encoded as text"
 ESCAPED: Final = "bytes written as escapes"
 DUMPED: Final = "a dump of bytes"
-DRAWN: Final = "a picture made of characters"
+DRAWN: Final = "an image made of characters"
 
 # Tab, line feed, carriage return; form feeds end the pages of old licences.
 _CONTROL: Final = bytes({*range(32), 127} - {9, 10, 12, 13})
@@ -43,7 +43,7 @@ _C1 = re.compile("[\x80-\x84\x86-\x9f]")  # U+0085 is a line's end
 _BASE64: Final = bytes(
     chr(byte).isascii() and (chr(byte).isalnum() or byte in b"+/_-") for byte in range(256)
 )
-_TOKEN: Final = 20  # characters; ids of films have 11, of VOC's pictures 11
+_TOKEN: Final = 20  # characters; ids of films have 11, of VOC's images 11
 _GLUE = re.compile(rb"(?:[\s\"'`,;>|*#+=&.\\-]|\\[nrt]|&#x?[adAD0139]{1,2};){0,80}")
 _DENSE: Final = 256  # characters of base64: 192 bytes
 _LONG: Final = 1000  # of one run without a break

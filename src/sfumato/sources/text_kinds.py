@@ -1,4 +1,4 @@
-"""Kinds of text that are, or may hold, a picture or what is private: told by names and words.
+"""Kinds of text that are, or may hold, an image or what is private: told by names and words.
 
 Each is a magic at the file's beginning, a word anywhere, or a word at the start of a line.
 """
@@ -9,7 +9,7 @@ import codecs
 import re
 from typing import Final
 
-from sfumato.imaging.codec import may_hold_pictures
+from sfumato.imaging.codec import may_hold_images
 
 _PRIVATE_ENDINGS: Final = {
     "xmp": "a sidecar of a photo program, which may hold previews, names and places",
@@ -25,8 +25,8 @@ _PRIVATE_ENDINGS: Final = {
     "geojson": "places",
     "eml": "mail",
     "mbox": "mail",
-    "mht": "mail or a web page with its pictures",
-    "mhtml": "mail or a web page with its pictures",
+    "mht": "mail or a web page with its images",
+    "mhtml": "mail or a web page with its images",
 }
 _PRIVATE_NAMES: Final = {
     ".picasa.ini": "a sidecar of a photo program, which holds names",
@@ -38,10 +38,10 @@ _BEGINNINGS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), kind)
     for pattern, kind in (
         (rb"P[1-7]\s|P[fF]4?\s", "Netpbm"),
-        (rb"(SDPX|XPDS|DKIF|YUV4MPEG2|\.RMF)", "a picture or video"),
+        (rb"(SDPX|XPDS|DKIF|YUV4MPEG2|\.RMF)", "an image or video"),
         (rb"(RDX|RDA|RDB)[23]\n", "data of R"),
         (rb"ply\s|solid\s|(ST)?C?N?OFF\s|#VRML|#X3D|\{\s*\"asset\"\s*:", "a model in 3D"),
-        (rb"id=(ImageMagick|MagickCache)", "a picture"),
+        (rb"id=(ImageMagick|MagickCache)", "an image"),
         (rb"# ImageMagick pixel enumeration", "pixels"),
         (rb"#FIG 3|#! ?/usr/bin/env xfig", "a drawing"),
         (rb"ncols\s+\d+\s+nrows\s", "a grid of values"),
@@ -119,7 +119,7 @@ def at_the_beginning(head: bytes) -> str | None:
     for pattern, kind in _BEGINNINGS:
         if pattern.match(text):
             return kind
-    known = may_hold_pictures(text[: 2**16])
+    known = may_hold_images(text[: 2**16])
     # Video is told by four letters in a place, between bytes that no text has.
     return None if known == "video" else known
 

@@ -111,14 +111,14 @@ def is_junk(root: Path, key: str) -> bool:
     """Say whether a file is what a file system or a photo program left behind, by its name.
 
     ``._name`` is the other half of a file of macOS only if it begins as one (AppleDouble): else it
-    is what its name says. In ``__MACOSX``, only what is a picture by its bytes isn't junk.
+    is what its name says. In ``__MACOSX``, only what is an image by its bytes isn't junk.
     """
     *folders, name = key.lower().split("/")
     if name in _JUNK_FILES or not _JUNK_FOLDERS.isdisjoint(folders):
         return True
     if _MACOSX in folders:
         head = _head(root / key)
-        return head.startswith(_APPLE_DOUBLE) or codec.may_hold_pictures(head) is None
+        return head.startswith(_APPLE_DOUBLE) or codec.may_hold_images(head) is None
     return name.startswith("._") and _head(root / key).startswith(_APPLE_DOUBLE)
 
 

@@ -1,6 +1,6 @@
-"""Intervals by drawing anew: of ratios over pictures, and of contrasts over images and seeds.
+"""Intervals by drawing anew: of ratios over images, and of contrasts over images and seeds.
 
-Faces of one picture are found and missed together, so pictures are what is drawn. Checked against
+Faces of one image are found and missed together, so images are what is drawn. Checked against
 scipy.
 
 Images and seeds (`bootstrap`) are a second opinion beside `study.analysis.estimates`, with nothing
@@ -23,7 +23,7 @@ from sfumato.stats.intervals import LEVEL, Estimate, least, wilson
 Numbers: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
 
 ROUNDS: Final = 2000
-FEWEST: Final = 10  # pictures from which on drawing them anew says something
+FEWEST: Final = 10  # images from which on drawing them anew says something
 _INDICES: Final = 4_000_000  # indices drawn at a time: 32 MB
 _WEIGHTS: Final = 8_000_000  # weights drawn at a time: 32 MB
 
@@ -47,14 +47,14 @@ def ratio(
     share: bool = True,
     rounds: int = ROUNDS,
 ) -> Estimate:
-    """Return the ratio of two sums over n pictures, with a percentile interval.
+    """Return the ratio of two sums over n images, with a percentile interval.
 
-    Pictures are drawn with replacement `rounds` times. Where a share is 0 or 1, every draw is the
-    same; then the open end is the exact one (Clopper-Pearson) with the pictures that count as
-    trials. Of fewer than ten such pictures, drawing says too little (of one: nothing); then the
-    interval of a share is Wilson's, each picture a trial (Kish's number of them, which is smaller
-    where one picture holds most of the faces). Set `share` to False for ratios that
-    aren't shares, such as boxes a picture.
+    Images are drawn with replacement `rounds` times. Where a share is 0 or 1, every draw is the
+    same; then the open end is the exact one (Clopper-Pearson) with the images that count as
+    trials. Of fewer than ten such images, drawing says too little (of one: nothing); then the
+    interval of a share is Wilson's, each image a trial (Kish's number of them, which is smaller
+    where one image holds most of the faces). Set `share` to False for ratios that
+    aren't shares, such as boxes an image.
     """
     parts, wholes = (sums[0] for sums in resampled([part, whole], rng, rounds))
     return from_draws(part, whole, parts, wholes, share=share)
@@ -75,11 +75,11 @@ def from_draws(
     filled = wholes > 0
     low, high = _middle(parts[filled] / wholes[filled])
     value = float(part.sum() / total)
-    pictures = int(np.count_nonzero(whole))
+    images = int(np.count_nonzero(whole))
     if share and value in {0.0, 1.0}:
-        bound = least(pictures)
+        bound = least(images)
         low, high = (bound, 1.0) if value else (0.0, 1 - bound)
-    elif share and pictures < FEWEST:
+    elif share and images < FEWEST:
         trials = total**2 / float(np.square(np.asarray(whole, dtype=np.float64)).sum())
         low, high = wilson(value * trials, trials)
     return Estimate(float(part.sum()), total, value, float(low), float(high))
@@ -88,9 +88,9 @@ def from_draws(
 def resampled(
     columns: list[Numbers], rng: np.random.Generator, rounds: int = ROUNDS
 ) -> list[NDArray[np.float64]]:
-    """Return for each column (..., n) its (..., rounds) sums over pictures that are drawn anew.
+    """Return for each column (..., n) its (..., rounds) sums over images that are drawn anew.
 
-    The same pictures are drawn for every column. A column of shape (n,) becomes (1, rounds).
+    The same images are drawn for every column. A column of shape (n,) becomes (1, rounds).
     """
     stacked = [np.atleast_2d(np.asarray(column, dtype=np.float64)) for column in columns]
     n = stacked[0].shape[-1]

@@ -1,8 +1,8 @@
 """Whether a group is missed more often than the rest, or could be so by chance.
 
-Faces of one picture are missed together: with one dark choir in it, a group isn't as many
-observations as it has faces. So whole pictures are shuffled, and in each picture its own faces.
-Where no two faces share a picture, this is Fisher's exact test by drawing.
+Faces of one image are missed together: with one dark choir in it, a group isn't as many
+observations as it has faces. So whole images are shuffled, and in each image its own faces.
+Where no two faces share an image, this is Fisher's exact test by drawing.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _CHUNK: Final = 2_000_000  # numbers shuffled at a time: 16 MB
 def permutation(
     inside: NDArray[np.bool_],
     missed: NDArray[np.bool_],
-    pictures: NDArray[np.intp],
+    images: NDArray[np.intp],
     rng: np.random.Generator,
     shuffles: int = SHUFFLES,
 ) -> float:
     """Return the two-sided p that being missed has nothing to do with being in the group.
 
     All three follow the faces: whether one is in the group, whether it is missed, and the number
-    of its picture. The statistic is their covariance, which falls into a part between pictures
-    and one within them. Between: the pictures' shares of missed faces are dealt out anew, while
-    each keeps its faces and their groups. Within: which of a picture's missed faces are in the
+    of its image. The statistic is their covariance, which falls into a part between images
+    and one within them. Between: the images' shares of missed faces are dealt out anew, while
+    each keeps its faces and their groups. Within: which of an image's missed faces are in the
     group is drawn anew (hypergeometric). The observed case counts among the drawn ones (Phipson
     and Smyth 2010), so the smallest possible p is 1 / (shuffles + 1).
     """
-    _, number = np.unique(pictures, return_inverse=True)
+    _, number = np.unique(images, return_inverse=True)
     faces = np.bincount(number)
     group, misses = np.bincount(number, inside), np.bincount(number, missed)
     both = np.bincount(number, inside & missed)

@@ -1,6 +1,6 @@
 """How sure a figure is: 95 % intervals of shares, counts and sums of rare events, by formula.
 
-Those of figures whose pictures depend on each other are drawn: `bootstrap`. What is exact and
+Those of figures whose images depend on each other are drawn: `bootstrap`. What is exact and
 needs more than arithmetic needs SciPy (`sfumato[review]`). All are two-sided; `level` is what they
 cover at least (exact) or about (Wilson, gamma).
 
@@ -62,7 +62,7 @@ def difference(one: Estimate, other: Estimate) -> tuple[float, float]:
     """Return an interval of one share minus another from the intervals of both.
 
     Newcombe's hybrid score method (1998, method 10), for any two intervals (Zou and Donner 2008).
-    It takes the shares for independent; where pictures add to both it is too wide.
+    It takes the shares for independent; where images add to both it is too wide.
     """
     gap = one.value - other.value
     below = sqrt((one.value - one.low) ** 2 + (other.high - other.value) ** 2)

@@ -1,4 +1,4 @@
-"""One picture: what was found against what is there.
+"""One image: what was found against what is there.
 
 A face is *covered* by its share under the union of the found boxes, each grown as it is when faces
 are covered; one box isn't asked to match it. It is *matched* if one box fits it by its IoU, each
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from sfumato import boxes
 from sfumato.types import Box, Face
 
-SIZE_EDGES: Final = (16.0, 32.0, 96.0)  # square root of a face's area, in pixels of the picture
+SIZE_EDGES: Final = (16.0, 32.0, 96.0)  # square root of a face's area, in pixels of the image
 SIZES: Final = ("< 16 px", "16-32 px", "32-96 px", ">= 96 px")
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a picture of this size really shows.
+    """What an image of this size really shows.
 
     `ignored` are regions where a box is neither right nor wrong: art, what is unclear, faces that
     this count leaves out.
@@ -38,9 +38,9 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One picture judged. `matched` and `covered` (a share in [0, 1]) follow the labelled faces.
+    """One image judged. `matched` and `covered` (a share in [0, 1]) follow the labelled faces.
 
-    `false_pixels` is the share of the picture under the grown false boxes, `needless` the share
+    `false_pixels` is the share of the image under the grown false boxes, `needless` the share
     under all grown boxes that lies in no labelled face: false boxes, and the margin around right
     ones.
     """
@@ -56,12 +56,12 @@ class Outcome:
 
     @property
     def shows(self) -> bool:
-        """Whether the picture shows a face that counts."""
+        """Whether the image shows a face that counts."""
         return bool(self.sizes)
 
 
 def judge(truth: Truth, found: Sequence[Face], *, expand: float, iou: float) -> Outcome:
-    """Judge what was found in a picture; boxes are grown by `expand`, matched at this IoU."""
+    """Judge what was found in an image; boxes are grown by `expand`, matched at this IoU."""
     grown = [boxes.grow(face.box, expand) for face in found]
     false = touches_nothing(truth, found)
     fits = match(truth, found, iou)
@@ -101,7 +101,7 @@ def touches_nothing(truth: Truth, found: Sequence[Face]) -> NDArray[np.bool_]:
 
 
 def area_share(truth: Truth, covers: Sequence[Box]) -> float:
-    """Return the share of the picture's area under the union of the covers, in [0, 1]."""
+    """Return the share of the image's area under the union of the covers, in [0, 1]."""
     return boxes.covered((0.0, 0.0, float(truth.width), float(truth.height)), covers)
 
 

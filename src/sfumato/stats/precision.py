@@ -1,4 +1,4 @@
-"""Many pictures: how well scores rank the boxes, as COCO's average precision says it."""
+"""Many images: how well scores rank the boxes, as COCO's average precision says it."""
 
 from __future__ import annotations
 
@@ -17,31 +17,29 @@ from sfumato.types import Face
 _RECALLS: Final = np.linspace(0.0, 1.0, 101)
 
 
-def average_precision(
-    pictures: Iterable[tuple[Truth, Sequence[Face]]], *, iou: float = 0.5
-) -> float:
+def average_precision(images: Iterable[tuple[Truth, Sequence[Face]]], *, iou: float = 0.5) -> float:
     """Return the average precision at one IoU; NaN if no face is labelled.
 
-    As pycocotools (`COCOeval`) defines it: all boxes of all pictures by descending score,
+    As pycocotools (`COCOeval`) defines it: all boxes of all images by descending score,
     precision made monotone, averaged at the recalls 0, 0.01, …, 1. Ignored regions are its
-    crowds. There is no limit to the boxes of a picture (there: 100).
+    crowds. There is no limit to the boxes of an image (there: 100).
     """
-    ranking = rank(pictures, iou=iou)
+    ranking = rank(images, iou=iou)
     return _average(ranking, np.ones(len(ranking.faces)))
 
 
 def estimated_precision(
-    pictures: Iterable[tuple[Truth, Sequence[Face]]],
+    images: Iterable[tuple[Truth, Sequence[Face]]],
     rng: np.random.Generator,
     *,
     iou: float = 0.5,
     rounds: int = 500,
 ) -> Estimate:
-    """Return the average precision with a percentile interval over pictures drawn anew.
+    """Return the average precision with a percentile interval over images drawn anew.
 
     `part` and `whole` are boxes that fit a face, and labelled faces.
     """
-    ranking = rank(pictures, iou=iou)
+    ranking = rank(images, iou=iou)
     n = len(ranking.faces)
     value = _average(ranking, np.ones(n))
     drawn = [_average(ranking, times_drawn(rng, 1, n)[0]) for _ in range(rounds)]
@@ -53,8 +51,8 @@ def estimated_precision(
 def pseudo_values(ranking: Ranking, group: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return (G,) jackknife pseudo-values of the average precision: G·AP − (G − 1)·AP without g.
 
-    `group` (n,) gives each picture one of the groups 0 … G − 1. The variance of the pseudo-values
-    over G is that of the average precision, so what holds for means over pictures holds for it
+    `group` (n,) gives each image one of the groups 0 … G − 1. The variance of the pseudo-values
+    over G is that of the average precision, so what holds for means over images holds for it
     (Tukey 1958; Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11). They are
     shifted so that their mean is the average precision itself, not the jackknife's correction of
     it. A group that holds every labelled face tells nothing: it counts as no change.
@@ -62,7 +60,7 @@ def pseudo_values(ranking: Ranking, group: NDArray[np.intp]) -> NDArray[np.float
     groups = int(group.max()) + 1
     whole = _average(ranking, np.ones(len(group)))
     without = np.full(groups, whole)
-    touched = np.unique(group[np.concatenate([ranking.picture, np.flatnonzero(ranking.faces)])])
+    touched = np.unique(group[np.concatenate([ranking.image, np.flatnonzero(ranking.faces)])])
     for number in touched:
         left = _average(ranking, (group != number).astype(np.float64))
         without[number] = whole if np.isnan(left) else left
@@ -72,26 +70,26 @@ def pseudo_values(ranking: Ranking, group: NDArray[np.intp]) -> NDArray[np.float
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """All boxes by descending score: whether each fits a face, and the number of its picture.
+    """All boxes by descending score: whether each fits a face, and the number of its image.
 
-    `faces` are the labelled faces of each picture.
+    `faces` are the labelled faces of each image.
     """
 
     right: NDArray[np.bool_]
-    picture: NDArray[np.intp]
+    image: NDArray[np.intp]
     faces: NDArray[np.int64]
 
 
-def rank(pictures: Iterable[tuple[Truth, Sequence[Face]]], *, iou: float) -> Ranking:
-    """Match boxes to faces picture by picture, leave ignored ones out, and rank them all."""
+def rank(images: Iterable[tuple[Truth, Sequence[Face]]], *, iou: float) -> Ranking:
+    """Match boxes to faces image by image, leave ignored ones out, and rank them all."""
     boxes: list[int] = []
     scores: list[NDArray[np.float64]] = [np.empty(0)]
     right: list[NDArray[np.bool_]] = [np.empty(0, dtype=bool)]
     faces: list[int] = []
-    for truth, found in pictures:
+    for truth, found in images:
         faces.append(len(truth.faces))
         boxes.append(0)
-        if not found:  # as in most pictures, of one class among many
+        if not found:  # as in most images, of one class among many
             continue
         fits = match(truth, found, iou)
         kept = ~fits.ignored
@@ -99,16 +97,16 @@ def rank(pictures: Iterable[tuple[Truth, Sequence[Face]]], *, iou: float) -> Ran
         right.append((fits.face >= 0)[kept])
         boxes[-1] = int(kept.sum())
     order = np.argsort(-np.concatenate(scores), kind="stable")
-    picture = np.repeat(np.arange(len(faces)), boxes)
-    return Ranking(np.concatenate(right)[order], picture[order], np.asarray(faces, dtype=np.int64))
+    image = np.repeat(np.arange(len(faces)), boxes)
+    return Ranking(np.concatenate(right)[order], image[order], np.asarray(faces, dtype=np.int64))
 
 
 def _average(ranking: Ranking, times: Numbers) -> float:
-    """Return the average precision with each picture counted so many times."""
+    """Return the average precision with each image counted so many times."""
     faces = float(ranking.faces @ times)
     if not faces:
         return float("nan")
-    weights = times[ranking.picture]
+    weights = times[ranking.image]
     counted = weights > 0
     weights, right = weights[counted], ranking.right[counted]
     hits = np.cumsum(weights * right)

@@ -1,6 +1,6 @@
 """Does recognition survive the obfuscation? Arms, runs, predictions and what follows from them.
 
-    pictures + boxes --arms--> pictures of an arm --training, probing--> predictions of a run
+    images + boxes --arms--> images of an arm --training, probing--> predictions of a run
     predictions of all runs --analysis--> answers with intervals --report--> study.json, study.html
 
 `predictions` is the seam: whatever trained a model, its predictions in that form are enough for

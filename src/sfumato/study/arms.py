@@ -1,4 +1,4 @@
-"""The arms of a study: the same pictures, each changed in one way.
+"""The arms of a study: the same images, each changed in one way.
 
 Faces are covered by `imaging.codec.edit`, which writes releases: a JPEG is edited block by block
 and keeps every other coefficient, so an obfuscated arm differs from `original` under the faces
@@ -6,12 +6,12 @@ and nowhere else. Lossy WebP and AVIF can only be encoded again, at quality 95 o
 the like stay exact. A release made by `sfumato run` may hold more: it looks again and covers what
 a detector still sees. To study a given release, name its folder in `arms.releases`.
 
-`reencoded` covers nothing and encodes every picture as JPEG (4:2:0, quality 75 by default), what
-the published study's script does to all of its pictures. `random-<method>` covers the same shapes
-where no face is (`placement`). `remedy-<method>` is for training: the obfuscated pictures, changed
+`reencoded` covers nothing and encodes every image as JPEG (4:2:0, quality 75 by default), what
+the published study's script does to all of its images. `random-<method>` covers the same shapes
+where no face is (`placement`). `remedy-<method>` is for training: the obfuscated images, changed
 by `transforms.RandomFaceObfuscation` whenever they are read.
 
-What is made is kept by content: the name of a file is the SHA-256 of all it depends on. A picture
+What is made is kept by content: the name of a file is the SHA-256 of all it depends on. An image
 that an arm doesn't change is the original's file.
 """
 
@@ -34,8 +34,8 @@ from sfumato.imaging import codec
 from sfumato.sources.reading import read_steadily
 from sfumato.study.configuration import Arms, Remedy, is_random, is_remedy, method_of
 from sfumato.study.files import write
+from sfumato.study.images import Collection, Labelling, StudyImage
 from sfumato.study.patches import Change, Remedied
-from sfumato.study.pictures import Collection, Labelling, StudyImage
 from sfumato.study.placement import draws, elsewhere
 from sfumato.study.processes import spread
 from sfumato.types import JSON, Box, Pixels
@@ -48,7 +48,7 @@ _AT_ONCE: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A picture of an arm: the file, and the SHA-256 of what it holds or is made from.
+    """An image of an arm: the file, and the SHA-256 of what it holds or is made from.
 
     `change` is made to the pixels when it is read.
     """
@@ -58,7 +58,7 @@ class Stored:
     change: Change | None = None
 
     def changed(self, change: Change) -> Stored:
-        """Return the picture with a change."""
+        """Return the image with a change."""
         name = hashlib.sha256(f"{self.id}\0{change!r}".encode()).hexdigest()
         return Stored(self.path, name, change)
 
@@ -79,28 +79,28 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One picture of one arm, to be made: everything that its bytes depend on."""
+    """One image of one arm, to be made: everything that its bytes depend on."""
 
     source: Path
-    picture: StudyImage
+    image: StudyImage
     arm: str
     arms: Arms
     folder: Path
 
     def settings(self) -> JSON:
-        plain: JSON = {"layout": _LAYOUT, "digest": self.picture.digest}
+        plain: JSON = {"layout": _LAYOUT, "digest": self.image.digest}
         if self.arm == "reencoded":
             return {**plain, "quality": self.arms.quality}
         method = method_of(self.arm)
-        plain |= {"method": method, "expand": self.arms.expand, "faces": self.picture.faces}
+        plain |= {"method": method, "expand": self.arms.expand, "faces": self.image.faces}
         if is_random(self.arm):
-            plain |= {"seed": self.arms.seed, "key": self.picture.key}
+            plain |= {"seed": self.arms.seed, "key": self.image.key}
         return plain
 
     def stored(self) -> Stored:
-        """Return where the picture is, or will be, kept."""
-        if self.arm != "reencoded" and not self.picture.faces:
-            return Stored(self.source, self.picture.digest)  # nothing to cover
+        """Return where the image is, or will be, kept."""
+        if self.arm != "reencoded" and not self.image.faces:
+            return Stored(self.source, self.image.digest)  # nothing to cover
         name = hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
         suffix = ".jpg" if self.arm == "reencoded" else self.source.suffix
         return Stored(self.folder / name[:2] / f"{name}{suffix}", name)
@@ -125,7 +125,7 @@ def make(
     Keys that one arm lacks are in no arm, so that arms differ in nothing else.
 
     Raises:
-        UsageError: a release lacks all the pictures, or there are no faces to be covered.
+        UsageError: a release lacks all the images, or there are no faces to be covered.
         OutputError: the disk refuses.
     """
     made: dict[str, Arm] = {}
@@ -150,31 +150,31 @@ def make(
 
 
 def check_complete(arms: Mapping[str, Arm], labelling: Labelling, before: Collection) -> None:
-    """Refuse arms that lack every picture of a class.
+    """Refuse arms that lack every image of a class.
 
     Raises:
         UsageError: a class is missing in one arm; both are named.
     """
-    wanted = {labelling.labels[one.key] for one in before.pictures if one.key in labelling.labels}
+    wanted = {labelling.labels[one.key] for one in before.images if one.key in labelling.labels}
     for name, arm in arms.items():
         there = {labelling.labels[key] for key in arm.files if key in labelling.labels}
         if gone := sorted(labelling.classes[place] for place in wanted - there):
             raise UsageError(
-                f"{len(gone)} classes have no picture in all arms, such as {gone[0]!r} (seen in "
+                f"{len(gone)} classes have no image in all arms, such as {gone[0]!r} (seen in "
                 f"{name!r}): the folders of a release must be those of the originals."
             )
 
 
 def faces_are_there(collection: Collection, names: Sequence[str], arms: Arms) -> None:
-    """Refuse to obfuscate where no picture has a face.
+    """Refuse to obfuscate where no image has a face.
 
     Raises:
         UsageError: an arm that covers faces is to be made and there are none.
     """
     made = [name for name in names if name not in arms.releases and method_of(name)]
-    if made and not any(one.faces for one in collection.pictures):
+    if made and not any(one.faces for one in collection.images):
         raise UsageError(
-            f"No picture below {collection.root} has a face, so the arm {made[0]!r} would be the "
+            f"No image below {collection.root} has a face, so the arm {made[0]!r} would be the "
             "original: name data.boxes, data.ledger or data.detector."
         )
 
@@ -182,7 +182,7 @@ def faces_are_there(collection: Collection, names: Sequence[str], arms: Arms) ->
 def _read(collection: Collection, name: str, root: Path) -> tuple[Arm, dict[str, str]]:
     files: dict[str, Stored] = {}
     lacking: dict[str, str] = {}
-    for one in collection.pictures:
+    for one in collection.images:
         path = root / one.key
         try:
             files[one.key] = Stored(path, hashlib.sha256(read_steadily(path)).hexdigest())
@@ -190,7 +190,7 @@ def _read(collection: Collection, name: str, root: Path) -> tuple[Arm, dict[str,
             lacking[one.key] = f"not in {name}: {error.code}"
     if not files:
         raise UsageError(
-            f"{root} holds none of the pictures of {collection.root}: arms.releases.{name} must "
+            f"{root} holds none of the images of {collection.root}: arms.releases.{name} must "
             "be a folder with the same names."
         )
     return Arm(name, files), lacking
@@ -198,7 +198,7 @@ def _read(collection: Collection, name: str, root: Path) -> tuple[Arm, dict[str,
 
 def _originals(collection: Collection) -> Arm:
     root = collection.root
-    files = {one.key: Stored(root / one.key, one.digest) for one in collection.pictures}
+    files = {one.key: Stored(root / one.key, one.digest) for one in collection.images}
     return Arm("original", files)
 
 
@@ -208,17 +208,17 @@ def _remedied(collection: Collection, base: Arm, name: str, making: Making) -> A
         one.key: Remedied(
             drawn.p, drawn.elsewhere, drawn.methods, one.faces, making.arms.seed, one.key
         )
-        for one in collection.pictures
+        for one in collection.images
         if one.key in base.files
     }
     return Arm(name, {key: base.files[key].changed(change) for key, change in changes.items()})
 
 
 def _make(collection: Collection, name: str, making: Making) -> tuple[Arm, dict[str, str]]:
-    folder = making.cache / "pictures"
+    folder = making.cache / "images"
     tasks = [
         _Task(collection.root / one.key, one, name, making.arms, folder)
-        for one in collection.pictures
+        for one in collection.images
     ]
     wanted = [(task, task.stored()) for task in tasks]
     todo = [task for task, stored in wanted if not _is_there(stored.path)]
@@ -232,10 +232,10 @@ def _make(collection: Collection, name: str, making: Making) -> tuple[Arm, dict[
     lacking: dict[str, str] = {}
     for task, stored in wanted:
         if stored.path.exists():
-            files[task.picture.key] = stored
+            files[task.image.key] = stored
         else:
             reason = _refusal(stored.path).read_text(encoding="utf-8")
-            lacking[task.picture.key] = f"can't be made {name}: {reason}"
+            lacking[task.image.key] = f"can't be made {name}: {reason}"
     return Arm(name, files), lacking
 
 
@@ -260,25 +260,25 @@ def _make_all(tasks: Sequence[_Task]) -> int:
 
 def _bytes(task: _Task) -> bytes:
     data = read_steadily(task.source)
-    if hashlib.sha256(data).hexdigest() != task.picture.digest:
+    if hashlib.sha256(data).hexdigest() != task.image.digest:
         raise UsageError(f"{task.source} changed since it was read first: run again.")
     if task.arm == "reencoded":
         return _as_jpeg(codec.decode(data).frames[0], task.arms.quality)
-    boxes: Sequence[Box] = task.picture.faces
+    boxes: Sequence[Box] = task.image.faces
     if is_random(task.arm):
-        boxes = random_places(task.picture, task.arms.seed)
+        boxes = random_places(task.image, task.arms.seed)
     method = obfuscation.make(method_of(task.arm), expand=task.arms.expand)
     return codec.edit(data, boxes, method, on_unsupported="reencode").data if boxes else data
 
 
-def random_places(picture: StudyImage, seed: int) -> list[Box]:
-    """Return where the arm `random-…` covers a picture: its faces' shapes, and no face."""
-    rng = draws(seed, "places", picture.key)
-    return elsewhere(picture.faces, picture.faces, (picture.width, picture.height), rng)
+def random_places(image: StudyImage, seed: int) -> list[Box]:
+    """Return where the arm `random-…` covers an image: its faces' shapes, and no face."""
+    rng = draws(seed, "places", image.key)
+    return elsewhere(image.faces, image.faces, (image.width, image.height), rng)
 
 
 def _as_jpeg(pixels: Pixels, quality: int) -> bytes:
     stream = io.BytesIO()
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    picture.save(stream, "JPEG", quality=quality, subsampling="4:2:0")
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(stream, "JPEG", quality=quality, subsampling="4:2:0")
     return stream.getvalue()

@@ -28,15 +28,15 @@ _RANDOM, _REMEDY = "random-", "remedy-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """Labelled pictures in class folders, and where their faces are.
+    """Labelled images in class folders, and where their faces are.
 
-    Without `test`, every picture is tested by a model that hasn't seen it: one of `folds` parts is
+    Without `test`, every image is tested by a model that hasn't seen it: one of `folds` parts is
     left out at a time. `groups` is a CSV file with the columns `folder,class` that gives folders
     other classes. Faces come from one of `boxes` (a file), `ledger` (of `sfumato detect`) and
     `detector` (a profile of the package, slow). `objects` are the boxes of the labelled objects.
     """
 
-    pictures: Path
+    images: Path
     test: Path | None = None
     name: str = ""
     boxes: Path | None = None
@@ -117,7 +117,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remedy:
-    """What the arms `remedy-<method>` do to training pictures (`sfumato.study.transforms`)."""
+    """What the arms `remedy-<method>` do to training images (`sfumato.study.transforms`)."""
 
     p: float = 1.0
     elsewhere: float = 0.5
@@ -126,11 +126,11 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consequences:
-    """Which unintended consequences are looked for, and on how many pictures at most."""
+    """Which unintended consequences are looked for, and on how many images at most."""
 
     shortcut: bool = True
     gradcam: bool = True
-    pictures: int = 500
+    images: int = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,24 +141,24 @@ class Transfer:
     """
 
     name: str
-    pictures: Path
+    images: Path
     labels: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionSettings:
-    """Other pictures with boxes of objects: a detector is trained on some and tested on others.
+    """Other images with boxes of objects: a detector is trained on some and tested on others.
 
     `boxes` and `test_boxes` are COCO JSON or lists of PASCAL VOC (`ImageSets/Main/test.txt`);
-    `test` are the tested pictures, below `pictures` where it isn't given. The detector is
+    `test` are the tested images, below `images` where it isn't given. The detector is
     torchvision's Faster R-CNN with a feature pyramid, on each network of the study. Stochastic
     gradient descent with momentum 0.9 and weight decay 1e-4; the rate by ten after two thirds and
     eight ninths of the epochs, and linear in the first 100 steps, as usual for PASCAL VOC. The
-    shorter side of a picture becomes `size`, the longer one at most 5/3 of it.
+    shorter side of an image becomes `size`, the longer one at most 5/3 of it.
     """
 
     name: str
-    pictures: Path
+    images: Path
     boxes: Path
     test_boxes: Path
     test: Path | None = None
@@ -245,7 +245,7 @@ def is_random(arm: str) -> bool:
 
 
 def is_remedy(arm: str) -> bool:
-    """Tell whether an arm changes training pictures to close the gap."""
+    """Tell whether an arm changes training images to close the gap."""
     return arm.startswith(_REMEDY)
 
 

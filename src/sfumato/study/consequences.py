@@ -1,7 +1,7 @@
 """Unintended consequences, looked for in a study whose runs are made: `probes/*.json`.
 
-Each file holds, besides its numbers, a `headline`, `tables` (title, columns, rows) and `pictures`
-(file, caption), which a report shows as they are. Pictures show originals: keep them private.
+Each file holds, besides its numbers, a `headline`, `tables` (title, columns, rows) and `images`
+(file, caption), which a report shows as they are. Images show originals: keep them private.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def look(
 
 def gradcam(into: ModelLook, protocol: str, _: Path) -> JSON:
     """Return the share of Grad-CAM inside faces, before and after, for each train arm."""
-    plan, pictures = into.plan, into.pictures
+    plan, images = into.plan, into.images
     names = [
         name
         for name in plan.study.arms.test
@@ -76,15 +76,15 @@ def gradcam(into: ModelLook, protocol: str, _: Path) -> JSON:
     names = list(dict.fromkeys(("original", *names)))
     rows: list[list[Any]] = []
     for arm, source, labels in _viewers(into, protocol):
-        keys = [k for k in labels if pictures[k].faces]
+        keys = [k for k in labels if images[k].faces]
         looked = [
             Looked(
                 tuple(plan.test.arms[name].files[key] for name in names),
                 labels[key],
-                pictures[key].faces,
-                (pictures[key].width, pictures[key].height),
+                images[key].faces,
+                (images[key].width, images[key].height),
             )
-            for key in into.by_hash(keys)[: plan.study.consequences.pictures]
+            for key in into.by_hash(keys)[: plan.study.consequences.images]
         ]
         if not looked:
             continue
@@ -100,7 +100,7 @@ def gradcam(into: ModelLook, protocol: str, _: Path) -> JSON:
     return {
         "headline": _gradcam_headline(into.architecture.name, rows),
         "tables": [{"title": "Grad-CAM inside faces", "columns": columns, "rows": rows}],
-        "pictures": [],
+        "images": [],
     }
 
 
@@ -181,9 +181,9 @@ def _fingerprint(into: ModelLook, kind: str, protocol: str, digests: Sequence[st
 def _gradcam_headline(name: str, rows: Sequence[Sequence[Any]]) -> str:
     clear = [row for row in rows if row[1] == "original"]
     if not clear:
-        return f"{name}: no affected picture in which the map and a face are in view."
+        return f"{name}: no affected image in which the map and a face are in view."
     arm, _, share, low, high, area, n, *_ = clear[0]
     return (
         f"{name} ({arm}): {100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of Grad-CAM lies "
-        f"inside faces, which are {100 * area:.1f} % of the area ({n} pictures)."
+        f"inside faces, which are {100 * area:.1f} % of the area ({n} images)."
     )

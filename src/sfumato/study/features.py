@@ -1,8 +1,8 @@
-"""What a network makes of pictures, features and logits, kept on disk by network and picture.
+"""What a network makes of images, features and logits, kept on disk by network and image.
 
-On a processor each picture goes through the network alone and in one thread, so its numbers
-depend on nothing but the picture and the network: not on its neighbours, nor on the number of
-processes. On a graphics card pictures go in batches, whose numbers may differ in their last digits.
+On a processor each image goes through the network alone and in one thread, so its numbers
+depend on nothing but the image and the network: not on its neighbours, nor on the number of
+processes. On a graphics card images go in batches, whose numbers may differ in their last digits.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from sfumato.types import Pixels
 
 Floats = NDArray[np.float32]
 Told = Callable[[int, int], None]
-_CHUNK: Final = 64  # pictures in a file of the cache
+_CHUNK: Final = 64  # images in a file of the cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """What a network made of n pictures: features (n, d) and logits (n, classes), float32."""
+    """What a network made of n images: features (n, d) and logits (n, classes), float32."""
 
     place: Mapping[str, int]  # by the id of what is stored
     features: Floats
@@ -87,7 +87,7 @@ def see(
 
 
 def _known(folder: Path) -> dict[str, tuple[Path, int]]:
-    """Return the file and row of every picture in the cache of a network."""
+    """Return the file and row of every image in the cache of a network."""
     known: dict[str, tuple[Path, int]] = {}
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as parts:
@@ -96,7 +96,7 @@ def _known(folder: Path) -> dict[str, tuple[Path, int]]:
 
 
 def _gathered(ids: Sequence[str], known: Mapping[str, tuple[Path, int]]) -> Seen:
-    """Return the rows of these pictures, in their order; each file is read once."""
+    """Return the rows of these images, in their order; each file is read once."""
     rows: dict[Path, list[tuple[int, int]]] = {}
     for place, name in enumerate(ids):
         path, row = known[name]
@@ -113,12 +113,12 @@ def _gathered(ids: Sequence[str], known: Mapping[str, tuple[Path, int]]) -> Seen
             )
         features[places], logits[places] = found[0][taken], found[1][taken]
     if features is None or logits is None:
-        raise ValueError("there must be a picture to see")
+        raise ValueError("there must be an image to see")
     return Seen({name: i for i, name in enumerate(ids)}, features, logits)
 
 
 def pixels_of(stored: Stored) -> Pixels:
-    """Return the upright (h, w, 3) pixels of a picture as an arm shows it."""
+    """Return the upright (h, w, 3) pixels of an image as an arm shows it."""
     pixels = codec.decode(read_steadily(stored.path)).frames[0]
     return pixels if stored.change is None else stored.change(pixels)
 
@@ -145,16 +145,16 @@ class Eye:
         self._torch = need_torch()
         self._device = device
         self.network = network
-        # Channels last: depthwise convolutions of single pictures take 0.6 of the time.
+        # Channels last: depthwise convolutions of single images take 0.6 of the time.
         self._layout = self._torch.channels_last
         self._module = network.module.to(device, memory_format=self._layout)
         self._got: Any = None
         network.head.register_forward_pre_hook(self._keep)
 
-    def __call__(self, pictures: Floats) -> tuple[Floats, Floats]:
+    def __call__(self, images: Floats) -> tuple[Floats, Floats]:
         """Return features and logits."""
         with self._torch.inference_mode():
-            given = self._torch.from_numpy(pictures).to(self._device)
+            given = self._torch.from_numpy(images).to(self._device)
             logits = self._module(given.contiguous(memory_format=self._layout))
             got = self._got
             features = got.mean(dim=(2, 3)) if got.ndim == 4 else got.flatten(1)

@@ -1,6 +1,6 @@
 """Files of a study's folder appear whole or not at all, and several processes may write one.
 
-Their folders, which hold pictures as they were, are made for the owner alone.
+Their folders, which hold images as they were, are made for the owner alone.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Selvaraju et al., Grad-CAM (ICCV 2017), equations 1 and 2: with A the last maps that have more than
 one place and y the logit of a class, each channel weighs the mean over places of dy/dA, and the map
-is the ReLU of the weighted sum. Each picture's map is normalised by its own sum (the published
+is the ReLU of the weighted sum. Each image's map is normalised by its own sum (the published
 study's code took the extremes of a whole batch), so the mass inside the faces is a share; a face
-that has s % of the picture's area would get s % from a map that looks nowhere in particular.
+that has s % of the image's area would get s % from a map that looks nowhere in particular.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FINE: Final = 8  # parts of a cell along each side, to cut faces that end insid
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A picture to look at: as each arm shows it, its class, its grown faces, and its size."""
+    """An image to look at: as each arm shows it, its class, its grown faces, and its size."""
 
     versions: tuple[Stored, ...]
     label: int
@@ -39,7 +39,7 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Mass:
-    """The mean share of the map inside faces with its 95 % interval, and that of n pictures.
+    """The mean share of the map inside faces with its 95 % interval, and that of n images.
 
     `area` is the mean share of the faces' area in what the network sees.
     """
@@ -54,21 +54,21 @@ class Mass:
 @dataclass(frozen=True, slots=True)
 class _Task:
     source: NetworkSource
-    pictures: tuple[Looked, ...]
+    images: tuple[Looked, ...]
 
 
-def masses(source: NetworkSource, pictures: Sequence[Looked], workers: int) -> NDArray[np.float64]:
+def masses(source: NetworkSource, images: Sequence[Looked], workers: int) -> NDArray[np.float64]:
     """Return (n, versions + 1) shares inside faces: of each version's map, and of the area.
 
     NaN where the map is empty (the class gets nothing from any place) or no face is in view.
     """
     step = 16
-    tasks = [_Task(source, tuple(pictures[i : i + step])) for i in range(0, len(pictures), step)]
+    tasks = [_Task(source, tuple(images[i : i + step])) for i in range(0, len(images), step)]
     return np.concatenate(list(spread(_look, tasks, workers)))
 
 
 def summary(shares: NDArray[np.float64], area: NDArray[np.float64]) -> Mass | None:
-    """Return the mean of (n,) shares with a bootstrap interval over pictures; None without any."""
+    """Return the mean of (n,) shares with a bootstrap interval over images; None without any."""
     kept = ~np.isnan(shares)
     values, n = shares[kept], int(kept.sum())
     if n < 2:
@@ -79,7 +79,7 @@ def summary(shares: NDArray[np.float64], area: NDArray[np.float64]) -> Mass | No
     return Mass(float(values.mean()), float(low), float(high), float(area[kept].mean()), n)
 
 
-def heatmap(network: Network, picture: NDArray[np.float32], label: int) -> NDArray[np.float64]:
+def heatmap(network: Network, image: NDArray[np.float32], label: int) -> NDArray[np.float64]:
     """Return the (h, w) map of a class for a (3, size, size) input; its sum is 1, or all is 0."""
     with one_thread() as torch:
         kept: list[Any] = []
@@ -96,7 +96,7 @@ def heatmap(network: Network, picture: NDArray[np.float32], label: int) -> NDArr
         ]
         hooks = [layer.register_forward_hook(keep) for layer in layers]
         try:
-            given = torch.from_numpy(picture[None]).requires_grad_()
+            given = torch.from_numpy(image[None]).requires_grad_()
             logits = network.module(given)
         finally:
             for hook in hooks:
@@ -112,7 +112,7 @@ def heatmap(network: Network, picture: NDArray[np.float32], label: int) -> NDArr
 
 
 def inside(found: NDArray[np.float64], faces: Sequence[Box], size: int) -> tuple[float, float]:
-    """Return the shares of a map's mass and of the area that lie in faces of the cut picture.
+    """Return the shares of a map's mass and of the area that lie in faces of the cut image.
 
     `faces` are in pixels of the `size` by `size` input; a cell of the map counts by the share of
     it that they cover.
@@ -134,13 +134,13 @@ def _look(task: _Task) -> NDArray[np.float64]:
         parameter.requires_grad_(False)
     preparation = network.preparation
     rows: list[list[float]] = []
-    for one in task.pictures:
+    for one in task.images:
         faces = [preparation.moved(grow(face, 0.25), *one.size) for face in one.faces]
         row: list[float] = []
         area = float("nan")
         for version in one.versions:
-            picture = preparation.prepare(pixels_of(version))
-            found = heatmap(network, picture, one.label)
+            image = preparation.prepare(pixels_of(version))
+            found = heatmap(network, image, one.label)
             mass, area = inside(found, faces, preparation.size)
             row.append(mass if found.any() and area > 0 else float("nan"))
         rows.append([*row, area])

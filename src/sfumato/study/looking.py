@@ -15,8 +15,8 @@ from sfumato.study import probing
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import Architecture
 from sfumato.study.features import Seen, see
+from sfumato.study.images import Labelling, StudyImage
 from sfumato.study.networks import NetworkSource
-from sfumato.study.pictures import Labelling, StudyImage
 from sfumato.study.plan import PlannedRun, Split, StudyPlan
 from sfumato.study.runs import models, probe_file, seen_by
 from sfumato.study.training import trained
@@ -37,9 +37,9 @@ class ModelLook:
     device: str
 
     @property
-    def pictures(self) -> dict[str, StudyImage]:
-        """Return the tested pictures by key."""
-        return {one.key: one for one in self.plan.test.collection.pictures}
+    def images(self) -> dict[str, StudyImage]:
+        """Return the tested images by key."""
+        return {one.key: one for one in self.plan.test.collection.images}
 
     def labelling(self, protocol: str) -> Labelling:
         """Return the classes that a protocol's models know."""

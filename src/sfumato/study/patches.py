@@ -1,4 +1,4 @@
-"""Changes of pixels that are made when a picture is read and never stored."""
+"""Changes of pixels that are made when an image is read and never stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sfumato.study.placement import draws, elsewhere
 from sfumato.study.transforms import RandomFaceObfuscation
 from sfumato.types import Box, Pixels
 
-# The longer side of a patch as a share of the picture's shorter side, and its shape: a face's.
+# The longer side of a patch as a share of the image's shorter side, and its shape: a face's.
 _SIDE: Final = (0.15, 0.35)
 _NARROW: Final = 0.8
 
@@ -30,7 +30,7 @@ class Change(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Remedied:
-    """A picture changed once by `RandomFaceObfuscation`, as the seed and the key draw."""
+    """An image changed once by `RandomFaceObfuscation`, as the seed and the key draw."""
 
     p: float
     elsewhere: float
@@ -49,7 +49,7 @@ class Remedied:
 class Patch:
     """A place without a face, obfuscated; or with `method` "", the control: pasted over.
 
-    The control takes as large a part of the same picture, whose corner is at `taken` (shares of
+    The control takes as large a part of the same image, whose corner is at `taken` (shares of
     what there is to choose from), and lays it on with the same soft edge.
     """
 
@@ -75,7 +75,7 @@ class Patch:
 def patch_of(
     method: str, key: str, size: tuple[int, int], faces: Sequence[Box], seed: int
 ) -> Patch | None:
-    """Return the patch of a picture of `size` (width, height), None if none fits beside its faces.
+    """Return the patch of an image of `size` (width, height), None if none fits beside its faces.
 
     Seed and key draw the place, which is the same for all methods and the control.
     """

@@ -1,7 +1,7 @@
 """Where patches lie that cover no face: the same shapes, drawn at random, at places without one.
 
 The control for "something was lost" against "the face was lost". Places depend on the seed and
-the picture's key alone, so they are the same for all methods, runs and machines.
+the image's key alone, so they are the same for all methods, runs and machines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sfumato.obfuscation import Gaussian
 from sfumato.types import Box
 
-_CELLS: Final = 512  # along the longer side of a picture, at most
+_CELLS: Final = 512  # along the longer side of an image, at most
 
 
 def draws(seed: int, *words: object) -> np.random.Generator:
@@ -32,9 +32,9 @@ def elsewhere(
     size: tuple[int, int],
     rng: np.random.Generator,
 ) -> list[Box]:
-    """Move boxes to random places of a picture of `size` (width, height) and return them.
+    """Move boxes to random places of an image of `size` (width, height) and return them.
 
-    Each lies inside the picture; what is covered for it (the grown box and its soft edge, as the
+    Each lies inside the image; what is covered for it (the grown box and its soft edge, as the
     methods have them by default) touches no box to `avoid`, and no other patch. Every place that
     fits is equally likely, on a grid of at most 512 cells a side. A shape that fits nowhere is
     left out, so the result may be shorter.

@@ -1,4 +1,4 @@
-"""What a study's folder and configuration mean: pictures, arms, classes, and what is to be run."""
+"""What a study's folder and configuration mean: images, arms, classes, and what is to be run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from sfumato.study import arms as making
 from sfumato.study.arms import Arm, Making, Progress
 from sfumato.study.configuration import Architecture, Study, is_remedy, method_of
 from sfumato.study.files import write
-from sfumato.study.networks import NetworkSource, resolve
-from sfumato.study.pictures import (
+from sfumato.study.images import (
     Collection,
     Labelling,
     check_classes,
@@ -26,6 +25,7 @@ from sfumato.study.pictures import (
     label_as_is,
     regions,
 )
+from sfumato.study.networks import NetworkSource, resolve
 from sfumato.study.predictions import RUN_FILE, Run, read_record
 from sfumato.study.probing import folds, resample
 from sfumato.study.regions import write_regions
@@ -35,7 +35,7 @@ LAYOUT: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The pictures that models are trained or tested on, as each arm shows them."""
+    """The images that models are trained or tested on, as each arm shows them."""
 
     collection: Collection
     arms: Mapping[str, Arm]
@@ -62,7 +62,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """A study with its pictures read and its arms made. `crossed`: trained and tested on parts."""
+    """A study with its images read and its arms made. `crossed`: trained and tested on parts."""
 
     folder: Path
     study: Study
@@ -73,7 +73,7 @@ class StudyPlan:
 
     @property
     def crossed(self) -> bool:
-        """Tell whether the tested pictures are parts of the trained ones."""
+        """Tell whether the tested images are parts of the trained ones."""
         return self.study.data.test is None
 
     @property
@@ -85,7 +85,7 @@ class StudyPlan:
         """Return what is trained and tested with this seed.
 
         Crossed: each part of the folds is tested by a model of the others. With a folder to test
-        on: all of it, by a model of training pictures drawn with replacement.
+        on: all of it, by a model of training images drawn with replacement.
         """
         labels = {key: self.train.labelling.labels[key] for key in self.train.keys}
         if not self.crossed:
@@ -111,7 +111,7 @@ class StudyPlan:
             test_arm=cell.test_arm,
             seed=cell.seed,
             classes=labelling.classes,
-            dataset=self.study.data.name or self.study.data.pictures.name,
+            dataset=self.study.data.name or self.study.data.images.name,
             fingerprint=self._fingerprint(cell, labelling),
             device=device,
             versions=versions,
@@ -149,7 +149,7 @@ class StudyPlan:
     def training_settings(self, cell: PlannedRun) -> dict[str, Any]:
         """Return what a trained model depends on besides its network."""
         arm = cell.train_arm
-        fresh = cell.protocol != "probe"  # a remedy is drawn anew each time a picture is seen
+        fresh = cell.protocol != "probe"  # a remedy is drawn anew each time an image is seen
         base = method_of(arm) if is_remedy(arm) and fresh else arm
         parts: dict[str, Any] = {
             "train": self.train.arms[base].digest,
@@ -183,10 +183,10 @@ class PlannedRun:
 
 
 def make_plan(folder: Path, study: Study, progress: Progress | None = None) -> StudyPlan:
-    """Read the pictures and make the arms.
+    """Read the images and make the arms.
 
     Raises:
-        UsageError: pictures, labels, faces or releases aren't what a study needs.
+        UsageError: images, labels, faces or releases aren't what a study needs.
     """
     protocols = {p for one in study.architectures for p in one.protocols}
     trains = bool(protocols - {"as-is"})
@@ -198,12 +198,12 @@ def make_plan(folder: Path, study: Study, progress: Progress | None = None) -> S
     if protocols.isdisjoint({"probe"}):
         learnt = [arm for arm in learnt if not is_remedy(arm)]
     learnt = list(dict.fromkeys([*learnt, *bases]))
-    pictures = collect(study.data.pictures, study.data)
+    images = collect(study.data.images, study.data)
     if study.data.test is None:
         both = list(dict.fromkeys([*tested, *learnt]))
-        train = test = _side(pictures, both, shown, study)
+        train = test = _side(images, both, shown, study)
     else:
-        train = _side(pictures, learnt or ["original"], shown, study)
+        train = _side(images, learnt or ["original"], shown, study)
         test = _side(collect(study.data.test, study.data), tested, shown, study)
         _same_classes(train, test)
     if trains and study.data.test is None:

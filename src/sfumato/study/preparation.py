@@ -1,4 +1,4 @@
-"""From the pixels of a picture to what a network takes: shorter side, centre, mean, deviation.
+"""From the pixels of an image to what a network takes: shorter side, centre, mean, deviation.
 
 With Pillow and NumPy alone; the same numbers as torchvision's Resize, CenterCrop and Normalize on
 Pillow images (a test compares them where torchvision can be imported).
@@ -58,9 +58,9 @@ class Preparation:
     def cut(self, pixels: Pixels) -> Pixels:
         """Return the (size, size, 3) part of (h, w, 3) pixels that the network sees."""
         wide, tall, left, top = self.window(pixels.shape[1], pixels.shape[0])
-        picture = Image.fromarray(np.ascontiguousarray(pixels))
-        picture = picture.resize((wide, tall), _FILTERS[self.filter])
-        return np.asarray(picture.crop((left, top, left + self.size, top + self.size)))
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        image = image.resize((wide, tall), _FILTERS[self.filter])
+        return np.asarray(image.crop((left, top, left + self.size, top + self.size)))
 
     def numbers(self, pixels: Pixels) -> NDArray[np.float32]:
         """Return (3, h, w) float32 of (h, w, 3) pixels that have been cut."""
@@ -74,7 +74,7 @@ class Preparation:
         return self.numbers(self.cut(pixels))
 
     def moved(self, box: Box, width: int, height: int) -> Box:
-        """Return where a box of a picture of this size lies in the cut part; may lie outside."""
+        """Return where a box of an image of this size lies in the cut part; may lie outside."""
         wide, tall, left, top = self.window(width, height)
         x, y = wide / width, tall / height
         return (box[0] * x - left, box[1] * y - top, box[2] * x - left, box[3] * y - top)
@@ -90,8 +90,8 @@ def random_cut(
     3:4 and 4:3; ten tries, then the largest part at the centre that has such a ratio.
     """
     left, top, wide, tall = _random_window(pixels.shape[1], pixels.shape[0], smallest, rng)
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    part = picture.resize(
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    part = image.resize(
         (size, size), Image.Resampling.BILINEAR, box=(left, top, left + wide, top + tall)
     )
     result = np.asarray(part)

@@ -3,7 +3,7 @@
 Features are shifted and scaled by the mean and deviation of those it is trained on. With weights W
 (classes, d) and offsets b, the loss is
 
-    mean over pictures of the cross-entropy  +  (l2 / 2) * sum of W ** 2
+    mean over images of the cross-entropy  +  (l2 / 2) * sum of W ** 2
 
 which is convex with one solution; L-BFGS with a strong Wolfe search finds it from zero, in double
 precision and one thread, so that the same features give the same probe.

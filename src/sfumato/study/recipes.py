@@ -21,9 +21,9 @@ class Recipe:
     """Stochastic gradient descent with steps.
 
     `rate` is that of a whole `batch` (over all devices); it is divided by 10 every `step` epochs,
-    or follows half a cosine to 0 where `step` is 0. Training pictures are a random part of at
+    or follows half a cosine to 0 where `step` is 0. Training images are a random part of at
     least `smallest_crop` of the area, resized to `size` (sides 3:4 to 4:3), and mirrored half the
-    time if `flip`. Tested are pictures whose shorter side is `resize`, cut to `size` at the centre.
+    time if `flip`. Tested are images whose shorter side is `resize`, cut to `size` at the centre.
     """
 
     epochs: int
@@ -52,7 +52,7 @@ class Recipe:
 # yang2022: Yang et al., A Study of Face Obfuscation in ImageNet (ICML 2022), the released
 # experiments/trainval.py: SGD with momentum 0.9, weight decay 1e-4, batches of 256, 90 epochs,
 # the rate by ten every 30; RandomResizedCrop 224 and mirroring; Resize 256, CenterCrop 224.
-# small: pictures of some 32 to 96 pixels, trained in minutes.
+# small: images of some 32 to 96 pixels, trained in minutes.
 RECIPES: Final[Mapping[str, Recipe]] = {
     "yang2022": Recipe(epochs=90, batch=256, rate=0.1, step=30, low_rate=0.01),
     "small": Recipe(

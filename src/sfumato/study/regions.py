@@ -1,4 +1,4 @@
-"""How much of each picture is obfuscated: `regions.parquet` in a study's folder."""
+"""How much of each image is obfuscated: `regions.parquet` in a study's folder."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ REGIONS_FILE: Final = "regions.parquet"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Regions:
-    """What lies under obfuscation in each of n pictures.
+    """What lies under obfuscation in each of n images.
 
     `images` are the keys of the predictions. `face_area_share` (n,) float32 in [0, 1] is the
-    share of the picture's area, 0 where nothing is obfuscated. `overlap` (n,) float32 in [0, 1]
+    share of the image's area, 0 where nothing is obfuscated. `overlap` (n,) float32 in [0, 1]
     is the share of the object's box under faces, NaN where it isn't known.
     """
 
@@ -33,28 +33,26 @@ class Regions:
 
     def __post_init__(self) -> None:
         if len(set(self.images)) != len(self.images):
-            raise UsageError(f"{REGIONS_FILE} names a picture more than once.")
+            raise UsageError(f"{REGIONS_FILE} names an image more than once.")
         share, overlap = self.face_area_share, self.overlap
         if not ((share >= 0) & (share <= 1)).all():
-            raise UsageError(
-                f"{REGIONS_FILE}: face_area_share must lie in 0 to 1 for each picture."
-            )
+            raise UsageError(f"{REGIONS_FILE}: face_area_share must lie in 0 to 1 for each image.")
         known = overlap[~np.isnan(overlap)]
         if not ((known >= 0) & (known <= 1)).all():
             raise UsageError(f"{REGIONS_FILE}: overlap must lie in 0 to 1, or be empty.")
 
     def of(self, images: Sequence[str]) -> Regions:
-        """Return the same for these pictures, in their order.
+        """Return the same for these images, in their order.
 
         Raises:
-            UsageError: a picture is missing.
+            UsageError: an image is missing.
         """
         place = {name: i for i, name in enumerate(self.images)}
         missing = [name for name in images if name not in place]
         if missing:
             raise UsageError(
-                f"{REGIONS_FILE} says nothing of {len(missing)} of {len(images)} pictures, the "
-                f"first {missing[0]!r}: it belongs to other pictures than the predictions."
+                f"{REGIONS_FILE} says nothing of {len(missing)} of {len(images)} images, the "
+                f"first {missing[0]!r}: it belongs to other images than the predictions."
             )
         order = np.array([place[name] for name in images], dtype=np.intp)
         return Regions(tuple(images), self.face_area_share[order], self.overlap[order])
@@ -92,7 +90,7 @@ def read_regions(path: Path) -> Regions:
     if missing := sorted({"image", "face_area_share"} - set(table.column_names)):
         raise UsageError(f"{path} lacks the columns {', '.join(missing)}.")
     if table["image"].null_count or table["face_area_share"].null_count:
-        raise UsageError(f"{path}: image and face_area_share must be given for each picture.")
+        raise UsageError(f"{path}: image and face_area_share must be given for each image.")
     overlap: NDArray[Any] = np.full(table.num_rows, np.nan)
     if "overlap" in table.column_names:
         overlap = table["overlap"].to_numpy()  # empty places become NaN

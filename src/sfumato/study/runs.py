@@ -49,7 +49,7 @@ def run(folder: Path, study: Study, progress: Progress | None = None) -> RunsMad
     """Make every run of a study that isn't there yet.
 
     Raises:
-        UsageError: the configuration, the pictures or the weights aren't what they should be.
+        UsageError: the configuration, the images or the weights aren't what they should be.
         OutputError: the disk refuses.
     """
     with joined(study.device) as group:
@@ -93,7 +93,7 @@ def models(plan: StudyPlan, cell: PlannedRun, device: str) -> list[tuple[Split, 
     study, side = plan.study, plan.train
     base = method_of(cell.train_arm) if is_remedy(cell.train_arm) else cell.train_arm
     files = side.arms[base].files
-    faces = {one.key: one.faces for one in side.collection.pictures}
+    faces = {one.key: one.faces for one in side.collection.images}
     recipe = study.training.resolved(
         finetune=cell.protocol == "finetune", architecture=cell.architecture.name
     )
@@ -199,7 +199,7 @@ def seen_by(
 
     def told(done: int, of: int) -> None:
         if progress is not None:
-            progress(f"pictures seen by {source.name}", done, of)
+            progress(f"images seen by {source.name}", done, of)
 
     return see(source, stored, plan.cache, workers=plan.workers, device=device, told=told)
 

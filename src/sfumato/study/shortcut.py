@@ -1,15 +1,15 @@
 """Does a model look for obfuscation? Two questions, with the controls that they need.
 
-*Can it be seen?* A linear probe on the model's features tells obfuscated pictures from clear ones.
-Both versions of a picture are in the same fold, so the probe can't know the picture. The AUC is the
+*Can it be seen?* A linear probe on the model's features tells obfuscated images from clear ones.
+Both versions of an image are in the same fold, so the probe can't know the image. The AUC is the
 mean over folds of the share of (obfuscated, clear) pairs in the right order; 0.5 is chance. That it
-can be seen is no harm yet: whatever changes a picture can be seen.
+can be seen is no harm yet: whatever changes an image can be seen.
 
 *Does it matter?* A patch is obfuscated where no face is, and the probabilities are compared with
-those for the same picture with a clear patch of itself pasted there: what is lost is the same, the
+those for the same image with a clear patch of itself pasted there: what is lost is the same, the
 obfuscation isn't. A class that gains is one that obfuscation speaks for. Some patches look like
 some class to any network, so a model is compared with the one that learnt from originals: what the
-training on obfuscated pictures has added is the shortcut.
+training on obfuscated images has added is the shortcut.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ FEWEST: Final = 30
 _FOLDS: Final = 5
 _DRAWS: Final = 1000
 _ROWS: Final = 20
-_TOO_FEW: Final = "not measured: fewer than 30 affected pictures"
+_TOO_FEW: Final = "not measured: fewer than 30 affected images"
 _SHOWN_CLASSES: Final = 3
-_SHOWN_PICTURES: Final = 3
+_SHOWN_IMAGES: Final = 3
 _SHOWN_SIZE: Final = (720, 360)
 
 Moves = dict[tuple[str, str], list[NDArray[np.float64]]]  # by train arm and patch; one a seed
@@ -53,7 +53,7 @@ Moves = dict[tuple[str, str], list[NDArray[np.float64]]]  # by train arm and pat
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """How well obfuscated pictures are told from clear ones: AUC with a 95 % interval, n pairs."""
+    """How well obfuscated images are told from clear ones: AUC with a 95 % interval, n pairs."""
 
     auc: float
     low: float
@@ -63,10 +63,10 @@ class Visibility:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a patch does to one class: the mean change of its probability over other pictures.
+    """What a patch does to one class: the mean change of its probability over other images.
 
     `low` and `high` hold it at 95 % for all classes together (Bonferroni over the classes);
-    `p` is Holm's. `n` pictures, none of the class itself.
+    `p` is Holm's. `n` images, none of the class itself.
     """
 
     name: str
@@ -94,7 +94,7 @@ class ClassFinding:
 
 @dataclass(frozen=True, slots=True)
 class Patched:
-    """The pictures that are patched: clear, with the control, and one for each method."""
+    """The images that are patched: clear, with the control, and one for each method."""
 
     keys: tuple[str, ...]
     control: tuple[Stored, ...]
@@ -102,9 +102,9 @@ class Patched:
 
 
 def search(look: ModelLook, protocol: str, path: Path) -> JSON:
-    """Return how well obfuscation is seen and what it speaks for, with tables and pictures.
+    """Return how well obfuscation is seen and what it speaks for, with tables and images.
 
-    Pictures are written beside `path`.
+    Images are written beside `path`.
     """
     patched = patch(look, protocol)
     moves = _moves(look, protocol, patched)
@@ -117,35 +117,35 @@ def search(look: ModelLook, protocol: str, path: Path) -> JSON:
         if one.alarm
     ]
     shown = [
-        picture
+        image
         for (arm, method), all_ in found.items()
-        for picture in _show(patched, method, all_, moves[arm, method], f"{path}-{arm}-{method}")
+        for image in _show(patched, method, all_, moves[arm, method], f"{path}-{arm}-{method}")
     ]
     return {
         "headline": _headline(look.architecture.name, alarms, len(patched.keys)),
         "alarms": alarms,
         "tables": [_visible_table(visible), *(_table(*of, all_) for of, all_ in found.items())],
-        "pictures": shown,
-        "patched_pictures": len(patched.keys),
+        "images": shown,
+        "patched_images": len(patched.keys),
         "visible": {arm: None if one is None else asdict(one) for arm, one in visible.items()},
     }
 
 
 def patch(look: ModelLook, protocol: str) -> Patched:
-    """Return the test pictures with a patch where no face is, up to the number configured."""
+    """Return the test images with a patch where no face is, up to the number configured."""
     study = look.plan.study
-    labels, pictures = look.labelling(protocol).labels, look.pictures
+    labels, images = look.labelling(protocol).labels, look.images
     files = look.plan.test.arms["original"].files
     trained_on = study.arms.test if protocol == "as-is" else study.arms.train
     methods = sorted({method_of(arm) for arm in trained_on} - {""})
     placed: list[tuple[str, Patch]] = []
     keys = look.by_hash(key for key in files if key in labels)
-    faceless = [key for key in keys if not pictures[key].faces]
-    # A face beside the patch says something too: pictures without one come first.
+    faceless = [key for key in keys if not images[key].faces]
+    # A face beside the patch says something too: images without one come first.
     for key in faceless if len(faceless) >= FEWEST else keys:
-        if len(placed) == study.consequences.pictures:
+        if len(placed) == study.consequences.images:
             break
-        one = pictures[key]
+        one = images[key]
         found = patch_of("", key, (one.width, one.height), one.faces, study.arms.seed)
         if found is not None:
             placed.append((key, found))
@@ -163,7 +163,7 @@ def judge(moves: Moves, names: Sequence[str]) -> dict[tuple[str, str], list[Clas
     """Return the findings by train arm and patch.
 
     Where there is a model that learnt from originals, with the same seed, what its classes do is
-    taken away from what the others' do, picture by picture; itself it raises no alarm.
+    taken away from what the others' do, image by image; itself it raises no alarm.
     """
     compared = any(arm != "original" for arm, _ in moves)
     found: dict[tuple[str, str], list[ClassFinding]] = {}
@@ -219,8 +219,8 @@ def _moved(
 
 
 def _visible(look: ModelLook, protocol: str) -> dict[str, Visibility | None]:
-    """Return how well each test arm is told from the originals of the pictures it changes."""
-    plan, pictures = look.plan, look.pictures
+    """Return how well each test arm is told from the originals of the images it changes."""
+    plan, images = look.plan, look.images
     names = [name for name in plan.study.arms.test if name != "original"]
     seen = seen_by(plan, look.network_of(look.cells(protocol)[0]), names, look.device)
     clear = plan.test.arms["original"]
@@ -230,7 +230,7 @@ def _visible(look: ModelLook, protocol: str) -> dict[str, Visibility | None]:
         keys = sorted(
             key
             for key in arm.files
-            if pictures[key].faces and arm.files[key].id != clear.files[key].id
+            if images[key].faces and arm.files[key].id != clear.files[key].id
         )
         before, after = (seen.features[seen.rows(one, keys)] for one in (clear, arm))
         found[name] = visibility(before, after, plan.study.probe.l2)
@@ -244,7 +244,7 @@ def _show(
     moves: Sequence[NDArray[np.float64]],
     name: str,
 ) -> list[JSON]:
-    """Write pictures, control beside patch, of the classes that gain most, and most of them.
+    """Write images, control beside patch, of the classes that gain most, and most of them.
 
     Those with an alarm, or else the first; `moves` are the changes (n, classes) of each seed.
     """
@@ -253,13 +253,13 @@ def _show(
     chosen = [one for one in findings if one.alarm][:_SHOWN_CLASSES] or list(findings[:1])
     for number, finding in enumerate(chosen):
         gains = np.nan_to_num(moved[:, finding.place], nan=-np.inf)
-        for rank, row in enumerate(np.argsort(-gains, kind="stable")[:_SHOWN_PICTURES]):
+        for rank, row in enumerate(np.argsort(-gains, kind="stable")[:_SHOWN_IMAGES]):
             path = Path(f"{name}-{number}-{rank}.jpg")
             private.folder(path.parent)
             pair = [pixels_of(files[row]) for files in (patched.control, patched.methods[method])]
-            picture = Image.fromarray(np.concatenate(pair, axis=1))
-            picture.thumbnail(_SHOWN_SIZE)
-            picture.save(path, "JPEG", quality=90)
+            image = Image.fromarray(np.concatenate(pair, axis=1))
+            image.thumbnail(_SHOWN_SIZE)
+            image.save(path, "JPEG", quality=90)
             caption = (
                 f"{patched.keys[row]}: a clear patch left, {method} right. {finding.name} gains "
                 f"{100 * gains[row]:.1f} points here, {100 * finding.change:.1f} on average"
@@ -268,13 +268,13 @@ def _show(
     return shown
 
 
-def _headline(name: str, alarms: Sequence[JSON], pictures: int) -> str:
-    if pictures < FEWEST:
-        return f"{name}: {pictures} pictures could be patched, too few to look for a shortcut."
+def _headline(name: str, alarms: Sequence[JSON], images: int) -> str:
+    if images < FEWEST:
+        return f"{name}: {images} images could be patched, too few to look for a shortcut."
     if not alarms:
         return (
             f"{name}: no class gains 5 points or more in every seed from an obfuscated patch "
-            f"({pictures} pictures)."
+            f"({images} images)."
         )
     told = ", ".join(f"{one['class']} +{one['points']:.0f} ({one['train_arm']})" for one in alarms)
     return f"{name} has learnt a shortcut: an obfuscated patch alone speaks for {told}."
@@ -310,9 +310,9 @@ def _table(arm: str, method: str, findings: Sequence[ClassFinding]) -> JSON:
 
 
 def visibility(clear: Floats, changed: Floats, l2: float, seed: int = 0) -> Visibility | None:
-    """Return how well (n, d) features of changed pictures are told from those of the same, clear.
+    """Return how well (n, d) features of changed images are told from those of the same, clear.
 
-    None with fewer than 30 pictures. The interval is a bootstrap over pictures within the folds,
+    None with fewer than 30 images. The interval is a bootstrap over images within the folds,
     which takes the fitted probes as they are.
     """
     n = len(clear)
@@ -379,7 +379,7 @@ def findings(per_seed: Sequence[Sequence[Moved]], least: float = LEAST) -> list[
     """Return the classes, most moved first; an alarm is one that gains in every seed.
 
     In every seed the class's probability must rise by `least` or more, its interval leave out 0
-    and Holm's p be below 0.05. Seeds vote by unanimity because pictures can't tell what chance did
+    and Holm's p be below 0.05. Seeds vote by unanimity because images can't tell what chance did
     to one training.
     """
     found: list[ClassFinding] = []

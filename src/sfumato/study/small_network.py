@@ -1,4 +1,4 @@
-"""A small convolutional network of our own, for small pictures and for trying things out.
+"""A small convolutional network of our own, for small images and for trying things out.
 
 Four blocks of 3 by 3 convolution, batch normalisation, ReLU and halving, 32 to 128 channels; the
 mean over places; one linear layer. 0.24 million parameters; needs nothing but torch.
@@ -32,8 +32,8 @@ class SmallNetwork(nn.Module):
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(before, classes)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits."""
-        maps: torch.Tensor = self.features(pictures)
+        maps: torch.Tensor = self.features(images)
         logits: torch.Tensor = self.head(maps.mean(dim=(2, 3)))
         return logits

@@ -1,6 +1,6 @@
-"""Training a network, from scratch or from weights, on the pictures of an arm.
+"""Training a network, from scratch or from weights, on the images of an arm.
 
-Every draw follows from the seed, the epoch and the picture: neither the processes that read, nor
+Every draw follows from the seed, the epoch and the image: neither the processes that read, nor
 where a killed training goes on, change what is learnt. On a processor a training runs in one
 thread (several trainings run beside each other), so the same seed gives the same weights. Started
 by torch's own launcher (`torchrun`), all processes train one network together.
@@ -30,12 +30,12 @@ from sfumato.study.recipes import Recipe
 from sfumato.study.transforms import RandomFaceObfuscation
 from sfumato.types import Box, Pixels
 
-_IN_MEMORY: Final = 2**30  # bytes of decoded pictures that a reading process keeps
+_IN_MEMORY: Final = 2**30  # bytes of decoded images that a reading process keeps
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A training picture as an arm shows it, its class, its faces, and the key that seeds draws."""
+    """A training image as an arm shows it, its class, its faces, and the key that seeds draws."""
 
     stored: Stored
     label: int
@@ -48,7 +48,7 @@ class Training:
     """Everything that trained weights depend on, and where they are written.
 
     `source` has no weights for training from scratch; with some, its last layer is replaced.
-    `remedy` changes each picture each time it is seen; `readers` is a number of processes.
+    `remedy` changes each image each time it is seen; `readers` is a number of processes.
     """
 
     source: NetworkSource
@@ -65,7 +65,7 @@ class Training:
 
     @property
     def preparation(self) -> Preparation:
-        """Return how a picture is tested; mean and deviation are ImageNet's."""
+        """Return how an image is tested; mean and deviation are ImageNet's."""
         return Preparation(self.recipe.size, self.recipe.resize)
 
 
@@ -96,8 +96,8 @@ def train(training: Training, group: ProcessGroup = ALONE) -> Path:
 
 
 @dataclass(slots=True)
-class _Pictures:
-    """What a reading process gives: the (epoch, index)-th picture, changed as its draws say."""
+class _TrainingImages:
+    """What a reading process gives: the (epoch, index)-th image, changed as its draws say."""
 
     training: Training
     preparation: Preparation
@@ -154,7 +154,7 @@ class _Run:
         count = len(training.examples)
         self._batch = min(recipe.batch, count) // group.size * group.size
         if self._batch < 1:
-            raise UsageError(f"{count} training pictures are too few for {group.size} processes.")
+            raise UsageError(f"{count} training images are too few for {group.size} processes.")
         self._steps = count // self._batch
 
     def resume(self) -> None:
@@ -181,7 +181,7 @@ class _Run:
 
     def _step(self, epoch: int, step: int, batch: tuple[Any, Any]) -> float:
         torch, device = self._torch, self._training.device
-        pictures, labels = (part.to(device, non_blocking=True) for part in batch)
+        images, labels = (part.to(device, non_blocking=True) for part in batch)
         rate = _rate(self._training.recipe, epoch, step / self._steps)
         for part in self._descent.param_groups:
             part["lr"] = rate
@@ -189,7 +189,7 @@ class _Run:
         kind = getattr(torch, self._training.precision)
         mixed = torch.autocast(device.partition(":")[0], kind, enabled=kind is not torch.float32)
         with mixed:
-            loss = torch.nn.functional.cross_entropy(self._learner(pictures), labels)
+            loss = torch.nn.functional.cross_entropy(self._learner(images), labels)
         self._scaler.scale(loss).backward()
         self._scaler.step(self._descent)
         self._scaler.update()
@@ -197,9 +197,9 @@ class _Run:
 
     def _loader(self) -> Any:
         training = self._training
-        pictures = _Pictures(training, training.preparation)
+        images = _TrainingImages(training, training.preparation)
         return self._torch.utils.data.DataLoader(
-            pictures,
+            images,
             batch_sampler=list(self._batches()),
             num_workers=training.readers,
             pin_memory=training.device != "cpu",

@@ -1,9 +1,9 @@
 """Do features learnt on each arm serve other tasks? Probed on other labelled folders.
 
-Each picture of the folder is tested by a linear probe that hasn't seen it (five folds). The same
+Each image of the folder is tested by a linear probe that hasn't seen it (five folds). The same
 network with random weights is the baseline: what is above it was learnt. One class a folder gives
 top-1; yes-or-no columns give the mean average precision over them. A model's interval is over the
-folder's pictures and takes the model as it is; that of a change is over trainings as well
+folder's images and takes the model as it is; that of a change is over trainings as well
 (`analysis.estimates`).
 """
 
@@ -31,9 +31,9 @@ from sfumato.study.detection import objects
 from sfumato.study.detection.objects import Scenes
 from sfumato.study.detection.training import need_maps, need_operators
 from sfumato.study.features import Floats, Seen
+from sfumato.study.images import collect, label
 from sfumato.study.looking import ModelLook
 from sfumato.study.networks import NetworkSource
-from sfumato.study.pictures import collect, label
 from sfumato.types import JSON
 
 ORIGINAL: Final = "original"
@@ -45,7 +45,7 @@ _FOLDS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class LabelledFolder:
-    """Another labelled folder: its pictures, and either a class or answers (n, questions)."""
+    """Another labelled folder: its images, and either a class or answers (n, questions)."""
 
     name: str
     files: tuple[Stored, ...]
@@ -54,7 +54,7 @@ class LabelledFolder:
     answers: NDArray[np.bool_] | None
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of pictures and labels."""
+        """Return the SHA-256 of images and labels."""
         truth = self.classes if self.answers is None else self.answers
         rows = [] if truth is None else truth.tolist()
         parts = [self.name, self.names, [one.id for one in self.files], rows]
@@ -63,10 +63,10 @@ class LabelledFolder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Score:
-    """One model's top-1 or mean average precision on `n` pictures, as a share.
+    """One model's top-1 or mean average precision on `n` images, as a share.
 
-    `values` (n,) float64, or fewer for groups of pictures, have it as their mean; their spread is
-    what other pictures would change.
+    `values` (n,) float64, or fewer for groups of images, have it as their mean; their spread is
+    what other images would change.
     """
 
     measure: str
@@ -74,7 +74,7 @@ class Score:
     n: int
 
     def interval(self) -> tuple[float, float, float]:
-        """Return the value with its 95 % interval over pictures, the model taken as it is."""
+        """Return the value with its 95 % interval over images, the model taken as it is."""
         found = contrast([Group(1.0, self.values[None], fixed=True)])
         return found.value, max(found.low, 0.0), min(found.high, 1.0)
 
@@ -85,13 +85,13 @@ Models: TypeAlias = Mapping[tuple[str, str], Sequence[Sequence[Score]]]
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """The other tasks of a study, read once: that takes minutes where pictures are many."""
+    """The other tasks of a study, read once: that takes minutes where images are many."""
 
     folders: tuple[LabelledFolder, ...] = ()
     objects: tuple[tuple[DetectionSettings, Scenes, Scenes], ...] = ()
 
     def digests(self) -> list[str]:
-        """Return the SHA-256 of the pictures and labels of every task, for fingerprints."""
+        """Return the SHA-256 of the images and labels of every task, for fingerprints."""
         digests = [one.fingerprint() for one in self.folders]
         for _, *sides in self.objects:
             # What is left out is told, but is nothing that a detector depends on.
@@ -108,9 +108,9 @@ def check(study: Study) -> Tried:
         MissingExtra: detectors need operators that don't work here.
     """
     for probe in study.transfer:
-        _there(f"transfer {probe.name!r}", probe.pictures, probe.labels)
+        _there(f"transfer {probe.name!r}", probe.images, probe.labels)
     for one in study.detection:
-        _there(f"detection {one.name!r}", one.pictures, one.test, one.boxes, one.test_boxes)
+        _there(f"detection {one.name!r}", one.images, one.test, one.boxes, one.test_boxes)
     if study.detection:
         need_operators(study.device)
         for architecture in study.architectures:
@@ -123,7 +123,7 @@ def read(study: Study) -> Tried:
     """Return the tasks, none where no network is tried on them.
 
     Raises:
-        UsageError: pictures, labels or boxes are missing or aren't what they should be.
+        UsageError: images, labels or boxes are missing or aren't what they should be.
     """
     if all(set(one.protocols) == {"as-is"} for one in study.architectures):
         return Tried()
@@ -152,7 +152,7 @@ def probed(tried: Tried, into: ModelLook, protocol: str, _: Path) -> JSON:
         "headline": f"Features of {into.architecture.name}, probed on "
         f"{', '.join(one.name for one in plan.study.transfer)}. {told(found)}".rstrip(),
         "tables": tables(found),
-        "pictures": [],
+        "images": [],
     }
 
 
@@ -182,21 +182,21 @@ def sources(
 
 def _read(transfer: Transfer) -> LabelledFolder:
     """Return a folder with its labels."""
-    collection = collect(transfer.pictures, Data(pictures=transfer.pictures))
+    collection = collect(transfer.images, Data(images=transfer.images))
     if transfer.labels is None:
         labelling = label(collection, None)
-        classes = [labelling.labels[one.key] for one in collection.pictures]
-        files = [Stored(collection.root / one.key, one.digest) for one in collection.pictures]
+        classes = [labelling.labels[one.key] for one in collection.images]
+        files = [Stored(collection.root / one.key, one.digest) for one in collection.images]
         truth = np.asarray(classes, dtype=np.int64)
         return LabelledFolder(transfer.name, tuple(files), labelling.classes, truth, None)
     names, rows = _read_answers(transfer.labels)
-    kept = [one for one in collection.pictures if one.key in rows]
+    kept = [one for one in collection.images if one.key in rows]
     if not kept:
-        raise UsageError(f"{transfer.labels} names none of the pictures of {transfer.pictures}.")
+        raise UsageError(f"{transfer.labels} names none of the images of {transfer.images}.")
     answers = np.asarray([rows[one.key] for one in kept], dtype=bool)
     flat = [name for name, column in zip(names, answers.T, strict=True) if len(set(column)) < 2]
     if flat:
-        raise UsageError(f"{transfer.labels}: every picture has the same answer to {flat[0]!r}.")
+        raise UsageError(f"{transfer.labels}: every image has the same answer to {flat[0]!r}.")
     files = [Stored(collection.root / one.key, one.digest) for one in kept]
     return LabelledFolder(transfer.name, tuple(files), tuple(names), None, answers)
 
@@ -279,7 +279,7 @@ def told(found: Models) -> str:
 
 
 def _changes(found: Models) -> list[tuple[tuple[str, str, str], Estimate, int]]:
-    """Return the task, features and measure of each change, the change, and its pictures."""
+    """Return the task, features and measure of each change, the change, and its images."""
     changes: list[tuple[tuple[str, str, str], Estimate, int]] = []
     for (task, features), models in found.items():
         base = _base(found, task, features)
@@ -302,7 +302,7 @@ def _points(share: float) -> str:
 
 
 def _base(found: Models, task: str, features: str) -> Sequence[Sequence[Score]]:
-    """Return the models that others are compared with: of original pictures, or pretrained."""
+    """Return the models that others are compared with: of original images, or pretrained."""
     for name in (ORIGINAL, PRETRAINED):
         if (task, name) in found:
             return found[task, name] if features != name else ()

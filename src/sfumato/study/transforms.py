@@ -2,10 +2,10 @@
 
     from torchvision.transforms import v2
     train = v2.Compose([RandomFaceObfuscation(0.5, ("gaussian", "fill")), v2.RandomCrop(224)])
-    picture, target = train(picture, {"faces": boxes, "label": 3})
+    image, target = train(image, {"faces": boxes, "label": 3})
 
 It goes where transforms of torchvision's second version go and needs no torchvision itself. It
-comes before whatever moves pixels, for boxes are in the frame of the picture as it is given.
+comes before whatever moves pixels, for boxes are in the frame of the image as it is given.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from sfumato.errors import UsageError
 from sfumato.study.placement import elsewhere as places_elsewhere
 from sfumato.types import Box, Pixels
 
-# A patch where no face gives the shape: its side as a share of the picture's shorter one.
+# A patch where no face gives the shape: its side as a share of the image's shorter one.
 _PATCH: Final = (0.1, 0.3)
 
 
 class RandomFaceObfuscation:
-    """Cover a picture's faces, and places without one, at random.
+    """Cover an image's faces, and places without one, at random.
 
-    With probability `p` all its faces are covered, by one of `methods` drawn for the picture.
+    With probability `p` all its faces are covered, by one of `methods` drawn for the image.
     With probability `elsewhere`, drawn on its own, patches of the shapes of `shapes` (or of the
-    picture's own faces; or squares of 10 to 30 % of its shorter side) are covered where no face
+    image's own faces; or squares of 10 to 30 % of its shorter side) are covered where no face
     is. So obfuscation tells nothing about the class, and a face isn't needed to know it.
 
-    Takes a picture alone, or a picture and a mapping, together or as one tuple: the mapping's
-    entry `key` holds the faces, (n, 4) x0 y0 x1 y1 in pixels of the picture. A picture is a Pillow
+    Takes an image alone, or an image and a mapping, together or as one tuple: the mapping's
+    entry `key` holds the faces, (n, 4) x0 y0 x1 y1 in pixels of the image. An image is a Pillow
     image, an (h, w, 3) uint8 array, or a (3, h, w) tensor of uint8, or of floats in [0, 1]; it
     comes back as what it was, with the mapping as it was.
 
-    `rng` draws; without it, each picture's draws are seeded by torch's own generator, which data
+    `rng` draws; without it, each image's draws are seeded by torch's own generator, which data
     loaders seed anew for each worker.
 
     Raises:
@@ -64,7 +64,7 @@ class RandomFaceObfuscation:
         self.key, self.rng = key, rng
 
     def __call__(self, *inputs: Any) -> Any:
-        """Transform a picture, or a picture and its mapping, as torchvision's transforms do."""
+        """Transform an image, or an image and its mapping, as torchvision's transforms do."""
         if len(inputs) == 1 and not isinstance(inputs[0], tuple | list):
             return self._changed(inputs[0], ())
         image, *rest = inputs if len(inputs) > 1 else inputs[0]

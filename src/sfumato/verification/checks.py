@@ -1,6 +1,6 @@
 """The stage that attacks the release: what was written is read again, measured and searched.
 
-Every check gives one `Finding` for a picture, passed or not, with what was measured and the
+Every check gives one `Finding` for an image, passed or not, with what was measured and the
 limit. Nothing here trusts what an earlier stage said about its own work; only the ledger's
 digests and boxes are taken from there.
 
@@ -32,7 +32,7 @@ from sfumato.boxes import apart, as_boxes, grow, iou, misplaced, to_stored
 from sfumato.detection.detect import SAME_FACE_IOU, find
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import codec, jpeg
-from sfumato.imaging.codec import Picture
+from sfumato.imaging.codec import DecodedImage
 from sfumato.imaging.jpeg import Policy
 from sfumato.imaging.jpeg.independent import compare
 from sfumato.obfuscation import strength
@@ -41,7 +41,7 @@ from sfumato.obfuscation.step import Look, left_of
 from sfumato.types import Box, Detector, Face, Finding, Obfuscator, Output, Pixels, Sample
 
 # A JPEG that is written again with its own tables moves pixels everywhere by rounding and
-# clipping. In 154 edited ImageNet pictures the luma of the worst 8×8 cell moved by 0.3 grey
+# clipping. In 154 edited ImageNet images the luma of the worst 8×8 cell moved by 0.3 grey
 # levels in the median and by 2.5 at most; whatever was painted or blurred moves it by more.
 REENCODED_LIMIT: Final = 4.0
 # Chroma is stored at half size and smoothed on decoding, so an edit shows this far beyond itself.
@@ -51,7 +51,7 @@ _CELL: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What pictures are checked with.
+    """What images are checked with.
 
     `searched` says that these detectors found no face in what was copied, and that an exact copy
     need not be searched again. With `second_reader`, exactly edited JPEG files are also compared
@@ -69,14 +69,14 @@ class Checks:
 
 def verify(
     sample: Sample,
-    before: Picture | None,
+    before: DecodedImage | None,
     after: bytes,
     output: Output,
     checks: Checks,
     *,
     look: Look | None = None,
 ) -> list[Finding]:
-    """Check one picture of the release against its source.
+    """Check one image of the release against its source.
 
     `before` is the sample decoded, needed if it was obfuscated or written anew; `after` is what
     was written.
@@ -98,24 +98,24 @@ def verify(
     if copied and all(finding.passed for finding in found) and searched:
         return found
     try:
-        picture = look.picture if look else codec.decode(after, max_pixels=checks.max_pixels)
+        image = look.image if look else codec.decode(after, max_pixels=checks.max_pixels)
     except SampleError as error:
         return [*found, _finding(output, Code.VERIFY_UNREADABLE, 1, 0, error.reason)]
     if output.action == "obfuscated":
         if before is None:
-            raise ValueError("an obfuscated picture is compared with its source, decoded")
+            raise ValueError("an obfuscated image is compared with its source, decoded")
         keep_safe = checks.metadata == "keep-safe"
-        found.append(_metadata(after, output, keep_safe=keep_safe, whole=picture.whole))
-        found += _edited(before, picture, after, output, checks, look)
+        found.append(_metadata(after, output, keep_safe=keep_safe, whole=image.whole))
+        found += _edited(before, image, after, output, checks, look)
         if checks.second_reader and output.encoding == "exact":
             found += _second_reading(sample.data, after, output, checks)
-    seen = find(picture, checks.detectors) if look is None or look.seen is None else look.seen
+    seen = find(image, checks.detectors) if look is None or look.seen is None else look.seen
     return [*found, _still_seen(apart(seen, output.rejected, SAME_FACE_IOU), output)]
 
 
 def _bytes(
     sample: Sample,
-    before: Picture | None,
+    before: DecodedImage | None,
     after: bytes,
     output: Output,
     checks: Checks,
@@ -144,7 +144,7 @@ def _still_seen(seen: Sequence[Face], output: Output) -> Finding:
 
 
 def _holds_nothing(before: bytes, output: Output, checks: Checks) -> Finding:
-    """Check a copied picture with boxes: it may only be one because they hold nothing to cover."""
+    """Check a copied image with boxes: it may only be one because they hold nothing to cover."""
     try:
         image = codec.decode(before, max_pixels=checks.max_pixels).frames[0]
     except SampleError as error:
@@ -214,7 +214,7 @@ def _concealed(after: bytes, output: Output) -> list[Finding]:
 
 
 def _cleaned(before: bytes, after: bytes, output: Output, checks: Checks) -> list[Finding]:
-    """Check a picture without a face of which a part had to go: the rest is the same.
+    """Check an image without a face of which a part had to go: the rest is the same.
 
     Under "all" nothing private is left.
     """
@@ -236,11 +236,11 @@ def _cleaned(before: bytes, after: bytes, output: Output, checks: Checks) -> lis
 
 
 def _rewritten(
-    before: Picture | None, after: bytes, output: Output, checks: Checks
+    before: DecodedImage | None, after: bytes, output: Output, checks: Checks
 ) -> list[Finding]:
     """Check a HEIC without a face that became a JPEG: it is clean, and shows the same."""
     if before is None:
-        raise ValueError("a rewritten picture is compared with its source, decoded")
+        raise ValueError("a rewritten image is compared with its source, decoded")
     try:
         found = [_metadata(after, output)]
         shown = codec.decode(after, max_pixels=checks.max_pixels).frames[0]
@@ -255,8 +255,8 @@ def _rewritten(
 
 
 def _edited(
-    before: Picture,
-    after: Picture,
+    before: DecodedImage,
+    after: DecodedImage,
     data: bytes,
     output: Output,
     checks: Checks,
@@ -327,7 +327,7 @@ def changed_outside(
 ) -> float:
     """Return the largest change away from every reach, in grey levels (0 to 255).
 
-    With `cell` 1 it is the largest difference of any pixel in any channel. Otherwise the picture
+    With `cell` 1 it is the largest difference of any pixel in any channel. Otherwise the image
     is cut into `cell` by `cell` pixels, and it is the largest mean of the luma's absolute
     difference, over a cell, where pixels within `fringe` of a reach count as unchanged.
     """

@@ -1,6 +1,6 @@
 """What checks found wrong in the release, as far as it still holds.
 
-`sfumato verify` searches whole pictures, and with any detector; the look of `sfumato run` at what
+`sfumato verify` searches whole images, and with any detector; the look of `sfumato run` at what
 it covers is a quicker one. What a verification found in certain bytes holds for these bytes until
 another verification of the same kind finds otherwise: no quicker look takes it back.
 """
@@ -92,9 +92,9 @@ def checks_of(ledger: Ledger, recipe: Recipe) -> list[str]:
 
 
 def uncovered(ledger: Ledger, recipe: Recipe) -> list[Redetection]:
-    """Return the faces that checks saw in the pictures of a release as they are now.
+    """Return the faces that checks saw in the images of a release as they are now.
 
-    With them are those that were asked for before. Pictures in which nothing new was seen are
+    With them are those that were asked for before. Images in which nothing new was seen are
     left out, and so are findings of older versions, which didn't keep boxes.
     """
     seen: defaultdict[str, list[Standing]] = defaultdict(list, standing(ledger))

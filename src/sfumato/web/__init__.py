@@ -1,7 +1,7 @@
 """The review page and its server: Starlette in front of `sfumato.review.queue`.
 
     browser --admission--> routes --sessions--> queue (ledger)
-                                  --pictures--> files of the source
+                                  --images--> files of the source
 
 Starlette and uvicorn come with the extra `review`. This module, `limits` and `serving` can be
 imported without it.

@@ -25,8 +25,8 @@ from sfumato.review.vocabulary import Person
 from sfumato.web import sessions, statics
 from sfumato.web.admission import Admission, address_of, mark
 from sfumato.web.desk import Desk
+from sfumato.web.images import ServedImages
 from sfumato.web.limits import Limits
-from sfumato.web.pictures import Pictures
 from sfumato.web.rates import Rate
 from sfumato.web.refusals import (
     Refusal,
@@ -52,7 +52,7 @@ def build(
     page: Path = statics.FOLDER,
     clock: Callable[[], float] = monotonic,
 ) -> Starlette:
-    """Return the application for a review of the pictures below `root`.
+    """Return the application for a review of the images below `root`.
 
     `clock` gives the seconds by which rates are limited. Closing the database is the caller's.
 
@@ -60,9 +60,9 @@ def build(
         UsageError: the page isn't part of the installation.
     """
     workers = Workers(decodes=limits.decodes, waiting=limits.waiting)
-    pictures = Pictures(root, memory=limits.memory)
+    images = ServedImages(root, memory=limits.memory)
     site = _Site(database, limits, workers, statics.Statics(page), clock)
-    desk = Desk(database, queue, pictures, workers)
+    desk = Desk(database, queue, images, workers)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -98,8 +98,8 @@ def _routes(site: _Site, desk: Desk) -> list[Route]:
         Route("/api/lease/{token}", site.signed(desk.save), methods=["PUT"]),
         Route("/api/lease/{token}", site.signed(desk.give_back), methods=["DELETE"]),
         Route("/api/lease/{token}/answer", site.signed(desk.answer), methods=["POST"]),
-        Route("/picture/{token}", site.signed(desk.picture)),
-        Route("/picture/{token}/face/{mark}", site.signed(desk.face)),
+        Route("/image/{token}", site.signed(desk.image)),
+        Route("/image/{token}/face/{mark}", site.signed(desk.face)),
     ]
 
 

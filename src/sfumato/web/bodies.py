@@ -21,7 +21,7 @@ from sfumato.web.refusals import Refusal
 
 MOST_LEASES: Final = 8
 GALLERY: Final = 50
-_SLACK: Final = 1.0  # pixels outside the picture that are cut off and not refused
+_SLACK: Final = 1.0  # pixels outside the image that are cut off and not refused
 _SAME: Final = 0.01  # pixels: a box that was sent back as it came
 _LONGEST_S: Final = 86_400.0
 _LAST_VERSION: Final = 2**31 - 1
@@ -30,7 +30,7 @@ _ID = re.compile(r"[pn](?:0|[1-9][0-9]{0,5})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What boxes are checked against: the upright picture's size, and what was proposed."""
+    """What boxes are checked against: the upright image's size, and what was proposed."""
 
     width: int
     height: int
@@ -130,7 +130,7 @@ def _as_proposed(found: Sequence[Mark], frame: Frame) -> bool:
 
 
 def marks(value: object, frame: Frame) -> tuple[Mark, ...]:
-    """Check a list of marks; boxes up to a pixel outside the picture are cut to it.
+    """Check a list of marks; boxes up to a pixel outside the image are cut to it.
 
     The score of a proposal is the one that the server knows, whatever was sent.
 
@@ -163,7 +163,7 @@ def _mark(value: object, frame: Frame) -> tuple[Mark, str]:
     if not isinstance(name, str) or not _ID.fullmatch(name):
         raise _wrong("The “id” of a mark must be p or n and a number.")
     if proposal != "" and (not isinstance(proposal, str) or proposal not in frame.proposals):
-        raise _wrong("The “proposal” of a mark must be one of this picture's, or empty.")
+        raise _wrong("The “proposal” of a mark must be one of this image's, or empty.")
     if name.startswith("p") and name != proposal:
         raise _wrong("An “id” that begins with p belongs to the proposal of that name.")
     kind, score = value.get("kind", "face"), value.get("score")
@@ -185,9 +185,9 @@ def _box(value: object, frame: Frame) -> Box:
         raise Refusal(422, "WRONG_BOX", "A box must have its left side left and its top on top.")
     low, right, bottom = -_SLACK, frame.width + _SLACK, frame.height + _SLACK
     if x0 < low or y0 < low or x1 > right or y1 > bottom:
-        raise Refusal(422, "WRONG_BOX", "A box lies outside the picture.")
+        raise Refusal(422, "WRONG_BOX", "A box lies outside the image.")
     if misplaced((x0, y0, x1, y1), frame.width, frame.height):
-        raise Refusal(422, "WRONG_BOX", "A box lies outside the picture.")
+        raise Refusal(422, "WRONG_BOX", "A box lies outside the image.")
     return _clipped((x0, y0, x1, y1), frame)
 
 
@@ -228,7 +228,7 @@ def crop(text: str, frame: Frame, most: int) -> tuple[int, int, int, int]:
 
 def _wrong_crop() -> Refusal:
     return Refusal(
-        422, "WRONG_CROP", "“crop” must be left,top,right,bottom inside the picture, not too large."
+        422, "WRONG_CROP", "“crop” must be left,top,right,bottom inside the image, not too large."
     )
 
 

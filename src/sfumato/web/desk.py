@@ -1,4 +1,4 @@
-"""Where a person works: the next pictures, what is seen of them, drafts, answers.
+"""Where a person works: the next images, what is seen of them, drafts, answers.
 
 Everything is asked for by the token of a lease, which is good for one person; whose it isn't, for
 them it doesn't exist.
@@ -23,7 +23,7 @@ from sfumato.review.sheets import Sheet, in_gallery, sheet_of
 from sfumato.review.vocabulary import Lease, Mark, Person, Progress
 from sfumato.types import JSON
 from sfumato.web import bodies
-from sfumato.web.pictures import CROP, Pictures, Wanted, seen_around
+from sfumato.web.images import CROP, ServedImages, Wanted, seen_around
 from sfumato.web.refusals import Refusal, not_allowed, unknown_lease
 from sfumato.web.workers import Workers
 
@@ -34,11 +34,11 @@ class Desk:
     """The endpoints of one campaign; see `docs/review-http.md`."""
 
     def __init__(
-        self, database: Database, queue: Queue, pictures: Pictures, workers: Workers
+        self, database: Database, queue: Queue, images: ServedImages, workers: Workers
     ) -> None:
         self._database = database
         self._queue = queue
-        self._pictures = pictures
+        self._images = images
         self._workers = workers
 
     async def me(self, _: Request, person: Person) -> Response:
@@ -62,7 +62,7 @@ class Desk:
         return JSONResponse(shown if code is None else {**shown, "completion": code})
 
     async def next(self, request: Request, person: Person) -> Response:
-        """Give what the person holds, with drafts, and new pictures up to the number asked for."""
+        """Give what the person holds, with drafts, and new images up to the number asked for."""
         count, gallery = bodies.wanted(bodies.parse(await request.body()))
 
         def work() -> JSON:
@@ -93,21 +93,21 @@ class Desk:
         return JSONResponse({"score": (await self._workers.ledger(submit)).score})
 
     async def give_back(self, request: Request, person: Person) -> Response:
-        """Let somebody else have the picture."""
+        """Let somebody else have the image."""
         token, _ = await self._sheet(request, person)
         await self._workers.ledger(partial(self._queue.give_back, token, person))
         return JSONResponse({})
 
-    async def picture(self, request: Request, person: Person) -> Response:
-        """Show a picture at the size of a screen, or a window of it pixel by pixel."""
+    async def image(self, request: Request, person: Person) -> Response:
+        """Show an image at the size of a screen, or a window of it pixel by pixel."""
         lease, sheet = await self._lease(request, person)
         wanted = self._wanted(lease, sheet)
         text = request.query_params.get("crop")
         if text is None:
-            make = partial(self._pictures.screen, wanted)
+            make = partial(self._images.screen, wanted)
             return await self._seen(lease.token, person, "whole", make)
         window = bodies.crop(text, _frame(sheet), CROP)
-        make = partial(self._pictures.crop, wanted, window)
+        make = partial(self._images.crop, wanted, window)
         return await self._seen(lease.token, person, "crop", make)
 
     async def face(self, request: Request, person: Person) -> Response:
@@ -116,8 +116,8 @@ class Desk:
         marks = {**_named(sheet.shown), **_named(lease.marks)}
         mark = marks.get(request.path_params["mark"])
         if mark is None:
-            raise Refusal(404, "UNKNOWN_MARK", "There is no such box in this picture.")
-        make = partial(self._pictures.face, self._wanted(lease, sheet), mark.box)
+            raise Refusal(404, "UNKNOWN_MARK", "There is no such box in this image.")
+        make = partial(self._images.face, self._wanted(lease, sheet), mark.box)
         return await self._seen(lease.token, person, "gallery", make)
 
     async def status(self, _: Request, person: Person) -> Response:
@@ -155,7 +155,7 @@ class Desk:
     async def _seen(
         self, token: str, person: Person, what: Extent, make: Callable[[], bytes]
     ) -> Response:
-        """Make the picture, note who sees it, then send it: never without the note."""
+        """Make the image, note who sees it, then send it: never without the note."""
         data = await self._workers.decoding(make)
         await self._workers.ledger(partial(self._queue.saw, person, token, what))
         return Response(data, media_type="image/jpeg")
@@ -172,7 +172,7 @@ class Desk:
             "token": lease.token,
             "width": lease.width,
             "height": lease.height,
-            "picture": f"/picture/{lease.token}",
+            "image": f"/image/{lease.token}",
             "marks": _listed(lease.marks),
             "version": lease.version,
             "expires": lease.expires,

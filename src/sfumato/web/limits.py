@@ -14,7 +14,7 @@ class Limits:
 
     `hosts` are the names by which the server may be called ("" in it: any), without a port: a
     page of another name that resolves to this machine is refused. An address is what the
-    connection says; behind a proxy that is the proxy, for all. `decodes` pictures are decoded at
+    connection says; behind a proxy that is the proxy, for all. `decodes` images are decoded at
     a time, and `memory` bytes of them kept.
     """
 

@@ -33,7 +33,7 @@ class Refusal(SfumatoError):
 
 def unknown_lease() -> Refusal:
     """Refuse a token; whether it is somebody else's, ran out or never was isn't told."""
-    return Refusal(404, "UNKNOWN_LEASE", "This picture isn't lent to you; ask for the next one.")
+    return Refusal(404, "UNKNOWN_LEASE", "This image isn't lent to you; ask for the next one.")
 
 
 def no_session() -> Refusal:
@@ -53,17 +53,17 @@ def too_often(wait_s: int) -> Refusal:
     )
 
 
-def changed_picture() -> Refusal:
+def changed_image() -> Refusal:
     """Refuse to show a file with other bytes than those that were searched."""
-    sentence = "The picture isn't the one any more that was searched for faces; give it back."
-    return Refusal(409, "PICTURE_CHANGED", sentence)
+    sentence = "The image isn't the one any more that was searched for faces; give it back."
+    return Refusal(409, "IMAGE_CHANGED", sentence)
 
 
-def unreadable_picture(error: SampleError) -> Refusal:
+def unreadable_image(error: SampleError) -> Refusal:
     """Refuse to show a file that went or can't be read; the reason stays here."""
     if error.code == Code.LINK_BROKEN:  # not 410: the lease is still theirs
-        return Refusal(422, "PICTURE_GONE", "The picture isn't there any more; give it back.")
-    return Refusal(422, "PICTURE_UNREADABLE", "The picture can't be read; give it back.")
+        return Refusal(422, "IMAGE_GONE", "The image isn't there any more; give it back.")
+    return Refusal(422, "IMAGE_UNREADABLE", "The image can't be read; give it back.")
 
 
 def database_busy() -> Refusal:
@@ -80,11 +80,11 @@ def internal_error() -> Refusal:
 
 def of_review(error: SfumatoError) -> Refusal:
     """Return what a reviewer is told of an error of the queue."""
-    expired = "The time for this picture has run out, and somebody else has it; ask for the next."
+    expired = "The time for this image has run out, and somebody else has it; ask for the next."
     known: dict[type[SfumatoError], Refusal] = {
         UnknownLease: unknown_lease(),
         Expired: Refusal(410, "EXPIRED", expired),
-        Conflict: Refusal(409, "CONFLICT", "Another answer to this picture is stored already."),
+        Conflict: Refusal(409, "CONFLICT", "Another answer to this image is stored already."),
         BadMarks: Refusal(422, "WRONG_BOX", "These boxes can't be stored."),
         NotAllowed: not_allowed(),
         LedgerError: database_busy(),

@@ -24,7 +24,7 @@ _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 _GRACE_S: Final = 10
 _MOST_CONNECTIONS: Final = 1_000
 _UNENCRYPTED: Final = (
-    "Anybody on the way can read the links and see the pictures: this server doesn't encrypt. "
+    "Anybody on the way can read the links and see the images: this server doesn't encrypt. "
     "Put a proxy with TLS in front of it, or reach it through SSH (ssh -L)."
 )
 

@@ -1,6 +1,6 @@
 """What was decoded or encoded last, kept by bytes: a cache that forgets what was used longest ago.
 
-It lives in memory only: no picture is ever written to a disk.
+It lives in memory only: no image is ever written to a disk.
 """
 
 from __future__ import annotations

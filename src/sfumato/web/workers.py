@@ -18,7 +18,7 @@ _LEDGER: Final = 8
 
 
 class Workers:
-    """Two pools. `decodes` pictures are decoded at a time, and at most `waiting` wait for it."""
+    """Two pools. `decodes` images are decoded at a time, and at most `waiting` wait for it."""
 
     def __init__(self, *, decodes: int, waiting: int) -> None:
         self._ledger = ThreadPoolExecutor(_LEDGER, "ledger")
@@ -31,7 +31,7 @@ class Workers:
         return await asyncio.get_running_loop().run_in_executor(self._ledger, work)
 
     async def decoding(self, work: Callable[[], T]) -> T:
-        """Run what decodes a picture.
+        """Run what decodes an image.
 
         Raises:
             Refusal: 429, as many wait as may.

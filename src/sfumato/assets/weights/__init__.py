@@ -62,7 +62,7 @@ WEIGHTS: Mapping[str, Weight] = MappingProxyType(
             file="blazeface-back-2020.onnx",
             sha256="ad01b401d3f1fcd5608f97d687d66de031ac5aee449713b0957734fa72b53d8b",
             licence="Apache-2.0",
-            trained_on="Google's own pictures, not WIDER FACE",
+            trained_on="Google's own images, not WIDER FACE",
             source="google-ai-edge/mediapipe, carried by face-library 1.1.3",
         ),
     }

@@ -12,7 +12,7 @@ VERBS = {
     "status": "Show how far the review is, and how good its people are.",
     "invite": "Make a person's secret link, or a new one.",
     "revoke": "End a person's link.",
-    "export": "Write pictures with their proposals for Label Studio, CVAT or COCO.",
+    "export": "Write images with their proposals for Label Studio, CVAT or COCO.",
     "import": "Take over what annotators of another tool said.",
     "offer": "Offer the review to paid participants (Prolific).",
     "merge": "Decide what several people said; send disputes to adjudicators.",

@@ -42,7 +42,7 @@ def common(function: F) -> F:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A campaign's parts: the ledger with the recipe that its pictures were searched by, its queue.
+    """A campaign's parts: the ledger with the recipe that its images were searched by, its queue.
 
     `fingerprint` is that of the detections.
     """

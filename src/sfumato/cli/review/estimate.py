@@ -26,14 +26,14 @@ def _share(_: click.Context, __: click.Parameter, value: str) -> float:
 
 @click.command()
 @common
-@click.option("--plan", "planned", is_flag=True, help="Say how many more pictures to check.")
+@click.option("--plan", "planned", is_flag=True, help="Say how many more images to check.")
 @click.option(
     "--half-width",
     default="0.2%",
     show_default=True,
     callback=_share,
     metavar="SHARE",
-    help="How narrow --plan should make the interval: half of it, as a share of all pictures.",
+    help="How narrow --plan should make the interval: half of it, as a share of all images.",
 )
 def estimate(src: Path, **values: Any) -> int:
     """Estimate how many faces are still in there, from the random sample that people checked.
@@ -51,7 +51,7 @@ def estimate(src: Path, **values: Any) -> int:
     click.echo(sentence(left.estimate))
     if left.disputed:
         click.echo(
-            f"In {left.disputed:,} of the pictures people disagree: until an adjudicator has "
+            f"In {left.disputed:,} of the images people disagree: until an adjudicator has "
             "decided, every box in doubt counts as a face."
         )
     _tables(left)
@@ -71,7 +71,7 @@ def _plan(effort: Effort) -> dict[str, Any]:
 def _tables(left: Remainder) -> None:
     parts = left.estimate.strata
     if parts:
-        click.echo(f"\n{'stratum':<44}{'pictures':>10}{'checked':>9}{'left, pictures':>22}")
+        click.echo(f"\n{'stratum':<44}{'images':>10}{'checked':>9}{'left, images':>22}")
         for part in parts:
             click.echo(_row(part))
     if left.recapture is not None:
@@ -86,7 +86,7 @@ def _tables(left: Remainder) -> None:
 def _row(part: Part) -> str:
     name = part.name if len(part.name) < 44 else f"{part.name[:40]}..."
     checked = part.checked + part.also_checked
-    return f"{name:<44}{part.population:>10,}{checked:>9,}{_figure(part.left_pictures):>22}"
+    return f"{name:<44}{part.population:>10,}{checked:>9,}{_figure(part.left_images):>22}"
 
 
 def _figure(figure: Figure) -> str:
@@ -95,8 +95,8 @@ def _figure(figure: Figure) -> str:
 
 def _say_plan(effort: Effort, wanted: float) -> None:
     click.echo(
-        f"\nFor an interval of ± {wanted:.2%} of all pictures, people have to check "
-        f"{effort.more:,} more pictures (expected: ± {effort.half_width:.2%}):"
+        f"\nFor an interval of ± {wanted:.2%} of all images, people have to check "
+        f"{effort.more:,} more images (expected: ± {effort.half_width:.2%}):"
     )
     for part in effort.strata:
         if part.more:

@@ -30,7 +30,7 @@ from sfumato.types import Detection
     "--first",
     type=click.IntRange(1),
     metavar="N",
-    help="Only the N most urgent pictures.  [default: all that want answers]",
+    help="Only the N most urgent images.  [default: all that want answers]",
 )
 @click.option(
     "--prefix",
@@ -38,17 +38,17 @@ from sfumato.types import Detection
     help="What goes before the names, such as /data/local-files/?d= for Label Studio.",
 )
 def export(src: Path, output: Path, **values: Any) -> int:
-    """Write the pictures that still want answers, with their proposed boxes, for another tool.
+    """Write the images that still want answers, with their proposed boxes, for another tool.
 
-    The names of the pictures are in the file: give it to people who may know them.
+    The names of the images are in the file: give it to people who may know them.
     """
     with opened(src, values) as campaign:
         campaign.must_be_set_up()
-        pictures: list[Detection] = list(outgoing(campaign.database, values["first"]))
-        write(output, pictures, values["tool"], prefix=values["prefix"])
-    boxes = sum(len(one.faces) for one in pictures)
+        images: list[Detection] = list(outgoing(campaign.database, values["first"]))
+        write(output, images, values["tool"], prefix=values["prefix"])
+    boxes = sum(len(one.faces) for one in images)
     if values["as_json"]:
-        click.echo(json.dumps({"pictures": len(pictures), "boxes": boxes}))
+        click.echo(json.dumps({"images": len(images), "boxes": boxes}))
     else:
-        click.echo(f"{len(pictures):,} pictures with {boxes:,} boxes in {output}")
+        click.echo(f"{len(images):,} images with {boxes:,} boxes in {output}")
     return 0

@@ -20,9 +20,9 @@ from sfumato.review.sampling import Draw
 @click.command()
 @common
 def merge(src: Path, **values: Any) -> int:
-    """Decide every picture that enough people answered, and write the decisions to the ledger.
+    """Decide every image that enough people answered, and write the decisions to the ledger.
 
-    Where people disagree, the picture goes to adjudicators; until one has decided, every box in
+    Where people disagree, the image goes to adjudicators; until one has decided, every box in
     doubt counts as a face. Raw detections and everybody's boxes stay. Decisions count in the next
     `sfumato run` or `sfumato obfuscate`.
     """
@@ -34,7 +34,7 @@ def merge(src: Path, **values: Any) -> int:
         click.echo(json.dumps({**told, "estimate": left.as_json()}))
     else:
         click.echo(
-            f"{merged.decided:,} pictures decided, {merged.disputed:,} wait for an adjudicator, "
+            f"{merged.decided:,} images decided, {merged.disputed:,} wait for an adjudicator, "
             f"{merged.waiting:,} for more answers; {merged.written:,} decisions are new"
         )
     return 0
@@ -52,7 +52,7 @@ def decide(campaign: Campaign) -> tuple[Merged, Remainder]:
     drawn, recall = draw_of(campaign.database), recall_of(given)
     if recall is not None and not recall.found:
         click.echo(
-            f"People found none of the {recall.planted} faces of gold pictures that had no box: "
+            f"People found none of the {recall.planted} faces of gold images that had no box: "
             "whatever they say of misses can't be relied on.",
             err=True,
         )
@@ -66,12 +66,12 @@ def decide(campaign: Campaign) -> tuple[Merged, Remainder]:
 
 
 def _compare(campaign: Campaign, drawn: Draw | None) -> None:
-    """Say so if the sample was drawn from other pictures than there are now."""
+    """Say so if the sample was drawn from other images than there are now."""
     now = searched(campaign.ledger, campaign.fingerprint)
     then = sum(stratum.population for stratum in drawn.strata) if drawn else now
     if now != then:
         click.echo(
-            f"The sample was drawn from {then:,} pictures and there are {now:,} now: the estimate "
+            f"The sample was drawn from {then:,} images and there are {now:,} now: the estimate "
             f"speaks of the former. `sfumato review serve {campaign.source}` draws anew.",
             err=True,
         )

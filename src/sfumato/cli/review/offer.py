@@ -25,20 +25,20 @@ _STEPS = ("draft", "publish", "status", "settle", "stop")
 @common
 @click.argument("step", type=click.Choice(_STEPS))
 @click.option("--url", metavar="HTTPS", help="Where participants reach the review page.")
-@click.option("--title", default="Mark faces in pictures", show_default=True)
+@click.option("--title", default="Mark faces in images", show_default=True)
 @click.option(
     "--description",
-    default="You look at pictures and mark every human face, on a page of our own.",
+    default="You look at images and mark every human face, on a page of our own.",
     show_default=True,
 )
 @click.option("--places", type=click.IntRange(1), default=10, show_default=True, metavar="N")
 @click.option(
-    "--pictures",
+    "--images",
     type=click.IntRange(1),
     default=50,
     show_default=True,
     metavar="N",
-    help="How many pictures each participant answers.",
+    help="How many images each participant answers.",
 )
 @click.option("--minutes", type=click.IntRange(1), default=15, show_default=True)
 @click.option(
@@ -82,13 +82,13 @@ def _draft(campaign: Campaign, values: dict[str, Any]) -> dict[str, Any]:
         values["title"],
         values["description"],
         values["places"],
-        values["pictures"],
+        values["images"],
         values["minutes"],
         round(100 * values["reward"]),
     )
     with _prolific(f"{values['url'].rstrip('/')}/join/-", values) as provider:
         code = provider.code
-    secret = open_door(campaign.database, "prolific", code=code, quota=values["pictures"], days=2)
+    secret = open_door(campaign.database, "prolific", code=code, quota=values["images"], days=2)
     with _prolific(f"{values['url'].rstrip('/')}/join/{secret}", values, code) as provider:
         made = provider.offer(work)
     _store(campaign, made, code)

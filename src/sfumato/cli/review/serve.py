@@ -35,45 +35,43 @@ OWNER = "owner"
     "--replicas",
     type=click.IntRange(1, 20),
     metavar="N",
-    help="How many people look at each picture; may be raised later.  [default: as before, or 1]",
+    help="How many people look at each image; may be raised later.  [default: as before, or 1]",
 )
 @click.option(
     "--sample",
     type=click.IntRange(1),
     metavar="N",
-    help="How many pictures are drawn at random, to estimate what is missed; a larger number "
+    help="How many images are drawn at random, to estimate what is missed; a larger number "
     f"later keeps those drawn before.  [default: {SAMPLE}, later as many as there are]",
 )
 @click.option(
     "--all",
     "everything",
     is_flag=True,
-    help="Queue every picture, not only the sample and those where something may be wrong.",
+    help="Queue every image, not only the sample and those where something may be wrong.",
 )
 @click.option(
     "--gold",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Boxes of pictures below SRC whose faces are known (COCO, Princeton JSON or CSV): they "
+    help="Boxes of images below SRC whose faces are known (COCO, Princeton JSON or CSV): they "
     "are shown with wrong boxes, and tell how good a reviewer is.",
 )
 @click.option(
     "--persons",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A CSV of pictures (column path) in which a detector of yours saw a person: without a "
+    help="A CSV of images (column path) in which a detector of yours saw a person: without a "
     "face found, they come earlier. sfumato itself looks for no persons.",
 )
-@click.option(
-    "--redact", is_flag=True, help="Show only crops where the whole picture isn't needed."
-)
+@click.option("--redact", is_flag=True, help="Show only crops where the whole image isn't needed.")
 @click.option(
     "--lease",
     type=click.FloatRange(1, 1440),
     default=15.0,
     show_default=True,
     metavar="MINUTES",
-    help="How long a picture is kept for a person who does nothing.",
+    help="How long an image is kept for a person who does nothing.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random sample.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
@@ -100,9 +98,9 @@ OWNER = "owner"
     help="A proxy whose X-Forwarded-For and -Proto are believed; may be repeated.",
 )
 def serve(src: Path, **values: Any) -> int:
-    """Serve the review page for the pictures below SRC.
+    """Serve the review page for the images below SRC.
 
-    Pictures come by risk, with a random sample among the first. Links are secret: they are shown
+    Images come by risk, with a random sample among the first. Links are secret: they are shown
     once, here. Without --reviewer there is one, for whoever started this (role manager). Stop with
     Ctrl-C; nothing is lost, and the same command goes on.
     """
@@ -156,7 +154,7 @@ def _announce(
         click.echo(json.dumps({**told, "sample": prepared.sample}))
         return
     click.echo(
-        f"{prepared.added:,} pictures added to the queue; {prepared.sample:,} are drawn at random "
+        f"{prepared.added:,} images added to the queue; {prepared.sample:,} are drawn at random "
         f"from {prepared.strata} strata, {prepared.gold:,} are gold.",
         err=True,
     )

@@ -15,7 +15,7 @@ from sfumato.review import crowd, people
 from sfumato.review.campaign import draw_of, kinds
 from sfumato.review.people import Invited
 from sfumato.review.performance import Performance, performances
-from sfumato.review.places import pictures
+from sfumato.review.places import images
 from sfumato.sources.names import shown
 from sfumato.types import JSON, Assessment, Decision
 
@@ -25,7 +25,7 @@ from sfumato.types import JSON, Assessment, Decision
 def status(src: Path, **values: Any) -> int:
     """Show how far the review is, who reviews, and how good everybody is.
 
-    Recall and precision are of gold pictures, agreement of places where most others agree; weight
+    Recall and precision are of gold images, agreement of places where most others agree; weight
     is how far the merge believes a person, from 0 to 1. --json has the intervals.
     """
     with opened(src, values) as campaign:
@@ -45,7 +45,7 @@ def _told(campaign: Campaign) -> JSON:
     bases = [one.basis for one in decisions if isinstance(one, Decision)]
     last = campaign.ledger.latest_of(campaign.fingerprint, ("assessment",), "")
     now = time.time()
-    answered = list(pictures(campaign.queue.given()))
+    answered = list(images(campaign.queue.given()))
     believed = crowd.estimate(answered)
     known = {one.person: one for one in performances(answered, crowd=believed)}
     return {
@@ -77,10 +77,10 @@ def _person(one: Invited, work: Performance | None, now: float) -> JSON:
 
 def _say(told: JSON) -> None:
     click.echo(
-        f"{told['answered']:,} answers, {told['left']:,} wanted; {told['decided']:,} pictures "
+        f"{told['answered']:,} answers, {told['left']:,} wanted; {told['decided']:,} images "
         f"decided, {told['disputed']:,} wait for an adjudicator"
     )
-    heads = ("answers", "recall", "precision", "agreement", "gold", "weight", "s a picture")
+    heads = ("answers", "recall", "precision", "agreement", "gold", "weight", "s an image")
     click.echo(f"{'name':<22}{'role':<12}{'link':<9}" + "".join(f"{head:>12}" for head in heads))
     for one in told["people"]:
         cells = "".join(f"{cell:>12}" for cell in _cells(one))

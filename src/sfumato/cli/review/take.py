@@ -43,7 +43,7 @@ def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
     type=click.Choice(get_args(Empty)),
     default="skip",
     show_default=True,
-    help="What a picture without a box is in CVAT's and COCO's files, which don't tell: left "
+    help="What an image without a box is in CVAT's and COCO's files, which don't tell: left "
     "out, or looked at and without a face.",
 )
 def take(src: Path, file: Path, **values: Any) -> int:
@@ -75,7 +75,7 @@ def _summary(taken: Taken) -> dict[str, Any]:
 
 def _say(taken: Taken) -> None:
     click.echo(f"{taken.answers:,} answers of {len(taken.people)} people; {taken.again:,} known")
-    listed = [(name, "no picture of the review") for name in taken.unknown]
+    listed = [(name, "no image of the review") for name in taken.unknown]
     listed += [(name, "answered before, and differently") for name in taken.conflicting]
     listed += taken.problems
     for name, reason in listed[:_NAMED]:

@@ -17,7 +17,7 @@ def analyse(folder: Path, **values: Any) -> int:
 
     Accuracy, average precision and calibration of each arm; differences with 95 % intervals over
     trainings and images; equivalence within the margin; classes and confusable pairs with Holm's
-    correction; the gap between obfuscated and clear pictures. Needs no torch.
+    correction; the gap between obfuscated and clear images. Needs no torch.
     """
     home, found = analysed(folder, values)
     from sfumato.study.report import JSON_FILE, write_json

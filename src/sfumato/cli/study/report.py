@@ -13,9 +13,9 @@ from sfumato.cli.study.asking import analysed, asking, tell
 @click.command()
 @asking
 @click.option(
-    "--pictures",
+    "--images",
     is_flag=True,
-    help="Also show the probes' pictures: originals, so keep that page to yourself.",
+    help="Also show the probes' images: originals, so keep that page to yourself.",
 )
 def report(folder: Path, **values: Any) -> int:
     """Analyse DIR, and write DIR/study.html and DIR/study.json."""
@@ -23,6 +23,6 @@ def report(folder: Path, **values: Any) -> int:
     from sfumato.study.report import JSON_FILE, write_html, write_json
 
     made = write_json(home, found)
-    page = write_html(home, found, pictures=values["pictures"])
+    page = write_html(home, found, images=values["images"])
     tell(made, [page, home / JSON_FILE], values)
     return 0

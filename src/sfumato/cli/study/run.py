@@ -58,7 +58,7 @@ def run(folder: Path, **values: Any) -> int:
     if outcome.leads:
         consequences.look(outcome.plan, study.device, told, tried)
         numbers = {"runs": outcome.runs, "made": outcome.made}
-        numbers["pictures"] = len(outcome.plan.test.keys)
+        numbers["images"] = len(outcome.plan.test.keys)
         numbers["left_out"] = len(outcome.plan.test.collection.left_out)
         _conclude(numbers, began, as_json=as_json)
     return 0

@@ -31,10 +31,10 @@ def as_json(
         "promised": made.kept,
         "reached": made.reached,
         "enough": made.enough,
-        "pictures": table.pictures,
-        "pictures_with_faces": int(np.count_nonzero(table.faces)),
+        "images": table.images,
+        "images_with_faces": int(np.count_nonzero(table.faces)),
         "faces": int(table.faces.sum()),
-        "pictures_with_faces_needed": made.needed,
+        "images_with_faces_needed": made.needed,
         "setting": {
             "detectors": list(chosen),
             "expand": table.growths[at.growth],
@@ -47,14 +47,14 @@ def as_json(
             "false_pixels": _plain(made.false_pixels),
             "needless_pixels": _plain(made.needless),
         },
-        "on_these_pictures": _at(table, at.shift, at.growth, rng),
+        "on_these_images": _at(table, at.shift, at.growth, rng),
         "before": _before(table, specs, rng),
         "curve": _curve(table, specs),
     }
 
 
 def _curve(table: Table, specs: tuple[str, ...]) -> list[JSON]:
-    """Return every setting with what it covers and costs on these pictures."""
+    """Return every setting with what it covers and costs on these images."""
     return [
         {
             "shift": shift,
@@ -78,7 +78,7 @@ def _before(table: Table, specs: tuple[str, ...], rng: np.random.Generator) -> J
 
 
 def _at(table: Table, shift: int, growth: int, rng: np.random.Generator) -> JSON:
-    ones = np.ones(table.pictures)
+    ones = np.ones(table.images)
     columns = {
         "false_boxes": table.false_boxes[shift],
         "false_pixels": table.false_pixels[shift, growth],
@@ -96,12 +96,12 @@ def as_text(plain: JSON) -> str:
     """Return the table and the sentences that are printed."""
     rows = [
         ("as it is", plain["before"]),
-        ("chosen, on these pictures", plain["on_these_pictures"]),
+        ("chosen, on these images", plain["on_these_images"]),
         ("chosen, on others like them", plain["expected"]),
     ]
     about = (
-        f"{plain['pictures']:,} pictures, {plain['faces']:,} labelled faces in "
-        f"{plain['pictures_with_faces']:,} of them; wanted: {plain['wanted']:.1%} of the faces, "
+        f"{plain['images']:,} images, {plain['faces']:,} labelled faces in "
+        f"{plain['images_with_faces']:,} of them; wanted: {plain['wanted']:.1%} of the faces, "
         f"each covered by {plain['covered_share']:.0%}."
     )
     lines = [
@@ -128,25 +128,25 @@ def _verdict(plain: JSON) -> list[str]:
     words = " ".join(f"--detector {spec}" for spec in setting["detectors"])
     words += f" --expand {setting['expand']:g}"
     if not plain["enough"]:
-        per_picture = plain["faces"] / plain["pictures_with_faces"]
-        needed = plain["pictures_with_faces_needed"]
+        per_image = plain["faces"] / plain["images_with_faces"]
+        needed = plain["images_with_faces_needed"]
         why = (
-            f"No promise: with {plain['pictures_with_faces']:,} pictures that show a face, not "
+            f"No promise: with {plain['images_with_faces']:,} images that show a face, not "
             f"even a sample without a miss could tell that {wanted:.1%} are covered. Label at "
-            f"least {needed:,} such pictures (about {round(needed * per_picture):,} faces at "
-            f"{per_picture:.1f} a picture), or want less."
+            f"least {needed:,} such images (about {round(needed * per_image):,} faces at "
+            f"{per_image:.1f} an image), or want less."
         )
         return [why, f"The best guess is {words}"]
     if not plain["reached"]:
         why = (
-            f"No promise: no setting of these detectors covers {wanted:.1%} on pictures that it "
+            f"No promise: no setting of these detectors covers {wanted:.1%} on images that it "
             "wasn't chosen on. Try another profile, or want less."
         )
         return [why, f"The nearest is {words}"]
     (low, high), recall = (plain["expected"]["recall"][name] for name in ("interval_95", "value"))
     promised = (
-        f"Expect {recall:.1%} (95 % interval {100 * low:.1f}-{100 * high:.1f}) on pictures like "
-        "these; of other pictures this says nothing."
+        f"Expect {recall:.1%} (95 % interval {100 * low:.1f}-{100 * high:.1f}) on images like "
+        "these; of other images this says nothing."
     )
     return [f"Chosen: {words}", promised]
 

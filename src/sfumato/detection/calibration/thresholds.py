@@ -1,12 +1,12 @@
-"""Choosing the operating point: from labelled pictures to thresholds and growth.
+"""Choosing the operating point: from labelled images to thresholds and growth.
 
 Detectors search once, far below their profile's thresholds. All thresholds are then moved
 together by a number of log-odds, so that the balance between detectors stays the profile's, and
 boxes are grown by several shares. Each such setting has a recall and a price; the cheapest that
 covers the wanted share of faces is chosen.
 
-A setting chosen on some pictures looks better on them than on others. So the choice is repeated
-without a tenth of the pictures, and judged on that tenth, for every tenth and several ways to cut
+A setting chosen on some images looks better on them than on others. So the choice is repeated
+without a tenth of the images, and judged on that tenth, for every tenth and several ways to cut
 them; what is promised is that recall. Where it falls short of what was wanted, the choice is made
 for a higher aim.
 """
@@ -36,7 +36,7 @@ SHIFTS: Final = tuple(round(-3 + 0.2 * i, 1) for i in range(26))  # log-odds, -3
 # Not below that of a run: where labels are loose, a narrow margin is cheap and shows more of faces.
 GROWTHS: Final = (0.25, 0.3, 0.35, 0.4, 0.5)
 FOLDS: Final = 10
-CUTS: Final = 3  # ways to cut the pictures into folds
+CUTS: Final = 3  # ways to cut the images into folds
 _USUAL_GROWTH: Final = ObfuscateStep().expand
 _AIMS: Final = 8  # steps from the wanted recall up to all faces
 
@@ -72,7 +72,7 @@ def _log_odds(p: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """A labelled picture, and what each detector found in it far below its threshold."""
+    """A labelled image, and what each detector found in it far below its threshold."""
 
     truth: Truth
     found: tuple[tuple[Face, ...], ...]
@@ -88,10 +88,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Table:
-    """What every setting covers and costs on every picture.
+    """What every setting covers and costs on every image.
 
-    Axes are shifts, growths and pictures; `false_boxes` has no growths, `faces` only pictures.
-    Pixels are shares of the picture: `false_pixels` under grown false boxes, `needless` under any
+    Axes are shifts, growths and images; `false_boxes` has no growths, `faces` only images.
+    Pixels are shares of the image: `false_pixels` under grown false boxes, `needless` under any
     box but in no face.
     """
 
@@ -104,8 +104,8 @@ class Table:
     needless: NDArray[np.float64]
 
     @cached_property
-    def pictures(self) -> int:
-        """How many pictures were judged."""
+    def images(self) -> int:
+        """How many images were judged."""
         return len(self.faces)
 
     @cached_property
@@ -115,9 +115,9 @@ class Table:
         return Setting(int(shift), int(np.abs(np.subtract(self.growths, _USUAL_GROWTH)).argmin()))
 
     def price(self, picked: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return what each setting costs on these pictures: false boxes and needless pixels.
+        """Return what each setting costs on these images: false boxes and needless pixels.
 
-        Each is measured by what the usual setting costs on all pictures, so that the price of
+        Each is measured by what the usual setting costs on all images, so that the price of
         that one is about 2. Pixels alone would rather have ten false boxes than a margin, and
         boxes alone the widest margin.
         """
@@ -130,7 +130,7 @@ class Table:
 
 
 def tabulate(
-    pictures: Sequence[Searched],
+    images: Sequence[Searched],
     specifications: Sequence[str],
     *,
     share: float,
@@ -138,15 +138,15 @@ def tabulate(
     growths: Sequence[float] = GROWTHS,
     progress: Callable[[], object] = lambda: None,
 ) -> Table:
-    """Judge every setting on every picture; `share` of a face's area must be covered.
+    """Judge every setting on every image; `share` of a face's area must be covered.
 
-    `progress` is called after each picture.
+    `progress` is called after each image.
     """
     # As they are written, so that a run finds exactly what is counted here.
     thresholds = [[threshold_of(shifted(s, shift)) for s in specifications] for shift in shifts]
     rows = []
-    for picture in pictures:
-        rows.append(_judge(picture, thresholds, share, growths))
+    for image in images:
+        rows.append(_judge(image, thresholds, share, growths))
         progress()
     covered, false_boxes, false_pixels, needless = (
         np.stack([row[i] for row in rows], axis=-1) for i in range(4)
@@ -154,7 +154,7 @@ def tabulate(
     return Table(
         tuple(shifts),
         tuple(growths),
-        np.array([len(picture.truth.faces) for picture in pictures], dtype=np.int64),
+        np.array([len(image.truth.faces) for image in images], dtype=np.int64),
         covered.astype(np.int64),
         false_boxes[:, 0].astype(np.int64),
         false_pixels,
@@ -162,30 +162,30 @@ def tabulate(
     )
 
 
-def kept_at(picture: Searched, thresholds: Sequence[float]) -> list[Face]:
+def kept_at(image: Searched, thresholds: Sequence[float]) -> list[Face]:
     """Return what a search with these thresholds would have found: see `detection.find`."""
     groups = [
         [face for face in found if face.score >= threshold]
-        for found, threshold in zip(picture.found, thresholds, strict=True)
+        for found, threshold in zip(image.found, thresholds, strict=True)
     ]
     return boxes.union(groups, SAME_FACE_IOU)
 
 
 def _judge(
-    picture: Searched,
+    image: Searched,
     thresholds: Sequence[Sequence[float]],
     share: float,
     growths: Sequence[float],
 ) -> list[NDArray[np.float64]]:
     """Return covered faces, false boxes, false pixels and needless pixels by shift and growth."""
     known: dict[tuple[Face, ...], NDArray[np.float64]] = {}
-    in_faces = area_share(picture.truth, picture.truth.faces)
+    in_faces = area_share(image.truth, image.truth.faces)
     rows = []
     for at in thresholds:
-        kept = tuple(kept_at(picture, at))
+        kept = tuple(kept_at(image, at))
         if kept not in known:
-            false = touches_nothing(picture.truth, kept).tolist()
-            counts = [_count(picture.truth, kept, false, share, growth) for growth in growths]
+            false = touches_nothing(image.truth, kept).tolist()
+            counts = [_count(image.truth, kept, false, share, growth) for growth in growths]
             known[kept] = np.array(counts) - [0, 0, 0, in_faces]
         rows.append(known[kept])
     return list(np.moveaxis(np.stack(rows), -1, 0))
@@ -207,12 +207,12 @@ def _count(
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What was chosen, and what new pictures like these can expect of it.
+    """What was chosen, and what new images like these can expect of it.
 
-    `recall`, `false_boxes`, `false_pixels` and `needless` (a picture) are those of pictures that
-    had no part in the choice; `in_sample` is the recall of the setting on all the pictures.
+    `recall`, `false_boxes`, `false_pixels` and `needless` (an image) are those of images that
+    had no part in the choice; `in_sample` is the recall of the setting on all the images.
     `aim` is what the choice was made for. `reached` is whether `recall` is what was wanted;
-    `enough` whether a sample of this size can tell: `needed` pictures with a face, all of them
+    `enough` whether a sample of this size can tell: `needed` images with a face, all of them
     covered, would just put the interval above the wanted recall.
     """
 
@@ -234,22 +234,22 @@ class Promise:
 
 
 def promise(table: Table, wanted: float, rng: np.random.Generator) -> Promise:
-    """Choose the setting for a wanted recall, and say what it does on pictures it wasn't chosen on.
+    """Choose the setting for a wanted recall, and say what it does on images it wasn't chosen on.
 
     Raises:
         UsageError: no face is labelled.
     """
     with_face = int(np.count_nonzero(table.faces))
     if not with_face:
-        raise UsageError("No face is labelled in these pictures: there is no recall to speak of.")
-    cuts = [rng.permutation(table.pictures) % FOLDS for _ in range(CUTS)]
+        raise UsageError("No face is labelled in these images: there is no recall to speak of.")
+    cuts = [rng.permutation(table.images) % FOLDS for _ in range(CUTS)]
     for step in range(_AIMS + 1):
         aim = wanted + (1 - wanted) * step / _AIMS
         held_out = _held_out(table, aim, cuts)
         if held_out["covered"].sum() >= wanted * table.faces.sum():
             break
     setting = choose(table, aim)
-    ones = np.ones(table.pictures)
+    ones = np.ones(table.images)
     recall = ratio(held_out["covered"], table.faces, rng)
     needed = trials_needed(wanted)
     at = table.covered[setting.shift, setting.growth]
@@ -270,9 +270,9 @@ def promise(table: Table, wanted: float, rng: np.random.Generator) -> Promise:
 def choose(table: Table, aim: float, among: NDArray[np.bool_] | None = None) -> Setting:
     """Return the setting of the lowest price that covers this share of the faces.
 
-    Where none covers as much, those that cover most count. `among` picks pictures.
+    Where none covers as much, those that cover most count. `among` picks images.
     """
-    picked = np.ones(table.pictures, dtype=bool) if among is None else among
+    picked = np.ones(table.images, dtype=bool) if among is None else among
     covered = table.covered[..., picked].sum(axis=-1)
     least = min(aim * int(table.faces[picked].sum()) - 1e-9, int(covered.max()))
     price = np.where(covered >= least, table.price(picked), np.inf)
@@ -283,12 +283,12 @@ def choose(table: Table, aim: float, among: NDArray[np.bool_] | None = None) -> 
 def _held_out(
     table: Table, aim: float, cuts: Sequence[NDArray[np.intp]]
 ) -> Mapping[str, NDArray[np.float64]]:
-    """Return what each picture has covered and costs when it has no part in the choice.
+    """Return what each image has covered and costs when it has no part in the choice.
 
-    A mean over the ways to cut the pictures into folds.
+    A mean over the ways to cut the images into folds.
     """
     sums = {
-        name: np.zeros(table.pictures)
+        name: np.zeros(table.images)
         for name in ("covered", "false_boxes", "false_pixels", "needless")
     }
     for folds in cuts:

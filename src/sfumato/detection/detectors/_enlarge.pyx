@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: cdivision=True
 # Bounds are checked once, in `enlarge`, and not in the inner loops, which then run twice as fast.
-"""Enlarge a picture straight into a network's input: what Pillow's resize gives, bit for bit.
+"""Enlarge an image straight into a network's input: what Pillow's resize gives, bit for bit.
 
 Pillow enlarges interleaved 8-bit pixels of four channels; then they are split, converted to
-float and padded, which for the two sizes of an ordinary picture costs a tenth of what the
+float and padded, which for the two sizes of an ordinary image costs a tenth of what the
 default detectors cost. Here the same arithmetic runs on planes: first along the rows, then along
 the columns, each new pixel from its two neighbours with 22 bits of fixed-point weights, rounded
 to 8 bits after each pass; the last pass writes floats.
@@ -26,7 +26,7 @@ def neighbours(int size, int new_size):
     """
     if new_size < size:
         raise ValueError(f"{size} pixels can't be enlarged to {new_size}")
-    # Centres as Pillow has them: a picture of one pixel reaches half a pixel to each side.
+    # Centres as Pillow has them: an image of one pixel reaches half a pixel to each side.
     centres = (np.arange(new_size) + 0.5) * (<double>size / new_size)
     first = np.maximum(np.trunc(centres - 0.5), 0).astype(np.int32)
     stop = np.minimum(np.trunc(centres + 1.5), size).astype(np.int32)
@@ -64,7 +64,7 @@ def enlarge(image, float[:, :, ::1] planes, across, down, tuple order):
 
 
 def _check(at, int size, int room):
-    """Make sure that neighbours lie in the picture, in order, and that there is room for them."""
+    """Make sure that neighbours lie in the image, in order, and that there is room for them."""
     if at.ndim != 2 or at.shape[0] != 2 or not 0 < at.shape[1] <= room:
         raise ValueError(f"{at.shape} neighbours don't fit into {room} pixels")
     if at.min() < 0 or at.max() >= size or (np.diff(at, axis=1) < 0).any():

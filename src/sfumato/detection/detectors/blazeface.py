@@ -1,4 +1,4 @@
-"""BlazeFace: MediaPipe's small detector, trained on Google's own pictures and not on WIDER FACE.
+"""BlazeFace: MediaPipe's small detector, trained on Google's own images and not on WIDER FACE.
 
 The network for the back camera, made for images of 256 x 256 with faces of a tenth of their width
 or more. It has no fully connected layer, so it takes any size; a larger one makes smaller faces

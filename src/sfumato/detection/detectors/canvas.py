@@ -1,7 +1,7 @@
-"""From a picture to the input of a described network, and the way back for boxes.
+"""From an image to the input of a described network, and the way back for boxes.
 
-The picture keeps its proportions: its longer side gets a fixed length, or it is made to fit into
-the one size that a network takes. What is left of the network picture is filled.
+The image keeps its proportions: its longer side gets a fixed length, or it is made to fit into
+the one size that a network takes. What is left of the network image is filled.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from sfumato.types import Boxes, Pixels
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """Where a picture lies in a network picture: all in pixels, (width, height) or (x, y)."""
+    """Where an image lies in a network image: all in pixels, (width, height) or (x, y)."""
 
-    picture: tuple[int, int]
+    image: tuple[int, int]
     scaled: tuple[int, int]
     padded: tuple[int, int]
     offset: tuple[int, int]
 
     def back(self, boxes: Boxes) -> Boxes:
-        """Map boxes of the network picture to the picture, by the exact ratios."""
+        """Map boxes of the network image to the image, by the exact ratios."""
         ratio = np.array(
-            [self.picture[0] / self.scaled[0], self.picture[1] / self.scaled[1]] * 2,
+            [self.image[0] / self.scaled[0], self.image[1] / self.scaled[1]] * 2,
             dtype=np.float32,
         )
         mapped: Boxes = (boxes - np.array(self.offset * 2, dtype=np.float32)) * ratio
         return mapped
 
 
-def lay(picture: tuple[int, int], long_side: int, shape: Input, multiple: int) -> Canvas:
-    """Return where a picture of (width, height) goes; a fixed size goes before `long_side`."""
-    side = long_side if shape.size is None else _fitting(picture, shape.size)
-    scaled = scaled_size(*picture, side)
+def lay(image: tuple[int, int], long_side: int, shape: Input, multiple: int) -> Canvas:
+    """Return where an image of (width, height) goes; a fixed size goes before `long_side`."""
+    side = long_side if shape.size is None else _fitting(image, shape.size)
+    scaled = scaled_size(*image, side)
     padded = shape.size or (
         -(-scaled[0] // multiple) * multiple,
         -(-scaled[1] // multiple) * multiple,
@@ -48,19 +48,19 @@ def lay(picture: tuple[int, int], long_side: int, shape: Input, multiple: int) -
         offset = ((padded[0] - scaled[0]) // 2, (padded[1] - scaled[1]) // 2)
     else:
         offset = (0, 0)
-    return Canvas(picture, scaled, padded, offset)
+    return Canvas(image, scaled, padded, offset)
 
 
-def _fitting(picture: tuple[int, int], size: tuple[int, int]) -> int:
-    """Return the longer side that a picture may have to lie inside a size, at least 1."""
-    width, height = picture
+def _fitting(image: tuple[int, int], size: tuple[int, int]) -> int:
+    """Return the longer side that an image may have to lie inside a size, at least 1."""
+    width, height = image
     if width >= height:
         return max(1, min(size[0], size[1] * width // height))
     return max(1, min(size[1], size[0] * height // width))
 
 
 def fill(image: Pixels, canvas: Canvas, shape: Input) -> Tensor:
-    """Return the input for one RGB picture: (1, 3, height, width), or (1, height, width, 3)."""
+    """Return the input for one RGB image: (1, 3, height, width), or (1, height, width, 3)."""
     order = (0, 1, 2) if shape.channels == "RGB" else (2, 1, 0)
     width, height = canvas.scaled
     x, y = canvas.offset

@@ -25,7 +25,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A square (side, side, 3) of a picture, and where it lies: corner and pixels a pixel."""
+    """A square (side, side, 3) of an image, and where it lies: corner and pixels a pixel."""
 
     pixels: Pixels
     x: float
@@ -34,14 +34,14 @@ class Crop:
     turns: int
 
     def outward(self, boxes: Boxes) -> Boxes:
-        """Map boxes (n, 4) from the crop, turned as it is, into the picture."""
+        """Map boxes (n, 4) from the crop, turned as it is, into the image."""
         straight = unturned(boxes, self.turns, len(self.pixels))
         corner = np.array([self.x, self.y] * 2, dtype=np.float32)
         return straight / np.float32(self.scale) + corner
 
 
 def crop(image: Pixels, box: Box, view: View) -> Crop:
-    """Cut the view of a box out of an RGB picture; what lies outside the picture is black."""
+    """Cut the view of a box out of an RGB image; what lies outside the image is black."""
     side = view.side
     scale = view.face / math.sqrt(max((box[2] - box[0]) * (box[3] - box[1]), 1.0))
     half = side / 2 / scale
@@ -66,10 +66,10 @@ def stretched(pixels: Pixels) -> Pixels:
     """Return a crop with its contrast stretched and its shadows lifted a little.
 
     The grey levels between which 96 % of the values lie come to fill the range; then a gamma of
-    0.8. Black borders beyond the picture stay black.
+    0.8. Black borders beyond the image stay black.
     """
     counts = np.bincount(pixels.reshape(-1), minlength=256)
-    counts[0] = 0  # what is beyond the picture, and what is as black
+    counts[0] = 0  # what is beyond the image, and what is as black
     share = np.cumsum(counts) / max(int(counts.sum()), 1)
     low, high = np.searchsorted(share, (0.02, 0.98))
     levels = (np.arange(256, dtype=np.float32) - low) / max(int(high - low), 8)
@@ -80,11 +80,11 @@ def stretched(pixels: Pixels) -> Pixels:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Along one axis: pixels of the crop that show the picture, and which of it they show."""
+    """Along one axis: pixels of the crop that show the image, and which of it they show."""
 
     first: int
     last: int
-    pixels: tuple[int, int]  # of the picture
+    pixels: tuple[int, int]  # of the image
     exact: tuple[float, float]  # counted from the first of these
 
 

@@ -13,11 +13,11 @@
     layout = "NCHW"               # or "NHWC"
     mean = 127.5                  # (pixel - mean) * scale, each a number or three, in the
     scale = 0.0078125             # order of the channels
-    fill = 0                      # value of the pixels around the picture
-    align = "corner"              # the picture's place in a larger one, or "centre"
+    fill = 0                      # value of the pixels around the image
+    align = "corner"              # the image's place in a larger one, or "centre"
     multiple = 32                 # both sides are a multiple of it
     size = [640, 640]             # width and height, if the network takes no other
-    batch = false                 # whether it takes several pictures at once
+    batch = false                 # whether it takes several images at once
     name = "input.1"              # only needed if there are several inputs
 
     [outputs]                     # which output is what; the family has the names
@@ -53,7 +53,7 @@ _ORIGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[A-Za-z0-9._]*[0-9][A-Z
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """How a picture becomes the input of a network; `size` is (width, height) or None."""
+    """How an image becomes the input of a network; `size` is (width, height) or None."""
 
     channels: Literal["RGB", "BGR"] = "RGB"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
@@ -101,7 +101,7 @@ class Description:
 
     @property
     def multiple(self) -> int:
-        """Return the number of which the sides of the network picture are a multiple."""
+        """Return the number of which the sides of the network image are a multiple."""
         return self.input.multiple or self.family.multiple
 
     def sha256(self, model: bytes) -> str:

@@ -1,7 +1,7 @@
 """The finder: propose low, look closer, decide. The detector of the profiles.
 
 Each profile is a `Plan`: what proposes (`proposal`), which crops are looked at (`second_look`),
-and how the scores become a probability (`decision`). What costs little comes first: a picture
+and how the scores become a probability (`decision`). What costs little comes first: an image
 in which nothing is proposed is done after one network, and a proposal that one crop settles
 needs no other. docs/detection.md has recall, false boxes and cost of each.
 """
@@ -23,7 +23,7 @@ from sfumato.boxes import hulls
 from sfumato.detection.detectors import second_look
 from sfumato.detection.detectors.decision import Decision, Model, Probabilities, Scores, Trust
 from sfumato.detection.detectors.devices import CPU
-from sfumato.detection.detectors.pictures import as_rgb
+from sfumato.detection.detectors.images import as_rgb
 from sfumato.detection.detectors.proposal import Source, from_centerface, from_yunet, propose
 from sfumato.detection.detectors.second_look import (
     CLOSE,
@@ -163,15 +163,15 @@ class Finder:
         return hashlib.sha256("\n".join(parts).encode("ascii")).hexdigest()
 
     def detect(self, images: Sequence[Pixels]) -> list[list[Face]]:
-        """Find the faces of each upright RGB picture, (height, width, 3); most probable first."""
+        """Find the faces of each upright RGB image, (height, width, 3); most probable first."""
         return [faces for faces, _ in self.search(images)]
 
     def search(self, images: Sequence[Pixels]) -> list[tuple[list[Face], list[Face]]]:
-        """Find the faces of each picture, and the candidates: what only a person can tell."""
+        """Find the faces of each image, and the candidates: what only a person can tell."""
         return [self._sorted(image, None) for image in images]
 
     def detect_near(self, image: Pixels, regions: Sequence[Box]) -> list[Face]:
-        """Find the faces in and around some rectangles of a picture, at its whole's scale."""
+        """Find the faces in and around some rectangles of an image, at its whole's scale."""
         faces, _ = self._sorted(image, regions)
         return faces
 
@@ -192,7 +192,7 @@ class Finder:
 def judge(
     image: Pixels, plan: Plan, near: Sequence[Box] | None = None
 ) -> tuple[Boxes, Probabilities]:
-    """Return what is proposed in a picture, (n, 4), and the probability of each to be a face."""
+    """Return what is proposed in an image, (n, 4), and the probability of each to be a face."""
     image = as_rgb(image)
     proposed = propose(image, plan.sources, near)
     if not len(proposed.boxes):

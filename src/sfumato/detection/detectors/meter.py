@@ -1,7 +1,7 @@
 """The meter of a paid service: consent, price, the most that may be spent, and what was.
 
 A file of its own that every process of a run counts in, so that the limit holds for all of them
-together. There is one only while somebody allows pictures to leave this machine: a detector
+together. There is one only while somebody allows images to leave this machine: a detector
 that sends them refuses to work without it.
 """
 
@@ -35,7 +35,7 @@ class Tariff:
 
     def __post_init__(self) -> None:
         if not 0 <= self.price < float("inf"):
-            raise UsageError(f"The price of 1,000 pictures must be at least 0, not {self.price}.")
+            raise UsageError(f"The price of 1,000 images must be at least 0, not {self.price}.")
         if self.max_cost is not None and not self.max_cost >= 0:
             raise UsageError(f"--max-cost must be at least 0, not {self.max_cost}.")
 
@@ -54,7 +54,7 @@ class Tariff:
 
 @contextmanager
 def allowed(path: Path, tariff: Tariff) -> Iterator[None]:
-    """Let pictures leave this machine, from this process and those it starts, and count them."""
+    """Let images leave this machine, from this process and those it starts, and count them."""
     private.folder(path.parent)
     private.write(path, json.dumps({**asdict(tariff), "calls": 0}).encode())
     before = os.environ.get(VARIABLE)
@@ -68,15 +68,15 @@ def allowed(path: Path, tariff: Tariff) -> Iterator[None]:
 
 
 def is_allowed() -> bool:
-    """Say whether pictures may leave this machine."""
+    """Say whether images may leave this machine."""
     return VARIABLE in os.environ
 
 
 def consent(detector: str) -> None:
-    """Raise `UsageError` unless pictures may leave this machine."""
+    """Raise `UsageError` unless images may leave this machine."""
     if not is_allowed():
         raise UsageError(
-            f"{detector} sends pictures to a service outside this machine: say --allow-upload if "
+            f"{detector} sends images to a service outside this machine: say --allow-upload if "
             "they may go there (docs/detection.md, Other detectors)."
         )
 

@@ -1,4 +1,4 @@
-"""A described network at work: pictures in, faces out, on a processor or in batches on a card."""
+"""A described network at work: images in, faces out, on a processor or in batches on a card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sfumato.detection.detectors.batches import LARGEST, alike
 from sfumato.detection.detectors.canvas import Canvas, fill, lay
 from sfumato.detection.detectors.description import Description
 from sfumato.detection.detectors.devices import CPU
-from sfumato.detection.detectors.pictures import as_rgb
+from sfumato.detection.detectors.images import as_rgb
 from sfumato.detection.detectors.session import Scores, Tensor, faces
 from sfumato.errors import Code, SampleError
 from sfumato.types import Boxes, Face, Pixels
@@ -65,23 +65,23 @@ def search(
     threshold: float,
     device: str = CPU,
 ) -> list[list[Face]]:
-    """Find the faces of each upright picture, (h, w, 1, 3 or 4); best score first.
+    """Find the faces of each upright image, (h, w, 1, 3 or 4); best score first.
 
-    On a graphics card pictures of the same padded size share a run if the description says that
+    On a graphics card images of the same padded size share a run if the description says that
     the network takes batches; on a processor, where it is no faster, they never do. `long_side`
     None is the description's. Raises `SampleError` if the network fails or answers NaN.
     """
     described = model.description
     side = described.long_side if long_side is None else long_side
-    pictures = [as_rgb(image) for image in images]
+    coloured = [as_rgb(image) for image in images]
     canvases = [
         lay((one.shape[1], one.shape[0]), side, described.input, described.multiple)
-        for one in pictures
+        for one in coloured
     ]
     largest = LARGEST if described.input.batch and device != CPU else 1
-    found: list[list[Face]] = [[] for _ in pictures]
+    found: list[list[Face]] = [[] for _ in coloured]
     for group in alike(canvases, lambda canvas: canvas.padded, largest=largest):
-        tensors = [fill(pictures[i], canvases[i], described.input) for i in group]
+        tensors = [fill(coloured[i], canvases[i], described.input) for i in group]
         try:
             answers = decoded(model, tensors, canvases[group[0]], threshold)
         except REFUSALS as error:
@@ -89,17 +89,17 @@ def search(
             raise SampleError(Code.DETECTOR_FAILED, words) from error
         for i, (boxes, scores) in zip(group, answers, strict=True):
             canvas = canvases[i]
-            found[i] = faces(canvas.back(boxes), scores, canvas.picture, described)
+            found[i] = faces(canvas.back(boxes), scores, canvas.image, described)
     return found
 
 
 def decoded(
     model: Model, tensors: Sequence[Tensor], canvas: Canvas, threshold: float
 ) -> list[tuple[Boxes, Scores]]:
-    """Run a batch; return boxes, in pixels of the network picture, and scores of each."""
+    """Run a batch; return boxes, in pixels of the network image, and scores of each."""
     outputs = model.run(np.concatenate(tensors) if len(tensors) > 1 else tensors[0])
     many = len(tensors) > 1
-    with np.errstate(over="ignore"):  # an endless box is cut to the picture
+    with np.errstate(over="ignore"):  # an endless box is cut to the image
         return [
             model.description.family.decode(
                 [output[i : i + 1] for output in outputs] if many else outputs,

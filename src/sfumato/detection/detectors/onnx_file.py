@@ -1,7 +1,7 @@
 """Any face detector in an ONNX file, told by a description how to use it (`onnx:FILE`).
 
 A model comes from anywhere: it is tried when the detector is made, and refused in a sentence if
-it isn't what its description says. What only shows on some picture later costs that picture.
+it isn't what its description says. What only shows on some image later costs that image.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TYPES: Final[dict[str, type[np.floating[Any]]]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
 }
-_TRIED: Final = (64, 96)  # height and width of the pictures that a model is tried on, at least
+_TRIED: Final = (64, 96)  # height and width of the images that a model is tried on, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,11 @@ class OnnxFile:
         return f"{PREFIX}{self.path}{side}:{self._least(described)}{end}"
 
     def detect(self, images: Sequence[Pixels]) -> list[list[Face]]:
-        """Find the faces of each upright picture, (h, w, 1, 3 or 4); best score first.
+        """Find the faces of each upright image, (h, w, 1, 3 or 4); best score first.
 
-        On a graphics card pictures of the same padded size share a run if the description says
+        On a graphics card images of the same padded size share a run if the description says
         that the network takes batches; on a processor, where it is no faster, they never do.
-        Raises `SampleError` if the network fails on a picture or answers NaN.
+        Raises `SampleError` if the network fails on an image or answers NaN.
         """
         least = self._least(self._model().description)
         return search(
@@ -154,7 +154,7 @@ def _model(path: Path, device: str, sha256: str) -> Model:
 def _entrance(
     path: Path, described: Description, session: ort.InferenceSession
 ) -> tuple[str, type[np.floating[Any]]]:
-    """Return the name and type of the input for pictures, if it is what is described."""
+    """Return the name and type of the input for images, if it is what is described."""
     shape = described.input
     inputs = {one.name: one for one in session.get_inputs()}
     wanted = shape.name or next(iter(inputs), "")
@@ -187,7 +187,7 @@ def _try(path: Path, model: Model) -> None:
     side = max(*_TRIED, 2 * described.multiple)
     canvas = lay(_TRIED[::-1], side, least, described.multiple)
     noise = np.random.default_rng(0).integers(0, 256, (*_TRIED, 3), dtype=np.uint8)
-    tensors = [fill(picture, canvas, least) for picture in (np.zeros_like(noise), noise)]
+    tensors = [fill(image, canvas, least) for image in (np.zeros_like(noise), noise)]
     groups = [tensors] if shape.batch else [tensors[:1], tensors[1:]]
     try:
         found = [one for group in groups for one in decoded(model, group, canvas, -np.inf)]

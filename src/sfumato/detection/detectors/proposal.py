@@ -14,7 +14,7 @@ from sfumato.detection.detectors.session import Network, find
 from sfumato.types import Box, Boxes, Pixels
 
 SAME = 0.45  # IoU above which two boxes propose the same face
-MOST = 500  # proposals of one picture; a stadium has 200
+MOST = 500  # proposals of one image; a stadium has 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Source:
 
 
 def from_yunet(long_side: int, floor: float) -> Source:
-    """Return YuNet as a source: quick, sees the smallest faces when a picture is enlarged."""
+    """Return YuNet as a source: quick, sees the smallest faces when an image is enlarged."""
     return Source(yunet.NETWORK, long_side, floor)
 
 
@@ -38,7 +38,7 @@ def from_centerface(long_side: int, floor: float) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """Boxes (n, 4) of one picture, and what each source said of each, (n, sources).
+    """Boxes (n, 4) of one image, and what each source said of each, (n, sources).
 
     A score is that of the best box of the source that overlaps, 0 if there is none.
     """
@@ -50,7 +50,7 @@ class Proposals:
 def propose(
     image: Pixels, sources: Sequence[Source], near: Sequence[Box] | None = None
 ) -> Proposals:
-    """Join what the sources see anywhere in a picture, or `near` some rectangles of it.
+    """Join what the sources see anywhere in an image, or `near` some rectangles of it.
 
     Of boxes on the same face that of the earlier source stays: scores of different networks and
     scales don't compare, and the finest look at a face draws the best box.

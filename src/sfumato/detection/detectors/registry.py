@@ -3,7 +3,7 @@
 A package brings a detector by an entry point of the group "sfumato.detectors" whose object,
 called with any of the keywords `long_side` (or `profile`, a word), `threshold` and `device`,
 returns a `Registered`. Only what is asked for is passed: an object without a keyword has no such
-setting. A detector that sends pictures to another machine says so by a true attribute `uploads`,
+setting. A detector that sends images to another machine says so by a true attribute `uploads`,
 and works only with consent (`sfumato.detection.detectors.meter`).
 """
 
@@ -111,7 +111,7 @@ def check_weights(made: Sequence[Registered], weights: Sequence[str]) -> None:
 
 
 def uploading(specs: Sequence[str]) -> list[str]:
-    """Return those of some specifications whose detectors send pictures to another machine."""
+    """Return those of some specifications whose detectors send images to another machine."""
     return [spec for spec in specs if getattr(parse(spec), "uploads", False)]
 
 

@@ -1,10 +1,10 @@
-"""Amazon Rekognition's DetectFaces. Pictures leave this machine, and each call costs money.
+"""Amazon Rekognition's DetectFaces. Images leave this machine, and each call costs money.
 
 API reference: docs.aws.amazon.com/rekognition/latest/APIReference/API_DetectFaces.html. Boxes
-are ratios of the picture's sides and may reach beyond it: they are cut. An answer holds the 100
-largest faces at most: where it is full, the picture is searched again in overlapping quarters,
-and so on; where even a small part is full, the picture is refused. Bytes may be 5 MB at most: the
-picture goes as a JPEG of quality 95, scaled down if need be. Credentials, region and endpoint are
+are ratios of the image's sides and may reach beyond it: they are cut. An answer holds the 100
+largest faces at most: where it is full, the image is searched again in overlapping quarters,
+and so on; where even a small part is full, the image is refused. Bytes may be 5 MB at most: the
+image goes as a JPEG of quality 95, scaled down if need be. Credentials, region and endpoint are
 those that boto3 finds (AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL_REKOGNITION, …).
 """
 
@@ -24,7 +24,7 @@ from PIL import Image
 
 from sfumato.boxes import clip, union
 from sfumato.detection.detectors import meter
-from sfumato.detection.detectors.pictures import as_rgb
+from sfumato.detection.detectors.images import as_rgb
 from sfumato.errors import Code, MissingExtra, SampleError, UsageError
 from sfumato.types import Face, Pixels
 
@@ -34,11 +34,11 @@ LARGEST: Final = 5_000_000  # bytes; the service counts 5 MB, maybe of 1,024 x 1
 LONGEST: Final = 4096  # pixels a side: the service looks at no more than about that
 SMALLEST: Final = 80  # pixels a side that the service takes
 QUALITY: Final = 95
-DEPTH: Final = 3  # times that a full picture is cut into quarters: up to 64 parts
+DEPTH: Final = 3  # times that a full image is cut into quarters: up to 64 parts
 SHARED: Final = 0.2  # of a side that neighbouring quarters have in common
 SAME_FACE: Final = 0.45  # IoU of boxes of one face in two parts
 TRIES: Final = 8
-# US dollars for 1,000 calls: list price of the first million pictures a month in us-east-1
+# US dollars for 1,000 calls: list price of the first million images a month in us-east-1
 # (aws.amazon.com/rekognition/pricing, as known in 2025; not fetched when this was written).
 PRICE: Final = 1.0
 
@@ -46,7 +46,7 @@ _THROTTLED: Final = frozenset(
     "ThrottlingException ProvisionedThroughputExceededException RequestLimitExceeded "
     "TooManyRequestsException InternalServerError ServiceUnavailable".split()
 )
-_OF_THE_PICTURE: Final = frozenset(
+_OF_THE_IMAGE: Final = frozenset(
     "ImageTooLargeException InvalidImageFormatException InvalidParameterException".split()
 )
 
@@ -57,11 +57,11 @@ class Rekognition:
 
     Raises `MissingExtra` if boto3 isn't installed. `detect` needs consent (`detectors.meter`),
     and raises `UsageError` for what is wrong with the account, `SampleError` for what
-    is wrong with a picture.
+    is wrong with an image.
     """
 
     threshold: float = 0.5
-    uploads: ClassVar[bool] = True  # pictures leave this machine
+    uploads: ClassVar[bool] = True  # images leave this machine
 
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold <= 1.0:
@@ -85,7 +85,7 @@ class Rekognition:
         return hashlib.sha256(NAME.encode()).hexdigest()
 
     def detect(self, images: Sequence[Pixels]) -> list[list[Face]]:
-        """Find the faces of each upright picture, (h, w, 1, 3 or 4); best score first."""
+        """Find the faces of each upright image, (h, w, 1, 3 or 4); best score first."""
         meter.consent("rekognition")
         return [self._search(as_rgb(image)) for image in images]
 
@@ -106,7 +106,7 @@ class Rekognition:
     def _part(
         self, image: Pixels, x: float, y: float, depth: int
     ) -> Iterator[tuple[tuple[float, ...], float]]:
-        """Yield (box in pixels of the whole, score) for a part of a picture at (x, y)."""
+        """Yield (box in pixels of the whole, score) for a part of an image at (x, y)."""
         height, width = image.shape[:2]
         details = _ask(_encoded(image))
         for detail in details:
@@ -131,17 +131,17 @@ def _halves(side: int) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _encoded(image: Pixels) -> bytes:
-    """Return a JPEG that the service takes; ratios of its sides are those of the picture.
+    """Return a JPEG that the service takes; ratios of its sides are those of the image.
 
     One that is too small is enlarged: each side by itself, since the ratios stay. A larger one is
     scaled down until it fits.
     """
-    picture = Image.fromarray(image)
+    whole = Image.fromarray(image)
     longest = LONGEST
     while True:
-        factor = min(1.0, longest / max(picture.size))
-        width, height = (max(SMALLEST, round(side * factor)) for side in picture.size)
-        scaled = picture if (width, height) == picture.size else picture.resize((width, height))
+        factor = min(1.0, longest / max(whole.size))
+        width, height = (max(SMALLEST, round(side * factor)) for side in whole.size)
+        scaled = whole if (width, height) == whole.size else whole.resize((width, height))
         file = io.BytesIO()
         scaled.save(file, "JPEG", quality=QUALITY)
         if file.tell() <= LARGEST:
@@ -153,7 +153,7 @@ def _ask(data: bytes) -> list[dict[str, Any]]:
     """Call DetectFaces, again after a while when the service is busy or the network fails.
 
     Raises:
-        SampleError: the service can't read the picture, or stays busy.
+        SampleError: the service can't read the image, or stays busy.
         UsageError: nobody allowed the call; credentials, region, permission or network are missing.
     """
     from botocore.exceptions import BotoCoreError, ClientError
@@ -182,7 +182,7 @@ def _trouble(told: Mapping[str, Any]) -> Exception:
     if code in _THROTTLED:
         refusal = f"rekognition was busy {TRIES} times in a row: {code}"
         return SampleError(Code.DETECTOR_FAILED, refusal)
-    if code in _OF_THE_PICTURE:
+    if code in _OF_THE_IMAGE:
         refusal = f"rekognition can't read it: {code}, {words}"
         raise SampleError(Code.DETECTOR_FAILED, refusal)
     raise UsageError(

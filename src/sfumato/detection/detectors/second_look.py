@@ -1,6 +1,6 @@
 """The second look: what the networks say of a proposal when they see it enlarged.
 
-A face that is small, dark or oddly placed gets a low score from the whole picture. A crop in
+A face that is small, dark or oddly placed gets a low score from the whole image. A crop in
 which it has the size the networks were trained for tells it from a wheel or a dog much better.
 """
 
@@ -79,7 +79,7 @@ def look_at(image: Pixels, boxes: Boxes, looks: Sequence[Look]) -> Seen:
 
 
 def _answers(crops: Sequence[Crop], look: Look) -> list[tuple[Boxes, NDArray[np.float32]]]:
-    """Return what the network sees in each crop, in pixels of the picture, and the scores."""
+    """Return what the network sees in each crop, in pixels of the image, and the scores."""
     pixels = [stretched(one.pixels) if look.stretch else one.pixels for one in crops]
     answers: list[list[Tensor]] = []
     step = AT_ONCE if look.network.takes_bytes else 1

@@ -1,8 +1,8 @@
 """What every network here shares: the runtime, the way in and the way out.
 
-In: the upright picture is scaled so that its longer side has a fixed length, and padded with
+In: the upright image is scaled so that its longer side has a fixed length, and padded with
 zeros at the right and the bottom to a multiple of 32. Out: boxes are mapped back by the exact
-ratios, cut to the picture and freed of doubles. What a network's numbers mean stands in its
+ratios, cut to the image and freed of doubles. What a network's numbers mean stands in its
 family; which network it is in its own module, as a `Network`.
 """
 
@@ -23,7 +23,7 @@ from sfumato.assets.weights import read
 from sfumato.boxes import as_boxes, suppress
 from sfumato.detection.detectors._enlarge import enlarge, neighbours
 from sfumato.detection.detectors.devices import CPU, open_session
-from sfumato.detection.detectors.pictures import as_rgb
+from sfumato.detection.detectors.images import as_rgb
 from sfumato.types import Box, Boxes, Face, Pixels
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ Window: TypeAlias = tuple[int, int, int, int]  # x0 y0 x1 y1 of a network's inpu
 # Outputs of the network, its padded (height, width) and the threshold give boxes in its pixels.
 Decode: TypeAlias = Callable[[Sequence[Tensor], tuple[int, int], float], tuple[Boxes, Scores]]
 
-CONTEXT = 32  # pixels of the scaled picture seen around a rectangle, at least
+CONTEXT = 32  # pixels of the scaled image seen around a rectangle, at least
 PRICE_OF_A_RUN = 8  # a run of its own costs as much as this many cells of 32 by 32 pixels
 STRIDE = 32  # both networks halve five times; another padding fails at their skip connections
-SIDES = (32, 4096)  # beyond, a picture has one cell, or a network takes gigabytes
+SIDES = (32, 4096)  # beyond, an image has one cell, or a network takes gigabytes
 BEST = 3000  # candidates that are left to the suppression
 LARGE = 48_000_000  # bytes of pixels above which channels are scaled one by one
 
@@ -47,7 +47,7 @@ LARGE = 48_000_000  # bytes of pixels above which channels are scaled one by one
 class Network:
     """A trained network: the file, its channel order, the outputs that are used, their meaning.
 
-    `origin` is the versioned name its faces carry, `order` the channels of an RGB picture in the
+    `origin` is the versioned name its faces carry, `order` the channels of an RGB image in the
     order in which it takes them, `overlap` the IoU above which the weaker of two boxes goes,
     `device` where it runs, `batch` whether it takes several images at once. With `takes_bytes` it
     takes (1, height, width, 3) uint8 RGB and does the rest itself.
@@ -106,9 +106,9 @@ def scaled_size(width: int, height: int, long_side: int) -> tuple[int, int]:
 def tensor(
     image: Pixels, long_side: int, *, order: tuple[int, int, int], window: Window | None = None
 ) -> Tensor:
-    """Scale an RGB picture and lay it out as a network wants it: (1, 3, height, width), 0..255.
+    """Scale an RGB image and lay it out as a network wants it: (1, 3, height, width), 0..255.
 
-    The picture is enlarged bilinearly or shrunk by area; its longer side becomes `long_side`.
+    The image is enlarged bilinearly or shrunk by area; its longer side becomes `long_side`.
     Height and width of the tensor are multiples of 32, with zeros at the right and the bottom.
     With a `window` only that part of the tensor is made.
     """
@@ -126,9 +126,9 @@ def tensor(
 
 
 def scaled_bytes(image: Pixels, long_side: int, window: Window) -> Pixels:
-    """Scale an RGB picture as `tensor` does, to whole grey levels: (1, height, width, 3) uint8.
+    """Scale an RGB image as `tensor` does, to whole grey levels: (1, height, width, 3) uint8.
 
-    The whole picture is scaled whatever the window, so that both show the same pixels.
+    The whole image is scaled whatever the window, so that both show the same pixels.
     """
     width, height = size = scaled_size(image.shape[1], image.shape[0], long_side)
     shrinks = width < image.shape[1] or height < image.shape[0]
@@ -173,7 +173,7 @@ def _whole_strides(side: int) -> int:
 def _channels(
     image: Pixels, size: tuple[int, int], part: Window, order: tuple[int, int, int]
 ) -> Iterable[Image.Image]:
-    """Scale the picture and give this part of its channels in this order, each as a picture."""
+    """Scale the image and give this part of its channels in this order, each as an image."""
     if image.nbytes > LARGE:  # Pillow takes 4 bytes a pixel for RGB: too much beside such an array
         planes = (Image.fromarray(np.ascontiguousarray(image[..., c])) for c in order)
         return (_scaled(plane, size, part) for plane in planes)
@@ -181,12 +181,12 @@ def _channels(
     return [channels[c] for c in order]
 
 
-def _scaled(picture: Image.Image, size: tuple[int, int], part: Window) -> Image.Image:
-    """Shrink a picture to `size` by area and return that part of it, without the rest."""
-    width, height = picture.size
+def _scaled(image: Image.Image, size: tuple[int, int], part: Window) -> Image.Image:
+    """Shrink an image to `size` by area and return that part of it, without the rest."""
+    width, height = image.size
     across, down = width / size[0], height / size[1]
     right, bottom = min(part[2] * across, width), min(part[3] * down, height)  # rounding
-    return picture.resize(
+    return image.resize(
         (part[2] - part[0], part[3] - part[1]),
         Image.Resampling.BOX,
         box=(part[0] * across, part[1] * down, right, bottom),
@@ -201,14 +201,14 @@ def find(
     threshold: float,
     near: Sequence[Box] | None = None,
 ) -> list[Face]:
-    """Find the faces of one upright RGB picture of any size; best score first.
+    """Find the faces of one upright RGB image of any size; best score first.
 
-    Boxes lie inside the picture and are more than 1 px wide and high; scores are at least
-    `threshold`. The picture is not modified. The cost depends on the proportions of the
-    picture, hardly on its size. With `near`, the network sees these rectangles alone, at the
-    scale of the whole picture and with some context around them.
+    Boxes lie inside the image and are more than 1 px wide and high; scores are at least
+    `threshold`. The image is not modified. The cost depends on the proportions of the
+    image, hardly on its size. With `near`, the network sees these rectangles alone, at the
+    scale of the whole image and with some context around them.
 
-    Grey and transparent pictures are taken too (`as_rgb`); raises `ValueError` for other arrays.
+    Grey and transparent images are taken too (`as_rgb`); raises `ValueError` for other arrays.
     """
     image = as_rgb(image)
     width, height = image.shape[1], image.shape[0]
@@ -225,7 +225,7 @@ def find(
 def _look(
     image: Pixels, network: Network, long_side: int, threshold: float, window: Window
 ) -> tuple[Boxes, Scores]:
-    """Run the network on one window; return boxes in pixels of the whole scaled picture."""
+    """Run the network on one window; return boxes in pixels of the whole scaled image."""
     given: Tensor | Pixels
     if network.takes_bytes:
         given = scaled_bytes(image, long_side, window)
@@ -272,7 +272,7 @@ def _cells(window: Window) -> int:
 
 
 def faces(boxes: Boxes, scores: Scores, size: tuple[int, int], network: Named) -> list[Face]:
-    """Cut boxes to a picture of (width, height), drop slivers, keep the best, suppress doubles."""
+    """Cut boxes to an image of (width, height), drop slivers, keep the best, suppress doubles."""
     boxes = np.clip(boxes, 0.0, np.array([*size, *size], dtype=np.float32))
     sides = boxes[:, 2:] - boxes[:, :2]
     solid = np.flatnonzero((sides > 1.0).all(axis=1))  # false for NaN too

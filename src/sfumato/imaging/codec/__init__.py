@@ -17,9 +17,9 @@ from sfumato.imaging.codec.heif import is_heic, reads_heic
 from sfumato.imaging.codec.inside import Embedded, embedded_images
 from sfumato.imaging.codec.inside.removal import take_out
 from sfumato.imaging.codec.metadata import private_metadata
-from sfumato.imaging.codec.reading import MAX_PIXELS, Format, Header, Picture, decode, inspect
+from sfumato.imaging.codec.reading import MAX_PIXELS, DecodedImage, Format, Header, decode, inspect
 from sfumato.imaging.codec.renderings import pairs
-from sfumato.imaging.codec.signatures import HEAD, may_hold_pictures, sniff
+from sfumato.imaging.codec.signatures import HEAD, may_hold_images, sniff
 from sfumato.imaging.codec.stripping import difference, strip
 from sfumato.imaging.codec.thumbnail import thumbnail
 from sfumato.imaging.codec.trimming import trimmed
@@ -28,11 +28,11 @@ from sfumato.imaging.codec.writing import edit
 __all__ = [
     "HEAD",
     "MAX_PIXELS",
+    "DecodedImage",
     "Edited",
     "Embedded",
     "Format",
     "Header",
-    "Picture",
     "concealed",
     "decode",
     "difference",
@@ -40,7 +40,7 @@ __all__ = [
     "embedded_images",
     "inspect",
     "is_heic",
-    "may_hold_pictures",
+    "may_hold_images",
     "pairs",
     "private_metadata",
     "reads_heic",

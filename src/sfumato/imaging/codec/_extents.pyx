@@ -123,7 +123,7 @@ def packbits(const uint8_t[::1] data, int64_t size):
 def bmp_runs(const uint8_t[::1] data, int64_t width, int64_t height, int nibbles):
     """Return the bytes that the runs of a BMP take up to its end code, or to its last pixel.
 
-    All bytes where they end before; -1 where they go past a row or the picture. `nibbles` for 4
+    All bytes where they end before; -1 where they go past a row or the image. `nibbles` for 4
     bits a pixel.
     """
     cdef Py_ssize_t at = 0, length = data.shape[0]

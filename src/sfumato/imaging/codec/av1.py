@@ -1,4 +1,4 @@
-"""The headers of an AV1 still picture (AV1 Bitstream & Decoding Process Specification, 1.0.0).
+"""The headers of an AV1 still image (AV1 Bitstream & Decoding Process Specification, 1.0.0).
 
 Reads OBUs up to the quantiser of the first frame: size, depth, sampling, `base_q_idx`, and
 whether blocks may differ from it. No pixel is decoded, and what can't be followed raises.
@@ -125,7 +125,7 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
 def _sequence(bits: Bits) -> Sequence:
     """Read a sequence header (section 5.5.1)."""
     profile = bits.number(3)
-    bits.number(1)  # still picture
+    bits.number(1)  # still image
     reduced = bool(bits.number(1))
     if reduced:
         bits.number(5)
@@ -162,7 +162,7 @@ def _sequence(bits: Bits) -> Sequence:
 
 def _operating_points(bits: Bits) -> None:
     if bits.number(1):
-        raise ValueError("timing")  # never in a still picture
+        raise ValueError("timing")  # never in a still image
     display_delay = bits.number(1)
     for _ in range(bits.number(5) + 1):
         bits.number(12)
@@ -234,7 +234,7 @@ def _frame(bits: Bits, seq: Sequence) -> Quantiser:
     if bits.number(1):  # another size to show it in
         bits.number(32)
     if screen and width == upscaled:
-        bits.number(1)  # copies within the picture
+        bits.number(1)  # copies within the image
     if not (seq.reduced or cdf_fixed):
         bits.number(1)
     _tiles(bits, width, height, seq.superblock)

@@ -1,4 +1,4 @@
-"""What an AVIF file says of its picture before it is decoded, and which way it was coded."""
+"""What an AVIF file says of its image before it is decoded, and which way it was coded."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def facts_of(data: bytes) -> Facts:
     avif = parse_avif(data)
     shown = avif.shown()
     if not shown:
-        raise ValueError("no coded picture")
+        raise ValueError("no coded image")
     heads = {item.id: av1.sequences(avif.bytes_of(item)) for item in shown}
     first = next((heads[i.id] for i in shown if not _is_alpha(avif, i)), heads[shown[0].id])[0]
     every = [head for several in heads.values() for head in several]

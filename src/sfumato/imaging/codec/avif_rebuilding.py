@@ -1,4 +1,4 @@
-"""Write an AVIF anew around its own coded data: the items of its picture, and nothing else."""
+"""Write an AVIF anew around its own coded data: the items of its image, and nothing else."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Written:
 
 
 def rebuilt_avif(data: bytes) -> bytes:
-    """Return the primary picture of an AVIF (tiles and alpha with it) in a new file.
+    """Return the primary image of an AVIF (tiles and alpha with it) in a new file.
 
     A panorama's fields come with it as an item of XMP, and a turn that XMP alone tells as the
     properties `irot` and `imir`.
@@ -56,11 +56,11 @@ def rebuilt_avif(data: bytes) -> bytes:
 
 
 def rebuilt_avif_of(avif: Avif) -> bytes:
-    """Return the picture that is primary in these boxes, as `rebuilt_avif` does."""
+    """Return the image that is primary in these boxes, as `rebuilt_avif` does."""
     data = avif.data
     items = [avif.items[number] for number in sorted(avif.parts())]
     if avif.moving or any(item.kind not in (b"av01", b"grid") for item in items):
-        raise ValueError("not a still picture of AV1 items")
+        raise ValueError("not a still image of AV1 items")
     colours = {part for item in items for part in item.properties if part.name == b"colr"}
     if len(colours) > _MOST_COLOURS:
         raise ValueError("many colour profiles")

@@ -1,4 +1,4 @@
-"""What counts as something that lies behind a picture's last pixel, and what as padding."""
+"""What counts as something that lies behind an image's last pixel, and what as padding."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def holds(parts: Iterable[bytes | memoryview]) -> bool:
 def needed(size: int, enough: Callable[[int], bool]) -> int:
     """Return how many of `size` bytes are needed, if fewer than all but a few are enough.
 
-    `enough` tells whether the first so many show the same picture; it is asked once where they
+    `enough` tells whether the first so many show the same image; it is asked once where they
     don't, and some 20 times otherwise.
     """
     if size <= TOLERATED or not enough(size - TOLERATED // 2):

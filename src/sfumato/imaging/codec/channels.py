@@ -1,4 +1,4 @@
-"""Channels and colours that are stored and that no viewer shows, each of them a picture to search.
+"""Channels and colours that are stored and that no viewer shows, each of them an image to search.
 
 A fourth channel that is no alpha; alpha that a file says it doesn't have; the colours of an
 animation's frame where that is transparent.

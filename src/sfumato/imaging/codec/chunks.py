@@ -1,4 +1,4 @@
-"""The parts of picture files: JPEG segments, PNG and WebP chunks, TIFF tags, GIF blocks.
+"""The parts of image files: JPEG segments, PNG and WebP chunks, TIFF tags, GIF blocks.
 
 Reading only, on untrusted bytes. Every walk moves forward or raises one of `MALFORMED`; none
 copies pixel data.
@@ -39,7 +39,7 @@ _TYPE_SIZES = {
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, start, end) for the payload of each segment of the first picture.
+    """Yield (marker, start, end) for the payload of each segment of the first image.
 
     The last one is `EOI` with both offsets behind it. Coded data is passed over; bytes that
     belong to no segment come as `STRAY`.
@@ -121,7 +121,7 @@ def riff_end(data: bytes) -> int:
 def gif_blocks(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Yield (kind, label, start, end) for each block behind the global colour table.
 
-    `kind` is 0x21 (extension, with its label), 0x2C (picture) or 0x3B (the end).
+    `kind` is 0x21 (extension, with its label), 0x2C (image) or 0x3B (the end).
     """
     at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
     while True:

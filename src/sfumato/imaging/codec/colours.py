@@ -1,4 +1,4 @@
-"""The colours of a picture as RGB, without its alpha."""
+"""The colours of an image as RGB, without its alpha."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from PIL import Image
 
 
 def rgb(strip: Image.Image, bits: int, *, alpha_alone: bool) -> NDArray[np.uint8]:
-    """Return a strip of a picture as an array that broadcasts to (rows, width, 3).
+    """Return a strip of an image as an array that broadcasts to (rows, width, 3).
 
-    Alpha is dropped; `alpha_alone`: it is the picture.
+    Alpha is dropped; `alpha_alone`: it is the image.
     """
     if strip.mode == "RGB":
         return np.asarray(strip)

@@ -1,8 +1,8 @@
-"""Find what a picture file holds outside its visible frame, and cut it away.
+"""Find what an image file holds outside its visible frame, and cut it away.
 
 A header that tells less rows than were coded, bytes behind the end of the coded data, a frame
 that no control chunk counts: no viewer shows them, and a changed header brings them back. Whether
-coded data hold more than the picture is told by following them to the picture's last pixel.
+coded data hold more than the image is told by following them to the image's last pixel.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _FORMS: dict[str, tuple[Callable[[bytes], Iterator[str]], Callable[[bytes], byte
 
 @lru_cache(maxsize=1)  # of a file that is copied it is asked before it is written and after
 def concealed(data: bytes) -> tuple[str, ...]:
-    """Name what lies outside the visible frame of a picture, each once; empty if nothing does.
+    """Name what lies outside the visible frame of an image, each once; empty if nothing does.
 
     - "bytes behind the coded data": of any frame, scan, strip or tile, more than 64 in all and
       not all the same;
     - "pixels outside the frame": rows or tiles that the header doesn't count;
-    - "frames that are not shown": that no control chunk counts, or more than one picture where
+    - "frames that are not shown": that no control chunk counts, or more than one image where
       there is one;
     - "bytes between segments" of a JPEG;
     - "coded data that can't be followed" to their end.
 
-    What stands behind the end of the picture or in parts without coded data of it is named
+    What stands behind the end of the image or in parts without coded data of it is named
     by `private_metadata`.
 
     Raises:
@@ -58,7 +58,7 @@ def concealed(data: bytes) -> tuple[str, ...]:
 
 
 def cut(data: bytes) -> bytes:
-    """Return a picture without what lies outside its visible frame, unproved.
+    """Return an image without what lies outside its visible frame, unproved.
 
     Raises:
         ValueError and others of `chunks.MALFORMED`, SampleError: it can't be cut.

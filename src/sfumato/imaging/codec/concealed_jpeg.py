@@ -19,7 +19,7 @@ from sfumato.imaging.jpeg.extent import cut, extents, left_over
 from sfumato.imaging.jpeg.markers import start_of_image, walk
 
 _MOST_TRIALS = 32  # decodings of a file whose blocks our reader can't follow
-_MOST_PICTURES = 64  # behind the first one
+_MOST_IMAGES = 64  # behind the first one
 _WIDEST = 16  # pixels of an MCU with two samples for one
 _LARGEST = 65535
 _NEAR = 3  # grey levels on average between neighbours that repeat an edge, coded with loss
@@ -27,16 +27,16 @@ _STRAY = "bytes between segments"
 
 
 def find_jpeg(data: bytes) -> Iterator[str]:
-    """Name what lies outside the frame of a JPEG, and of the further pictures of an MPO."""
+    """Name what lies outside the frame of a JPEG, and of the further images of an MPO."""
     yield from _find(data)
     end = _end(data)
     at = None if end is None else start_of_image(data, end)
-    for _ in range(_MOST_PICTURES):
+    for _ in range(_MOST_IMAGES):
         if at is None:
             return
         one = data[at:]
         end = _end(one)
-        if end is None:  # no picture: what it is, is for others to say
+        if end is None:  # no image: what it is, is for others to say
             return
         yield from _find(one[:end])
         at = start_of_image(data, at + end)
@@ -107,7 +107,7 @@ def cut_jpeg(data: bytes) -> bytes:
     """Return a JPEG without what lies behind its last block, and without stray bytes.
 
     Raises:
-        SampleError: as `extents`; of what follows the first picture nothing is cut.
+        SampleError: as `extents`; of what follows the first image nothing is cut.
     """
     clean = cut(data, extents(data))
     for start, end in reversed(_stray(clean)):
@@ -118,7 +118,7 @@ def cut_jpeg(data: bytes) -> bytes:
 def _by_trial(data: bytes) -> Iterator[str]:
     """Name what a decoder doesn't need of a file that our reader can't follow.
 
-    That is arithmetic coding, or data that broke somewhere: the picture is decoded without the
+    That is arithmetic coding, or data that broke somewhere: the image is decoded without the
     last bytes of each restart interval of each scan, and must not stay the same.
     """
     try:

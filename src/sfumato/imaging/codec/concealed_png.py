@@ -98,7 +98,7 @@ def _stream(data: bytes, parts: list[tuple[bytes, int, int]]) -> bytes:
 
 
 def rows_size(head: bytes, size: tuple[int, int] | None = None) -> int:
-    """Return the bytes of all rows with their filters, of the picture or of a frame of it."""
+    """Return the bytes of all rows with their filters, of the image or of a frame of it."""
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", head)
     width, height = size or (int(width), int(height))
     bits = int(depth) * CHANNELS[colour]

@@ -1,7 +1,7 @@
 """What the strips and tiles of a TIFF hold that no viewer shows.
 
 A strip may be longer than its rows take, coded or not; there may be more strips than rows; the
-tiles at the right and at the bottom reach beyond the picture by design.
+tiles at the right and at the bottom reach beyond the image by design.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FAX = (2, 3, 4)
 _NONE, _LZW, _OLD_JPEG, _JPEG, _PACKBITS, _DEFLATE = 1, 5, 6, 7, 32773, (8, 32946)
 # Of a coding that is only known by decoding it: strips, and bytes copied for that.
 _MOST_TRIALS, _MOST_COPIED = 4096, 1 << 30
-_MARGIN = 64  # pixels that tiles may reach beyond the picture unseen
+_MARGIN = 64  # pixels that tiles may reach beyond the image unseen
 _NEAR = 12  # grey levels: padding that repeats the edge, or one colour, and was coded with loss
 _MOST_PIXELS = 1 << 28
 
@@ -194,7 +194,7 @@ def _alone(tiff: chunks.Tiff, index: int, part: _Part, size: int) -> bytes:
 
 
 def _plain(tiff: chunks.Tiff, index: int, page: _Page) -> bool:
-    """Tell whether tiles show nothing beyond the picture but its repeated edge, or one colour."""
+    """Tell whether tiles show nothing beyond the image but its repeated edge, or one colour."""
     width, height = tiff.number(index, 256, 0), tiff.number(index, 257, 0)
     right, below = width + page.overhang[0], height + page.overhang[1]
     if right * below > _MOST_PIXELS:

@@ -1,6 +1,6 @@
 """What a WebP or an AVIF holds that no viewer shows.
 
-Where their coded data end can only be told by decoding them. So a picture is decoded without the
+Where their coded data end can only be told by decoding them. So an image is decoded without the
 last bytes of each part of its coded data: if it stays the same, nobody needs them.
 """
 
@@ -24,24 +24,24 @@ _MARGIN = 64  # pixels that the tiles of a grid may reach beyond it
 
 
 def find_webp(data: bytes) -> Iterator[str]:
-    """Name second pictures, frames without an animation, and bytes behind the coded data."""
+    """Name second images, frames without an animation, and bytes behind the coded data."""
     parts = [(name, data[a:b]) for name, a, b in chunks.riff_chunks(data)]
     names = [name for name, _ in parts]
-    pictures = [name for name in names if name in _COLOURS]
+    images = [name for name in names if name in _COLOURS]
     moving = names[:1] == [b"VP8X"] and bool(parts[0][1][:1]) and parts[0][1][0] & _ANIMATION
     frames = [payload for name, payload in parts if name == b"ANMF"]
-    if len(pictures) != (0 if moving else 1) or bool(frames) != bool(moving):
+    if len(images) != (0 if moving else 1) or bool(frames) != bool(moving):
         yield FRAMES
         return
     if names.count(b"ALPH") > (0 if moving else 1):
         yield FRAMES
         return
     for one in map(webp_frame, frames) if moving else [parts]:
-        yield from _webp_picture([part for part in one if part[0] in (*_COLOURS, b"ALPH")])
+        yield from _webp_image([part for part in one if part[0] in (*_COLOURS, b"ALPH")])
 
 
-def _webp_picture(parts: list[Chunk]) -> Iterator[str]:
-    """Name what is too much in the coded data of one picture."""
+def _webp_image(parts: list[Chunk]) -> Iterator[str]:
+    """Name what is too much in the coded data of one image."""
     names = [name for name, _ in parts]
     if sorted(names) not in ([b"VP8 "], [b"VP8L"], [b"ALPH", b"VP8 "]):
         yield FRAMES
@@ -99,7 +99,7 @@ def cut_webp(data: bytes) -> bytes:
     """Return a still WebP without chunks that aren't shown.
 
     Raises:
-        ValueError: what is too much lies in the coded data of the picture that is shown.
+        ValueError: what is too much lies in the coded data of the image that is shown.
     """
     parts = [(name, data[a:b]) for name, a, b in chunks.riff_chunks(data)]
     if parts[0][0] == b"VP8X" and parts[0][1][0] & _ANIMATION:
@@ -109,8 +109,8 @@ def cut_webp(data: bytes) -> bytes:
     front = [part for part in parts[:first] if part[0] not in gone]
     behind = [part for part in parts[first + 1 :] if part[0] not in {*gone, b"ALPH"}]
     shown = [*front, parts[first], *behind]
-    picture = [part for part in shown if part[0] in (*_COLOURS, b"ALPH")]
-    if list(_webp_picture(picture)):
+    image = [part for part in shown if part[0] in (*_COLOURS, b"ALPH")]
+    if list(_webp_image(image)):
         raise ValueError("more than its pixels")
     body = b"WEBP" + b"".join(
         name + struct.pack("<I", len(payload)) + payload + b"\x00" * (len(payload) % 2)
@@ -122,7 +122,7 @@ def cut_webp(data: bytes) -> bytes:
 def find_avif(data: bytes) -> Iterator[str]:
     """Name frames, pixels and bytes in the coded data of an AVIF that nobody sees.
 
-    That of its own picture: other items are told by `private_metadata`.
+    That of its own image: other items are told by `private_metadata`.
     """
     avif = isobmff.parse_avif(data)
     for item in avif.shown():

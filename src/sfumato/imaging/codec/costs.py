@@ -1,6 +1,6 @@
 """Small files that cost much: told by their outside, refused before anything works on them.
 
-A picture may be large, and a file may have many parts, but not out of all proportion: 35 bytes of
+An image may be large, and a file may have many parts, but not out of all proportion: 35 bytes of
 GIF make 169 million pixels, and a JPEG of 12 MB has room for 3 million empty segments, each of
 which costs its readers more than a thousand pixels do. No camera and no program writes such files.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 from sfumato.errors import Code, SampleError
 from sfumato.imaging.codec import chunks
 
-# Up to here a picture may be as empty as it likes: 2 s and half a gigabyte.
+# Up to here an image may be as empty as it likes: 2 s and half a gigabyte.
 FREE_PIXELS: Final = 64_000_000
 # Photographs have 2 to 20 pixels a byte, a white page as JPEG has 256.
 PIXELS_A_BYTE: Final = 64
@@ -35,7 +35,7 @@ SCANNED_PIXELS: Final = 10_000_000_000
 
 
 def refuse_costly(image: Image.Image, kind: str, data: bytes) -> None:
-    """Raise for a picture, opened but not decoded, that is hollow or has too many scans."""
+    """Raise for an image, opened but not decoded, that is hollow or has too many scans."""
     pixels = image.width * image.height
     refuse_hollow(pixels * 2 if kind == "WEBP" else pixels, len(data))  # its decoder holds two
     if image.info.get("progressive"):
@@ -43,7 +43,7 @@ def refuse_costly(image: Image.Image, kind: str, data: bytes) -> None:
 
 
 def refuse_hollow(pixels: int, size: int) -> None:
-    """Raise IMAGE_TOO_LARGE for a picture of far more pixels than so many bytes draw."""
+    """Raise IMAGE_TOO_LARGE for an image of far more pixels than so many bytes draw."""
     if pixels > FREE_PIXELS and pixels > PIXELS_A_BYTE * size:
         words = f"{pixels} pixels in {size} bytes: more than {PIXELS_A_BYTE} a byte"
         raise SampleError(Code.IMAGE_TOO_LARGE, f"{words} is believed up to {FREE_PIXELS} only")

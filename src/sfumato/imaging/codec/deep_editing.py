@@ -1,9 +1,9 @@
-"""Obfuscate pictures of 16 bits a channel in all their bits, and write them as they came.
+"""Obfuscate images of 16 bits a channel in all their bits, and write them as they came.
 
 Obfuscators take 8 bits. They get the samples stretched between the least and the largest that they
 are asked to change, so that no level is lost where a file uses 10 bits of 16. Within their reach
 nothing but what they return is written: of a sample's own bits below those 8 none stays. Where the
-high bytes draw the picture, the low ones repeat them there, as in a picture that once had 8 bits.
+high bytes draw the image, the low ones repeat them there, as in an image that once had 8 bits.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _KEPT: Final[tuple[int, ...]] = (254, 256, 257, 258, 262, 274, 277, 282, 283, 29
 
 
 def samples_of(opened: Opened) -> Samples:
-    """Return the stored samples of a picture of 16 bits.
+    """Return the stored samples of an image of 16 bits.
 
     Raises:
         SampleError: IMAGE_UNSUPPORTED for others than PNG and TIFF.
@@ -55,7 +55,7 @@ def samples_of(opened: Opened) -> Samples:
     elif opened.header.format == "TIFF":
         found = tiff_samples(opened.data)
     if found is None or not 1 <= found.shape[2] <= 4:
-        reason = f"faces can't be obfuscated in {opened.header.bits}-bit pictures of this kind yet"
+        reason = f"faces can't be obfuscated in {opened.header.bits}-bit images of this kind yet"
         raise SampleError(Code.IMAGE_UNSUPPORTED, reason)
     return found
 
@@ -97,7 +97,7 @@ def _outwards(box: Box) -> tuple[int, int, int, int]:
 
 
 def write_deep(opened: Opened, samples: Samples, policy: Policy) -> Edited:
-    """Write a picture of 16 bits in the format, byte order and compression that it came in.
+    """Write an image of 16 bits in the format, byte order and compression that it came in.
 
     What else it keeps is the same as of 8 bits. A TIFF is written in strips with its channels
     together; a compression with loss, or one that isn't common, becomes deflate.

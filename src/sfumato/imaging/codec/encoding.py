@@ -1,4 +1,4 @@
-"""Write pictures, one function for each format.
+"""Write images, one function for each format.
 
 Writers start from bare pixels and add what an allow-list names (colour profile, orientation,
 resolution, what decoding needs), so nothing private can slip through: not the preview in EXIF,
@@ -44,20 +44,20 @@ _LONGEST_TEXT = 256
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A written picture. `exact`: outside the reach of the boxes every pixel is the same."""
+    """A written image. `exact`: outside the reach of the boxes every pixel is the same."""
 
     data: bytes
     encoding: Encoding
 
 
-def _save(picture: Image.Image, kind: str, **settings: Any) -> bytes:
+def _save(edited: Image.Image, kind: str, **settings: Any) -> bytes:
     # The settings are Pillow's own, each named by the caller.
     out = io.BytesIO()
-    picture.save(out, kind, **settings)
+    edited.save(out, kind, **settings)
     return out.getvalue()
 
 
-def _write_jpeg(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
+def _write_jpeg(opened: Opened, edited: Image.Image, policy: Policy) -> Edited:
     """Write with the source's tables and sampling: what changes outside is rounding alone."""
     image = opened.image
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -67,7 +67,7 @@ def _write_jpeg(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     while len(tables) > 1 and tables[-1] == tables[-2]:
         tables.pop()  # components without a table of their own take the last
     data = _save(
-        picture,
+        edited,
         "JPEG",
         qtables=tables,
         subsampling=0 if sampling == -1 and image.layers == 3 else sampling,
@@ -84,11 +84,11 @@ def _write_jpeg(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     return Edited(data, "reencoded")
 
 
-def _write_heic(opened: Opened, picture: Image.Image, _: Policy) -> Edited:
+def _write_heic(opened: Opened, edited: Image.Image, _: Policy) -> Edited:
     """Write a JPEG: nobody writes HEIC without patents, and every viewer shows a JPEG."""
     profile = published_profile(opened.image.info.get("icc_profile"))
     settings: dict[str, Any] = {"quality": LOSSY_QUALITY, "subsampling": 0, "optimize": True}
-    return Edited(_save(picture, "JPEG", icc_profile=profile, **settings), "reencoded")
+    return Edited(_save(edited, "JPEG", icc_profile=profile, **settings), "reencoded")
 
 
 def _rgb_inside(image: JpegImagePlugin.JpegImageFile) -> bool:
@@ -100,14 +100,14 @@ def _rgb_inside(image: JpegImagePlugin.JpegImageFile) -> bool:
     return bytes(component[0] for component in image.layer) == b"RGB"
 
 
-def _write_png(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
+def _write_png(opened: Opened, edited: Image.Image, policy: Policy) -> Edited:
     kept, profile = _png_kept(opened, policy)
     written = _save(
-        picture,
+        edited,
         "PNG",
         icc_profile=profile,
         exif=_exif(opened, policy),
-        transparency=_colour_key(opened.image, picture, opened.header.bits),
+        transparency=_colour_key(opened.image, edited, opened.header.bits),
     )
     return Edited(written[:33] + b"".join(kept) + written[33:], "exact")  # behind IHDR
 
@@ -146,17 +146,17 @@ def _safe_words(payload: bytes) -> list[bytes]:
     return [chunks.png_chunk(b"tEXt", keyword + b"\x00" + words)]
 
 
-def _colour_key(image: Image.Image, picture: Image.Image, bits: int) -> Any:
-    """Return the transparency of the picture to write, as Pillow wants it."""
-    if picture.mode == "P":
-        return picture.info.get("transparency")
+def _colour_key(image: Image.Image, edited: Image.Image, bits: int) -> Any:
+    """Return the transparency of the image to write, as Pillow wants it."""
+    if edited.mode == "P":
+        return edited.info.get("transparency")
     key = image.info.get("transparency")
     if image.mode == "L" and isinstance(key, int) and bits < 8:
         return key * 255 // ((1 << bits) - 1)  # the file counts in its own few levels
     return key if image.mode in ("1", "L", "RGB") else None
 
 
-def _write_webp(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
+def _write_webp(opened: Opened, edited: Image.Image, policy: Policy) -> Edited:
     settings: dict[str, Any] = {
         "icc_profile": published_profile(opened.image.info.get("icc_profile")),
         "exif": _exif(opened, policy),
@@ -165,12 +165,12 @@ def _write_webp(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     frame = _vp8_frame(opened.data)
     settings["exact"] = True  # colours under full transparency too
     if frame is None:  # lossless: quality is effort
-        data = _save(picture, "WEBP", lossless=True, quality=75, **settings)
+        data = _save(edited, "WEBP", lossless=True, quality=75, **settings)
         return Edited(data, "exact")
     finest = [min(indices) for indices in zip(*vp8.quantisers(frame), strict=True)]
     data = b""
     for quality in range(LOSSY_QUALITY, 101):
-        data = _save(picture, "WEBP", quality=quality, **settings)
+        data = _save(edited, "WEBP", quality=quality, **settings)
         written = zip(*vp8.quantisers(_vp8_frame(data) or b""), strict=True)
         if all(max(indices) <= limit for indices, limit in zip(written, finest, strict=True)):
             break
@@ -183,7 +183,7 @@ def _vp8_frame(data: bytes) -> bytes | None:
     return next(frames, None)
 
 
-def _write_avif(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
+def _write_avif(opened: Opened, edited: Image.Image, policy: Policy) -> Edited:
     facts = opened.avif
     if facts is None:
         raise TypeError("not opened as an AVIF")
@@ -196,7 +196,7 @@ def _write_avif(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     data = b""
     for quality in _AVIF_QUALITIES:
         data = _save(
-            picture,
+            edited,
             "AVIF",
             quality=quality,
             subsampling=facts.sampling,
@@ -207,7 +207,7 @@ def _write_avif(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
             codec="aom",
             speed=8,
             max_threads=1,  # with more the bytes may differ
-            # One quantiser for the whole picture, so that its index tells how fine it is.
+            # One quantiser for the whole image, so that its index tells how fine it is.
             advanced={"tune": "ssim", "deltaq-mode": "0", "aq-mode": "0"},
         )
         written = coarsest(data)
@@ -218,13 +218,13 @@ def _write_avif(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     return Edited(data, "reencoded")
 
 
-def _write_bmp(opened: Opened, picture: Image.Image, _: Policy) -> Edited:
+def _write_bmp(opened: Opened, edited: Image.Image, _: Policy) -> Edited:
     dpi = opened.image.info.get("dpi", (0, 0))
-    if picture.mode != "RGBA":
-        return Edited(_save(picture, "BMP", dpi=dpi), "exact")
+    if edited.mode != "RGBA":
+        return Edited(_save(edited, "BMP", dpi=dpi), "exact")
     # Pillow writes alpha in a way that no reader sees; a version 4 header says where it is.
-    width, height = picture.size
-    rows = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes("raw", "BGRA")
+    width, height = edited.size
+    rows = edited.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes("raw", "BGRA")
     per_metre = [int(value * 39.3701 + 0.5) for value in dpi]
     file = struct.pack("<2sIII", b"BM", 122 + len(rows), 0, 122)
     info = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(rows), *per_metre, 0, 0)
@@ -232,7 +232,7 @@ def _write_bmp(opened: Opened, picture: Image.Image, _: Policy) -> Edited:
     return Edited(file + info + masks + rows, "exact")
 
 
-def _write_tiff(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
+def _write_tiff(opened: Opened, edited: Image.Image, policy: Policy) -> Edited:
     image = opened.image
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         raise TypeError("not opened as a TIFF")
@@ -255,7 +255,7 @@ def _write_tiff(opened: Opened, picture: Image.Image, policy: Policy) -> Edited:
     if packet := panorama_packet(opened.xmp):
         tags[_TIFF_XMP] = packet
     profile = published_profile(image.info.get("icc_profile"))
-    data = _save(picture, "TIFF", compression=compression, tiffinfo=tags, icc_profile=profile)
+    data = _save(edited, "TIFF", compression=compression, tiffinfo=tags, icc_profile=profile)
     return Edited(data, "exact")
 
 
@@ -271,14 +271,14 @@ def tiff_texts(opened: Opened, policy: Policy) -> list[tuple[int, int, int, byte
     return [(tag, 2, len(text) + 1, text.encode() + b"\x00") for tag, text in texts.items()]
 
 
-def _write_gif(opened: Opened, picture: Image.Image, _: Policy) -> Edited:
+def _write_gif(opened: Opened, edited: Image.Image, _: Policy) -> Edited:
     settings: dict[str, Any] = {}
-    key = picture.info.get("transparency")
-    if picture.mode == "L":
+    key = edited.info.get("transparency")
+    if edited.mode == "L":
         key = opened.image.info.get("transparency")
     if key is not None:
         settings["transparency"] = key
-    return Edited(_save(picture, "GIF", optimize=False, **settings), "exact")
+    return Edited(_save(edited, "GIF", optimize=False, **settings), "exact")
 
 
 def _exif(opened: Opened, policy: Policy) -> bytes:

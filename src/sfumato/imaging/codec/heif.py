@@ -1,8 +1,8 @@
-"""HEIC pictures, as phones take them: read by libheif (extra `heif`), never written.
+"""HEIC images, as phones take them: read by libheif (extra `heif`), never written.
 
-Only the primary picture is seen: no thumbnail, no depth, no gain map, no sequence. libheif turns it
+Only the primary image is seen: no thumbnail, no depth, no gain map, no sequence. libheif turns it
 upright by its own boxes; EXIF doesn't turn a HEIC. Its metadata aren't even asked for: the plugin
-for Pillow in pi-heif 1.4 reads EXIF and XMP of every picture first, and crashes on some damaged
+for Pillow in pi-heif 1.4 reads EXIF and XMP of every image first, and crashes on some damaged
 ones. So its inner module is used, whose interface may change: the extra names the release.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import ImageFile
 
-from sfumato.imaging.codec.signatures import HEAD, may_hold_pictures, sniff
+from sfumato.imaging.codec.signatures import HEAD, may_hold_images, sniff
 
 INSTALL = "pip install 'sfumato[heif]'"
 
@@ -26,11 +26,11 @@ def reads_heic() -> bool:
 
 def is_heic(data: bytes) -> bool:
     """Tell by its first bytes whether a file is a HEIC."""
-    return sniff(data[:HEAD]) is None and may_hold_pictures(data[:HEAD]) == "HEIC"
+    return sniff(data[:HEAD]) is None and may_hold_images(data[:HEAD]) == "HEIC"
 
 
 class _Heic(ImageFile.ImageFile):
-    """The primary picture of a HEIC, decoded when it is loaded."""
+    """The primary image of a HEIC, decoded when it is loaded."""
 
     format = "HEIC"
 
@@ -60,8 +60,8 @@ class _Heic(ImageFile.ImageFile):
 
 
 def open_heic(data: bytes) -> ImageFile.ImageFile:
-    """Open the primary picture of a HEIC; nothing is decoded. Call where `reads_heic`."""
+    """Open the primary image of a HEIC; nothing is decoded. Call where `reads_heic`."""
     try:
         return _Heic(io.BytesIO(data))
     except StopIteration as error:
-        raise ValueError("no primary picture") from error
+        raise ValueError("no primary image") from error

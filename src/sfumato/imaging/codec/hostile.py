@@ -1,11 +1,11 @@
-"""What bytes that are no sound picture make Pillow raise."""
+"""What bytes that are no sound image make Pillow raise."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 
-# What Pillow was seen to raise, or may raise by its source, on bytes that are no sound picture.
+# What Pillow was seen to raise, or may raise by its source, on bytes that are no sound image.
 # Not a plain `Exception`: a mistake of ours in a caller's code shall not look like a bad file.
 HOSTILE = (
     OSError,  # truncated, unidentified, "decoder error -2"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-# What an AVIF of one still picture may call itself, besides what its major brand says. "tmap" is
+# What an AVIF of one still image may call itself, besides what its major brand says. "tmap" is
 # none: it promises a gain map.
 KNOWN_BRANDS = frozenset(
     (
@@ -66,7 +66,7 @@ class Avif:
 
     @property
     def moving(self) -> bool:
-        """Say whether the file holds a sequence of pictures besides its items."""
+        """Say whether the file holds a sequence of images besides its items."""
         return any(part.name == b"moov" for part in self.top)
 
     def bytes_of(self, item: Item) -> bytes:
@@ -74,7 +74,7 @@ class Avif:
         return b"".join(self.data[at : at + size] for at, size in item.extents)
 
     def parts(self) -> set[int]:
-        """Return the items that make the primary picture: itself, its tiles, and its alpha."""
+        """Return the items that make the primary image: itself, its tiles, and its alpha."""
         found = {self.primary}
         for _ in range(3):  # tiles of a grid, alpha of the primary item, tiles of that
             for kind, source, to in self.references:

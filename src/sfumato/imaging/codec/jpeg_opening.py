@@ -17,13 +17,13 @@ _END = b"\xff\xd9"
 
 
 def open_jpeg(data: bytes) -> ImageFile.ImageFile:
-    """Open a JPEG, or an MPO (CIPA DC-007); where its index is broken, its first picture alone."""
+    """Open a JPEG, or an MPO (CIPA DC-007); where its index is broken, its first image alone."""
     try:
         image = Image.open(io.BytesIO(data), formats=["JPEG"])
         if image.format == "MPO":
-            with Image.open(io.BytesIO(data), formats=["JPEG"]) as pictures:
+            with Image.open(io.BytesIO(data), formats=["JPEG"]) as images:
                 for index in range(min(getattr(image, "n_frames", 1), chunks.MAX_PAGES)):
-                    pictures.seek(index)
+                    images.seek(index)
         return image
     except HOSTILE:
         if b"MPF\x00" not in data:

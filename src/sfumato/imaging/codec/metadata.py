@@ -1,4 +1,4 @@
-"""Name what is private in a written picture, by a walk over its bytes.
+"""Name what is private in a written image, by a walk over its bytes.
 
 An independent judge: it shares the byte walks of `chunks` with the reader, but nothing with
 the writers, and it works by allow-lists, so what it doesn't know is named.
@@ -17,7 +17,7 @@ from sfumato.imaging.codec.concealed import concealed
 from sfumato.imaging.codec.profile import joined, said_of, said_of_pages, said_of_png, said_of_xmp
 from sfumato.imaging.codec.signatures import stored_as
 
-_PICTURE_START = re.compile(rb"\xff\xd8\xff[\xc0-\xcf\xdb\xdd\xe0-\xef\xfe]")
+_IMAGE_START = re.compile(rb"\xff\xd8\xff[\xc0-\xcf\xdb\xdd\xe0-\xef\xfe]")
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # DHT, DAC, RSTn, EOI, SOS, DQT, DNL, DRI and fill: what decoding needs
 _JPEG_DECODING = _FRAME_HEADERS | {0xC4, 0xCC, *range(0xD0, 0xD8), 0xD9, 0xDA, 0xDB, 0xDC, 0xDD}
@@ -45,7 +45,7 @@ _TIFF_NAMES = {
     37724: "photoshop layers",
     34665: "exif:tags",
     34853: "exif:gps",
-    330: "second picture",
+    330: "second image",
 }
 _EXIF_IFD, _GPS_IFD, _MAKER_NOTE, _DATE_TAKEN = 34665, 34853, 37500, 36867
 _JPEG_CODING, _JPEG_TABLES = 7, 347  # of TIFF: a compression, and the tag with its tables
@@ -59,7 +59,7 @@ _TIFF_SLACK = 64  # bytes that alignment may leave between the parts of a TIFF
 
 @dataclass(frozen=True, slots=True)
 class _Allowed:
-    """What is allowed besides the pixels of one picture and what decoding needs."""
+    """What is allowed besides the pixels of one image and what decoding needs."""
 
     safe_texts: bool
     frames: bool
@@ -68,22 +68,22 @@ class _Allowed:
 def private_metadata(
     data: bytes, *, keep_safe: bool = False, frames: bool = False, whole: bool = False
 ) -> tuple[str, ...]:
-    """Name everything in a picture that an obfuscated one must not hold; empty if clean.
+    """Name everything in an image that an obfuscated one must not hold; empty if clean.
 
     Allowed are pixels and what decoding needs, a colour profile of nothing but what a transform
     needs, resolution, the orientation, and the fields of a panorama as `embedded` writes them;
     with `keep_safe` also the maker and model of the camera, dates and copyright, as short printable
     ASCII; with `frames` also the frames of animations and the pages of a TIFF
-    (never the second picture of an MPO). `whole`: decoding took its coded data to their end
-    (`Picture.whole`), so that they needn't be followed again. Everything else has a name here, in
-    order of appearance and each once:
+    (never the second image of an MPO). `whole`: decoding took its coded data to their end
+    (`DecodedImage.whole`), so that they needn't be followed again. Everything else has a name
+    here, in order of appearance and each once:
 
     - "exif:thumbnail", "exif:gps", "exif:makernote", "exif:tags", "exif:unused bytes",
       "exif:unreadable"
     - "jfif:thumbnail", "jfif:unused bytes", "app0" to "app15", "mpf", "xmp", "comment",
       "profile:unreadable", "profile:private tags", "stray bytes", "second start of image"
     - "text chunk tEXt" (zTXt, iTXt), "time", "chunk NAME", "animation frames"
-    - "iptc", "photoshop resources", "photoshop layers", "tag NUMBER", "second picture",
+    - "iptc", "photoshop resources", "photoshop layers", "tag NUMBER", "second image",
       "unreferenced bytes"
     - "application extension", "plain text"
     - "sequence", "box NAME", "item NAME", "property NAME", "message in coded data"
@@ -121,7 +121,7 @@ def _jpeg(data: bytes, allowed: _Allowed) -> Iterator[str]:
         yield from said_of(joined(profile))
     if end < len(data):
         yield "trailing data"
-    for found in _PICTURE_START.finditer(data, 2):
+    for found in _IMAGE_START.finditer(data, 2):
         at = found.start()
         before = bisect_right(tables, at, key=lambda table: table[0]) - 1  # in order, no overlap
         if not (before >= 0 and at < tables[before][1]) and _leads_on(data, at + 2):
@@ -150,7 +150,7 @@ def _jpeg_application(marker: int, payload: bytes, allowed: _Allowed) -> Iterato
 def _leads_on(data: bytes, at: int) -> bool:
     """Tell whether a marker segment at this offset is followed by another marker.
 
-    Three bytes look like the start of a picture by chance in large colour profiles.
+    Three bytes look like the start of an image by chance in large colour profiles.
     """
     behind = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return data[behind : behind + 1] == b"\xff"
@@ -271,7 +271,7 @@ def _tiff(data: bytes, allowed: _Allowed) -> Iterator[str]:
     for index, page in enumerate(tiff.pages):
         referenced += page.size + sum(tag.size for tag in page.tags.values() if tag.size > 4)
         if index and not allowed.frames:
-            yield "second picture"
+            yield "second image"
         for number, tag in page.tags.items():
             if number in (279, 325):  # bytes of strips, of tiles
                 referenced += sum(tiff.numbers(tag))
@@ -304,16 +304,16 @@ def _jpeg_in_tiff(tiff: chunks.Tiff, index: int) -> Iterator[str]:
 
 
 def _gif(data: bytes, allowed: _Allowed) -> Iterator[str]:
-    pictures, behind = 0, 0
+    images, behind = 0, 0
     for kind, label, start, end in chunks.gif_blocks(data):
         behind = end
         if kind == 0x2C:
-            pictures += 1
+            images += 1
         elif kind == 0x21 and label == 0xFF:
             yield from _gif_application(data[start + 3 : start + 14], data[start + 14 : end])
         elif kind == 0x21 and label != 0xF9:
             yield {0xFE: "comment", 0x01: "plain text"}.get(label, "application extension")
-    if pictures > 1 and not allowed.frames:
+    if images > 1 and not allowed.frames:
         yield "animation frames"
     if behind < len(data):
         yield "trailing data"
@@ -363,7 +363,7 @@ def _avif_item(avif: isobmff.Avif, item: isobmff.Item, allowed: _Allowed) -> Ite
     elif item.kind == b"mime":
         yield from said_of_xmp(avif.bytes_of(item))
     elif item.kind != b"grid":
-        yield "second picture" if item.kind == b"av01" else _named("item", item.kind)
+        yield "second image" if item.kind == b"av01" else _named("item", item.kind)
 
 
 def _av1_extras(data: bytes) -> Iterator[str]:

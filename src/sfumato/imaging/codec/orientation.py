@@ -1,4 +1,4 @@
-"""Where each format says how its pictures are to be turned, and what its XMP is.
+"""Where each format says how its images are to be turned, and what its XMP is.
 
 What the words mean is told in `sfumato.imaging.embedded.orientation`, alike for all of them.
 """
@@ -28,7 +28,7 @@ class Told:
 
     @property
     def orientation(self) -> int:
-        """How the picture is to be turned, 1 to 8."""
+        """How the image is to be turned, 1 to 8."""
         return turns.orientation(self.exif, self.xmp)
 
 

@@ -1,4 +1,4 @@
-"""Palette pictures: show their colours, and put changed colours back into a palette."""
+"""Palette images: show their colours, and put changed colours back into a palette."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHUNK = 1 << 14  # colours compared with the palette at a time
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """A palette picture: (height, width) indices into (entries, 3 or 4) colours, RGB or RGBA."""
+    """A palette image: (height, width) indices into (entries, 3 or 4) colours, RGB or RGBA."""
 
     indices: NDArray[np.uint8]
     colours: NDArray[np.uint8]
@@ -28,9 +28,9 @@ class Palette:
 
 
 def palette_of(image: Image.Image) -> Palette:
-    """Return the palette of a picture of mode P; RGBA if any entry is transparent.
+    """Return the palette of an image of mode P; RGBA if any entry is transparent.
 
-    Entries that look the same become one: which of them a pixel has could draw a picture.
+    Entries that look the same become one: which of them a pixel has could draw an image.
 
     Raises:
         ValueError: a pixel points outside the palette.
@@ -65,7 +65,7 @@ def _merged(indices: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[n
 
 
 def indices_of(before: Palette, shown: Pixels, changed: Pixels, *, binary_alpha: bool) -> Palette:
-    """Return a palette picture of the changed colours in which unchanged pixels are the same.
+    """Return a palette image of the changed colours in which unchanged pixels are the same.
 
     Entries that an unchanged pixel uses stay where they are, colour and transparency. All
     others are free, up to 256 in all, and take the new colours; if there are more of these
@@ -73,7 +73,7 @@ def indices_of(before: Palette, shown: Pixels, changed: Pixels, *, binary_alpha:
     dithering.
 
     Args:
-        before: the picture before.
+        before: the image before.
         shown: `before.show()`.
         changed: the colours to be shown now, of the same shape.
         binary_alpha: GIF: an entry is opaque or not; changed pixels become opaque.

@@ -75,7 +75,7 @@ def joined(parts: list[bytes]) -> bytes:
 
 
 def said_of(profile: bytes) -> tuple[str, ...]:
-    """Name what a profile holds that an obfuscated picture must not."""
+    """Name what a profile holds that an obfuscated image must not."""
     extras = profile_extras(profile)
     if not extras:
         return ()
@@ -83,7 +83,7 @@ def said_of(profile: bytes) -> tuple[str, ...]:
 
 
 def said_of_png(chunk: bytes) -> tuple[str, ...]:
-    """Name what the payload of PNG's iCCP holds that an obfuscated picture must not."""
+    """Name what the payload of PNG's iCCP holds that an obfuscated image must not."""
     name, _, rest = chunk.partition(b"\x00")
     inflate = zlib.decompressobj()
     try:

@@ -1,4 +1,4 @@
-"""Open pictures behind guards and decode every frame of them upright.
+"""Open images behind guards and decode every frame of them upright.
 
 Pillow reads; this module stands in front of it. What it adds: the kind is told by the bytes,
 the size is checked before anything is allocated, orientation is applied the same way for every
@@ -34,7 +34,7 @@ from sfumato.imaging.codec.orientation import (
     told_by_png,
 )
 from sfumato.imaging.codec.renderings import BRIGHT, Deep, further, stored_view
-from sfumato.imaging.codec.signatures import HEAD, Stored, may_hold_pictures, sniff
+from sfumato.imaging.codec.signatures import HEAD, Stored, may_hold_images, sniff
 from sfumato.imaging.codec.watching import watch
 from sfumato.types import Pixels
 
@@ -44,10 +44,10 @@ _Kind: TypeAlias = Stored | Literal["HEIC"]
 MAX_PIXELS: Final = 178_956_970  # where Pillow itself refuses: 2**30 / 3 bytes, half of it, twice
 
 _MODES = frozenset("1 L LA La P PA RGB RGBA RGBa RGBX CMYK YCbCr I;16 I;16B I;16L".split())
-_STRIP = 1 << 22  # pixels converted at a time: no second full copy of a large picture
+_STRIP = 1 << 22  # pixels converted at a time: no second full copy of a large image
 
 # PNG chunks that pixels depend on; the others are not shown to Pillow, which lets text chunks
-# overwrite its own settings and refuses pictures with more than 1 MiB of compressed text.
+# overwrite its own settings and refuses images with more than 1 MiB of compressed text.
 _PNG_PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"))
 
 _SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SUBIFDS, _XMP, _DNG = 254, 258, 262, 330, 700, 50706
@@ -56,7 +56,7 @@ _SENSOR = (32803, 34892)  # photometric: colour filter array, linear raw
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a picture says of itself, before any pixel is decoded.
+    """What an image says of itself, before any pixel is decoded.
 
     `width` and `height` are those of the stored grid of the first frame; `orientation` is EXIF
     tag 274, 1 to 8, with 1 for invalid values. `mode` is Pillow's name of the pixel layout and
@@ -73,13 +73,13 @@ class Header:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """Width and height as a viewer shows the picture."""
+        """Width and height as a viewer shows the image."""
         return upright_size(self.width, self.height, self.orientation)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A decoded picture: each frame upright, RGB, and its own array.
+class DecodedImage:
+    """A decoded image: each frame upright, RGB, and its own array.
 
     `views` are frames as other viewers show them (stretched, alpha alone), to be searched too;
     `deep` has all bits of the first frame of 16 bits, `alpha` its alpha where it draws something.
@@ -96,7 +96,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A picture that passed the guards, not yet decoded. `image` gives the stored grid."""
+    """An image that passed the guards, not yet decoded. `image` gives the stored grid."""
 
     data: bytes
     image: ImageFile.ImageFile
@@ -135,12 +135,12 @@ def guarded(max_pixels: int, code: Code = Code.IMAGE_DECODE) -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     # Never the message itself: it may quote the file's metadata.
     if isinstance(error, EOFError) or "truncated" in str(error):
-        return "the file ends before the picture does"
+        return "the file ends before the image does"
     return f"damaged or of an unknown layout ({type(error).__name__})"
 
 
 def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
-    """Read the header of a picture; decode nothing, allocate nothing of the picture's size.
+    """Read the header of an image; decode nothing, allocate nothing of the image's size.
 
     Args:
         data: the encoded bytes.
@@ -148,32 +148,32 @@ def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
             A WebP counts as one frame more, for the memory of its decoder.
 
     Raises:
-        SampleError: IMAGE_EMPTY, IMAGE_UNRECOGNISED (no picture), IMAGE_UNSUPPORTED (a picture
+        SampleError: IMAGE_EMPTY, IMAGE_UNRECOGNISED (no image), IMAGE_UNSUPPORTED (an image
             of another kind, a camera's raw file, 12-bit, lossless or hierarchical JPEG, float or
             Lab pixels),
             IMAGE_TOO_LARGE, IMAGE_DECODE (a header that can't be read).
     """
     with guarded(max_pixels):
-        return open_picture(data, max_pixels).header
+        return open_image(data, max_pixels).header
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     """Decode every frame to upright RGB, (height, width, 3) uint8, 0..255.
 
-    Frames are the pictures of GIF, WebP, PNG and AVIF animations as a viewer composes them, and
-    the pages of a TIFF, which may differ in size from the first. Of an MPO it is the first picture
+    Frames are the images of GIF, WebP, PNG and AVIF animations as a viewer composes them, and
+    the pages of a TIFF, which may differ in size from the first. Of an MPO it is the first image
     alone: the others lie in frames of their own (`embedded_images`).
 
     Alpha is dropped, so colours are seen as they are stored, also where a viewer shows none:
     anybody can drop alpha from a published file. Where the colours are one and the same and
-    only alpha varies, alpha is the picture. 16 bits become 8 by their high byte (stretched, they
+    only alpha varies, alpha is the image. 16 bits become 8 by their high byte (stretched, they
     are among the `views`), CMYK becomes RGB without a profile.
 
     Raises:
-        SampleError: as `inspect`; IMAGE_DECODE for truncated or damaged pictures.
+        SampleError: as `inspect`; IMAGE_DECODE for truncated or damaged images.
     """
     with guarded(max_pixels):
-        opened = open_picture(data, max_pixels)
+        opened = open_image(data, max_pixels)
         watched = watch(opened.image, data) if opened.header.format == "JPEG" else None
         frames, others = [], []
         for index, frame in enumerate(_frames(opened, max_pixels)):
@@ -182,21 +182,21 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         views = tuple(view for other in others for view in other.views)
         whole = watched is not None and watched.whole
         first = others[0]
-        return Picture(opened.header, tuple(frames), whole, views, first.deep, first.alpha)
+        return DecodedImage(opened.header, tuple(frames), whole, views, first.deep, first.alpha)
 
 
 def first_frame(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Decode the first frame alone, as `decode` does; stretched where its high bytes are dark."""
     with guarded(max_pixels):
-        opened = open_picture(data, max_pixels)
+        opened = open_image(data, max_pixels)
         frame = next(_frames(opened, max_pixels))
         deep = further(opened, 0).deep if opened.header.bits > 8 else None
         dark = deep is not None and int(deep.samples.max()) < BRIGHT
         return deep.views()[0] if deep is not None and dark and deep.tables else frame
 
 
-def open_picture(data: bytes, max_pixels: int) -> Opened:
-    """Open a picture that passes every guard. Call inside `guarded`."""
+def open_image(data: bytes, max_pixels: int) -> Opened:
+    """Open an image that passes every guard. Call inside `guarded`."""
     kind = _kind(data)
     orientations, told, readable = _prepared(kind, data, max_pixels)
     facts = _facts(kind, data, max_pixels)
@@ -207,7 +207,7 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
     _refuse_large(image.width * image.height, max_pixels)
     costs.refuse_costly(image, kind, data)
     _refuse_mode(image.mode)
-    # The further pictures of an MPO lie in frames of their own: `embedded_images` has them.
+    # The further images of an MPO lie in frames of their own: `embedded_images` has them.
     alone = image.format == "MPO" or kind == "HEIC"
     frames = 1 if alone else getattr(image, "n_frames", 1)
     if frames > chunks.MAX_PAGES:
@@ -223,7 +223,7 @@ def open_picture(data: bytes, max_pixels: int) -> Opened:
         bits=facts.bits if facts else _bits(kind, data, image),
     )
     if facts is not None and facts.moving and frames == 1:
-        raise SampleError(Code.IMAGE_UNSUPPORTED, "AVIF with a sequence beside its picture")
+        raise SampleError(Code.IMAGE_UNSUPPORTED, "AVIF with a sequence beside its image")
     return Opened(data, image, header, orientations, facts, told.exif, told.xmp)
 
 
@@ -261,14 +261,14 @@ def _kind(data: bytes) -> _Kind:
     head = data[:HEAD]
     if kind := sniff(head):
         return kind
-    other = may_hold_pictures(head)
+    other = may_hold_images(head)
     if other == "HEIC":
         if reads_heic():
             return "HEIC"
         raise SampleError(Code.IMAGE_UNSUPPORTED, f"reading HEIC needs: {INSTALL}")
     if other:
         raise SampleError(Code.IMAGE_UNSUPPORTED, f"sfumato doesn't read this kind: {other}")
-    raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of a picture")
+    raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of an image")
 
 
 def _refuse_large(pixels: int, max_pixels: int) -> None:
@@ -289,7 +289,7 @@ def _pixels(image: ImageFile.ImageFile, frames: int, data: bytes) -> int:
     if frames == 1 or image.format != "TIFF":
         return frames * image.width * image.height
     total = 0
-    # Another object: what Pillow notes of one picture would stay with the next.
+    # Another object: what Pillow notes of one image would stay with the next.
     with Image.open(io.BytesIO(data), formats=["TIFF"]) as pages:
         for index in range(frames):
             pages.seek(index)

@@ -1,8 +1,8 @@
-"""Other ways in which a viewer may show a picture: what is hidden in one of them is seen too.
+"""Other ways in which a viewer may show an image: what is hidden in one of them is seen too.
 
-A picture of 16 bits may hold 8, 10 or 12 that count, at the low end: its high bytes are black, and
+An image of 16 bits may hold 8, 10 or 12 that count, at the low end: its high bytes are black, and
 every viewer that stretches contrast shows the rest. Alpha, or the indices of a palette of equal
-colours, can draw a picture that appears as soon as somebody drops the other channels.
+colours, can draw an image that appears as soon as somebody drops the other channels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sfumato.imaging.codec.samples import Samples, png_samples, tiff_samples
 from sfumato.types import Pixels
 
 if TYPE_CHECKING:
-    from sfumato.imaging.codec.reading import Opened, Picture
+    from sfumato.imaging.codec.reading import DecodedImage, Opened
 
 Table: TypeAlias = NDArray[np.uint8]  # (65536,): the grey level that shows each value
 
@@ -30,7 +30,7 @@ _BITS: Final = 258  # the tag of TIFF
 _COLOURS: Final = {"I;16": 1, "I;16B": 1, "I;16L": 1, "L": 1, "LA": 1, "CMYK": 4}
 _LEVELS: Final = 65536
 _CLIPPED: Final = ((0.0, 100.0), (0.5, 99.5))  # percentiles that become black and white
-BRIGHT: Final = 16384  # a value from which on the high bytes draw the picture
+BRIGHT: Final = 16384  # a value from which on the high bytes draw the image
 _ALIKE: Final = 8.0  # grey levels, on average: two renderings that show the same
 _NOISE: Final = 70.0  # grey levels between neighbours; of noise it is 85
 _FEW: Final = 64  # pixels of half transparency that are no more than soft edges
@@ -38,7 +38,7 @@ _FEW: Final = 64  # pixels of half transparency that are no more than soft edges
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deep:
-    """All bits of a picture's samples, upright, and the tables by which a viewer may show them.
+    """All bits of an image's samples, upright, and the tables by which a viewer may show them.
 
     `samples` is (h, w, channels) with the further channels (alpha) behind the `colours`, of which
     there are 1, 3, or 4 (CMYK). With `by_bytes` the last table shows the low bytes alone.
@@ -149,8 +149,8 @@ def stored_view(upright: NDArray[Any], orientation: int) -> NDArray[Any]:
     return turned[:, ::-1] if orientation in (2, 3, 7, 8) else turned
 
 
-def pairs(before: Picture, after: Picture) -> list[tuple[Pixels, Pixels]]:
-    """Return the first frame of two pictures in every rendering of the first, for comparison.
+def pairs(before: DecodedImage, after: DecodedImage) -> list[tuple[Pixels, Pixels]]:
+    """Return the first frame of two images in every rendering of the first, for comparison.
 
     The second one is shown as the first is: by the same tables.
     """
@@ -221,7 +221,7 @@ def _rgb(levels: NDArray[np.uint8]) -> Pixels:
 
 
 def alpha_of(image: Image.Image) -> NDArray[np.uint8] | None:
-    """Return the alpha of a picture if it draws something: if it isn't just on and off."""
+    """Return the alpha of an image if it draws something: if it isn't just on and off."""
     if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and not (
         image.mode == "P" and isinstance(image.info.get("transparency"), bytes)
     ):
@@ -235,7 +235,7 @@ def alpha_of(image: Image.Image) -> NDArray[np.uint8] | None:
 
 
 def indices_of_equal(image: Image.Image) -> NDArray[np.uint8] | None:
-    """Return the indices of a palette picture, stretched, if some that are used look the same."""
+    """Return the indices of a palette image, stretched, if some that are used look the same."""
     if image.mode != "P":
         return None
     indices = np.asarray(image)

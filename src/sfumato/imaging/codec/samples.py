@@ -1,7 +1,7 @@
 """Read all 16 bits of the samples of a PNG or a TIFF; Pillow gives the high bytes of colours alone.
 
 Rows of a PNG are inflated and unfiltered here. Of a TIFF Pillow decodes the strips or tiles as
-those of a grey picture with as many columns as the picture has samples, which are the same bytes.
+those of a grey image with as many columns as the image has samples, which are the same bytes.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from sfumato.errors import Code, SampleError
 
 Stored: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"]
 
-HEAD = 512  # bytes that `sniff` and `may_hold_pictures` want to see, fewer if the file is shorter
+HEAD = 512  # bytes that `sniff` and `may_hold_images` want to see, fewer if the file is shorter
 
 _STORED: dict[bytes, Stored] = {
     b"\xff\xd8\xff": "JPEG",
@@ -43,7 +43,7 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x76\x2f\x31\x01", "OpenEXR"),
     (0, b"#?RADIANCE", "Radiance"),
     (0, b"SIMPLE  =", "FITS"),
-    (0, b"\x01\xda", "SGI picture"),
+    (0, b"\x01\xda", "SGI image"),
     (0, b"AT&TFORM", "DjVu"),
     (128, b"DICM", "DICOM"),
     (0, b"IIU\x00", "camera raw"),
@@ -142,14 +142,14 @@ def stored_as(data: bytes) -> Stored:
         raise SampleError(Code.IMAGE_EMPTY, "the file is empty")
     kind = sniff(data[:HEAD])
     if kind is None:
-        raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of a picture")
+        raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of an image")
     return kind
 
 
-def may_hold_pictures(head: bytes) -> str | None:
-    """Name the kind of a file that is or may hold pictures; None where nothing hints at any.
+def may_hold_images(head: bytes) -> str | None:
+    """Name the kind of a file that is or may hold images; None where nothing hints at any.
 
-    Knows pictures of every common kind, video, PDF and documents, archives, and tables of data.
+    Knows images of every common kind, video, PDF and documents, archives, and tables of data.
     Used to refuse files that would otherwise be copied unseen (`OTHER_MAY_HOLD_FACES`), so a
     wrong alarm is the lesser harm.
 
@@ -166,4 +166,4 @@ def may_hold_pictures(head: bytes) -> str | None:
         return "video"
     if _NETPBM.match(head):
         return "Netpbm"
-    return "SVG or markup with pictures" if _MARKUP.search(head) else sniff(head)
+    return "SVG or markup with images" if _MARKUP.search(head) else sniff(head)

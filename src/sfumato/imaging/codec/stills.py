@@ -1,4 +1,4 @@
-"""Cut the frames of an animation out of its file: each a still picture as it is stored.
+"""Cut the frames of an animation out of its file: each a still image as it is stored.
 
 A viewer composes frames: what is transparent in one shows the frame below, and its own colours
 under there are never seen.
@@ -60,7 +60,7 @@ def webp_frame(frame: bytes) -> list[Chunk]:
 
 
 def webp_still(parts: list[Chunk]) -> bytes:
-    """Return a still WebP of the coded data of one picture."""
+    """Return a still WebP of the coded data of one image."""
     parts = [part for part in parts if part[0] in (b"VP8 ", b"VP8L", b"ALPH")]
     body = b"WEBP"
     if len(parts) > 1:

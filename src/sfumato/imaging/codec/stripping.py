@@ -1,4 +1,4 @@
-"""Take the private metadata out of a picture without decoding and encoding it again.
+"""Take the private metadata out of an image without decoding and encoding it again.
 
 For the policy "all". The coded pixels are copied as they lie there, the parts around them by an
 allow-list, and nothing is returned that wasn't proved: the stripped file, decoded, shows the same
@@ -31,7 +31,7 @@ from sfumato.imaging.codec.profile import (
     published_profile,
     said_of,
 )
-from sfumato.imaging.codec.reading import MAX_PIXELS, Opened, guarded, open_picture
+from sfumato.imaging.codec.reading import MAX_PIXELS, Opened, guarded, open_image
 from sfumato.imaging.codec.rebuilding import rebuilt_tiff
 from sfumato.imaging.codec.signatures import HEAD, sniff
 from sfumato.imaging.embedded.panorama import panorama_packet
@@ -45,15 +45,15 @@ _GIF_KEPT = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 
 
 def strip(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
-    """Return a picture without its private metadata, and the same bytes if it has none.
+    """Return an image without its private metadata, and the same bytes if it has none.
 
     Kept are the coded pixels of every frame as they are, what decoding needs, the colour profile,
-    the resolution and the orientation. What stands behind the end of the picture goes, and with
-    it the further pictures of an MPO.
+    the resolution and the orientation. What stands behind the end of the image goes, and with
+    it the further images of an MPO.
 
     Raises:
         SampleError: IMAGE_UNSUPPORTED where that can't be done, or can't be proved; as `inspect`
-            for what is no sound picture.
+            for what is no sound image.
     """
     with suppress(SampleError):  # what can't be walked is perhaps mended below
         if not private_metadata(data, frames=True) and not embedded_images(data):
@@ -71,7 +71,7 @@ def strip(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
         raise _kept_in(f"{', '.join(left)} would stay")
     moved = difference(data, clean, max_pixels=max_pixels)
     if moved is None or moved > 0:
-        raise _kept_in("the picture would change")
+        raise _kept_in("the image would change")
     return clean
 
 
@@ -84,13 +84,13 @@ def difference(before: bytes, after: bytes, *, max_pixels: int = MAX_PIXELS) -> 
 
     Every channel of every frame counts, also alpha and the low bits of 16. None where the files
     can't be compared at all: another size, mode, orientation, number of frames, palette or colour
-    profile. Of an MPO only the first picture is looked at.
+    profile. Of an MPO only the first image is looked at.
 
     Raises:
         SampleError: one of them can't be decoded.
     """
     with guarded(max_pixels):
-        old, new = open_picture(before, max_pixels), open_picture(after, max_pixels)
+        old, new = open_image(before, max_pixels), open_image(after, max_pixels)
         if _profile_of(old) != _profile_of(new) or old.orientations != new.orientations:
             return None
         if old.header.format != "MPO" and old.header.frames != new.header.frames:

@@ -1,4 +1,4 @@
-"""Small pictures for a page that people look at."""
+"""Small images for a page that people look at."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def thumbnail(data: bytes, longer_side: int, *, max_pixels: int = MAX_PIXELS) ->
     Raises:
         SampleError: as `decode`.
     """
-    picture = Image.fromarray(first_frame(data, max_pixels=max_pixels))
-    picture.thumbnail((longer_side, longer_side), Image.Resampling.BOX)
+    image = Image.fromarray(first_frame(data, max_pixels=max_pixels))
+    image.thumbnail((longer_side, longer_side), Image.Resampling.BOX)
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=85)
+    image.save(out, "JPEG", quality=85)
     return out.getvalue()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.errors import Code, SampleError
-from sfumato.imaging.codec.reading import MAX_PIXELS, guarded, open_picture
+from sfumato.imaging.codec.reading import MAX_PIXELS, guarded, open_image
 
 _MOST_PIXELS = 1 << 28
 
@@ -23,7 +23,7 @@ def pixels_of(data: bytes) -> bytes | None:
     told = hashlib.sha256()
     try:
         with guarded(MAX_PIXELS):
-            opened = open_picture(data, MAX_PIXELS)
+            opened = open_image(data, MAX_PIXELS)
             for index in range(opened.header.frames):
                 if opened.header.frames > 1:
                     opened.image.seek(index)
@@ -41,7 +41,7 @@ def first_pixels(data: bytes, index: int) -> NDArray[Any] | None:
     """Return the stored pixels of one frame, (h, w, …); None where they can't be decoded."""
     try:
         with guarded(_MOST_PIXELS):
-            opened = open_picture(data, _MOST_PIXELS)
+            opened = open_image(data, _MOST_PIXELS)
             if index:
                 opened.image.seek(index)
             opened.image.load()

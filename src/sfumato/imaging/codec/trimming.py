@@ -1,4 +1,4 @@
-"""Cut away what a file holds outside its visible frame, with proof that its picture stays."""
+"""Cut away what a file holds outside its visible frame, with proof that its image stays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sfumato.imaging.codec.stripping import difference
 
 
 def trimmed(data: bytes, *, max_pixels: int = MAX_PIXELS, exactly: bool = False) -> bytes:
-    """Return a picture without what lies outside its visible frame; the same bytes if nothing does.
+    """Return an image without what lies outside its visible frame; the same bytes if nothing does.
 
     With `exactly` the few bytes go too that encoders leave there and that can't hold anything.
 
@@ -36,7 +36,7 @@ def trimmed(data: bytes, *, max_pixels: int = MAX_PIXELS, exactly: bool = False)
     if left:
         raise _refused(found, f"{', '.join(left)} would stay")
     if moved is None or moved > 0:
-        raise _refused(found, "the picture would change")
+        raise _refused(found, "the image would change")
     return clean
 
 

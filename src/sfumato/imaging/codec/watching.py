@@ -1,7 +1,7 @@
-"""See while a JPEG is decoded whether its picture takes the coded data to their end.
+"""See while a JPEG is decoded whether its image takes the coded data to their end.
 
 To follow the blocks again afterwards costs a fifth of decoding. But the decoder asks for bytes as
-it goes: a picture whose last row isn't there yet when all but the last few bytes have been read
+it goes: an image whose last row isn't there yet when all but the last few bytes have been read
 needs those too, so next to nothing lies behind its last block.
 """
 

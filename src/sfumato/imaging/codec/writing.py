@@ -1,4 +1,4 @@
-"""Obfuscate boxes in the stored pixels of a picture and write it in its own format.
+"""Obfuscate boxes in the stored pixels of an image and write it in its own format.
 
 `encoding` writes; what it wrote is decoded again here and compared before it is returned.
 """
@@ -22,7 +22,7 @@ from sfumato.imaging.codec.deep_editing import obfuscated, samples_of, write_dee
 from sfumato.imaging.codec.encoding import WRITERS, Edited
 from sfumato.imaging.codec.metadata import private_metadata
 from sfumato.imaging.codec.palette import Palette, indices_of, palette_of
-from sfumato.imaging.codec.reading import MAX_PIXELS, Header, Opened, guarded, open_picture
+from sfumato.imaging.codec.reading import MAX_PIXELS, Header, Opened, guarded, open_image
 from sfumato.imaging.codec.trimming import trimmed
 from sfumato.imaging.jpeg import Policy
 from sfumato.types import Box, Obfuscator, Pixels
@@ -33,7 +33,7 @@ _MEAN_ERROR = 16  # grey levels; a wrong inversion or channel order is far above
 
 @dataclass(frozen=True, slots=True)
 class _Canvas:
-    """Stored pixels in channels that can be mixed; for palette pictures what they came from."""
+    """Stored pixels in channels that can be mixed; for palette images what they came from."""
 
     mode: str
     pixels: Pixels
@@ -49,20 +49,20 @@ def edit(
     on_unsupported: OnUnsupported = "refuse",
     policy: Policy = "faces",
 ) -> Edited:
-    """Obfuscate boxes of a picture and write it in the format that it came in.
+    """Obfuscate boxes of an image and write it in the format that it came in.
 
-    The obfuscator gets the stored pixels in the picture's own channels (grey, CMYK, with alpha;
-    palette pictures as the colours they show), and the boxes turned to the stored grid.
+    The obfuscator gets the stored pixels in the image's own channels (grey, CMYK, with alpha;
+    palette images as the colours they show), and the boxes turned to the stored grid.
 
     - JPEG: `sfumato.imaging.jpeg` edits the blocks under the boxes, all other coefficients stay;
-      "exact". Of an MPO only the first picture is kept. What it can't edit (arithmetic coding)
+      "exact". Of an MPO only the first image is kept. What it can't edit (arithmetic coding)
       is refused, or with `on_unsupported` "reencode" written anew with the same quantisation
       tables, subsampling (4:4:4 where Pillow can't write it) and coding; "reencoded".
-    - PNG, BMP, TIFF, GIF and lossless WebP: "exact". 1-bit pictures, and grey ones of 2 or 4,
+    - PNG, BMP, TIFF, GIF and lossless WebP: "exact". 1-bit images, and grey ones of 2 or 4,
       become grey of 8 bits, since blur needs it. JPEG or fax coding inside a TIFF becomes deflate.
     - PNG and TIFF of 16 bits a channel: "exact" in all 16 bits; the obfuscator gets 8 of them, and
       within its reach no others are written.
-    - Palette pictures keep the entries that untouched pixels use, with their transparency;
+    - Palette images keep the entries that untouched pixels use, with their transparency;
       free entries take the new colours, and where these are more, each obfuscated pixel gets
       the nearest.
     - Lossy WebP and AVIF are written anew, at quality 95 or more: no quantiser that the headers of
@@ -77,7 +77,7 @@ def edit(
 
     Args:
         data: the encoded bytes.
-        boxes: in upright pixels; none writes the picture anew, without its metadata.
+        boxes: in upright pixels; none writes the image anew, without its metadata.
         obfuscator: what changes the pixels; leaves those outside its `reaches` alone.
         max_pixels: as for `inspect`.
         on_unsupported: what to do with a JPEG that can't be edited block by block.
@@ -88,7 +88,7 @@ def edit(
             IMAGE_ENCODE where the result is not what it should be.
     """
     with guarded(max_pixels):
-        opened = open_picture(data, max_pixels)
+        opened = open_image(data, max_pixels)
         header = opened.header
         _refuse_uneditable(header)
     stored = [to_stored(box, header.orientation, header.width, header.height) for box in boxes]
@@ -108,13 +108,13 @@ def edit(
     obfuscator = _in_mode(obfuscator, canvas.mode)
     changed = obfuscator(canvas.pixels, stored)
     with guarded(max_pixels, Code.IMAGE_ENCODE):
-        picture = _picture(canvas, changed, header)
+        image = _image(canvas, changed, header)
         keep_safe = policy == "keep-safe"
-        written = WRITERS[header.format](opened, picture, policy)
-        _check(written, opened, picture, max_pixels, keep_safe=keep_safe)
+        written = WRITERS[header.format](opened, image, policy)
+        _check(written, opened, image, max_pixels, keep_safe=keep_safe)
         if written.encoding == "exact":
-            before = _colours(opened.image, picture.mode)
-            _check_outside(before, _colours(picture), obfuscator.reaches(stored))
+            before = _colours(opened.image, image.mode)
+            _check_outside(before, _colours(image), obfuscator.reaches(stored))
     return written
 
 
@@ -137,7 +137,7 @@ def _edit_blocks(
 def _edit_deep(
     opened: Opened, boxes: Sequence[Box], obfuscator: Obfuscator, max_pixels: int, policy: Policy
 ) -> Edited:
-    """Edit a picture of 16 bits a channel; what was written is read again and compared."""
+    """Edit an image of 16 bits a channel; what was written is read again and compared."""
     with guarded(max_pixels):
         opened.image.load()
         before = samples_of(opened)
@@ -153,10 +153,10 @@ def _edit_deep(
 
 def _refuse_uneditable(header: Header) -> None:
     if header.bits > 8 and not (header.bits == 16 and header.format in ("PNG", "TIFF")):
-        reason = f"faces can't be obfuscated in {header.bits}-bit pictures yet"
+        reason = f"faces can't be obfuscated in {header.bits}-bit images yet"
         raise SampleError(Code.IMAGE_UNSUPPORTED, reason)
     if header.frames > 1 and header.format != "MPO":
-        reason = f"faces can't be obfuscated in pictures of {header.frames} frames yet"
+        reason = f"faces can't be obfuscated in images of {header.frames} frames yet"
         raise SampleError(Code.IMAGE_UNSUPPORTED, reason)
 
 
@@ -181,26 +181,26 @@ def _canvas(image: Image.Image) -> _Canvas:
     return canvas
 
 
-def _picture(canvas: _Canvas, changed: Pixels, header: Header) -> Image.Image:
-    """Return a picture of the changed pixels that knows nothing of the file they came from."""
+def _image(canvas: _Canvas, changed: Pixels, header: Header) -> Image.Image:
+    """Return an image of the changed pixels that knows nothing of the file they came from."""
     height, width = changed.shape[:2]
     if canvas.palette is None:
         return Image.frombuffer(canvas.mode, (width, height), np.ascontiguousarray(changed))
     binary_alpha = header.format == "GIF"
     palette = indices_of(canvas.palette, canvas.pixels, changed, binary_alpha=binary_alpha)
-    picture = Image.frombuffer("P", (width, height), palette.indices)
-    picture.putpalette(palette.colours[:, :3].tobytes())
+    image = Image.frombuffer("P", (width, height), palette.indices)
+    image.putpalette(palette.colours[:, :3].tobytes())
     alpha = palette.colours[:, 3:]
     if alpha.size and alpha.min() < 255:
         first = int(np.argmin(alpha))
-        picture.info["transparency"] = first if binary_alpha else alpha.tobytes()
-    return picture
+        image.info["transparency"] = first if binary_alpha else alpha.tobytes()
+    return image
 
 
 def _read_again(edited: Edited, opened: Opened, max_pixels: int, *, keep_safe: bool) -> Opened:
     """Open what was written; raise IMAGE_ENCODE where it isn't what it should be, or not clean."""
     try:
-        again = open_picture(edited.data, max_pixels)
+        again = open_image(edited.data, max_pixels)
         again.image.load()
         private = private_metadata(edited.data, keep_safe=keep_safe)
     except SampleError as error:
@@ -215,11 +215,11 @@ def _read_again(edited: Edited, opened: Opened, max_pixels: int, *, keep_safe: b
 
 
 def _check(
-    edited: Edited, opened: Opened, picture: Image.Image, max_pixels: int, *, keep_safe: bool
+    edited: Edited, opened: Opened, image: Image.Image, max_pixels: int, *, keep_safe: bool
 ) -> None:
     """Decode what was written and compare; raise IMAGE_ENCODE for any difference."""
     again = _read_again(edited, opened, max_pixels, keep_safe=keep_safe)
-    before, after = _colours(picture), _colours(again.image, picture.mode)
+    before, after = _colours(image), _colours(again.image, image.mode)
     if edited.encoding == "exact":
         if not np.array_equal(before, after):
             raise _not_written("its pixels are not the ones written")
@@ -228,7 +228,7 @@ def _check(
 
 
 def _colours(image: Image.Image, mode: str | None = None) -> NDArray[np.uint8]:
-    """Return a picture's channels as they are compared; palettes by the colours they show."""
+    """Return an image's channels as they are compared; palettes by the colours they show."""
     mode = mode or image.mode
     mode = "RGBA" if mode == "P" else mode
     return np.asarray(image if image.mode == mode else image.convert(mode))
@@ -245,4 +245,4 @@ def _check_outside(before: NDArray[Any], after: NDArray[Any], reaches: Sequence[
 
 
 def _not_written(what: str) -> SampleError:
-    return SampleError(Code.IMAGE_ENCODE, f"the edited picture is not kept: {what}")
+    return SampleError(Code.IMAGE_ENCODE, f"the edited image is not kept: {what}")

@@ -1,4 +1,4 @@
-"""How a picture is to be turned: by EXIF, else by what XMP says of TIFF's tag 274.
+"""How an image is to be turned: by EXIF, else by what XMP says of TIFF's tag 274.
 
 As Pillow's `ImageOps.exif_transpose` does it, for every format: a value in EXIF counts even where
 it makes no sense, XMP only where EXIF says nothing.
@@ -21,7 +21,7 @@ _MOST_ENTRIES: Final = 65_535
 
 
 def orientation(exif: bytes, xmp: bytes = b"") -> int:
-    """Return how a picture is to be turned, 1 to 8; 1 where nothing is said, or nonsense."""
+    """Return how an image is to be turned, 1 to 8; 1 where nothing is said, or nonsense."""
     told = told_by_exif(exif) if exif else None
     if told is None and xmp:
         told = told_by_xmp(xmp)

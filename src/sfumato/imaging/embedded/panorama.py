@@ -1,4 +1,4 @@
-"""Which part of a sphere a picture shows: the fields of GPano that a viewer needs, written anew.
+"""Which part of a sphere an image shows: the fields of GPano that a viewer needs, written anew.
 
 https://developers.google.com/streetview/spherical-metadata. Kept are sizes, angles and the
 projection, as numbers and known words within sane ranges. Names of programs and dates go. The

@@ -1,7 +1,7 @@
 """Take out of a colour profile what no colour transform needs, and prove that it stays the same.
 
 A profile (ICC.1:2022) is a header of 128 bytes, a table of tags, and their data. Private tags,
-gaps between tags and free texts can hold a picture, a name or a place. What stays are the tags
+gaps between tags and free texts can hold an image, a name or a place. What stays are the tags
 that colour management defines, each of a kind and a size that the standard gives it, and texts
 made of the words of standard profiles. A profile that holds nothing else stays as it is, byte for
 byte; that is so for the standard ones.
@@ -25,7 +25,7 @@ UNREADABLE: Final = "unreadable"
 
 _MOST_BYTES: Final = 1 << 22  # the largest standard ones, of printing inks, take under 3 MB
 _MOST_TAGS: Final = 100
-_CLASSES: Final = (b"mntr", b"scnr", b"prtr", b"spac")  # of pictures; the others are links
+_CLASSES: Final = (b"mntr", b"scnr", b"prtr", b"spac")  # of images; the others are links
 _SPACES: Final = (b"RGB ", b"GRAY", b"CMYK", b"Lab ")
 _REQUIRED: Final = (b"desc", b"cprt")
 _ID: Final = slice(84, 100)
@@ -45,7 +45,7 @@ class _Tag:
 def clean_profile(profile: bytes) -> bytes | None:
     """Return a colour profile without what no transform needs; the same bytes if that is nothing.
 
-    None for what can't be read as the profile of a picture, and where it can't be proved that
+    None for what can't be read as the profile of an image, and where it can't be proved that
     littleCMS makes the same colours of both.
     """
     extras = profile_extras(profile)
@@ -95,14 +95,14 @@ def _tags(profile: bytes) -> list[_Tag]:
     """Return the table of tags.
 
     Raises:
-        ValueError: it isn't the profile of a picture, or a tag lies outside.
+        ValueError: it isn't the profile of an image, or a tag lies outside.
     """
     (length,) = struct.unpack_from(">I", profile)
     (count,) = struct.unpack_from(">I", profile, 128)
     if profile[36:40] != b"acsp" or length != len(profile) or not 1 <= count <= _MOST_TAGS:
         raise ValueError("no profile")
     if profile[12:16] not in _CLASSES or profile[16:20] not in _SPACES:
-        raise ValueError("not of a picture")
+        raise ValueError("not of an image")
     tags = [_Tag(*struct.unpack_from(">4sII", profile, 132 + 12 * i)) for i in range(count)]
     if any(t.at < 132 + 12 * count or t.size < 8 or t.at + t.size > length for t in tags):
         raise ValueError("a tag outside")

@@ -18,7 +18,7 @@ def same_transform(before: bytes, after: bytes) -> bool:
     """Tell whether two profiles turn a grid of colours into the same sRGB colours.
 
     Compared are all rendering intents that the first profile has. False where it has none, and
-    for spaces of which pictures have no pixels here (Lab).
+    for spaces of which images have no pixels here (Lab).
     """
     if before[16:20] not in _MODES or before[16:20] != after[16:20]:
         return False
@@ -38,7 +38,7 @@ def same_transform(before: bytes, after: bytes) -> bool:
 
 @cache
 def _grid(mode: str, channels: int, steps: int) -> Image.Image:
-    """Return a picture of every combination of some levels, from 0 to 255."""
+    """Return an image of every combination of some levels, from 0 to 255."""
     levels = np.linspace(0, 255, steps).round().astype(np.uint8)
     colours = np.stack(np.meshgrid(*[levels] * channels, indexing="ij"), axis=-1)
     flat = np.ascontiguousarray(colours.reshape(1, -1, channels))

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 _PARAMETERS: Final = (1, 3, 4, 5, 7)  # of a parametric curve, by its function type
 _CURVE, _LUT = (b"curv", b"para"), (b"mft1", b"mft2", b"mAB ", b"mBA ")
 _MOST_ENTRIES: Final = 1 << 16  # of a curve
-_ROUGHEST: Final = 4  # a curve's whole way up and down against its range; a picture has far more
+_ROUGHEST: Final = 4  # a curve's whole way up and down against its range; an image has far more
 
-_SMALL: Final = 2000  # numbers of a table; fewer make no picture in which somebody is known
+_SMALL: Final = 2000  # numbers of a table; fewer make no image in which somebody is known
 _STEEPEST: Final = 0.7  # from cell to cell, in standard deviations; far pixels differ by about 1.1
 
 TEXTS: Final = frozenset((b"desc", b"cprt", b"dmnd", b"dmdd", b"vued"))
@@ -93,7 +93,7 @@ def _curve(data: bytes) -> int | None:
 
 
 def _straight(levels: NDArray[np.integer]) -> bool:
-    """Tell whether levels go up or down as those of a curve do; those of a picture go to and fro.
+    """Tell whether levels go up or down as those of a curve do; those of an image go to and fro.
 
     Takes (..., levels): several curves.
     """
@@ -107,8 +107,8 @@ def _straight(levels: NDArray[np.integer]) -> bool:
 def _smooth(cells: NDArray[np.integer]) -> bool:
     """Tell whether a table changes little from each cell to the next, in every direction.
 
-    Takes (inputs..., outputs). The pixels of a picture, put into a table, are next to each other
-    in one direction alone. Tables too small for a picture pass.
+    Takes (inputs..., outputs). The pixels of an image, put into a table, are next to each other
+    in one direction alone. Tables too small for an image pass.
     """
     if cells.size < _SMALL:
         return True

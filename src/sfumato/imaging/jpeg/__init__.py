@@ -6,7 +6,7 @@
 
 `edit` takes the quantised coefficients of just the blocks under the boxes, obfuscates them in
 the file's own planes, and puts them back. Every other coefficient stays the same integer, and
-the edited file is read again to prove it. Everything here works on the *stored* picture:
+the edited file is read again to prove it. Everything here works on the *stored* image:
 mapping boxes through the EXIF orientation is for the caller.
 """
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sfumato.imaging.jpeg.editing import edited
 from sfumato.imaging.jpeg.header import Colour, Component, Frame, Process, read_header
+from sfumato.imaging.jpeg.image import read
 from sfumato.imaging.jpeg.markers import (
     APP0,
     COM,
@@ -38,7 +39,6 @@ from sfumato.imaging.jpeg.markers import (
     strip,
     walk,
 )
-from sfumato.imaging.jpeg.picture import read
 from sfumato.imaging.jpeg.proof import check
 from sfumato.imaging.jpeg.writing import recoded, spliced
 from sfumato.types import Box, Obfuscator
@@ -65,7 +65,7 @@ _NAMES = {DQT: "DQT", DHT: "DHT", DRI: "DRI", SOS: "SOS", COM: "COM"}
 class JpegInfo:
     """What the headers and the metadata of a JPEG file say.
 
-    `width` and `height` are those of the stored picture, `orientation` is EXIF's, 1 to 8.
+    `width` and `height` are those of the stored image, `orientation` is EXIF's, 1 to 8.
     `markers` are the names of the segments in their order; `icc` is the colour profile or b"".
     """
 
@@ -174,18 +174,18 @@ def edit(
 
     Args:
         data: the file.
-        boxes: in pixels of the stored picture, orientation not applied.
+        boxes: in pixels of the stored image, orientation not applied.
         obfuscator: called on single planes, (h, w, 1), with boxes in their resolution; or one
             for each component, where their values differ (a colour: `component_values`).
-        max_pixels: larger pictures are refused before memory is taken for them.
+        max_pixels: larger images are refused before memory is taken for them.
         policy: with "keep-safe" date, camera and copyright stay.
 
     Raises:
         SampleError: as `inspect`; `IMAGE_DECODE` where the entropy-coded data are corrupt;
             `IMAGE_ENCODE` if the edited file, read again, isn't what it should be.
     """
-    picture = read(data, max_pixels=max_pixels)
-    frame = picture.header.frame
+    image = read(data, max_pixels=max_pixels)
+    frame = image.header.frame
     count = len(frame.components)
     each = list(obfuscator) if isinstance(obfuscator, Sequence) else [obfuscator] * count
     if len(each) != count:
@@ -193,14 +193,14 @@ def edit(
     if not boxes:
         nothing = np.zeros(frame.block_count, dtype=np.bool_)
         return Edit(data, _masks(frame, nothing), "identical")
-    coefficients, touched = edited(picture, boxes, each)
+    coefficients, touched = edited(image, boxes, each)
     method: Literal["spliced", "recoded"] = "spliced"
-    segments = spliced(picture, coefficients, touched)
+    segments = spliced(image, coefficients, touched)
     if segments is None:
-        method, segments = "recoded", recoded(picture, coefficients)
+        method, segments = "recoded", recoded(image, coefficients)
     result = serialise(kept(segments, policy))
     del segments  # it may be as large as the file
-    check(result, picture, coefficients, touched)
+    check(result, image, coefficients, touched)
     return Edit(result, _masks(frame, touched), method)
 
 

@@ -145,7 +145,7 @@ def forward(const uint8_t[:, :] before, const uint8_t[:, :] after, const int32_t
     a touched block did not change, they go in as they were before they were rounded, so that
     only the change is quantised. Each coefficient is divided by its unit and rounded to a whole
     number between -largest and largest. `goes_on` says on which sides of these blocks the
-    picture goes on (`TOP_OPEN` and so forth, added up).
+    image goes on (`TOP_OPEN` and so forth, added up).
     """
     cdef Py_ssize_t row, column, y, x, k
     cdef Py_ssize_t rows = numbers.shape[0], columns = numbers.shape[1]

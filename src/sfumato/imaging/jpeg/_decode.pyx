@@ -13,7 +13,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 
 from sfumato.imaging.jpeg.markers import broken
 
-# Categories of 8-bit pictures (T.81 F.1.2.1 and F.1.2.2): differences of two DC coefficients
+# Categories of 8-bit images (T.81 F.1.2.1 and F.1.2.2): differences of two DC coefficients
 # are below 2^11, AC coefficients below 2^10.
 cdef enum:
     DC_SIZES = 11
@@ -240,7 +240,7 @@ cdef class ScanReader:
                 flat[first] = <int16_t>last_dc[owner]
                 at = band(words, entries, ac_tables[owner], flat, first, at)
                 if at > end:
-                    raise broken("the data end before the picture does")
+                    raise broken("the data end before the image does")
             mcu += 1
         return at
 
@@ -259,7 +259,7 @@ cdef class ScanReader:
                     raise broken("a DC coefficient that can't be")
                 self.coefficients[self.order[mcu, i], 0] = <int16_t>value
             if at > end:
-                raise broken("the data end before the picture does")
+                raise broken("the data end before the image does")
             mcu += 1
         return at
 
@@ -272,7 +272,7 @@ cdef class ScanReader:
                     self.coefficients[self.order[mcu, i], 0] |= <int16_t>(1 << low)
                 at += 1
             if at > end:
-                raise broken("the data end before the picture does")
+                raise broken("the data end before the image does")
             mcu += 1
         return at
 
@@ -304,7 +304,7 @@ cdef class ScanReader:
                     self.busy[block] = 1
                 k += 1
             if at > end:
-                raise broken("the data end before the picture does")
+                raise broken("the data end before the image does")
             if k > last + 1:
                 raise broken("a run of zeros past the end of a band")
             mcu += 1
@@ -347,7 +347,7 @@ cdef class ScanReader:
                 if self.busy[block]:
                     self.refined(block, k, last, 64, low, &at)
             if at > end:
-                raise broken("the data end before the picture does")
+                raise broken("the data end before the image does")
             mcu += 1
         if waiting:
             raise broken("an end-of-band run past the end of the scan")

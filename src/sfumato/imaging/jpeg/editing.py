@@ -26,7 +26,7 @@ from sfumato.imaging.jpeg._dct import (
     inverse,
 )
 from sfumato.imaging.jpeg.header import Frame, Numbers
-from sfumato.imaging.jpeg.picture import Coefficients, Picture
+from sfumato.imaging.jpeg.image import Coefficients, JpegImage
 from sfumato.types import Box, Obfuscator, Pixels
 
 _Window: TypeAlias = tuple[int, int, int, int]  # in blocks: first row, column; row, column behind
@@ -34,7 +34,7 @@ _Window: TypeAlias = tuple[int, int, int, int]  # in blocks: first row, column; 
 
 @dataclass(frozen=True, slots=True)
 class _Grid:
-    """How boxes of the picture map to a component's samples.
+    """How boxes of the image map to a component's samples.
 
     `repeat_x` and `repeat_y` repeat samples where a plane is subsampled in one direction more
     than in the other (4:2:2, 4:4:0, 4:1:1), so that a face keeps its shape: an obfuscator takes
@@ -57,7 +57,7 @@ class _Grid:
         return cls(component.h / h * wide, component.v / v * high, wide, high)
 
     def scaled(self, box: Box) -> Box:
-        """Map a box of the picture."""
+        """Map a box of the image."""
         x0, y0, x1, y1 = box
         return (x0 * self.scale_x, y0 * self.scale_y, x1 * self.scale_x, y1 * self.scale_y)
 
@@ -73,22 +73,22 @@ class _Grid:
 
 
 def edited(
-    picture: Picture, boxes: Sequence[Box], obfuscators: Sequence[Obfuscator]
+    image: JpegImage, boxes: Sequence[Box], obfuscators: Sequence[Obfuscator]
 ) -> tuple[Coefficients, NDArray[np.bool_]]:
     """Return the coefficients with the boxes obfuscated, and for each block if it was touched.
 
     Args:
-        picture: as read; not changed.
-        boxes: in the stored frame; those wholly outside the picture are ignored.
+        image: as read; not changed.
+        boxes: in the stored frame; those wholly outside the image are ignored.
         obfuscators: one for each component.
     """
-    frame = picture.header.frame
-    coefficients = picture.coefficients.copy()
+    frame = image.header.frame
+    coefficients = image.coefficients.copy()
     touched = np.zeros(frame.block_count, dtype=np.bool_)
     boxes = [box for box in boxes if clip(box, frame.width, frame.height)]
-    interleaved = any(len(scan.components) > 1 for scan in picture.header.scans)
+    interleaved = any(len(scan.components) > 1 for scan in image.header.scans)
     for indices in _alike(frame, obfuscators) if boxes else ():
-        masks = _edit_planes(picture, indices, boxes, obfuscators[indices[0]], coefficients)
+        masks = _edit_planes(image, indices, boxes, obfuscators[indices[0]], coefficients)
         for index, mask in zip(indices, masks, strict=True):
             numbers = frame.numbers(index)
             touched[numbers[: mask.shape[0], : mask.shape[1]][mask > 0]] = True
@@ -120,19 +120,19 @@ def _alike(frame: Frame, obfuscators: Sequence[Obfuscator]) -> list[list[int]]:
 
 
 def _edit_planes(
-    picture: Picture,
+    image: JpegImage,
     indices: Sequence[int],
     boxes: Sequence[Box],
     obfuscator: Obfuscator,
     coefficients: Coefficients,
 ) -> list[NDArray[np.uint8]]:
     """Obfuscate the boxes in components of one resolution; return masks of touched blocks."""
-    frame = picture.header.frame
+    frame = image.header.frame
     grid = _Grid.of(frame, indices[0])
     rows, columns = frame.blocks(indices[0])
     height, width = frame.samples(indices[0])
     masks = [np.zeros((rows, columns), dtype=np.uint8) for _ in indices]
-    steps = [np.asarray(picture.header.quantisation[i], dtype=np.float32) for i in indices]
+    steps = [np.asarray(image.header.quantisation[i], dtype=np.float32) for i in indices]
     scaled = [grid.scaled(box) for box in boxes]
     blocks = coefficients.view(BLOCK_OF_COEFFICIENTS)[:, 0]
     for window, inside in _windows(grid, scaled, obfuscator, rows, columns):
@@ -146,7 +146,7 @@ def _edit_planes(
         goes_on = _open_sides(window, rows, columns)
         for i, index in enumerate(indices):
             mask = masks[i][top:bottom, left:right]
-            coarser, largest = _stored(picture.precision[index])
+            coarser, largest = _stored(image.precision[index])
             planes, units = (before[:, :, i], after[:, :, i]), (steps[i], steps[i] * coarser)
             forward(*planes, numbers[i], *units, largest, blocks, mask, goes_on)
             if (coarser > 1).any():
@@ -155,7 +155,7 @@ def _edit_planes(
 
 
 def _open_sides(window: _Window, rows: int, columns: int) -> int:
-    """Return on which sides of a window the picture goes on, with blocks that stay."""
+    """Return on which sides of a window the image goes on, with blocks that stay."""
     top, left, bottom, right = window
     return (
         TOP_OPEN * (top > 0)
@@ -181,12 +181,12 @@ def _windows(
 ) -> list[tuple[_Window, list[Box]]]:
     """Return windows of blocks that don't overlap, each with the boxes in it, moved to it.
 
-    An obfuscator that reads beyond its reaches (`whole_picture`), or at one box because of
+    An obfuscator that reads beyond its reaches (`whole_image`), or at one box because of
     another, gets the whole plane.
     """
     reaches = obfuscator.reaches(boxes)
     alone = [obfuscator.reaches([box])[0] for box in boxes]
-    if getattr(obfuscator, "whole_picture", False) or reaches != alone:
+    if getattr(obfuscator, "whole_image", False) or reaches != alone:
         return [((0, 0, rows, columns), list(boxes))]
     groups: list[tuple[_Window, list[Box]]] = []
     for box, reach in zip(boxes, reaches, strict=True):
@@ -236,7 +236,7 @@ def _flatten_padding(
 ) -> Numbers:
     """Make the blocks that pad the last MCUs flat where the block beside them was touched.
 
-    They are never shown, but some encoders continue the picture in them, and so the face.
+    They are never shown, but some encoders continue the image in them, and so the face.
     Return their numbers.
     """
     rows, columns = mask.shape

@@ -1,4 +1,4 @@
-"""As much of EXIF as is needed to keep a picture upright, and to keep nothing else.
+"""As much of EXIF as is needed to keep an image upright, and to keep nothing else.
 
 An EXIF segment is a small TIFF file (TIFF 6.0; CIPA DC-008): a byte order, then directories of
 12-byte entries (tag, type, count, value or the offset of the value). It is never copied: what

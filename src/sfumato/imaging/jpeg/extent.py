@@ -1,4 +1,4 @@
-"""How much of a scan's entropy-coded data the blocks of the picture take, and what is left over.
+"""How much of a scan's entropy-coded data the blocks of the image take, and what is left over.
 
 A frame header that tells less rows or columns than were coded leaves the rest in the file: no
 viewer shows it, and anybody who writes the old size back sees it. The blocks that the header asks
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from sfumato.imaging.jpeg._extent import fill_steps, passed_over
 from sfumato.imaging.jpeg.header import Frame, Header, Scan, read_header
 from sfumato.imaging.jpeg.huffman import lookup
+from sfumato.imaging.jpeg.image import advance, bits_of, read_interval, reader_of
 from sfumato.imaging.jpeg.markers import SOS, Segment, broken, walk
-from sfumato.imaging.jpeg.picture import advance, bits_of, read_interval, reader_of
 
 _ANY_SIZE = 1 << 32  # `read_header` refuses what the data can't hold
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
@@ -31,7 +31,7 @@ _SHORT = 2048
 class Extent:
     """One scan in the file: where its coded data lie, and what of each restart interval is used.
 
-    `used` are bits, for each interval that the picture has; there may be more in the data.
+    `used` are bits, for each interval that the image has; there may be more in the data.
     """
 
     start: int
@@ -40,11 +40,11 @@ class Extent:
 
 
 def extents(data: bytes) -> tuple[Extent, ...]:
-    """Return how far the blocks reach in each scan of the first picture.
+    """Return how far the blocks reach in each scan of the first image.
 
     Raises:
         SampleError: as `read_header`; `IMAGE_DECODE` where the coded data become illegal or end
-            before the picture does.
+            before the image does.
     """
     segments, _ = walk(data)
     header = read_header(segments, max_pixels=_ANY_SIZE)
@@ -112,14 +112,14 @@ def _passed(frame: Frame, scan: Scan) -> tuple[int, ...]:
             raise broken(
                 "a code that is in no Huffman table"
                 if found == -1
-                else "the data end before the picture does"
+                else "the data end before the image does"
             )
         ends.append(found - at)
     return tuple(ends)
 
 
 def _shares(frame: Frame, scan: Scan, bounds: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Return (first bit, bit behind, MCUs) of each restart interval that the picture has."""
+    """Return (first bit, bit behind, MCUs) of each restart interval that the image has."""
     single = len(scan.components) == 1
     rows, columns = frame.blocks(scan.components[0]) if single else frame.mcus
     mcus = rows * columns
@@ -148,7 +148,7 @@ def _tables(
 
 
 def _read(header: Header) -> list[tuple[int, ...]]:
-    """Read the scans of a progressive file, as `picture.decode` does."""
+    """Read the scans of a progressive file, as `image.decode` does."""
     frame = header.frame
     coefficients = np.zeros((frame.block_count, 64), dtype=np.int16)
     busy = np.zeros(frame.block_count, dtype=np.uint8)

@@ -1,6 +1,6 @@
 """What the headers of a JPEG say: frame, components, scans and the tables each scan uses.
 
-The *frame* (T.81 B.2.2) gives the size of the picture and its components: Y, Cb and Cr, say.
+The *frame* (T.81 B.2.2) gives the size of the image and its components: Y, Cb and Cr, say.
 A component may be *subsampled*: with sampling factors 2x2, 1x1, 1x1 (known as 4:2:0) there are
 four blocks of Y for one of Cb and one of Cr. Those six blocks of 8x8 samples are one *MCU*, the
 unit that an interleaved scan repeats; a scan of one component repeats single blocks (T.81 A.2).
@@ -34,7 +34,7 @@ from sfumato.imaging.jpeg.standard_tables import STANDARD
 
 Process: TypeAlias = Literal["baseline", "extended", "progressive"]
 Colour: TypeAlias = Literal["grey", "YCbCr", "RGB", "CMYK", "YCCK", "other"]
-Numbers: TypeAlias = NDArray[np.int32]  # block numbers: rows of Picture.coefficients
+Numbers: TypeAlias = NDArray[np.int32]  # block numbers: rows of JpegImage.coefficients
 
 _PROCESSES: Final[dict[int, Process]] = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive"}
 _REFUSED: Final = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "lossless"}
@@ -43,7 +43,7 @@ _MOST_SCANS: Final = 100  # no encoder writes more than about 20; each one costs
 # What work headers may claim: runs let a few bytes stand for a pass over all blocks, and a pass
 # that refines looks at each coefficient of its band. The unit is one such look, about 5 ns for
 # reading, writing and proof together. An empty page in libjpeg's 10 scans takes 850 for each
-# byte of its scans, a photograph at quality 10 at most 530 (2,476 pictures).
+# byte of its scans, a photograph at quality 10 at most 530 (2,476 images).
 _BLOCK_WORK: Final = 64  # memory for a block
 _PASS_WORK: Final = 8  # a pass over it
 _MOST_WORK: Final = 900  # for each byte
@@ -71,7 +71,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Frame:
-    """The picture as the frame header describes it, and where its blocks lie.
+    """The image as the frame header describes it, and where its blocks lie.
 
     All blocks of all components are numbered through, a component at a time, each row by row
     and with the padding that fills up the last MCUs.
@@ -128,7 +128,7 @@ class Frame:
     def order(self, indices: Sequence[int]) -> Numbers:
         """Return the block numbers in the order of a scan of these components: (MCUs, blocks).
 
-        Interleaved MCUs go through the picture in rows, the components inside an MCU in turn,
+        Interleaved MCUs go through the image in rows, the components inside an MCU in turn,
         the blocks of a component again in rows. A single component has no padding and one
         block in an MCU (T.81 A.2.2 and A.2.3).
         """

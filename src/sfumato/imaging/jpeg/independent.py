@@ -45,9 +45,9 @@ def compare(
     Args:
         before: the source.
         after: what `edit` made of it.
-        boxes: those of the edit, in pixels of the stored picture.
+        boxes: those of the edit, in pixels of the stored image.
         obfuscator: that of the edit, for its reaches.
-        max_pixels: larger pictures are refused.
+        max_pixels: larger images are refused.
 
     Raises:
         MissingExtra: jpeglib isn't installed.
@@ -76,7 +76,7 @@ def _read(data: bytes) -> tuple[list[NDArray[np.int16]], list[int]]:
     except ImportError as missing:
         raise MissingExtra("comparing JPEG files needs: pip install 'sfumato[verify]'") from missing
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "picture.jpg")
+        path = Path(folder, "image.jpg")
         path.write_bytes(data)
         try:
             image = jpeglib.read_dct(str(path))

@@ -57,7 +57,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A second picture inside the file: which part holds it, and at which byte it begins."""
+    """A second image inside the file: which part holds it, and at which byte it begins."""
 
     where: str
     offset: int
@@ -71,7 +71,7 @@ def broken(reason: str) -> SampleError:
 def walk(data: bytes) -> tuple[list[Segment], int]:
     """Return the segments between start and end of image, and where the first image ends.
 
-    What follows that offset (a second picture, a video, rubbish) is no part of the image. A
+    What follows that offset (a second image, a video, rubbish) is no part of the image. A
     missing end marker is accepted after a scan; whether the scan is whole is for the decoder.
 
     Raises:
@@ -117,7 +117,7 @@ def _skip_fill(data: bytes, at: int) -> int:
 
 
 def _refuse_marker(marker: int, offset: int) -> None:
-    """Raise for a marker that has no place in a picture that this decoder reads."""
+    """Raise for a marker that has no place in an image that this decoder reads."""
     names = {DHP: "hierarchical", EXP: "hierarchical", DAC: "arithmetic coding"}
     names[DNL] = "a height given after the scan (DNL)"
     if marker in names:
@@ -230,7 +230,7 @@ def serialise(segments: Sequence[Segment]) -> bytes:
 def strip(data: bytes, policy: Policy) -> bytes:
     """Return the file without the metadata that `policy` drops, and without what follows it.
 
-    The picture itself is not touched: tables and entropy-coded bytes are copied. With "faces",
+    The image itself is not touched: tables and entropy-coded bytes are copied. With "faces",
     which strips edited files only, the same bytes come back, because nothing was edited here
     (`edit` strips what it changes).
 
@@ -247,7 +247,7 @@ def strip(data: bytes, policy: Policy) -> bytes:
 
 
 def orientation(segments: Sequence[Segment]) -> int:
-    """Return how the picture is to be turned, 1 to 8: by EXIF, else by XMP (`embedded`)."""
+    """Return how the image is to be turned, 1 to 8: by EXIF, else by XMP (`embedded`)."""
     return turns.orientation(_payload(segments, EXIF), _payload(segments, XMP)[len(XMP) :])
 
 
@@ -275,7 +275,7 @@ def icc_profile(segments: Sequence[Segment]) -> bytes:
     """Return the embedded ICC profile as it is, b"" if there is none.
 
     Only what is one: with "acsp" at byte 36 and no longer than it says (ICC.1, 7.2). Whatever
-    else somebody has put there isn't needed to show the picture.
+    else somebody has put there isn't needed to show the image.
     """
     parts = _icc_parts(segments)
     joined = b"".join(part[len(ICC) + 2 :] for part in parts or ())
@@ -304,7 +304,7 @@ def _icc_parts(segments: Sequence[Segment]) -> list[bytes] | None:
 
 
 def previews(data: bytes, segments: Sequence[Segment], end: int) -> tuple[Preview, ...]:
-    """Find further pictures inside the metadata and after the end of the image.
+    """Find further images inside the metadata and after the end of the image.
 
     Whole JPEG files are looked for in every segment by their first bytes, whatever the segment
     claims to be; the uncompressed thumbnails of JFIF, and XMP's in base 64, by their fields.

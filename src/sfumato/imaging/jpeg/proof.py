@@ -14,6 +14,7 @@ from sfumato.errors import Code, SampleError
 from sfumato.imaging.jpeg._decode import ScanReader, same_bits
 from sfumato.imaging.jpeg.header import Header, read_header
 from sfumato.imaging.jpeg.huffman import extends
+from sfumato.imaging.jpeg.image import Coefficients, JpegImage, Words, bits_of, decode, reader_of
 from sfumato.imaging.jpeg.markers import (
     Segment,
     icc_profile,
@@ -23,15 +24,14 @@ from sfumato.imaging.jpeg.markers import (
     start_of_image,
     walk,
 )
-from sfumato.imaging.jpeg.picture import Coefficients, Picture, Words, bits_of, decode, reader_of
 from sfumato.imaging.jpeg.writing import Run, runs_to_code
 
 Flags = NDArray[np.bool_]
 
-_AT_ONCE = 4096  # blocks compared at a time: no copy of a whole picture
+_AT_ONCE = 4096  # blocks compared at a time: no copy of a whole image
 
 
-def check(data: bytes, source: Picture, intended: Coefficients, touched: Flags) -> None:
+def check(data: bytes, source: JpegImage, intended: Coefficients, touched: Flags) -> None:
     """Check that `data` holds the intended coefficients, and only touched blocks differ.
 
     Args:
@@ -42,14 +42,14 @@ def check(data: bytes, source: Picture, intended: Coefficients, touched: Flags) 
 
     Raises:
         SampleError: `IMAGE_ENCODE`, with what differs: coefficients, tables, coding process,
-            sampling, colour, orientation, profile; or with a second picture in the file.
+            sampling, colour, orientation, profile; or with a second image in the file.
     """
     frame = source.header.frame
     segments, end = walk(data)
     header = read_header(segments, max_pixels=frame.width * frame.height)
     _check_headers(source, header, segments)
     if previews(data, segments, end) or start_of_image(data, 2) is not None:
-        raise _failed("a second picture is left in the file")
+        raise _failed("a second image is left in the file")
     if _tables_extend(source.header, header):
         _check_bits(source, header, intended, touched)
         return
@@ -64,7 +64,7 @@ def _failed(what: str) -> SampleError:
     return SampleError(Code.IMAGE_ENCODE, f"JPEG: the proof of the edited file failed: {what}")
 
 
-def _check_headers(source: Picture, header: Header, segments: Sequence[Segment]) -> None:
+def _check_headers(source: JpegImage, header: Header, segments: Sequence[Segment]) -> None:
     old = source.header
     same = {
         "size, sampling or coding process": old.frame == header.frame,
@@ -92,7 +92,7 @@ def _tables_extend(old: Header, new: Header) -> bool:
     return all(extends(*pair) for pair in pairs)
 
 
-def _check_bits(source: Picture, header: Header, intended: Coefficients, touched: Flags) -> None:
+def _check_bits(source: JpegImage, header: Header, intended: Coefficients, touched: Flags) -> None:
     """Check a scan that has the codes of the source without decoding what is bit for bit equal.
 
     A code stays what it is where further codes are added, since no code begins another: that
@@ -135,7 +135,7 @@ def _check_bits(source: Picture, header: Header, intended: Coefficients, touched
 
 
 def _check_stretches(
-    source: Picture,
+    source: JpegImage,
     reader: ScanReader,
     bits: tuple[Words, Sequence[int]],
     runs: Sequence[Run],

@@ -13,8 +13,8 @@ from sfumato.imaging.jpeg._encode import IDS, BitWriter, ScanTokens, count
 from sfumato.imaging.jpeg._tables import respell
 from sfumato.imaging.jpeg.header import Frame, Numbers, Scan, read_huffman
 from sfumato.imaging.jpeg.huffman import best_table, codes, extended
+from sfumato.imaging.jpeg.image import Coefficients, JpegImage
 from sfumato.imaging.jpeg.markers import DHT, SOS, Segment
-from sfumato.imaging.jpeg.picture import Coefficients, Picture
 
 Tokens = NDArray[np.uint32]  # see _encode.pyx
 Flags = NDArray[np.bool_]
@@ -23,22 +23,22 @@ Run = tuple[int, int]  # MCUs: first, one behind the last
 _WAITING = 1100  # refining bits that a run of bands can hold back
 
 
-def spliced(picture: Picture, coefficients: Coefficients, touched: Flags) -> list[Segment] | None:
+def spliced(image: JpegImage, coefficients: Coefficients, touched: Flags) -> list[Segment] | None:
     """Return the file's segments with new codes for the MCUs that hold touched blocks.
 
     All other bits of the scan are copied. The MCU behind a touched one is coded anew, too,
     because its DC coefficients are stored as differences. Huffman tables that lack a code which
     is needed now get it behind their last one, so that the old bits mean what they meant. Where
     a table has no room for that, some touched coefficients are changed by one step, in place,
-    so that they need no new code (`respell`). None where the picture isn't one sequential scan,
+    so that they need no new code (`respell`). None where the image isn't one sequential scan,
     or where none of this helps.
     """
-    frame, scans = picture.header.frame, picture.header.scans
+    frame, scans = image.header.frame, image.header.scans
     if not touched.any():
-        return list(picture.segments)
+        return list(image.segments)
     if len(scans) > 1 or frame.process == "progressive":
         return None
-    scan, order = scans[0], picture.order
+    scan, order = scans[0], image.order
     runs = runs_to_code(touched, order, scan.interval)
     tokens, ends = _tokens_of_runs(frame, scan, order, coefficients, runs)
     added, full = _added_codes(scan, tokens)
@@ -50,39 +50,39 @@ def spliced(picture: Picture, coefficients: Coefficients, touched: Flags) -> lis
         if full:  # an MCU behind a touched one
             return None
     table_codes, lengths = _codes_of(*_with_added(scan, added))
-    bits = _spliced_bits(picture, runs, (tokens, ends), table_codes, lengths)
+    bits = _spliced_bits(image, runs, (tokens, ends), table_codes, lengths)
     data = _stuffed(bits.payload(), [0, *bits.bounds])
-    segments = [replace(s, scan=data) if s.marker == SOS else s for s in picture.segments]
+    segments = [replace(s, scan=data) if s.marker == SOS else s for s in image.segments]
     return _with_tables(segments, added) if added else segments
 
 
 def _spliced_bits(
-    picture: Picture,
+    image: JpegImage,
     runs: Sequence[Run],
     coded: tuple[Tokens, Sequence[int]],
     table_codes: NDArray[np.uint32],
     lengths: NDArray[np.uint8],
 ) -> BitWriter:
-    """Put the tokens of the runs between the picture's own bits.
+    """Put the tokens of the runs between the image's own bits.
 
     `coded` are all tokens, and where those of each run end.
     """
-    scan, order, (tokens, ends) = picture.header.scans[0], picture.order, coded
+    scan, order, (tokens, ends) = image.header.scans[0], image.order, coded
     # A token has at most 31 bits.
-    most = len(scan.data) // 4 + len(tokens) + len(picture.ends) + 1
+    most = len(scan.data) // 4 + len(tokens) + len(image.ends) + 1
     writer = BitWriter(np.empty(most, dtype=np.uint32))
     starts = [0, *ends[:-1]]
     waiting = list(zip(runs, starts, ends, strict=True))[::-1]
-    intervals = zip(picture.begins, picture.ends, strict=True)
+    intervals = zip(image.begins, image.ends, strict=True)
     for number, (begin, end) in enumerate(intervals, start=1):
         at = begin
         behind = number * scan.interval or len(order)
         while waiting and waiting[-1][0][0] < behind:
             (first, stop), *part = waiting.pop()
-            writer.copy(picture.words, at, picture.positions[first])
+            writer.copy(image.words, at, image.positions[first])
             writer.put(tokens[slice(*part)], table_codes, lengths)
-            at = end if stop in (behind, len(order)) else picture.positions[stop]
-        writer.copy(picture.words, at, end)
+            at = end if stop in (behind, len(order)) else image.positions[stop]
+        writer.copy(image.words, at, end)
         writer.align()
     return writer
 
@@ -232,17 +232,17 @@ def _stuffed(payload: bytes, bounds: Sequence[int]) -> bytes:
     return b"".join(parts)
 
 
-def recoded(picture: Picture, coefficients: Coefficients) -> list[Segment]:
+def recoded(image: JpegImage, coefficients: Coefficients) -> list[Segment]:
     """Return the file's segments with all scans coded anew, each with the best Huffman tables.
 
     The coefficients, the scans and their order stay the same; the old tables go.
     """
     segments: list[Segment] = []
-    scans = iter(picture.header.scans)
+    scans = iter(image.header.scans)
     values = int(np.count_nonzero(coefficients))
-    for segment in picture.segments:
+    for segment in image.segments:
         if segment.marker == SOS:
-            tables, data = _recoded_scan(picture.header.frame, next(scans), coefficients, values)
+            tables, data = _recoded_scan(image.header.frame, next(scans), coefficients, values)
             if tables:
                 segments.append(Segment(DHT, segment.offset, tables))
             segments.append(replace(segment, scan=data))

@@ -109,7 +109,7 @@ class SQLite:
         db = self._writer
         with self._writing:
             if not self._read_only:
-                # FULL: a commit survives a power cut, as fsynced pictures do. NORMAL: once the
+                # FULL: a commit survives a power cut, as fsynced images do. NORMAL: once the
                 # WAL, which is written in order, is next synced.
                 db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             db.execute("BEGIN IMMEDIATE")

@@ -2,7 +2,7 @@
 
 N fresh interpreters (nothing is inherited but one socket each), each with one inference
 thread. A worker takes a few keys at a time and reports each one as it is done, so the driver
-always knows which picture a worker is at. If the worker dies there, the picture is tried once
+always knows which image a worker is at. If the worker dies there, the image is tried once
 more in a fresh worker, then given up; if it hangs, it is given up at once. Everything else of
 the run goes on.
 """
@@ -33,7 +33,7 @@ _START: Final = "from sfumato.pipeline.executors.local import serve; serve()"
 _ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
-# glibc gives the memory of each picture back and maps it anew for the next: up to 8 MB for one
+# glibc gives the memory of each image back and maps it anew for the next: up to 8 MB for one
 # input of a network, 2 ms. A worker keeps up to 128 MiB instead. Others than glibc don't read it.
 _KEPT_MEMORY: Final = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # the most that it takes
@@ -92,7 +92,7 @@ class _Worker:
 class Local:
     """Run a task in `workers` processes (0: one for each core); a `sfumato.types.Executor`.
 
-    `timeout_s` bounds the time on one picture, `start_s` the start of a worker. Iterating
+    `timeout_s` bounds the time on one image, `start_s` the start of a worker. Iterating
     raises `ExecutorError` when workers can't start at all, and whatever error about the run
     (`OutputError`, `WeightsError`, …) a task raises.
     """
@@ -173,7 +173,7 @@ def _busy(workers: Sequence[_Worker]) -> int:
 
 
 def _bury(worker: _Worker, todo: deque[Shard], suspects: set[tuple[str, str]]) -> Iterator[Result]:
-    """Give the work of a dead worker back; the picture it died at gets one more chance, alone."""
+    """Give the work of a dead worker back; the image it died at gets one more chance, alone."""
     worker.end()
     if not worker.ready:
         raise ExecutorError(
@@ -237,7 +237,7 @@ def _work(task: Task, shard: Shard) -> Iterator[Result | SfumatoError]:
         except SfumatoError as error:
             yield error
             return
-        except Exception as error:  # noqa: BLE001 (a defect of ours costs one picture, not the run)
+        except Exception as error:  # noqa: BLE001 (a defect of ours costs one image, not the run)
             traceback.print_exc()
             reason = f"{type(error).__name__} in the program: please report it"
             done += 1

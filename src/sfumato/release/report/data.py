@@ -14,7 +14,7 @@ from sfumato.release.report.review import ReviewFigures
 from sfumato.release.report.words import MISSED_FACES, not_measured
 from sfumato.types import JSON, Failure, Finding
 
-LAYOUT: Final = 1  # of summary.json: raised when a field changes its meaning or goes
+LAYOUT: Final = 2  # of summary.json: raised when a field changes its meaning or goes
 
 ReportVerdict: TypeAlias = Literal["passed", "failed", "refused", "unverified", "unfinished"]
 
@@ -45,7 +45,7 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where every picture went. `unfinished` ones have neither an output nor a failure yet."""
+    """Where every image went. `unfinished` ones have neither an output nor a failure yet."""
 
     copied: int = 0
     obfuscated: int = 0
@@ -53,23 +53,23 @@ class Account:
     unfinished: int = 0
 
     @property
-    def pictures_in(self) -> int:
-        """Every picture of the source."""
+    def images_in(self) -> int:
+        """Every image of the source."""
         return self.copied + self.obfuscated + self.refused + self.unfinished
 
     @property
-    def pictures_out(self) -> int:
-        """The pictures of the release."""
+    def images_out(self) -> int:
+        """The images of the release."""
         return self.copied + self.obfuscated
 
     def as_json(self) -> JSON:
         """Return the numbers with their sums, `in` and `out`."""
-        return {"in": self.pictures_in, "out": self.pictures_out, **asdict(self)}
+        return {"in": self.images_in, "out": self.images_out, **asdict(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """Files that are no pictures and were to be copied; `unchecked` ones are among the copied."""
+    """Files that are no images and were to be copied; `unchecked` ones are among the copied."""
 
     copied: int = 0
     unchecked: int = 0
@@ -80,7 +80,7 @@ class Others:
 class ClassCount:
     """The account of one class, and its faces.
 
-    `searched` are the pictures whose faces are known and that aren't refused; `with_faces`
+    `searched` are the images whose faces are known and that aren't refused; `with_faces`
     those of them with at least one, `faces` their boxes.
     """
 
@@ -92,7 +92,7 @@ class ClassCount:
 
     @property
     def share(self) -> float:
-        """Share of the searched pictures that show a face, in [0, 1]."""
+        """Share of the searched images that show a face, in [0, 1]."""
         return self.with_faces / self.searched if self.searched else 0.0
 
 
@@ -160,14 +160,14 @@ class Distribution:
 class FaceStatistics:
     """Statistics of the final boxes, as found or decided (not grown).
 
-    `per_picture`: (number of faces, pictures with that many), ascending. `size_px`: longer side.
-    `relative_size`: longer side over the longer side of the picture. `covered`: share of the
-    area inside the grown boxes, of pictures with a face. `scores` by origin. `left`: what the
+    `per_image`: (number of faces, images with that many), ascending. `size_px`: longer side.
+    `relative_size`: longer side over the longer side of the image. `covered`: share of the
+    area inside the grown boxes, of images with a face. `scores` by origin. `left`: what the
     strength check measured, over its limit (1: as much as is allowed); `limit` is that limit,
     None if there were several or none.
     """
 
-    per_picture: tuple[tuple[int, int], ...]
+    per_image: tuple[tuple[int, int], ...]
     size_px: Distribution
     relative_size: Distribution
     covered: Distribution
@@ -177,26 +177,26 @@ class FaceStatistics:
 
     @property
     def searched(self) -> int:
-        """Pictures whose faces are known and that aren't refused."""
-        return sum(pictures for _, pictures in self.per_picture)
+        """Images whose faces are known and that aren't refused."""
+        return sum(images for _, images in self.per_image)
 
     @property
-    def pictures(self) -> int:
-        """Pictures with at least one face."""
-        return sum(pictures for faces, pictures in self.per_picture if faces)
+    def images(self) -> int:
+        """Images with at least one face."""
+        return sum(images for faces, images in self.per_image if faces)
 
     @property
     def count(self) -> int:
         """Faces in all."""
-        return sum(faces * pictures for faces, pictures in self.per_picture)
+        return sum(faces * images for faces, images in self.per_image)
 
     def as_json(self) -> JSON:
         """Return the counts and distributions."""
         return {
             "searched": self.searched,
-            "pictures_with_faces": self.pictures,
+            "images_with_faces": self.images,
             "faces": self.count,
-            "per_picture": {str(faces): pictures for faces, pictures in self.per_picture},
+            "per_image": {str(faces): images for faces, images in self.per_image},
             "size_px": self.size_px.as_json(),
             "relative_size": self.relative_size.as_json(),
             "covered": self.covered.as_json(),
@@ -264,9 +264,9 @@ class Report:
 
     @property
     def _verified(self) -> bool:
-        """Say whether every picture of the release was looked at, and not only counted."""
+        """Say whether every image of the release was looked at, and not only counted."""
         looked = sum(c.passed for c in self.checks if c.code is Code.VERIFY_BYTES_CHANGED)
-        return bool(self.checks) and looked >= self.account.pictures_out
+        return bool(self.checks) and looked >= self.account.images_out
 
     @property
     def not_measured(self) -> list[JSON]:
@@ -274,11 +274,11 @@ class Report:
         checked = {check.code: check.passed + check.failed for check in self.checks}
         obfuscated = self.account.obfuscated
         estimated = self.review.estimate is not None
-        rows = not_measured(checked, reviewed=self.review.changes.pictures, obfuscated=obfuscated)
+        rows = not_measured(checked, reviewed=self.review.changes.images, obfuscated=obfuscated)
         return [row for row in rows if not (estimated and row["what"] == MISSED_FACES)]
 
     def classes_over(self, share: float) -> int:
-        """Count the classes in which more than this share of the pictures shows a face."""
+        """Count the classes in which more than this share of the images shows a face."""
         return sum(1 for row in self.classes if row.share > share)
 
     def summary(self) -> JSON:

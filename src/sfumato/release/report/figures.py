@@ -10,7 +10,7 @@ from sfumato.release.report.data import Distribution, Report
 
 _FEWEST_CLASSES = 5  # fewer say more in the table
 
-# Faces a picture: from, to (inclusive), as in "2", "10-19", "50+"
+# Faces an image: from, to (inclusive), as in "2", "10-19", "50+"
 _FACE_BINS = (*((n, n) for n in range(1, 10)), (10, 19), (20, 49), (50, None))
 
 
@@ -18,7 +18,7 @@ def face_charts(report: Report) -> list[Bars]:
     """Return the charts about faces; none where there is nothing to show."""
     faces = report.faces
     charts = [
-        _per_picture(report) if faces.pictures else None,
+        _per_image(report) if faces.images else None,
         _sizes(faces.size_px) if faces.size_px.total else None,
         _relative(faces.relative_size) if faces.relative_size.total else None,
         _covered(faces.covered) if faces.covered.total else None,
@@ -30,18 +30,18 @@ def face_charts(report: Report) -> list[Bars]:
 
 
 def class_chart(report: Report) -> Bars | None:
-    """Return the classes by their share of pictures with a face, in tenths."""
+    """Return the classes by their share of images with a face, in tenths."""
     if len(report.classes) < _FEWEST_CLASSES:
         return None
     edges = tuple(n / 10 for n in range(11))
     shares = Distribution.of([row.share for row in report.classes], edges)
     return Bars(
         id="classes-chart",
-        title="Classes by their share of pictures with a face",
+        title="Classes by their share of images with a face",
         counts=shares.counts,
         names=tuple(f"{n} to {n + 10} %" for n in range(0, 100, 10)),
         ticks=tuple((n, f"{10 * n}") for n in range(0, 11, 2)),
-        x_label="pictures with a face, %",
+        x_label="images with a face, %",
         y_label="classes",
         note="Every class counts once, whatever its size.",
     )
@@ -52,7 +52,7 @@ def strength_chart(report: Report) -> Bars | None:
     left, limit = report.faces.left, report.faces.limit
     if not left.total:
         return None
-    note = "The worst covered face of each picture, measured on the written file."
+    note = "The worst covered face of each image, measured on the written file."
     if limit is not None:
         note += f" The limit is {limit:g}."
     return Bars(
@@ -62,31 +62,31 @@ def strength_chart(report: Report) -> Bars | None:
         names=(*(f"{n} to {n + 10} % of the limit" for n in range(0, 100, 10)), "over the limit"),
         ticks=(*((n, f"{10 * n}") for n in range(0, 10, 2)), (10, "limit")),
         x_label="% of what is allowed",
-        y_label="pictures",
+        y_label="images",
         over=len(left.counts) - 1,
         note=f"{note} {left.counts[-1]:,} of {left.total:,} lie over it.",
     )
 
 
-def _per_picture(report: Report) -> Bars:
+def _per_image(report: Report) -> Bars:
     names = [
         "50 or more" if b is None else f"{a}" if a == b else f"{a} to {b}" for a, b in _FACE_BINS
     ]
     short = [f"{a}" if a == b else f"{a}+" for a, b in _FACE_BINS]
     counts = [
-        sum(n for faces, n in report.faces.per_picture if a <= faces <= (faces if b is None else b))
+        sum(n for faces, n in report.faces.per_image if a <= faces <= (faces if b is None else b))
         for a, b in _FACE_BINS
     ]
-    without = report.faces.searched - report.faces.pictures
+    without = report.faces.searched - report.faces.images
     return Bars(
         id="faces-chart",
-        title="Faces in a picture",
+        title="Faces in an image",
         counts=tuple(counts),
         names=tuple(names),
         ticks=tuple((i + 0.5, text) for i, text in enumerate(short)),
         x_label="faces",
-        y_label="pictures",
-        note=f"Pictures without a face ({without:,}) are left out.",
+        y_label="images",
+        note=f"Images without a face ({without:,}) are left out.",
     )
 
 
@@ -109,14 +109,14 @@ def _sizes(sizes: Distribution) -> Bars:
 
 
 def _relative(sizes: Distribution) -> Bars:
-    titles = ("relative-chart", "Size of the faces in their picture")
-    return _percent(sizes, *titles, "% of the picture's longer side", "faces")
+    titles = ("relative-chart", "Size of the faces in their image")
+    return _percent(sizes, *titles, "% of the image's longer side", "faces")
 
 
 def _covered(shares: Distribution) -> Bars:
-    titles = ("covered-chart", "How much of a picture is covered")
+    titles = ("covered-chart", "How much of an image is covered")
     note = "The grown boxes, without their soft edge. "
-    return _percent(shares, *titles, "% of the picture's area", "pictures with a face", note)
+    return _percent(shares, *titles, "% of the image's area", "images with a face", note)
 
 
 def _percent(

@@ -39,13 +39,13 @@ def render(report: Report, *, private: bool, pairs: Sequence[Pair] = ()) -> str:
     """Return the page as HTML text, to be written as UTF-8.
 
     The private copy names the source, tells the reasons of refusals and shows `pairs`. The
-    public one holds no picture, no reason and no source.
+    public one holds no image, no reason and no source.
 
     Raises:
         ValueError: pairs for a public page, or a pair whose bytes are no JPEG, PNG or WebP.
     """
     if pairs and not private:
-        raise ValueError("a public report shows no pictures: pairs are for the private copy only")
+        raise ValueError("a public report shows no images: pairs are for the private copy only")
     return _template().render(
         report=report,
         summary=report.summary(),
@@ -124,7 +124,7 @@ def _fates(report: Report) -> list[tuple[str, int]]:
 
 
 def _top_classes(report: Report) -> list[Any]:
-    """Return classes by their share of pictures with a face, then by how many these are."""
+    """Return classes by their share of images with a face, then by how many these are."""
     order = sorted(report.classes, key=lambda row: (-row.share, -row.with_faces, row.label))
     return order[:CLASSES_SHOWN]
 
@@ -167,7 +167,7 @@ def _settings(recipe: JSON, above: str = "") -> Iterable[tuple[str, str]]:
 
 
 def data_uri(data: bytes) -> str:
-    """Return an encoded picture as it stands in a page that loads nothing.
+    """Return an encoded image as it stands in a page that loads nothing.
 
     Raises:
         ValueError: it is no JPEG, PNG or WebP.
@@ -175,4 +175,4 @@ def data_uri(data: bytes) -> str:
     for magic, kind in _MAGIC:
         if data.startswith(magic):
             return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-    raise ValueError("the pictures of a pair must be JPEG, PNG or WebP")
+    raise ValueError("the images of a pair must be JPEG, PNG or WebP")

@@ -1,4 +1,4 @@
-"""Which pictures the private report shows before and after: a shortlist in little memory."""
+"""Which images the private report shows before and after: a shortlist in little memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAIRS_SHOWN: Final = 24
 _FAILED_AT_MOST: Final = 12  # while there are others to show
 _NARROW: Final = 4
 
-# Findings of these codes are about files of which there is no picture to show.
+# Findings of these codes are about files of which there is no image to show.
 _NOT_SHOWN: Final = {
     Code.VERIFY_FILE_MISSING,
     Code.VERIFY_FILE_UNEXPECTED,
@@ -53,7 +53,7 @@ class Smallest(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A picture before and after, as small encoded JPEG, PNG or WebP for the private page."""
+    """An image before and after, as small encoded JPEG, PNG or WebP for the private page."""
 
     key: str
     before: bytes
@@ -63,7 +63,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A picture worth showing, and why, in words for its caption."""
+    """An image worth showing, and why, in words for its caption."""
 
     key: str
     label: str
@@ -71,9 +71,9 @@ class Choice:
 
 
 class Shortlist:
-    """Candidates for the pairs, fed picture by picture, in bounded memory.
+    """Candidates for the pairs, fed image by image, in bounded memory.
 
-    Three kinds: pictures with a failed check (by code), those whose faces passed the strength
+    Three kinds: images with a failed check (by code), those whose faces passed the strength
     check most narrowly, and a spread over face sizes (in octaves) and classes. Within a spread
     the SHA-256 of the key decides, so that the choice looks random and is always the same.
     """
@@ -87,7 +87,7 @@ class Shortlist:
     def add(
         self, key: str, label: str, *, faces: Sequence[Face], findings: Sequence[Finding]
     ) -> None:
-        """Consider one picture of the release."""
+        """Consider one image of the release."""
         about = _faces_in_words(faces)
         failed = {f.code: f.detail for f in findings if not f.passed and f.code not in _NOT_SHOWN}
         for code, detail in failed.items():  # one of each code: a crowd may have fifty
@@ -103,14 +103,14 @@ class Shortlist:
             rows.add(Choice(key, label, about))
 
     def choose(self) -> tuple[Choice, ...]:
-        """Return the pictures to show, each once: failed, then narrow, then the spread."""
+        """Return the images to show, each once: failed, then narrow, then the spread."""
         failed = list(_round_robin(rows.sorted() for _, rows in sorted(self._failed.items())))
         narrow = [choice for _, choice in self._margin.sorted()]
         spread = _spread([rows.sorted() for _, rows in sorted(self._octaves.items())])
         first = [*_distinct(failed)[:_FAILED_AT_MOST], *narrow]
         taken = _distinct([*first, *spread, *failed])[: self._size]
         keys = {choice.key for choice in taken}
-        # A picture that is there for several reasons gets the caption of the gravest.
+        # An image that is there for several reasons gets the caption of the gravest.
         return tuple(c for c in _distinct([*failed, *narrow, *spread]) if c.key in keys)
 
 
@@ -168,7 +168,7 @@ def _spread(octaves: Sequence[list[Choice]]) -> list[Choice]:
 
 
 def _distinct(choices: Iterable[Choice]) -> list[Choice]:
-    """Drop the choices whose picture came before."""
+    """Drop the choices whose image came before."""
     first: dict[str, Choice] = {}
     for choice in choices:
         first.setdefault(choice.key, choice)

@@ -1,7 +1,7 @@
 """What people's review changed, and what it came to: for both copies of the report.
 
-Boxes are compared picture by picture: what a detector proposed against what was decided. What
-concerns the whole set (agreement, gold pictures, the estimate of what is still missed) comes from
+Boxes are compared image by image: what a detector proposed against what was decided. What
+concerns the whole set (agreement, gold images, the estimate of what is still missed) comes from
 the latest `Assessment`; there is no name and no pseudonym in either.
 """
 
@@ -25,14 +25,14 @@ _ADJUSTED: Final = 0.45
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Proposed boxes against decided ones, over some pictures.
+    """Proposed boxes against decided ones, over some images.
 
     confirmed: decided as proposed. adjusted: moved or resized. added: no proposal was there.
     rejected: proposed, and no decided box is there. `private` of the decided boxes hold another
     private thing than a face.
     """
 
-    pictures: int = 0
+    images: int = 0
     confirmed: int = 0
     adjusted: int = 0
     added: int = 0
@@ -75,8 +75,8 @@ class ReviewFigures:
         return found
 
     def as_json(self) -> JSON | None:
-        """Return what summary.json holds; None if no picture was decided on."""
-        if not self.changes.pictures and not self.assessment:
+        """Return what summary.json holds; None if no image was decided on."""
+        if not self.changes.images and not self.assessment:
             return None
         return {"boxes": self.changes.as_json(), **self.assessment}
 
@@ -85,11 +85,17 @@ def read(assessment: Assessment) -> JSON:
     """Return the figures of an assessment."""
     with understood("the figures of a review"):
         figures: JSON = json.loads(assessment.figures)
+        if figures.get("layout") == 1:  # it said "pictures"
+            figures = json.loads(assessment.figures, object_pairs_hook=_of_images)
     return figures
 
 
+def _of_images(pairs: list[tuple[str, object]]) -> JSON:
+    return {name.replace("picture", "image"): value for name, value in pairs}
+
+
 def changes(proposed: Sequence[Face], decision: Decision) -> Changes:
-    """Compare the proposals of one picture with what was decided; best overlaps pair first."""
+    """Compare the proposals of one image with what was decided; best overlaps pair first."""
     overlap = iou(
         as_boxes([face.box for face in proposed]), as_boxes([face.box for face in decision.faces])
     )
@@ -101,7 +107,7 @@ def changes(proposed: Sequence[Face], decision: Decision) -> Changes:
         overlap[row, :] = overlap[:, column] = 0
     paired = confirmed + adjusted
     return Changes(
-        pictures=1,
+        images=1,
         confirmed=confirmed,
         adjusted=adjusted,
         added=len(decision.faces) - paired,
@@ -110,7 +116,7 @@ def changes(proposed: Sequence[Face], decision: Decision) -> Changes:
     )
 
 
-def of_picture(detection: Detection | None, decision: Decision | None) -> Changes:
+def of_image(detection: Detection | None, decision: Decision | None) -> Changes:
     """Return what a decision changed; nothing if it is of other bytes, in dispute, or not there."""
     if decision is None or detection is None or decision.digest != detection.digest:
         return Changes()

@@ -1,7 +1,7 @@
-"""Counting: records in, one picture at a time, a `Report` out.
+"""Counting: records in, one image at a time, a `Report` out.
 
-1.4 million pictures need little memory: a few numbers for each class and face, and a bounded
-number of rows for the lists. The report doesn't depend on the order of the pictures.
+1.4 million images need little memory: a few numbers for each class and face, and a bounded
+number of rows for the lists. The report doesn't depend on the order of the images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sfumato.release.report.data import (
     SecondImages,
 )
 from sfumato.release.report.pairs import Choice, Shortlist, Smallest, used_of_limit
-from sfumato.release.report.review import Changes, ReviewFigures, of_picture, read
+from sfumato.release.report.review import Changes, ReviewFigures, of_image, read
 from sfumato.types import (
     Assessment,
     Box,
@@ -60,8 +60,8 @@ class _ClassTally:
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
-    """What the records of one picture come to; later records replace earlier ones."""
+class _ImageRecords:
+    """What the records of one image come to; later records replace earlier ones."""
 
     fate: Output | Failure | None
     detection: Detection | None
@@ -70,14 +70,14 @@ class _Picture:
 
     @property
     def faces(self) -> tuple[Face, ...] | None:
-        """The final boxes; None if the picture was refused or not searched yet."""
+        """The final boxes; None if the image was refused or not searched yet."""
         if isinstance(self.fate, Failure):
             return None
         last = self.fate or self.decided or self.detection
         return None if last is None else last.faces
 
 
-def _picture(records: Sequence[Record]) -> _Picture:
+def _of_image(records: Sequence[Record]) -> _ImageRecords:
     fate: Output | Failure | None = None
     detection: Detection | None = None
     decided: Decision | None = None
@@ -92,14 +92,14 @@ def _picture(records: Sequence[Record]) -> _Picture:
                 decided = record
             case Finding():
                 findings.append(record)
-    return _Picture(fate, detection, decided, tuple(findings))
+    return _ImageRecords(fate, detection, decided, tuple(findings))
 
 
 class Tally:
-    """Counts the records of a run, picture by picture, in any order.
+    """Counts the records of a run, image by image, in any order.
 
-    Memory grows by 24 bytes a face, 16 bytes a picture with a face and some hundred bytes a
-    class; pictures without a face cost nothing.
+    Memory grows by 24 bytes a face, 16 bytes an image with a face and some hundred bytes a
+    class; images without a face cost nothing.
     """
 
     def __init__(self, about: About) -> None:
@@ -109,7 +109,7 @@ class Tally:
         self._encodings: Counter[str] = Counter()
         self._refusals: Counter[Code] = Counter()
         self._checks: dict[Code, list[int]] = {}
-        self._per_picture: Counter[int] = Counter()
+        self._per_image: Counter[int] = Counter()
         self._sizes, self._relative = array("d"), array("d")
         self._covered, self._left = array("d"), array("d")
         self._limits: set[float] = set()
@@ -127,26 +127,26 @@ class Tally:
         self._shortlist = Shortlist()
 
     def add(self, key: str, label: str, records: Sequence[Record]) -> None:
-        """Count one picture of the source, with all its records in the order they were made.
+        """Count one image of the source, with all its records in the order they were made.
 
         The latest `Output` or `Failure` decides where it went; with neither it is unfinished.
         Final boxes are those of the output, else of the latest decision, else of the detection.
         """
-        picture = _picture(records)
-        self._count_fate(label, picture.fate)
-        for finding in picture.findings:
+        image = _of_image(records)
+        self._count_fate(label, image.fate)
+        for finding in image.findings:
             self.finding(finding)
-        self._changes += of_picture(picture.detection, picture.decided)
-        if picture.faces is not None:
-            self._count_faces(label, picture.faces, picture.detection)
+        self._changes += of_image(image.detection, image.decided)
+        if image.faces is not None:
+            self._count_faces(label, image.faces, image.detection)
             # A person's decision settles what was doubtful.
-            if picture.detection is not None and picture.decided is None:
-                self._candidates += len(picture.detection.candidates)
-        if isinstance(picture.fate, Output):
-            self._shortlist.add(key, label, faces=picture.fate.faces, findings=picture.findings)
+            if image.detection is not None and image.decided is None:
+                self._candidates += len(image.detection.candidates)
+        if isinstance(image.fate, Output):
+            self._shortlist.add(key, label, faces=image.fate.faces, findings=image.findings)
 
     def finding(self, finding: Finding) -> None:
-        """Count a finding that is about the release and not about one picture of the source."""
+        """Count a finding that is about the release and not about one image of the source."""
         self._checks.setdefault(finding.code, [0, 0])[not finding.passed] += 1
         if not finding.passed:
             self._failed.add(finding)
@@ -159,7 +159,7 @@ class Tally:
         self._assessment = assessment
 
     def other(self, fate: Output | Failure | None) -> None:
-        """Count a file that is no picture and was to be copied; None: it was, without a record."""
+        """Count a file that is no image and was to be copied; None: it was, without a record."""
         if isinstance(fate, Failure):
             self._others["refused"] += 1
             self._refusals[fate.code] += 1
@@ -169,20 +169,20 @@ class Tally:
             self._others["unchecked"] += fate is not None and fate.content == "unchecked"
 
     def passed_over(self, key: str, kind: str) -> None:
-        """Count a file that is no part of the set: "excluded", or no picture by its name."""
+        """Count a file that is no part of the set: "excluded", or no image by its name."""
         if kind == "excluded":
             self._excluded += 1
         else:
             self.ignored(1, [key])
 
     def ignored(self, count: int, names: Iterable[str] = ()) -> None:
-        """Count files that are no pictures by name; up to 1,000 of their names are listed."""
+        """Count files that are no images by name; up to 1,000 of their names are listed."""
         self._ignored += count
         for name in names:
             self._ignored_names.add(name)
 
     def choose(self) -> tuple[Choice, ...]:
-        """Return the pictures (at most 24) that the private report shows before and after.
+        """Return the images (at most 24) that the private report shows before and after.
 
         Failed checks first, then those that passed the strength check most narrowly, then a
         spread over face sizes and classes; always the same for the same records.
@@ -238,7 +238,7 @@ class Tally:
         row.searched += 1
         row.with_faces += bool(faces)
         row.faces += len(faces)
-        self._per_picture[len(faces)] += 1
+        self._per_image[len(faces)] += 1
         for face in faces:
             # A person's name stays in the ledger.
             origin = "human" if face.origin.startswith("human:") else face.origin
@@ -252,7 +252,7 @@ class Tally:
 
     def _faces(self) -> FaceStatistics:
         return FaceStatistics(
-            per_picture=tuple(sorted(self._per_picture.items())),
+            per_image=tuple(sorted(self._per_image.items())),
             size_px=Distribution.of(self._sizes, SIZE_EDGES),
             relative_size=Distribution.of(self._relative, RELATIVE_EDGES),
             covered=Distribution.of(self._covered, COVERED_EDGES),
@@ -280,10 +280,10 @@ def _cover(about: About) -> Callable[[Box], Box]:
 
 
 def _covered_share(boxes: Sequence[Box], width: int, height: int) -> float:
-    """Return the share of a picture inside the union of boxes, in [0, 1]."""
+    """Return the share of an image inside the union of boxes, in [0, 1]."""
     inside = [cut for box in boxes if (cut := clip(box, width, height)) is not None]
     if not any(_meet(a, b) for a, b in combinations(inside, 2)):
-        # As in most pictures; arrays would take ten times as long.
+        # As in most images; arrays would take ten times as long.
         return sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in inside) / (width * height)
     return covered((0.0, 0.0, float(width), float(height)), inside)
 

@@ -22,21 +22,21 @@ MEANING: Final[dict[Code, str]] = {
     Code.NAME_NOT_UTF8: "The file's name is not valid UTF-8.",
     Code.NAME_TAKEN: "The source has a file of the name that the release needs.",
     Code.IMAGE_EMPTY: "The file holds no bytes.",
-    Code.IMAGE_UNRECOGNISED: "The name is a picture's, but no known picture format is in the file.",
-    Code.IMAGE_DECODE: "The picture is damaged or cut off.",
-    Code.IMAGE_TOO_LARGE: "The picture has more pixels than this run allowed.",
-    Code.IMAGE_UNSUPPORTED: "This kind of picture cannot be edited or cleaned without a loss.",
-    Code.IMAGE_ENCODE: "The obfuscated picture could not be written.",
-    Code.OTHER_MAY_HOLD_FACES: "Not copied: it is no picture by its name, but could hold one.",
-    Code.BOXES_MISSING: "The file of boxes does not name this picture.",
-    Code.REVIEW_MISSING: "Nobody has decided on this picture, and the run asked for that.",
+    Code.IMAGE_UNRECOGNISED: "The name is an image's, but no known image format is in the file.",
+    Code.IMAGE_DECODE: "The image is damaged or cut off.",
+    Code.IMAGE_TOO_LARGE: "The image has more pixels than this run allowed.",
+    Code.IMAGE_UNSUPPORTED: "This kind of image cannot be edited or cleaned without a loss.",
+    Code.IMAGE_ENCODE: "The obfuscated image could not be written.",
+    Code.OTHER_MAY_HOLD_FACES: "Not copied: it is no image by its name, but could hold one.",
+    Code.BOXES_MISSING: "The file of boxes does not name this image.",
+    Code.REVIEW_MISSING: "Nobody has decided on this image, and the run asked for that.",
     Code.DETECTOR_TIMEOUT: "The search for faces took too long.",
     Code.DETECTOR_FAILED: "A detector gave no usable answer.",
-    Code.WORKER_DIED: "The process that worked on the picture died.",
-    Code.INTERNAL_ERROR: "sfumato failed on this picture.",
-    Code.VERIFY_FILE_MISSING: "Every picture of the account is in the release.",
+    Code.WORKER_DIED: "The process that worked on the image died.",
+    Code.INTERNAL_ERROR: "sfumato failed on this image.",
+    Code.VERIFY_FILE_MISSING: "Every image of the account is in the release.",
     Code.VERIFY_FILE_UNEXPECTED: "The release holds nothing that is not in the account.",
-    Code.VERIFY_COUNT: "Pictures in are pictures out plus refused, in every class.",
+    Code.VERIFY_COUNT: "Images in are images out plus refused, in every class.",
     Code.VERIFY_BYTES_CHANGED: "The files of the release are, by digest, those they should be.",
     Code.VERIFY_PIXELS_CHANGED: "Away from the faces the pixels are the original's.",
     Code.VERIFY_COEFFICIENTS: "Away from the faces a second reader finds the same JPEG blocks.",
@@ -44,15 +44,15 @@ MEANING: Final[dict[Code, str]] = {
     Code.VERIFY_FACE_FOUND: "The detectors, run again on what was edited, find no face.",
     Code.VERIFY_METADATA: "Where metadata had to go, no preview, place or maker note is left.",
     Code.VERIFY_SECOND_IMAGE: "Further images inside the files were searched and show no face.",
-    Code.VERIFY_UNREADABLE: "Every written picture can be opened again.",
-    Code.VERIFY_OTHER: "Other files, but for those copied unchecked, can't hold a picture.",
+    Code.VERIFY_UNREADABLE: "Every written image can be opened again.",
+    Code.VERIFY_OTHER: "Other files, but for those copied unchecked, can't hold an image.",
 }
-"""Of a refusal: what is wrong with the picture. Of a check: what holds when it passes."""
+"""Of a refusal: what is wrong with the image. Of a check: what holds when it passes."""
 
 FAILED: Final[dict[Code, str]] = {
     Code.VERIFY_FILE_MISSING: "It should be in the release and isn't.",
     Code.VERIFY_FILE_UNEXPECTED: "It is in the release and nothing accounts for it.",
-    Code.VERIFY_COUNT: "Pictures in are not pictures out plus refused.",
+    Code.VERIFY_COUNT: "Images in are not images out plus refused.",
     Code.VERIFY_BYTES_CHANGED: "The file isn't the one that was written.",
     Code.VERIFY_PIXELS_CHANGED: "Pixels changed away from every face; in grey levels.",
     Code.VERIFY_COEFFICIENTS: "JPEG blocks changed away from every face, as libjpeg reads them.",
@@ -60,8 +60,8 @@ FAILED: Final[dict[Code, str]] = {
     Code.VERIFY_FACE_FOUND: "A detector still finds faces; how many.",
     Code.VERIFY_METADATA: "Private metadata are left; how many parts.",
     Code.VERIFY_SECOND_IMAGE: "Images inside the file show a face or can't be searched; how many.",
-    Code.VERIFY_UNREADABLE: "The written picture can't be opened.",
-    Code.VERIFY_OTHER: "A file that is no picture by its name was copied and could hold one.",
+    Code.VERIFY_UNREADABLE: "The written image can't be opened.",
+    Code.VERIFY_OTHER: "A file that is no image by its name was copied and could hold one.",
 }
 """Of a check that failed: what that means, and the unit of its value."""
 
@@ -77,7 +77,7 @@ _MISSED: Final = (
     "a detector can see."
 )
 _MISSED_REVIEWED: Final = (
-    "Not measured: people looked at {:,} pictures to correct boxes, but no random sample of the "
+    "Not measured: people looked at {:,} images to correct boxes, but no random sample of the "
     "release was checked, so how many faces are left is not known."
 )
 _NEEDLESS: Final = (
@@ -102,7 +102,7 @@ _GUARANTEE: Final = "None: obfuscating faces lowers a risk; no mathematical boun
 _UNCHECKED: Final = {
     Code.VERIFY_STRENGTH: ("Strength", "how much is left inside the faces"),
     Code.VERIFY_FACE_FOUND: ("Second search", "whether detectors still find faces in the release"),
-    Code.VERIFY_PIXELS_CHANGED: ("Rest of the picture", "whether pixels away from faces changed"),
+    Code.VERIFY_PIXELS_CHANGED: ("Rest of the image", "whether pixels away from faces changed"),
     Code.VERIFY_METADATA: ("Metadata", "whether previews or places are left in edited files"),
 }
 
@@ -111,7 +111,7 @@ def not_measured(checked: Mapping[Code, int], *, reviewed: int, obfuscated: int)
     """List what this run can't tell, as {"what", "why"} in plain words.
 
     `checked` says how many findings there are of each code, passed or not; `reviewed` is the
-    number of pictures that people looked at, `obfuscated` of those that should be checked.
+    number of images that people looked at, `obfuscated` of those that should be checked.
     """
     rows = [
         (MISSED_FACES, _MISSED_REVIEWED.format(reviewed) if reviewed else _MISSED),
@@ -126,7 +126,7 @@ def not_measured(checked: Mapping[Code, int], *, reviewed: int, obfuscated: int)
     for code, (what, why) in _UNCHECKED.items():
         missing = obfuscated - checked.get(code, 0)
         if missing > 0:
-            extent = f"for {missing:,} of {obfuscated:,} obfuscated pictures"
+            extent = f"for {missing:,} of {obfuscated:,} obfuscated images"
             rows.append((what, f"Not measured {extent}: {why} ({code})."))
     return [{"what": what, "why": why} for what, why in rows]
 

@@ -18,7 +18,7 @@ Progress: TypeAlias = Literal["working", "done", "accepted", "refused", "given u
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is offered: `places` people look at `pictures` pictures each.
+    """What is offered: `places` people look at `images` images each.
 
     `reward` is what one person gets, in hundredths of the service's currency (0 where nobody is
     paid); `minutes` how long it should take.
@@ -27,13 +27,13 @@ class Work:
     title: str
     description: str
     places: int
-    pictures: int
+    images: int
     minutes: int = 0
     reward: int = 0
 
     def __post_init__(self) -> None:
-        if self.places < 1 or self.pictures < 1 or self.minutes < 0 or self.reward < 0:
-            raise ValueError(f"work needs people and pictures, and no negative pay: {self}")
+        if self.places < 1 or self.images < 1 or self.minutes < 0 or self.reward < 0:
+            raise ValueError(f"work needs people and images, and no negative pay: {self}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class Prolific:
         parts = urlsplit(url)
         if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
             raise UsageError(
-                f"Participants send pictures' boxes to {url!r}: give an address with https."
+                f"Participants send images' boxes to {url!r}: give an address with https."
             )
         self.code = code or secrets.token_hex(5).upper()
         self._url = url
@@ -184,7 +184,7 @@ class Prolific:
             action = {
                 "action": "REJECT",
                 "rejection_category": "LOW_EFFORT",
-                "message": "The pictures with known faces were not answered with care: most of "
+                "message": "The images with known faces were not answered with care: most of "
                 "their boxes were left wrong. You can reply to have it looked at again.",
             }
         self._call("POST", f"/submissions/{submission.id}/transition/", action)

@@ -2,7 +2,7 @@
 
 Every question is a weighted sum of accuracies. Terms of the same training arm come from the same
 models, so they are added up model by model before seeds are looked at: a model tested on two arms
-is paired with itself. Linear probes of the same seed learn from the same draw of pictures, whatever
+is paired with itself. Linear probes of the same seed learn from the same draw of images, whatever
 the arm and the architecture: they count as one training. Other trainings are taken as independent,
 whatever their seeds' numbers; where the same number gives two arms something in common, the
 interval is too wide, never too narrow.
@@ -44,7 +44,7 @@ class Question:
 
     Kinds: "cost" (trained and tested on the arm), "beyond-reencoding" and "faces" (the same
     against another baseline), "shift" (only tested on it), "shift-faces", "deployment" (trained
-    on it, tested on clear pictures), "interaction" and "remedy".
+    on it, tested on clear images), "interaction" and "remedy".
     """
 
     kind: str

@@ -1,7 +1,7 @@
 """McNemar's test: two models on the same images, judged by the images on which they differ.
 
 It takes both models as they are. That one training differs from another is no surprise: two
-trainings on the *same* pictures do as well. So it stands beside the interval over seeds and
+trainings on the *same* images do as well. So it stands beside the interval over seeds and
 never in its place.
 """
 

@@ -20,7 +20,7 @@ NO_GAP = "there is no gap to close that can be told from none"
 
 @dataclass(frozen=True, slots=True)
 class RemedyEffect:
-    """What a remedy does on clear pictures: `share` of the `gap` closed, in [low, high]."""
+    """What a remedy does on clear images: `share` of the `gap` closed, in [low, high]."""
 
     arm: str
     gap: Estimate

@@ -15,7 +15,7 @@ from sfumato.stats.comparison import holm
 from sfumato.study.analysis.estimates import FEWEST, Estimate, contrast, contrasts
 from sfumato.types import JSON
 
-# Shares of the picture's area, or of the object's box: the first bin is nothing at all.
+# Shares of the image's area, or of the object's box: the first bin is nothing at all.
 AREA_EDGES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0)
 OVERLAP_EDGES: Final = (0.0, 0.1, 0.3, 0.6, 1.0)
 

@@ -1,8 +1,8 @@
 """Faster R-CNN on the maps of a classifier, by torchvision; needs its compiled operators.
 
 Ren et al. 2015 (Faster R-CNN), with the feature pyramid of Lin et al. 2017. Any convolutional
-classifier serves: where its maps have a quarter to a 32nd of the picture's sides is found by
-watching it look at a picture.
+classifier serves: where its maps have a quarter to a 32nd of the image's sides is found by
+watching it look at an image.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sfumato.errors import UsageError
 from sfumato.study.networks import Network
 
 _STRIDES: Final = (4, 8, 16, 32)
-_WATCHED: Final = 256  # sides of the picture that is watched: strides divide it
+_WATCHED: Final = 256  # sides of the image that is watched: strides divide it
 _WIDTH: Final = 256  # channels of the pyramid
 _ANCHOR: Final = 8  # sides of a map's anchors, in places of the map
 # Their maps have a fixed number of places, or lack some at random.
@@ -48,7 +48,7 @@ class Backbone(nn.Module):
 
     Takes (n, 3, h, w) and gives a map for each level, the coarsest twice as coarse as the
     network's. With `frozen`, batches are normalised as the weights' training left it, since a
-    batch of pictures for detection is small; without, as in training.
+    batch of images for detection is small; without, as in training.
     """
 
     def __init__(self, network: Network, name: str, *, frozen: bool) -> None:
@@ -68,10 +68,10 @@ class Backbone(nn.Module):
             for parameter in self._normalisations():
                 parameter.requires_grad_(False)
 
-    def forward(self, pictures: torch.Tensor) -> OrderedDict[str, torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> OrderedDict[str, torch.Tensor]:
         """Return the pyramid's maps by level."""
         self._maps.clear()
-        self.body(pictures)
+        self.body(images)
         maps = OrderedDict((str(stride), self._maps[stride]) for stride in self.strides)
         found: OrderedDict[str, torch.Tensor] = self.pyramid(maps)
         self._maps.clear()
@@ -99,7 +99,7 @@ class Backbone(nn.Module):
 
 
 def build(network: Network, name: str, classes: int, *, size: int, frozen: bool) -> FasterRCNN:
-    """Return a detector of so many classes; pictures' shorter sides become `size`.
+    """Return a detector of so many classes; images' shorter sides become `size`.
 
     Its new layers are drawn by torch's generator.
 
@@ -137,7 +137,7 @@ def _last_maps(network: Network, name: str) -> dict[int, _Call]:
     ends_in_maps = bool(parts) and not parts[-1].tokens and {4, 16} <= found.keys()
     if not ends_in_maps or any(later != 2 * one for one, later in pairwise(strides)):
         raise UsageError(
-            f"{name} doesn't halve its maps from a quarter to a 16th or 32nd of a picture's "
+            f"{name} doesn't halve its maps from a quarter to a 16th or 32nd of an image's "
             "sides up to its last layer, so no detector can be built on it: take it out of the "
             "study, or [[detection]]."
         )
@@ -145,7 +145,7 @@ def _last_maps(network: Network, name: str) -> dict[int, _Call]:
 
 
 def _watched(network: Network) -> _Call:
-    """Return the calls while the network looks at a picture."""
+    """Return the calls while the network looks at an image."""
     root = _Call(network.module)
     open_ = [root]
 
@@ -167,7 +167,7 @@ def _watched(network: Network) -> _Call:
         with torch.inference_mode():
             network.module.eval()(torch.zeros(1, 3, _WATCHED, _WATCHED))
     except (RuntimeError, AssertionError):
-        root.inside.clear()  # it takes pictures of one size alone
+        root.inside.clear()  # it takes images of one size alone
     finally:
         for hook in hooks:
             hook.remove()

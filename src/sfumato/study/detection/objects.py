@@ -1,4 +1,4 @@
-"""Pictures with boxes of objects, for transfer to detection."""
+"""Images with boxes of objects, for transfer to detection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ THINNEST: Final = 1.0  # pixel: nothing is to be learnt of a box that is thinner
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """An upright picture of width by height pixels, and its objects, cut to the picture.
+    """An upright image of width by height pixels, and its objects, cut to the image.
 
     In `crowds` a box of the class is neither right nor wrong.
     """
@@ -41,7 +41,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Scenes:
-    """Pictures with objects of these classes; `left_out` says why others aren't among them."""
+    """Images with objects of these classes; `left_out` says why others aren't among them."""
 
     classes: tuple[str, ...]
     scenes: tuple[Scene, ...]
@@ -55,23 +55,23 @@ class Scenes:
 
 
 def read(wanted: DetectionSettings) -> tuple[Scenes, Scenes]:
-    """Return the pictures to train on and those to test on, with the same classes.
+    """Return the images to train on and those to test on, with the same classes.
 
     Raises:
-        UsageError: pictures or boxes are missing, a picture is in both, or the classes differ.
+        UsageError: images or boxes are missing, an image is in both, or the classes differ.
     """
-    learnt = _read(wanted.pictures, wanted.boxes, THINNEST)
-    tested = _read(wanted.test or wanted.pictures, wanted.test_boxes, 0.0)
+    learnt = _read(wanted.images, wanted.boxes, THINNEST)
+    tested = _read(wanted.test or wanted.images, wanted.test_boxes, 0.0)
     if strange := sorted(set(tested.classes) - set(learnt.classes)):
         raise UsageError(
             f"{wanted.test_boxes} has objects of {', '.join(strange[:5])} ({len(strange)} "
-            f"classes), which {wanted.boxes} lacks in pictures that can be used, or has no thicker "
+            f"classes), which {wanted.boxes} lacks in images that can be used, or has no thicker "
             "than a pixel: a detector can't learn them."
         )
     if both := {one.stored.id for one in learnt.scenes} & {one.stored.id for one in tested.scenes}:
         same = next(one.key for one in tested.scenes if one.stored.id in both)
         raise UsageError(
-            f"{len(both)} pictures are to be trained and tested on, the first {same}: take them "
+            f"{len(both)} images are to be trained and tested on, the first {same}: take them "
             f"out of {wanted.boxes} or {wanted.test_boxes}."
         )
     return learnt, _renumbered(tested, learnt.classes)
@@ -83,21 +83,21 @@ def thickness(box: Box) -> float:
 
 
 def _read(root: Path, boxes: Path, thinnest: float) -> Scenes:
-    """Return the labelled pictures below a folder.
+    """Return the labelled images below a folder.
 
-    Their classes are those of which a picture that can be used has an object as thick as that.
+    Their classes are those of which an image that can be used has an object as thick as that.
     """
     source = open_source(root)
     sheets = _sheets(boxes)
-    keys = list(source.scan().pictures)
+    keys = list(source.scan().images)
     pairing = pair(sheets, keys)
     if not pairing.names:
-        raise UsageError(f"{boxes} names none of the {len(keys)} pictures below {root}.")
+        raise UsageError(f"{boxes} names none of the {len(keys)} images below {root}.")
     names = tuple(sorted({one.label for sheet in sheets.values() for one in sheet.drawn}))
     place = {name: i for i, name in enumerate(names)}
     there = set(pairing.names.values())
     left_out = {name: f"isn't below {root}" for name in sheets if name not in there}
-    left_out |= dict.fromkeys(pairing.ambiguous, f"several pictures of {boxes} may be this one")
+    left_out |= dict.fromkeys(pairing.ambiguous, f"several images of {boxes} may be this one")
     scenes: list[Scene] = []
     for key, name in pairing.names.items():
         try:
@@ -106,11 +106,11 @@ def _read(root: Path, boxes: Path, thinnest: float) -> Scenes:
             left_out[key] = str(error)
     if not scenes:
         reason = next(iter(left_out.values()))
-        raise UsageError(f"None of the pictures of {boxes} can be used: {reason}.")
+        raise UsageError(f"None of the images of {boxes} can be used: {reason}.")
     used = {i for one in scenes for box, i in one.objects if thickness(box) >= thinnest}
     if not used:
         raise UsageError(
-            f"{boxes} holds no object within the pictures below {root}"
+            f"{boxes} holds no object within the images below {root}"
             f"{f', none {thinnest:g} pixel thick' if thinnest else ''}."
         )
     return _renumbered(Scenes(names, tuple(scenes), left_out), [names[i] for i in sorted(used)])
@@ -122,7 +122,7 @@ def _sheets(boxes: Path) -> dict[str, Sheet]:
     for sheet in layout.sheets(boxes):
         if sheet.name in sheets:
             raise UsageError(
-                f"{boxes}: two annotations say that their picture is {sheet.name}: correct the "
+                f"{boxes}: two annotations say that their image is {sheet.name}: correct the "
                 "filename in one."
             )
         sheets[sheet.name] = sheet

@@ -1,8 +1,8 @@
 """Do features learnt on each arm serve object detection? A detector trained on each network.
 
 The measure is COCO's average precision (Lin et al. 2014), averaged over classes: at an IoU of 0.5,
-as PASCAL VOC has it, and over 0.5, 0.55, … 0.95. It is no mean over pictures; jackknife
-pseudo-values of 200 groups of pictures stand for one (`stats.precision.pseudo_values`).
+as PASCAL VOC has it, and over 0.5, 0.55, … 0.95. It is no mean over images; jackknife
+pseudo-values of 200 groups of images stand for one (`stats.precision.pseudo_values`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def detected(tried: Tried, into: ModelLook, protocol: str, _: Path) -> JSON:
     said: list[str] = []
     for wanted, learnt, tested in tried.objects:
         lacking = len(learnt.left_out) + len(tested.left_out)
-        said.append(f"{wanted.name} ({lacking} pictures left out)" if lacking else wanted.name)
+        said.append(f"{wanted.name} ({lacking} images left out)" if lacking else wanted.name)
         tasks = {
             name: _detectors(into, wanted, (learnt, tested), several)
             for name, several in sources(into, protocol, trained_again=True).items()
@@ -50,7 +50,7 @@ def detected(tried: Tried, into: ModelLook, protocol: str, _: Path) -> JSON:
         "headline": f"Faster R-CNN on {into.architecture.name}, trained on "
         f"{', '.join(said)}. {told(found)}".rstrip(),
         "tables": tables(found),
-        "pictures": [],
+        "images": [],
     }
 
 
@@ -82,9 +82,9 @@ def scores(found: FoundObjects, tested: Scenes) -> list[Score]:
     group = groups([one.key for one in tested.scenes])
     at: list[NDArray[np.float64]] = []
     judged = [_of_class(found, tested, number) for number in range(len(tested.classes))]
-    judged = [pictures for pictures in judged if any(truth.faces for truth, _ in pictures)]
+    judged = [images for images in judged if any(truth.faces for truth, _ in images)]
     for iou in _IOUS:
-        values = [pseudo_values(rank(pictures, iou=iou), group) for pictures in judged]
+        values = [pseudo_values(rank(images, iou=iou), group) for images in judged]
         at.append(np.mean(values, axis=0))
     n = len(tested.scenes)
     return [
@@ -94,7 +94,7 @@ def scores(found: FoundObjects, tested: Scenes) -> list[Score]:
 
 
 def groups(keys: Sequence[str]) -> NDArray[np.intp]:
-    """Return a group of each picture, 200 at most, of equal sizes, that names have no part in."""
+    """Return a group of each image, 200 at most, of equal sizes, that names have no part in."""
     order = sorted(range(len(keys)), key=lambda i: hashlib.sha256(keys[i].encode()).digest())
     group = np.empty(len(keys), dtype=np.intp)
     group[order] = np.arange(len(keys)) % _GROUPS
@@ -102,7 +102,7 @@ def groups(keys: Sequence[str]) -> NDArray[np.intp]:
 
 
 def _of_class(found: FoundObjects, tested: Scenes, number: int) -> list[tuple[Truth, list[Face]]]:
-    """Return each picture's objects of a class and the boxes that were found for it."""
+    """Return each image's objects of a class and the boxes that were found for it."""
     boxes: list[list[Face]] = [[] for _ in tested.scenes]
     for i in np.flatnonzero(found.classes == number):
         x0, y0, x1, y1 = map(float, found.boxes[i])

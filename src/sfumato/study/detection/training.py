@@ -1,6 +1,6 @@
-"""A detector trained on some pictures and run on others: what it finds, kept by all it depends on.
+"""A detector trained on some images and run on others: what it finds, kept by all it depends on.
 
-As in `training`, every draw follows from the seed, the epoch and the picture, and on a processor
+As in `training`, every draw follows from the seed, the epoch and the image, and on a processor
 one thread computes, so the same seed gives the same boxes whatever the number of workers. A
 killed training goes on after its last epoch.
 """
@@ -55,9 +55,9 @@ class DetectorTraining:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundObjects:
-    """What a detector found in n pictures, m boxes in all.
+    """What a detector found in n images, m boxes in all.
 
-    `scene` (m,) is the index of the picture, `boxes` (m, 4) are x0 y0 x1 y1 in its pixels,
+    `scene` (m,) is the index of the image, `boxes` (m, 4) are x0 y0 x1 y1 in its pixels,
     `classes` (m,) indices and `scores` (m,) in [0, 1].
     """
 
@@ -184,11 +184,11 @@ class _Run:
             keep(self._part, epoch + 1, model=self._module, descent=self._descent)
 
     def find(self) -> None:
-        """Run the detector on the tested pictures and keep its boxes."""
+        """Run the detector on the tested images and keep its boxes."""
         self._module.eval()
         parts: list[dict[str, Any]] = []
         for one in self._task.tested:
-            given = self._picture(pixels_of(one.stored))
+            given = self._image(pixels_of(one.stored))
             with self._torch.inference_mode():
                 parts.append(self._module([given])[0])
         numbers = [len(part["scores"]) for part in parts]
@@ -207,8 +207,8 @@ class _Run:
         rate = self._rate(epoch, step)
         for group in self._descent.param_groups:
             group["lr"] = rate
-        pictures, targets = zip(*(self._example(epoch, one) for one in scenes), strict=True)
-        losses = self._module(list(pictures), list(targets))
+        images, targets = zip(*(self._example(epoch, one) for one in scenes), strict=True)
+        losses = self._module(list(images), list(targets))
         loss = sum(losses.values())
         if not self._torch.isfinite(loss):
             raise UsageError(
@@ -229,7 +229,7 @@ class _Run:
         return settings.rate * slow * min(1.0, (done + 1) / (warm + 1))
 
     def _example(self, epoch: int, scene: Scene) -> tuple[Any, dict[str, Any]]:
-        """Return a picture and its objects, mirrored half the time."""
+        """Return an image and its objects, mirrored half the time."""
         pixels = pixels_of(scene.stored)
         objects = [(box, number) for box, number in scene.objects if thickness(box) >= THINNEST]
         boxes = np.asarray([box for box, _ in objects], dtype=np.float32).reshape(-1, 4)
@@ -239,9 +239,9 @@ class _Run:
         torch, device = self._torch, self._task.device
         labels = torch.tensor([number + 1 for _, number in objects], dtype=torch.int64)
         target = {"boxes": torch.from_numpy(boxes).to(device), "labels": labels.to(device)}
-        return self._picture(pixels), target
+        return self._image(pixels), target
 
-    def _picture(self, pixels: Pixels) -> Any:
+    def _image(self, pixels: Pixels) -> Any:
         scaled = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / 255
         return self._torch.from_numpy(scaled).to(self._task.device)
 

@@ -53,17 +53,17 @@ def write_json(study: Path, analysis: Analysis) -> JSON:
     return made
 
 
-def write_html(study: Path, analysis: Analysis, *, pictures: bool = False) -> Path:
+def write_html(study: Path, analysis: Analysis, *, images: bool = False) -> Path:
     """Write `study.html` into a study's folder and return its path.
 
-    With `pictures`, those of the probes are in it: originals, not to be published.
+    With `images`, those of the probes are in it: originals, not to be published.
 
     Raises:
         OutputError: the file can't be written.
         UsageError: a file of `probes/` is damaged.
     """
     datasets = sorted({part.dataset for part in analysis.parts if part.dataset})
-    page = render(analysis, read_probes(study), ", ".join(datasets), pictures=pictures)
+    page = render(analysis, read_probes(study), ", ".join(datasets), images=images)
     path = study / HTML_FILE
     write(path, page.encode())
     return path

@@ -19,7 +19,7 @@ from sfumato.study.analysis.precision import ClassPrecision
 from sfumato.study.analysis.results import Analysis, Answers, GridRow, StudyAnswer
 from sfumato.study.analysis.subsets import Subset
 from sfumato.study.published import ARMS, MODELS, averages
-from sfumato.study.report.probes import KINDS, Probe, of_kind, picture
+from sfumato.study.report.probes import KINDS, Probe, image, of_kind
 from sfumato.study.report.words import (
     ALPHA,
     PROTOCOLS,
@@ -82,12 +82,12 @@ class Detail:
 
 
 def render(
-    analysis: Analysis, probes: Sequence[Probe], name: str = "", *, pictures: bool = False
+    analysis: Analysis, probes: Sequence[Probe], name: str = "", *, images: bool = False
 ) -> str:
-    """Return the page as HTML text, to be written as UTF-8; pictures of probes are originals.
+    """Return the page as HTML text, to be written as UTF-8; images of probes are originals.
 
     Raises:
-        UsageError: pictures were asked for, and one can't be read.
+        UsageError: images were asked for, and one can't be read.
     """
     parts = [_part(part, analysis.choice.margin) for part in analysis.parts]
     return _template().render(
@@ -97,8 +97,8 @@ def render(
         margin=100 * analysis.choice.margin,
         probes={kind: of_kind(probes, kind) for kind in KINDS},
         kinds=KINDS,
-        pictures={path: picture(path) for probe in probes for path, _ in probe.pictures}
-        if pictures
+        images={path: image(path) for probe in probes for path, _ in probe.images}
+        if images
         else {},
         published={measure: averages(measure) for measure in ("top1", "top5")},
         models=MODELS,
@@ -161,14 +161,14 @@ def _part(part: Answers, margin: float) -> ProtocolPart:
         for one in part.of_kind(kind)
     ]
     grid = {(row.train, row.test): row for row in part.grid}
-    picture = forest(f"forest-{part.protocol}", "Changes in top-1", rows, margin=100 * margin)
+    image = forest(f"forest-{part.protocol}", "Changes in top-1", rows, margin=100 * margin)
     main = main_answers(part)
     detailed = sorted((one for one in part.answers if one.classes), key=lambda o: o not in main)
     return ProtocolPart(
         part,
         PROTOCOLS.get(part.protocol, part.protocol),
         headlines(part),
-        picture if rows else None,
+        image if rows else None,
         _arms(row.train for row in part.grid),
         _arms(row.test for row in part.grid),
         grid,
@@ -187,7 +187,7 @@ def _detail(id_: str, one: StudyAnswer, *, is_main: bool) -> Detail:
         one,
         judged,
         tone,
-        _curve(f"area-{id_}", one.areas, "obfuscated share of the picture, %"),
+        _curve(f"area-{id_}", one.areas, "obfuscated share of the image, %"),
         _curve(f"overlap-{id_}", one.overlaps, "share of the object's box under faces, %"),
         _scatter(f"classes-{id_}", one),
         _classes(one),

@@ -1,7 +1,7 @@
 """What `sfumato study run` measured besides predictions: `probes/*.json` of a study's folder.
 
 A file holds a kind (shortcut, gradcam, transfer, detection), the architecture, the protocol, a
-headline, tables (title, columns, rows) and pictures (file beside it, caption). Pictures show
+headline, tables (title, columns, rows) and images (file beside it, caption). Images show
 originals.
 """
 
@@ -24,7 +24,7 @@ KINDS: Final = {
     "transfer": "Do its features serve elsewhere?",
     "detection": "Do they serve a detector?",
 }
-_LARGEST: Final = 4_000_000  # bytes of a picture that goes into the page
+_LARGEST: Final = 4_000_000  # bytes of an image that goes into the page
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
 
@@ -40,18 +40,18 @@ class ProbeTable:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One file of `probes/`; `pictures` are (path, caption)."""
+    """One file of `probes/`; `images` are (path, caption)."""
 
     kind: str
     architecture: str
     protocol: str
     headline: str
     tables: tuple[ProbeTable, ...]
-    pictures: tuple[tuple[Path, str], ...]
+    images: tuple[tuple[Path, str], ...]
     alarms: int
 
     def summary(self) -> JSON:
-        """Return the probe for `study.json`; pictures stay where they are."""
+        """Return the probe for `study.json`; images stay where they are."""
         return {
             "kind": self.kind,
             "architecture": self.architecture,
@@ -80,7 +80,7 @@ def read_probes(study: Path) -> list[Probe]:
     return sorted(found, key=lambda probe: (order.index(probe.kind), probe.architecture))
 
 
-def picture(path: Path) -> str:
+def image(path: Path) -> str:
     """Return a PNG or JPEG as a data URI, for the page.
 
     Raises:
@@ -109,7 +109,7 @@ def _read(path: Path) -> Probe:
             str(record["protocol"]),
             str(record["headline"]),
             tuple(_table(one) for one in record["tables"]),
-            tuple(_picture(path, one) for one in record["pictures"]),
+            tuple(_image(path, one) for one in record["images"]),
             len(record.get("alarms", ())),
         )
     except (KeyError, TypeError) as error:
@@ -124,10 +124,10 @@ def _table(record: JSON) -> ProbeTable:
     return ProbeTable(str(record["title"]), columns, rows)
 
 
-def _picture(beside: Path, record: JSON) -> tuple[Path, str]:
+def _image(beside: Path, record: JSON) -> tuple[Path, str]:
     name = str(record["file"])
     if Path(name).name != name:
-        raise TypeError(f"a picture that lies elsewhere, {name!r}")
+        raise TypeError(f"an image that lies elsewhere, {name!r}")
     return beside.parent / name, str(record["caption"])
 
 

@@ -23,7 +23,7 @@ PROTOCOLS: Final = {
 }
 _KINDS: Final = {
     "cost": ("Does recognition survive?", "Trained and tested on {arm}"),
-    "shift": ("Does a model from clear pictures cope?", "Trained on original, tested on {arm}"),
+    "shift": ("Does a model from clear images cope?", "Trained on original, tested on {arm}"),
     "beyond-reencoding": (
         "Is it more than encoding again?",
         "Trained and tested on {arm} rather than re-encoded",
@@ -147,8 +147,8 @@ def _interactions(part: Answers) -> Iterator[Headline]:
         found = one.change
         shown_p = f"p {p_words(found.cautious_p)}"
         told = (
-            f"Training on {arm} rather than original changes top-1 on clear pictures by "
-            f"{with_interval(found)} more than on {arm} pictures (the interaction; "
+            f"Training on {arm} rather than original changes top-1 on clear images by "
+            f"{with_interval(found)} more than on {arm} images (the interaction; "
             f"n = {found.n:,} images)"
         )
         tone = "none"
@@ -174,7 +174,7 @@ def _remedies(part: Answers) -> Iterator[Headline]:
             f"{100 * x:.0f}".replace("-", "−") for x in (one.share, one.low, one.high)
         )
         told = (
-            f"Of the gap on clear pictures, {with_interval(one.gap)}, {one.arm} closes {share} % "
+            f"Of the gap on clear images, {with_interval(one.gap)}, {one.arm} closes {share} % "
             f"(95 % interval {low} to {high} %); n = {one.gap.n:,} images"
         )
         told += "." if one.low > 0 else ": that it closes any isn't shown."

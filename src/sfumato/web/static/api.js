@@ -25,7 +25,7 @@ export class Failure extends Error {
     return this.status === 401 || this.status === 403;
   }
 
-  /** The picture is no longer lent to this person. */
+  /** The image is no longer lent to this person. */
   get gone() {
     return this.status === 404 || this.status === 410;
   }
@@ -84,12 +84,12 @@ export async function giveBack(token) {
   await request("DELETE", lease(token));
 }
 
-/** A picture as an object URL; whoever asks for it revokes it. */
-export async function picture(path) {
+/** An image as an object URL; whoever asks for it revokes it. */
+export async function image(path) {
   const response = await request("GET", path);
   try {
     return URL.createObjectURL(await response.blob());
   } catch {
-    throw new Failure(0, "OFFLINE", "The picture was cut off.");
+    throw new Failure(0, "OFFLINE", "The image was cut off.");
   }
 }

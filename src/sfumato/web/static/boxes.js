@@ -1,9 +1,9 @@
 /**
- * Boxes as pure geometry. A box is [x0, y0, x1, y1] in pixels of the upright picture, x1 and y1
- * exclusive; every function returns a new box that lies inside the picture.
+ * Boxes as pure geometry. A box is [x0, y0, x1, y1] in pixels of the upright image, x1 and y1
+ * exclusive; every function returns a new box that lies inside the image.
  */
 
-/** No side gets shorter than this many pixels of the picture: less is an accident. */
+/** No side gets shorter than this many pixels of the image: less is an accident. */
 export const LEAST = 2;
 
 /** The eight handles, by compass; each letter names a side that it moves. */
@@ -21,7 +21,7 @@ export const centre = (box) => [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
 
 export const same = (one, other) => one.every((value, index) => value === other[index]);
 
-/** Move a box; at the picture's border it stops and keeps its size. */
+/** Move a box; at the image's border it stops and keeps its size. */
 export function moved(box, [dx, dy], [width, height]) {
   const [x0, y0, x1, y1] = box;
   const right = within(dx, -x0, Math.max(-x0, width - x1));
@@ -31,7 +31,7 @@ export function moved(box, [dx, dy], [width, height]) {
 
 /**
  * Move the sides that a handle holds. Sides that it doesn't hold keep their exact value; a side
- * stops at the picture's border and before the opposite side.
+ * stops at the image's border and before the opposite side.
  */
 export function resized(box, handle, [dx, dy], [width, height]) {
   let [x0, y0, x1, y1] = box;
@@ -43,7 +43,7 @@ export function resized(box, handle, [dx, dy], [width, height]) {
   return [x0, y0, x1, y1];
 }
 
-/** The box between two corners in any order, cut at the picture's border and never degenerate. */
+/** The box between two corners in any order, cut at the image's border and never degenerate. */
 export function spanned([ax, ay], [bx, by], [width, height]) {
   const [x0, x1] = stretched(within(ax, 0, width), within(bx, 0, width), width);
   const [y0, y1] = stretched(within(ay, 0, height), within(by, 0, height), height);

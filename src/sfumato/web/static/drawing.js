@@ -1,5 +1,5 @@
 /**
- * The picture and its boxes as SVG, in pixels of the screen. Elements are kept by id and only
+ * The image and its boxes as SVG, in pixels of the screen. Elements are kept by id and only
  * moved, so that the keyboard's focus and a screen reader's place survive every edit.
  */
 import { HANDLES, framed, handleAt } from "./boxes.js";
@@ -38,15 +38,15 @@ export class Drawing {
     }));
   }
 
-  /** Show a picture (an object URL), or none while it is still coming. */
-  picture(url) {
+  /** Show an image (an object URL), or none while it is still coming. */
+  image(url) {
     if (url) set(this.photo, { href: url });
     else this.photo.removeAttribute("href");
   }
 
   /** Draw: `shown` are { id, box, kind, classes, label, tag }, in the order of the Tab key. */
   draw(view, shown, selected, touch) {
-    const [x0, y0, x1, y1] = view.boxToScreen([0, 0, ...view.picture]);
+    const [x0, y0, x1, y1] = view.boxToScreen([0, 0, ...view.image]);
     set(this.photo, { x: x0, y: y0, width: x1 - x0, height: y1 - y0 });
     const ids = new Set(shown.map(({ id }) => id));
     for (const [id, node] of this.nodes) {

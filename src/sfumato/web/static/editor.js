@@ -1,4 +1,4 @@
-/** The marks of the picture in view: which is selected, and every way to change them. */
+/** The marks of the image in view: which is selected, and every way to change them. */
 import * as boxes from "./boxes.js";
 
 const NEW = 0.18; // a box from the keyboard: this part of the shorter side of what is in sight
@@ -131,8 +131,8 @@ export class Editor {
   }
 
   create() {
-    const [x0, y0] = this.view.toPicture([0, 0]);
-    const [x1, y1] = this.view.toPicture(this.view.stage);
+    const [x0, y0] = this.view.toImage([0, 0]);
+    const [x1, y1] = this.view.toImage(this.view.stage);
     const seen = boxes.spanned([x0, y0], [x1, y1], this.sheet.size);
     const [x, y] = boxes.centre(seen);
     const half = Math.max(boxes.LEAST, boxes.side(seen) * NEW) / 2;
@@ -176,7 +176,7 @@ export class Editor {
   arrow(direction, { alt, control, far }) {
     const { mark } = this;
     if (!mark) return false;
-    // One pixel of the screen, never less than one of the picture.
+    // One pixel of the screen, never less than one of the image.
     const step = Math.max(1, Math.round(1 / this.view.scale)) * (far ? 10 : 1);
     const by = direction.map((part) => part * step);
     const held = alt ? "es" : control ? "wn" : null;

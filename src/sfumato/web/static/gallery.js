@@ -46,7 +46,7 @@ export class Gallery {
       const image = document.createElement("img");
       image.alt = "";
       image.width = image.height = 160;
-      image.src = `${lease.picture}/face/${encodeURIComponent(mark.id)}`;
+      image.src = `${lease.image}/face/${encodeURIComponent(mark.id)}`;
       // What can't be seen can't be confirmed.
       image.addEventListener("error", () => this.#doubt(index, true));
       tile.append(image);
@@ -94,7 +94,7 @@ export class Gallery {
     event.stopPropagation();
   }
 
-  /** Confirm every picture without a doubt; open the others in the editor. */
+  /** Confirm every image without a doubt; open the others in the editor. */
   confirm() {
     if (!this.open) return;
     const unseen = ({ image, doubtful }) => doubtful || !image.complete || image.naturalWidth === 0;
@@ -104,7 +104,7 @@ export class Gallery {
     this.#close();
     this.listener.confirmed(fine, seconds);
     this.listener.opened([...doubtful]);
-    this.listener.toast(`${fine.length} pictures confirmed, ${doubtful.size} to look at`);
+    this.listener.toast(`${fine.length} images confirmed, ${doubtful.size} to look at`);
   }
 
   /** Back to the editor; what was lent for the gallery goes back to the queue. */
@@ -120,7 +120,7 @@ export class Gallery {
   #close() {
     at("gallery").hidden = true;
     at("editor").hidden = false;
-    // What is still coming needn't come: by then the picture may be somebody else's.
+    // What is still coming needn't come: by then the image may be somebody else's.
     this.tiles.forEach(({ image }) => image.removeAttribute("src"));
     at("tiles").replaceChildren();
     this.leases = [];

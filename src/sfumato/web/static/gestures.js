@@ -11,7 +11,7 @@ const WHEEL = 0.0016; // zoom per unit of the wheel: about 20 % a notch
 const PINCH = 0.01; // a trackpad's pinch comes as small steps of a wheel with Ctrl
 
 export class Gestures {
-  /** `look()` is called when only the view has changed, `hover(point)` with the picture's point. */
+  /** `look()` is called when only the view has changed, `hover(point)` with the image's point. */
   constructor(stage, editor, { look, hover }) {
     this.stage = stage;
     this.editor = editor;
@@ -87,7 +87,7 @@ export class Gestures {
       const handle = boxes.handleNear(frame, at, REACH[sort]);
       if (handle) return { ...begun, act: "resize", handle, id: mark.id, box: mark.box };
     }
-    const point = view.toPicture(at);
+    const point = view.toImage(at);
     const reach = NEAR[sort] / view.scale;
     const found = this.over ? [] : boxes.under(editor.marks, point, reach);
     if (found.length) {
@@ -100,7 +100,7 @@ export class Gestures {
 
   #move(event) {
     const at = this.#at(event);
-    if (event.pointerType !== "touch" || this.drag) this.hover(this.view.toPicture(at));
+    if (event.pointerType !== "touch" || this.drag) this.hover(this.view.toImage(at));
     if (!this.pointers.has(event.pointerId)) return this.#cursor(at);
     const before = new Map(this.pointers);
     this.pointers.set(event.pointerId, at);
@@ -122,7 +122,7 @@ export class Gestures {
     const { size } = editor.sheet;
     if (drag.act === "draw") {
       editor.marks = editor.sheet.marks;
-      const [marks, id] = editor.added(boxes.spanned(view.toPicture(drag.at), view.toPicture(at), size));
+      const [marks, id] = editor.added(boxes.spanned(view.toImage(drag.at), view.toImage(at), size));
       Object.assign(drag, { marks, id });
     } else {
       const box = drag.act === "move"

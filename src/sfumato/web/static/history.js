@@ -1,4 +1,4 @@
-/** Undo and redo over snapshots of one picture's marks. Snapshots are never changed in place. */
+/** Undo and redo over snapshots of one image's marks. Snapshots are never changed in place. */
 export class History {
   /** Steps of one group (an arrow key held down) within this time are one step. */
   static TOGETHER = 900; // milliseconds

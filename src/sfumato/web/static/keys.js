@@ -2,17 +2,17 @@
  * The keys: one table, from which the page both listens and writes its help.
  *
  * `key` is KeyboardEvent.key in lower case with its modifiers before it. `once`: holding the key
- * down doesn't repeat it, so that a sleepy finger can't answer ten pictures.
+ * down doesn't repeat it, so that a sleepy finger can't answer ten images.
  */
 export const GROUPS = [
   {
     title: "Answer",
     keys: [
-      { key: ["enter"], action: "accept", once: true, label: "Everything is right as drawn: send, next picture" },
+      { key: ["enter"], action: "accept", once: true, label: "Everything is right as drawn: send, next image" },
       { key: ["0"], action: "none", once: true, label: "No face here: remove all face boxes, send" },
       { key: ["u"], action: "unsure", once: true, label: "Unsure: send as drawn and let others decide" },
-      { key: ["pageup", ","], action: "previous", label: "Previous picture that you hold, unanswered" },
-      { key: ["pagedown", "."], action: "next", label: "Next picture, without an answer to this one" },
+      { key: ["pageup", ","], action: "previous", label: "Previous image that you hold, unanswered" },
+      { key: ["pagedown", "."], action: "next", label: "Next image, without an answer to this one" },
     ],
   },
   {
@@ -37,7 +37,7 @@ export const GROUPS = [
       { key: ["+", "="], action: "closer", label: "Zoom in" },
       { key: ["-"], action: "farther", label: "Zoom out" },
       { key: ["z"], action: "closeUp", label: "Zoom to the box" },
-      { key: ["home", "w"], action: "fit", label: "Whole picture" },
+      { key: ["home", "w"], action: "fit", label: "Whole image" },
       { key: ["h"], action: "peek", label: "Hold: hide all boxes" },
       { key: ["m"], action: "lens", label: "Magnifier on or off (it comes by itself for tiny boxes)" },
       { key: ["d"], action: "draw", label: "Draw over boxes: dragging always makes a new one" },

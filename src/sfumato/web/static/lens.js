@@ -1,8 +1,8 @@
 /**
  * The magnifier: a corner of the stage that shows a few pixels of the original, large.
  *
- * The picture on the page is at most 1600 pixels long. Of a larger one, the lens fetches a piece at
- * the original's resolution and lays it over the picture's own pixels.
+ * The image on the page is at most 1600 pixels long. Of a larger one, the lens fetches a piece at
+ * the original's resolution and lays it over the image's own pixels.
  */
 import * as api from "./api.js";
 import { centre, within } from "./boxes.js";
@@ -24,7 +24,7 @@ function attributes(element, values) {
   for (const [name, value] of Object.entries(values)) element.setAttribute(name, value);
 }
 
-/** Lay a picture over a part of the original's pixels. */
+/** Lay an image over a part of the original's pixels. */
 function show(image, href, [x0, y0, x1, y1]) {
   const [width, height] = [x1 - x0, y1 - y0];
   attributes(image, { href, x: x0, y: y0, width, height, preserveAspectRatio: "none" });
@@ -48,12 +48,12 @@ export class Lens {
     this.place.hidden = true;
   }
 
-  /** Show the neighbourhood of a box, or of a point; `url` is the picture that the page has. */
+  /** Show the neighbourhood of a box, or of a point; `url` is the image that the page has. */
   show(sheet, url, { box, point, scale }) {
     if (sheet.token !== this.token) this.#empty(sheet.token);
     const span = this.#span(sheet, box, scale);
     const middle = box ? centre(box) : point;
-    // Inside the picture; a picture smaller than that is shown in the middle.
+    // Inside the image; an image smaller than that is shown in the middle.
     const [left, top] = middle.map((value, axis) => {
       const room = sheet.size[axis] - span;
       return within(value - span / 2, Math.min(0, room / 2), Math.max(0, room));
@@ -68,7 +68,7 @@ export class Lens {
     if (Math.max(...sheet.size) > SCREEN) this.#sharpen(sheet, middle);
   }
 
-  /** How many pixels of the picture are shown: at least twice as large as on the stage. */
+  /** How many pixels of the image are shown: at least twice as large as on the stage. */
   #span(sheet, box, scale) {
     const shown = this.place.clientWidth || 200;
     if (box) return within(ROUND * Math.max(box[2] - box[0], box[3] - box[1]), 16, PIECE);
@@ -90,14 +90,14 @@ export class Lens {
   async #fetch(sheet, key) {
     this.pieces.set(key, null);
     try {
-      const url = await api.picture(`${sheet.lease.picture}?crop=${key}`);
+      const url = await api.image(`${sheet.lease.image}?crop=${key}`);
       if (sheet.token !== this.token) return URL.revokeObjectURL(url);
       this.pieces.set(key, url);
       if (this.pieces.size > MOST) this.#forget(this.pieces.keys().next().value);
       this.#lay(key);
     } catch (failure) {
       if (!(failure instanceof api.Failure)) throw failure;
-      this.pieces.delete(key); // the picture's own pixels have to do; the next look tries again
+      this.pieces.delete(key); // the image's own pixels have to do; the next look tries again
     }
   }
 

@@ -1,4 +1,4 @@
-/** Put the page together: pictures come from the tray, edits go to the outbox. */
+/** Put the page together: images come from the tray, edits go to the outbox. */
 import * as api from "./api.js";
 import { centre, side } from "./boxes.js";
 import * as completion from "./completion.js";
@@ -17,7 +17,7 @@ import { View } from "./view.js";
 const TINY = 24; // CSS pixels: a selected box below this brings the magnifier
 const ZOOM = 1.4; // by a key or a button
 const RENEW = 240_000; // milliseconds: a lease lasts 15 minutes
-const RETRY = 3_000; // milliseconds until pictures are asked for again
+const RETRY = 3_000; // milliseconds until images are asked for again
 
 const at = (id) => document.getElementById(id);
 const status = new Status();
@@ -27,12 +27,12 @@ const view = new View();
 const lens = new Lens(at("lens"));
 const local = {
   me: null, // what the server says of this person
-  url: null, // of the picture in view
-  shown: null, // the token of the picture in view, once it is there
+  url: null, // of the image in view
+  shown: null, // the token of the image in view, once it is there
   lens: false, // the magnifier was switched on
   over: null, // the pixel under the pointer
-  since: 0, // when the picture came into view
-  sure: null, // the picture for which "no face" was asked once
+  since: 0, // when the image came into view
+  sure: null, // the image for which "no face" was asked once
   retry: 0,
   renewed: Date.now(),
 };
@@ -78,7 +78,7 @@ const gallery = new Gallery({
   },
 });
 
-// The picture in view
+// The image in view
 
 /** Show the current sheet, or say why there is none. */
 async function show() {
@@ -89,7 +89,7 @@ async function show() {
     local.sure = null;
     delete stage.dataset.shown;
     stage.setAttribute("aria-busy", String(sheet !== null));
-    editor.drawing.picture(null);
+    editor.drawing.image(null);
     editor.open(sheet);
     controls.adjudicate(sheet);
   }
@@ -97,11 +97,11 @@ async function show() {
   if (local.shown === sheet.token) return status.notice(null);
   if (!gallery.open) stage.focus({ preventScroll: true });
   try {
-    const slow = setTimeout(() => sheet === tray.current && status.notice("The picture is coming…"), 400);
+    const slow = setTimeout(() => sheet === tray.current && status.notice("The image is coming…"), 400);
     const url = await sheet.load().finally(() => clearTimeout(slow));
     if (sheet !== tray.current) return;
     local.url = url;
-    editor.drawing.picture(url);
+    editor.drawing.image(url);
     local.shown = sheet.token;
     stage.dataset.shown = sheet.token;
     stage.setAttribute("aria-busy", "false");
@@ -117,19 +117,19 @@ async function show() {
 
 function unshown(sheet, failure) {
   if (failure.again || failure.signedOut) {
-    status.notice(failure.signedOut ? signedOut : "The picture can't be fetched. Trying again…", true);
+    status.notice(failure.signedOut ? signedOut : "The image can't be fetched. Trying again…", true);
     return again(show);
   }
   if (failure.gone) tray.remove(sheet.token);
   else tray.reject(sheet.token);
-  status.toast(failure.gone ? "This picture was taken back: its time had run out." : failure.message);
+  status.toast(failure.gone ? "This image was taken back: its time had run out." : failure.message);
   return more();
 }
 
 function greet(sheet) {
   const place = tray.sheets.length > 1 ? `, ${tray.sheets.length - 1} more waiting` : "";
   const number = sheet.marks.length;
-  status.say(`Picture with ${number === 1 ? "1 box" : `${number} boxes`}${place}`);
+  status.say(`Image with ${number === 1 ? "1 box" : `${number} boxes`}${place}`);
 }
 
 const signedOut = "This page needs the link that you were given. Open the link again.";
@@ -138,7 +138,7 @@ function empty() {
   const { waiting } = outbox;
   const last = waiting === 1 ? "answer" : `${waiting} answers`;
   if (waiting) status.notice(`Sending your last ${last}…`);
-  else if (tray.filling || tray.left === null) status.notice("Fetching pictures…");
+  else if (tray.filling || tray.left === null) status.notice("Fetching images…");
   else status.notice("Nothing is left for you. Thank you!", true);
 }
 
@@ -147,7 +147,7 @@ function again(what) {
   local.retry = setTimeout(what, RETRY);
 }
 
-/** Ask for pictures, and show what has come. */
+/** Ask for images, and show what has come. */
 async function more() {
   try {
     const known = local.me ?? introduce();
@@ -168,10 +168,10 @@ async function introduce() {
   status.counts(local.me.answered, local.me.left);
   keys.describe(at("keys"), local.me.role !== "reviewer");
   completion.look(local.me, status);
-  if (local.me.tutorial) status.toast("The first pictures are for practice: after each you see a score.");
+  if (local.me.tutorial) status.toast("The first images are for practice: after each you see a score.");
 }
 
-/** Count the time that the picture was in view. */
+/** Count the time that the image was in view. */
 function count() {
   const sheet = editor.sheet;
   const seen = sheet && local.shown === sheet.token && local.since;
@@ -206,7 +206,7 @@ function edited(sheet) {
 function answer(verdict) {
   const sheet = tray.current;
   if (gallery.open || gestures.dragging) return;
-  if (!sheet || local.shown !== sheet.token) return status.toast("Wait until the picture is there");
+  if (!sheet || local.shown !== sheet.token) return status.toast("Wait until the image is there");
   count();
   const accepted = verdict === "accept" && !sheet.untouched ? "correct" : verdict;
   const scope = local.me?.redact && !sheet.lease.whole ? "crops" : "whole";
@@ -245,7 +245,7 @@ function delivered(token, receipt) {
 
 const REFUSED = {
   409: "Not taken: it was answered before, and the first answer stands.",
-  410: "A picture's time had run out. Your boxes are kept; if it comes again, so do they.",
+  410: "An image's time had run out. Your boxes are kept; if it comes again, so do they.",
 };
 
 /** The server doesn't want it, and never will as it is. */
@@ -318,7 +318,7 @@ function zoom(factor) {
 function turn(by) {
   if (gallery.open || gestures.dragging) return;
   if (tray.step(by)) show();
-  else status.toast(`This is the ${by < 0 ? "first" : "last"} picture that you hold`);
+  else status.toast(`This is the ${by < 0 ? "first" : "last"} image that you hold`);
   more();
 }
 
@@ -358,7 +358,7 @@ keys.listenOn(stage, {
   },
   pan: (on) => gestures.hold(on),
 });
-/** After a click with a pointer, Enter is the picture's again and not the button's. */
+/** After a click with a pointer, Enter is the image's again and not the button's. */
 function refocus() {
   if (!help.open && !gallery.open) editor.drawing.focus(editor.selected);
 }

@@ -4,7 +4,7 @@
  * Each entry lies in localStorage until the server has said that it is stored, so that a reload, a
  * lost connection or a killed browser loses nothing. Sending again is harmless: drafts carry a
  * growing version, and an answer sent twice is one answer. Entries go one at a time, so that a
- * draft never overtakes the answer to the same picture.
+ * draft never overtakes the answer to the same image.
  */
 import * as api from "./api.js";
 
@@ -37,7 +37,7 @@ export class Outbox {
     // Answered here. A list of leases that the server made just before may still have them.
     const answers = [...this.entries.values()].filter(({ kind }) => kind === "answer");
     this.spent = new Set(answers.map(({ token }) => token));
-    this.acknowledged = new Map(); // the last draft of each picture that the server has stored
+    this.acknowledged = new Map(); // the last draft of each image that the server has stored
     this.durable = true;
     this.failures = 0;
     this.signedOut = false;
@@ -56,14 +56,14 @@ export class Outbox {
     if (!this.failures) this.#later(CALM);
   }
 
-  /** Keep an answer and send it now; it takes the place of the picture's draft. */
+  /** Keep an answer and send it now; it takes the place of the image's draft. */
   answer(token, body) {
     this.spent.add(token);
     this.#put(token, { kind: "answer", token, body });
     this.hurry();
   }
 
-  /** Keep marks that weren't taken, e.g. too late: if the picture comes again, so do they. */
+  /** Keep marks that weren't taken, e.g. too late: if the image comes again, so do they. */
   keep(token, marks) {
     this.spent.delete(token);
     this.#put(token, { kind: "kept", token, body: { version: 0, marks }, since: Date.now() });

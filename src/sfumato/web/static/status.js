@@ -39,7 +39,7 @@ export class Status {
     this.say(words);
   }
 
-  /** Words in the place of the picture; null takes them away. `again` offers a button. */
+  /** Words in the place of the image; null takes them away. `again` offers a button. */
   notice(words, again = false) {
     const notice = at("notice");
     const changed = notice.hidden === (words !== null) || notice.firstElementChild.textContent !== words;

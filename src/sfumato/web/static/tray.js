@@ -1,18 +1,18 @@
 /**
- * The pictures that are lent to this person: the one in view, those held beside it, and those
+ * The images that are lent to this person: the one in view, those held beside it, and those
  * fetched ahead so that the next one shows at once.
  */
 import * as api from "./api.js";
 import { alike } from "./boxes.js";
 import { History } from "./history.js";
 
-const AHEAD = 3; // pictures fetched beyond the one in view
+const AHEAD = 3; // images fetched beyond the one in view
 const MOST = 8; // leases that one request may ask for
 const EPOCH = Date.UTC(2026, 0); // versions count from here
 const TICK = 250; // milliseconds: as long as a draft waits, so that two drafts never share one
-const FIRST = "sfumato.first."; // what a picture came with: to tell "accepted" from "corrected"
+const FIRST = "sfumato.first."; // what an image came with: to tell "accepted" from "corrected"
 
-/** What the picture came with, also after a reload, when the server sends the draft instead. */
+/** What the image came with, also after a reload, when the server sends the draft instead. */
 function original(lease) {
   const key = FIRST + lease.token;
   try {
@@ -31,7 +31,7 @@ function forget(token) {
   }
 }
 
-/** One picture on the table, with its marks, their history and the time it was looked at. */
+/** One image on the table, with its marks, their history and the time it was looked at. */
 export class Sheet {
   /** `draft`: newer marks than the lease's, or null. */
   constructor(lease, draft) {
@@ -61,9 +61,9 @@ export class Sheet {
     return this.first !== null && alike(this.first, this.marks);
   }
 
-  /** Fetch the picture once; a failure is forgotten, so that the next call tries again. */
+  /** Fetch the image once; a failure is forgotten, so that the next call tries again. */
   load() {
-    this.photo ??= api.picture(this.lease.picture).catch((failure) => {
+    this.photo ??= api.image(this.lease.image).catch((failure) => {
       this.photo = null;
       throw failure;
     });
@@ -82,7 +82,7 @@ export class Tray {
     this.sheets = [];
     this.index = 0;
     this.left = null;
-    this.unshown = new Set(); // pictures that can't be shown: they aren't tried again
+    this.unshown = new Set(); // images that can't be shown: they aren't tried again
     this.filling = null;
   }
 
@@ -94,7 +94,7 @@ export class Tray {
     return this.sheets.find((sheet) => sheet.token === token) ?? null;
   }
 
-  /** Ask for more pictures where fewer than wanted lie ahead; joined if already under way. */
+  /** Ask for more images where fewer than wanted lie ahead; joined if already under way. */
   fill() {
     this.filling ??= this.#fill().finally(() => {
       this.filling = null;
@@ -105,7 +105,7 @@ export class Tray {
   async #fill() {
     const missing = this.index + 1 + AHEAD - this.sheets.length;
     if (missing <= 0) return;
-    // The server gives what is held first, and that includes pictures whose answer is on its way.
+    // The server gives what is held first, and that includes images whose answer is on its way.
     const count = Math.min(MOST, this.sheets.length + this.outbox.waiting + missing);
     const { leases, left } = await api.next(count);
     this.left = left;
@@ -149,7 +149,7 @@ export class Tray {
     return true;
   }
 
-  /** Take a picture off the tray; the one after it comes into view. */
+  /** Take an image off the tray; the one after it comes into view. */
   remove(token) {
     const at = this.sheets.findIndex((sheet) => sheet.token === token);
     if (at < 0) return;
@@ -157,7 +157,7 @@ export class Tray {
     if (at < this.index || this.index >= this.sheets.length) this.index = Math.max(0, this.index - 1);
   }
 
-  /** A picture that can't be shown is nothing to answer: somebody else may try. */
+  /** An image that can't be shown is nothing to answer: somebody else may try. */
   reject(token) {
     this.unshown.add(token);
     this.remove(token);

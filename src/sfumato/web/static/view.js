@@ -1,40 +1,40 @@
-/** Where the picture lies in the stage: screen = picture * scale + offset (CSS pixels). */
+/** Where the image lies in the stage: screen = image * scale + offset (CSS pixels). */
 import { within } from "./boxes.js";
 
-const MARGIN = 14; // CSS pixels around a picture that is fitted: room for handles at its border
-const CLOSEST = 24; // CSS pixels that one pixel of the picture may at most become
-const KEPT = 48; // CSS pixels of the picture that always stay in sight
+const MARGIN = 14; // CSS pixels around an image that is fitted: room for handles at its border
+const CLOSEST = 24; // CSS pixels that one pixel of the image may at most become
+const KEPT = 48; // CSS pixels of the image that always stay in sight
 
 export class View {
   constructor() {
     this.stage = [1, 1];
-    this.picture = [1, 1];
+    this.image = [1, 1];
     this.scale = 1;
     this.offset = [0, 0];
     this.fitted = true;
   }
 
-  /** The scale at which the whole picture shows. */
+  /** The scale at which the whole image shows. */
   get whole() {
     const [width, height] = this.stage.map((length) => Math.max(1, length - 2 * MARGIN));
-    return Math.min(width / this.picture[0], height / this.picture[1]);
+    return Math.min(width / this.image[0], height / this.image[1]);
   }
 
   fit() {
-    // A small picture is enlarged, but not to a mosaic.
+    // A small image is enlarged, but not to a mosaic.
     this.scale = Math.min(this.whole, 4);
-    this.offset = this.stage.map((length, axis) => (length - this.picture[axis] * this.scale) / 2);
+    this.offset = this.stage.map((length, axis) => (length - this.image[axis] * this.scale) / 2);
     this.fitted = true;
   }
 
-  show(picture) {
-    this.picture = picture;
+  show(image) {
+    this.image = image;
     this.fit();
   }
 
-  /** The stage has another size: a fitted picture is fitted again, else the middle stays. */
+  /** The stage has another size: a fitted image is fitted again, else the middle stays. */
   resize(stage) {
-    const middle = this.toPicture(this.stage.map((length) => length / 2));
+    const middle = this.toImage(this.stage.map((length) => length / 2));
     this.stage = stage;
     if (this.fitted) this.fit();
     else this.#place(middle, stage.map((length) => length / 2));
@@ -42,7 +42,7 @@ export class View {
 
   /** Zoom by a factor; the point `at` (CSS pixels of the stage) stays where it is. */
   zoom(factor, at = this.stage.map((length) => length / 2)) {
-    const point = this.toPicture(at);
+    const point = this.toImage(at);
     const least = Math.min(1, this.whole * 0.5);
     this.scale = within(this.scale * factor, least, Math.max(CLOSEST, this.whole));
     this.#place(point, at);
@@ -77,7 +77,7 @@ export class View {
     return [x * this.scale + this.offset[0], y * this.scale + this.offset[1]];
   }
 
-  toPicture([x, y]) {
+  toImage([x, y]) {
     return [(x - this.offset[0]) / this.scale, (y - this.offset[1]) / this.scale];
   }
 
@@ -93,7 +93,7 @@ export class View {
   #settle() {
     this.fitted = false;
     this.offset = this.offset.map((offset, axis) => {
-      const length = this.picture[axis] * this.scale;
+      const length = this.image[axis] * this.scale;
       return within(offset, KEPT - length, this.stage[axis] - KEPT);
     });
   }

@@ -2,8 +2,8 @@
 
 A family is a frozen dataclass whose fields are the keys of the table [decode] in a description
 (`detectors.description`). Its `roles` name the outputs that it needs, in the order in
-which `decode` takes them; these are the keys of the table [outputs]. Decoding takes one picture
-at a time, and gives boxes in pixels of the padded network picture, neither cut nor freed of
+which `decode` takes them; these are the keys of the table [outputs]. Decoding takes one image
+at a time, and gives boxes in pixels of the padded network image, neither cut nor freed of
 doubles.
 """
 
@@ -35,7 +35,7 @@ class Family(Protocol):
 
     @property
     def multiple(self) -> int:
-        """Return the number of pixels of which both sides of the network picture are a multiple."""
+        """Return the number of pixels of which both sides of the network image are a multiple."""
         ...
 
     @property
@@ -46,7 +46,7 @@ class Family(Protocol):
     def decode(
         self, outputs: Sequence[Tensor], padded: tuple[int, int], threshold: float
     ) -> tuple[Boxes, Scores]:
-        """Turn the outputs for one picture of padded (height, width) into boxes and scores.
+        """Turn the outputs for one image of padded (height, width) into boxes and scores.
 
         Raises `ValueError` if an output has another shape than the family gives.
         """

@@ -7,7 +7,7 @@ are ``r[2:4]``, since all anchors have the side 1 (`fixed_anchor_size`): ssd_anc
 and tensors_to_detections_calculator.cc of google-ai-edge/mediapipe, with the settings of
 modules/face_detection. The score is the sigmoid of the other output, cut to ±100.
 
-| range | network picture | grids of pixels: anchors a cell |
+| range | network image | grids of pixels: anchors a cell |
 |---|---|---|
 | short | 128 | 8: 2, 16: 6 |
 | back | 256 | 16: 2, 32: 6 |

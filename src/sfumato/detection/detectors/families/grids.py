@@ -1,4 +1,4 @@
-"""Grids of cells over a network picture, and outputs that have as many rows as such a grid."""
+"""Grids of cells over a network image, and outputs that have as many rows as such a grid."""
 
 from __future__ import annotations
 

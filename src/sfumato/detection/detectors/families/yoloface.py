@@ -1,6 +1,6 @@
 """YOLOv5-face, YOLOv8-face and their kin: one tensor whose rows are finished boxes.
 
-Each row is ``x y w h`` (centre and sides in pixels of the network picture) and then confidences,
+Each row is ``x y w h`` (centre and sides in pixels of the network image) and then confidences,
 landmarks and classes in an order that differs: YOLOv5-face (Qi, Tan, Yao, Liu, arXiv:2105.12931)
 gives 16 numbers, objectness at 4, ten landmark coordinates, class at 15, and the score is
 objectness times class (`non_max_suppression_face` in utils/general.py of
@@ -26,7 +26,7 @@ class YoloFace:
     """`scores` are the places in a row whose numbers, multiplied, are the score: [4] or [4, 15].
 
     With `columns`, the tensor has the rows as its columns. `strides` only say what the sides of
-    the network picture are a multiple of.
+    the network image are a multiple of.
     """
 
     scores: tuple[int, ...] = (4,)

@@ -29,7 +29,7 @@ _MOST_AMONG: Final = 32
 def embedded_images(data: bytes) -> tuple[Embedded, ...]:
     """Return the further images inside an image file, in the order of its parts.
 
-    Frames and pages that a viewer shows are no further images, and the second pictures of an MPO
+    Frames and pages that a viewer shows are no further images, and the second images of an MPO
     are. Where a file holds more than can be looked through, one that can't be searched stands for
     the rest. Nothing is raised for whatever bytes; a file of no known kind has no parts.
     """

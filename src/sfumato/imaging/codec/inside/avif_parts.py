@@ -1,4 +1,4 @@
-"""The parts of an AVIF that its picture doesn't need: boxes, items, gaps between coded data."""
+"""The parts of an AVIF that its image doesn't need: boxes, items, gaps between coded data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROFILES: Final = (b"prof", b"rICC")
 
 
 def cut(data: bytes, _: list[int]) -> Iterator[Part]:
-    """Yield what the picture of an AVIF doesn't need; see `parts`."""
+    """Yield what the image of an AVIF doesn't need; see `parts`."""
     avif = isobmff.parse_avif(data)
     seen = set[bytes]()
     heads = [box.start - 8 for box in avif.top if box.name == b"ftyp"][1:]

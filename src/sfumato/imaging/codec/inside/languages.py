@@ -1,6 +1,6 @@
 """Tell text in the languages of people from bytes that only happen to decode as letters.
 
-A line of Chinese packs as badly as a picture does, and UTF-16 has no zeros outside of Latin.
+A line of Chinese packs as badly as an image does, and UTF-16 has no zeros outside of Latin.
 """
 
 from __future__ import annotations

@@ -289,7 +289,7 @@ def _gif(data: bytes, behind: list[int]) -> Iterator[Part]:
 
 
 def _coded(data: bytes, start: int) -> int:
-    """Return where the coded data of a GIF's picture begin, behind its colours."""
+    """Return where the coded data of a GIF's image begin, behind its colours."""
     flags = data[start + 9]
     return start + 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
 

@@ -1,6 +1,6 @@
-"""Make the pictures of docs/review-page.md: the review page, as Chromium shows it.
+"""Make the images of docs/review-page.md: the review page, as Chromium shows it.
 
-    python scripts/review_pictures.py
+    python scripts/review_images.py
 
 Queues the photographs of two people that come with the demo (public domain), serves them on this
 machine, and writes docs/images/review-1280.png (light) and docs/images/review-360.png (dark, a
@@ -39,7 +39,7 @@ PROPOSED: Final = {
 }
 COPIES: Final = 12  # of each, so that the progress line has something to show
 PLATE: Final = ((74, 480), (172, 522))  # the name plate of the second: private, not a face
-COLOURS: Final = 96  # of a picture in the documents: it has to be small
+COLOURS: Final = 96  # of an image in the documents: it has to be small
 PATIENCE_S: Final = 60
 
 
@@ -49,8 +49,8 @@ def copied(source: Path) -> Iterator[Item]:
     for rank, name in enumerate(names):
         path = source / f"{rank:02d}{Path(name).suffix}"
         shutil.copy(demo_images.root() / name, path)
-        with Image.open(path) as picture:
-            width, height = picture.size
+        with Image.open(path) as image:
+            width, height = image.size
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         mark = Mark(PROPOSED[name], proposal="p0", score=0.9)
         yield Item(path.name, digest, width, height, "people", (mark,), rank, "risk", 1)
@@ -93,7 +93,7 @@ def drawn(page: Page) -> None:
 
 
 def shot(browser: Browser, link: str, out: Path, answers: int, **settings: Any) -> None:
-    """Open the page, answer some pictures, draw, and write what is seen."""
+    """Open the page, answer some images, draw, and write what is seen."""
     context = browser.new_context(**settings)
     page = context.new_page()
     page.goto(link)
@@ -112,7 +112,7 @@ def shot(browser: Browser, link: str, out: Path, answers: int, **settings: Any) 
 
 
 def main() -> None:
-    """Write the pictures."""
+    """Write the images."""
     program = shutil.which("chromium")
     if program is None:
         sys.exit("no chromium here: install the Debian package chromium")

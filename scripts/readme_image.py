@@ -1,6 +1,6 @@
-"""Make the pictures of the documents: NASA's photograph of Eileen Collins, before and after.
+"""Make the images of the documents: NASA's photograph of Eileen Collins, before and after.
 
-    python scripts/readme_picture.py
+    python scripts/readme_image.py
 
 Takes the photograph that comes with the demo (public domain), makes a release of it with each
 method, and writes docs/images/astronaut.jpg (before, and after with the defaults) and
@@ -26,7 +26,7 @@ IMAGES: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
 PHOTOGRAPH: Final = "people/astronaut.png"
 HEAD: Final = (96, 0, 352, 256)  # of the photograph: the face and what is around it
 SHOWN: Final = (440, 440)
-GAP: Final = 8  # pixels of white between two pictures
+GAP: Final = 8  # pixels of white between two images
 
 
 def released(source: Path, method: str, scratch: Path) -> Image.Image:
@@ -38,17 +38,17 @@ def released(source: Path, method: str, scratch: Path) -> Image.Image:
     return Image.open(out / PHOTOGRAPH).convert("RGB")
 
 
-def beside(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Return pictures of one size side by side."""
-    width, height = pictures[0].size
-    joined = Image.new("RGB", (len(pictures) * (width + GAP) - GAP, height), "white")
-    for index, picture in enumerate(pictures):
-        joined.paste(picture, (index * (width + GAP), 0))
+def beside(images: Sequence[Image.Image]) -> Image.Image:
+    """Return images of one size side by side."""
+    width, height = images[0].size
+    joined = Image.new("RGB", (len(images) * (width + GAP) - GAP, height), "white")
+    for index, image in enumerate(images):
+        joined.paste(image, (index * (width + GAP), 0))
     return joined
 
 
 def main() -> None:
-    """Write the pictures."""
+    """Write the images."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         source = scratch / "source"
@@ -56,8 +56,8 @@ def main() -> None:
         shutil.copy(demo_images.root() / PHOTOGRAPH, source / PHOTOGRAPH)
         before = Image.open(source / PHOTOGRAPH).convert("RGB")
         after = {method: released(source, method, scratch) for method in METHODS}
-        pair = beside([picture.resize(SHOWN) for picture in (before, after["gaussian"])])
-        heads = beside([picture.crop(HEAD) for picture in after.values()])
+        pair = beside([image.resize(SHOWN) for image in (before, after["gaussian"])])
+        heads = beside([image.crop(HEAD) for image in after.values()])
     IMAGES.mkdir(parents=True, exist_ok=True)
     pair.save(IMAGES / "astronaut.jpg", quality=82, optimize=True)
     heads.save(IMAGES / "methods.jpg", quality=82, optimize=True)

@@ -1,6 +1,6 @@
 """A small data set for studies: stripes of a direction for each class, and a "face" in each.
 
-The class is in the stripes, all over the picture; the face is a chequered disc at a random place
+The class is in the stripes, all over the image; the face is a chequered disc at a random place
 that says nothing about the class.
 """
 
@@ -22,10 +22,10 @@ FACE = 12
 CLASSES = ("a", "b", "c")
 
 
-def picture(
+def image(
     rng: np.random.Generator, place: int, *, face: bool = True
 ) -> tuple[NDArray[np.uint8], Box]:
-    """Draw a picture of a class and return it with its face, or where it would be."""
+    """Draw an image of a class and return it with its face, or where it would be."""
     rows, columns = np.mgrid[0:SIDE, 0:SIDE]
     angle = np.pi * place / len(CLASSES) + rng.normal(0, 0.12)
     wave = np.cos(angle) * columns + np.sin(angle) * rows
@@ -51,10 +51,10 @@ def write(
     seed: int = 3,
     method: str = "fill",
 ) -> list[tuple[str, Box]]:
-    """Write `count` pictures of each class below `root`; return the key and box of each face.
+    """Write `count` images of each class below `root`; return the key and box of each face.
 
     `covered` says of which class and number the face is covered, `faceless` which has none; the
-    same seed gives the same pictures besides.
+    same seed gives the same images besides.
     """
     rng = np.random.default_rng(seed)
     faces: list[tuple[str, Box]] = []
@@ -62,7 +62,7 @@ def write(
         (root / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
             face = faceless is None or not faceless(name, number)
-            pixels, box = picture(rng, place, face=face)
+            pixels, box = image(rng, place, face=face)
             if face and covered is not None and covered(name, number):
                 pixels = obfuscation.make(method)(pixels, [box])
             key = f"{name}/{number:03}.png"

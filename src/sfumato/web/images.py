@@ -1,8 +1,8 @@
-"""What a reviewer sees of a picture: a screen-size copy, a native crop, a small one of a face.
+"""What a reviewer sees of an image: a screen-size copy, a native crop, a small one of a face.
 
 Never the file's own bytes: each is decoded behind the codec's guards, cut, greyed where it must
 not be seen, and encoded anew without any metadata. A file that isn't the one that was searched
-for faces isn't shown: its boxes would speak of another picture.
+for faces isn't shown: its boxes would speak of another image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sfumato.errors import SampleError
 from sfumato.imaging.codec.reading import first_frame
 from sfumato.sources import open_source
 from sfumato.types import Box, Pixels
-from sfumato.web.refusals import changed_picture, unreadable_picture
+from sfumato.web.refusals import changed_image, unreadable_image
 from sfumato.web.shelf import Shelf
 
 SCREEN: Final = 1600  # pixels of the longer side of a copy
@@ -39,7 +39,7 @@ Window: TypeAlias = tuple[int, int, int, int]  # whole pixels x0 y0 x1 y1
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A picture as the queue names it. `shown`: all else is grey; None shows everything.
+    """An image as the queue names it. `shown`: all else is grey; None shows everything.
 
     `eye` is whose lease it is: nothing is kept for one that was made for another. Everybody sees
     the gold questions, and what lies ready would tell them by its speed.
@@ -53,10 +53,10 @@ class Wanted:
     eye: str = ""
 
 
-class Pictures:
+class ServedImages:
     """Makes what is seen, from the files below `root`. Any thread may ask.
 
-    `memory` bytes of decoded pictures are kept, and an eighth as much of encoded copies.
+    `memory` bytes of decoded images are kept, and an eighth as much of encoded copies.
     """
 
     def __init__(self, root: Path, *, memory: int = 256 * 2**20) -> None:
@@ -65,7 +65,7 @@ class Pictures:
         self._encoded: Shelf[bytes] = Shelf(memory // 8, len)
 
     def screen(self, wanted: Wanted) -> bytes:
-        """Return a JPEG of the whole picture, at most 1600 pixels on the longer side.
+        """Return a JPEG of the whole image, at most 1600 pixels on the longer side.
 
         Raises:
             Refusal: 409 if the file is another by now, 422 if it went or can't be read.
@@ -78,11 +78,11 @@ class Pictures:
         return self._encoded.get(("screen", wanted.eye, wanted.digest, wanted.shown), make)
 
     def crop(self, wanted: Wanted, window: Window) -> bytes:
-        """Return a JPEG of a window inside the picture, pixel by pixel; raises as `screen`."""
+        """Return a JPEG of a window inside the image, pixel by pixel; raises as `screen`."""
         return _jpeg(self._window(wanted, window), CROP)
 
     def face(self, wanted: Wanted, box: Box) -> bytes:
-        """Return a JPEG of 160×160 pixels around a box, grey beyond the picture; as `screen`."""
+        """Return a JPEG of 160×160 pixels around a box, grey beyond the image; as `screen`."""
 
         def make() -> bytes:
             x0, y0, x1, y1 = grow(box, _FACE_GROWN)
@@ -126,12 +126,12 @@ class Pictures:
         try:
             sample = self._source.sample(wanted.key)
             if sample.digest != wanted.digest:
-                raise changed_picture()
+                raise changed_image()
             pixels = first_frame(sample.data)
         except SampleError as error:
-            raise unreadable_picture(error) from error
+            raise unreadable_image(error) from error
         if pixels.shape[:2] != (wanted.height, wanted.width):
-            raise changed_picture()
+            raise changed_image()
         return pixels
 
 

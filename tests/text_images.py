@@ -1,4 +1,4 @@
-"""Pictures and private things written as text, and labels as data sets have them."""
+"""Images and private things written as text, and labels as data sets have them."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _octal_dump(data: bytes, at: int) -> str:
 
 
 def pixels() -> Iterator[tuple[str, bytes]]:
-    """Write the pixels of a picture as numbers, colours or characters."""
+    """Write the pixels of an image as numbers, colours or characters."""
     yield from _pixels_by_row()
     yield from _pixels_one_by_one()
     yield from _drawings()
@@ -374,7 +374,7 @@ def _coco_files() -> Iterator[tuple[str, str]]:
         "imagePath": "x.jpg",
         "imageData": None,
     }
-    yield "LabelMe without its picture", json.dumps(empty, indent=2)
+    yield "LabelMe without its image", json.dumps(empty, indent=2)
     sides = [int(v) for v in polygon(rng, 80)]
     yield "VIA", json.dumps({"all_points_x": sides[::2], "all_points_y": sides[1::2]})
 
@@ -481,7 +481,7 @@ def _plain() -> Iterator[tuple[str, str]]:
     )
     yield (
         "a README",
-        "# Set\n\nPictures with EXIF and GPS positions removed; see GIF89a, PNG, data/.\n" * 9,
+        "# Set\n\nImages with EXIF and GPS positions removed; see GIF89a, PNG, data/.\n" * 9,
     )
 
 

@@ -27,7 +27,7 @@ Words = NDArray[np.uint64]  # [i]: the 64 bits from bit 32 * i on
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class JpegImage:
     """A JPEG file, read: its segments, what they say, and all quantised coefficients.
 
     `precision` is, for each component and coefficient, the lowest bit that the
@@ -57,7 +57,7 @@ class Picture:
         return blocks.reshape(*numbers.shape, 8, 8)
 
 
-def read(data: bytes, *, max_pixels: int) -> Picture:
+def read(data: bytes, *, max_pixels: int) -> JpegImage:
     """Read all scans of a JPEG file.
 
     Raises:
@@ -91,7 +91,7 @@ def _with_tables(segments: list[Segment], header: Header) -> list[Segment]:
     return [*segments[:first], Segment(DHT, segments[first].offset, payload), *segments[first:]]
 
 
-def decode(segments: Sequence[Segment], end: int, header: Header) -> Picture:
+def decode(segments: Sequence[Segment], end: int, header: Header) -> JpegImage:
     """Read the scans of a file whose headers have been read."""
     frame = header.frame
     coefficients = np.zeros((frame.block_count, 64), dtype=np.int16)
@@ -107,7 +107,7 @@ def decode(segments: Sequence[Segment], end: int, header: Header) -> Picture:
     if (precision[:, 0] < 0).any():
         raise broken("a component without its DC coefficients")
     begins = tuple(8 * bound for bound in bounds[:-1])
-    return Picture(
+    return JpegImage(
         tuple(segments), end, header, coefficients, precision, order, words, begins, ends, positions
     )
 

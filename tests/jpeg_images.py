@@ -19,13 +19,13 @@ MAX_PIXELS = 1 << 26
 FACE = (50.0, 30.0, 110.0, 105.0)
 
 
-def picture(width: int = 173, height: int = 141, channels: int = 3) -> NDArray[np.uint8]:
-    """Return a picture with edges, ramps and noise: (height, width, channels)."""
-    return _picture(width, height, channels).copy()
+def image(width: int = 173, height: int = 141, channels: int = 3) -> NDArray[np.uint8]:
+    """Return an image with edges, ramps and noise: (height, width, channels)."""
+    return _image(width, height, channels).copy()
 
 
 @cache
-def _picture(width: int, height: int, channels: int) -> NDArray[np.uint8]:
+def _image(width: int, height: int, channels: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(7)
     y, x = np.mgrid[0:height, 0:width]
     waves = [127 + 90 * np.sin(x / (5 + 3 * c)) * np.cos(y / (9 - 2 * c)) for c in range(channels)]
@@ -36,10 +36,10 @@ def _picture(width: int, height: int, channels: int) -> NDArray[np.uint8]:
 
 def saved(mode: str = "RGB", size: tuple[int, int] = (173, 141), **options: Any) -> bytes:
     """Return a JPEG file by Pillow."""
-    pixels = picture(*size, len(Image.new(mode, (1, 1)).getbands()))
-    image = Image.fromarray(pixels if pixels.shape[2] > 1 else pixels[:, :, 0], mode)
+    pixels = image(*size, len(Image.new(mode, (1, 1)).getbands()))
+    drawn = Image.fromarray(pixels if pixels.shape[2] > 1 else pixels[:, :, 0], mode)
     stream = io.BytesIO()
-    image.save(stream, "JPEG", **options)
+    drawn.save(stream, "JPEG", **options)
     return stream.getvalue()
 
 
@@ -47,9 +47,9 @@ def sampled(*factors: tuple[int, int]) -> bytes:
     """Return a JPEG file by libjpeg with these sampling factors, vertical first."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.jpg")
-        image = jpeglib.from_spatial(picture())
-        image.samp_factor = factors
-        image.write_spatial(str(path), qt=85)
+        drawn = jpeglib.from_spatial(image())
+        drawn.samp_factor = factors
+        drawn.write_spatial(str(path), qt=85)
         return path.read_bytes()
 
 
@@ -92,9 +92,9 @@ def extended(data: bytes) -> bytes:
 
 def several_scans() -> bytes:
     """Return a 4:2:0 file with a scan for each component, made of three grey files."""
-    image = Image.fromarray(picture()).convert("YCbCr")
-    half = (-(-image.width // 2), -(-image.height // 2))
-    planes = image.split()[:1] + tuple(plane.resize(half) for plane in image.split()[1:])
+    drawn = Image.fromarray(image()).convert("YCbCr")
+    half = (-(-drawn.width // 2), -(-drawn.height // 2))
+    planes = drawn.split()[:1] + tuple(plane.resize(half) for plane in drawn.split()[1:])
     scans = b""
     for number, plane in enumerate(planes, start=1):
         stream = io.BytesIO()
@@ -102,7 +102,7 @@ def several_scans() -> bytes:
         segments, scan = segments_of(stream.getvalue())
         scans += segment(0xDA, bytes((1, number, 0, 0, 63, 0))) + scan
     tables = b"".join(segment(m, payload) for m, payload in segments if m in (0xE0, 0xDB, 0xC4))
-    frame = struct.pack(">BHHB", 8, image.height, image.width, 3)
+    frame = struct.pack(">BHHB", 8, drawn.height, drawn.width, 3)
     frame += bytes((1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0))
     return b"\xff\xd8" + tables + segment(0xC0, frame) + scans + b"\xff\xd9"
 
@@ -116,7 +116,7 @@ def named_rgb() -> bytes:
 
 
 def mpo(data: bytes) -> bytes:
-    """Return a file of two pictures."""
+    """Return a file of two images."""
     image = Image.open(io.BytesIO(data))
     stream = io.BytesIO()
     profile = image.info.get("icc_profile")

@@ -1,4 +1,4 @@
-"""What a detector takes: an upright picture in colour, in grey or with transparency."""
+"""What a detector takes: an upright image in colour, in grey or with transparency."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sfumato.types import Pixels
 
 
 def as_rgb(image: Pixels) -> Pixels:
-    """Return a picture of shape (h, w, 1), (h, w, 3) or (h, w, 4) as (h, w, 3) RGB.
+    """Return an image of shape (h, w, 1), (h, w, 3) or (h, w, 4) as (h, w, 3) RGB.
 
     Grey is repeated; transparency is left out, as when a file is decoded: what lies under it can
     be made visible. RGB comes back as it is, without a copy. Raises `ValueError` for anything
@@ -27,4 +27,4 @@ def as_rgb(image: Pixels) -> Pixels:
 
 
 def _refusal(image: Pixels) -> str:
-    return f"picture must be (h, w, 1, 3 or 4) uint8, got {image.shape} {image.dtype}"
+    return f"image must be (h, w, 1, 3 or 4) uint8, got {image.shape} {image.dtype}"
