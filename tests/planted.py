@@ -142,7 +142,7 @@ class Planted:
         def made(specs: tuple[str, ...], weights: tuple[str, ...] = ()) -> tuple[Detector, ...]:
             return tuple(known[spec] for spec in specs)
 
-        with patch("sfumato.pipeline.work.detectors", made):
+        with patch("sfumato.detection.detectors.registry.made", made):
             yield
 
 

@@ -56,6 +56,7 @@ from tests.concealing import (
     with_behind_idat,
 )
 from tests.jpeg_images import segment, several_scans
+from tests.recipes import recipe
 from tests.variants import first_word, one_of_each
 
 ROWS = pixels()
@@ -477,7 +478,7 @@ def copied(data: bytes, policy: Policy) -> dict[Code, bool]:
     """What `verify` says of a file that an older version copied byte for byte."""
     digest = hashlib.sha256(data).hexdigest()
     output = Output("a", digest, digest, "copied", "identical", "", ())
-    checks = Checks(Gaussian(), (), codec.MAX_PIXELS, searched=True, metadata=policy)
+    checks = Checks(recipe(metadata=policy), Gaussian(), ())
     found = verify(Sample("a", "", data, digest), None, data, output, checks)
     return {finding.code: finding.passed for finding in found}
 
@@ -512,13 +513,13 @@ class Kept:
 def test_a_copy_in_a_release_is_cut_and_passes(name: str, policy: Policy) -> None:
     data = made(name)
     sample = Sample("a", "", data, hashlib.sha256(data).hexdigest())
-    cover = Cover("gaussian", Gaussian(), (), 3, codec.MAX_PIXELS, "refuse", policy)
+    cover = Cover(recipe(metadata=policy), Gaussian(), ())
     sink = Kept()
     hiding = codec.decode(data)
     output, _ = release(sample, hiding, Faces(()), cover, sink)
     assert (output.action, output.encoding) == ("copied", "exact")
     assert concealed(sink.data) == ()
-    checks = Checks(Gaussian(), (), codec.MAX_PIXELS, searched=True, metadata=policy)
+    checks = Checks(recipe(metadata=policy), Gaussian(), ())
     found = verify(sample, hiding, sink.data, output, checks)
     assert all(finding.passed for finding in found)
     assert Code.VERIFY_METADATA in {finding.code for finding in found}

@@ -20,13 +20,13 @@ from PIL import Image
 from sfumato.annotations import box_files, cvat, documents, groups_csv, label_studio, voc
 from sfumato.boxes import MOST_BOXES
 from sfumato.detection.detect import FRAMES, detect, find
+from sfumato.detection.step import believe
 from sfumato.errors import Code, SampleError, UsageError
 from sfumato.imaging import codec
 from sfumato.imaging.codec import chunks, costs
 from sfumato.imaging.jpeg import markers
 from sfumato.ledger.ledger import Ledger
 from sfumato.obfuscation import Gaussian
-from sfumato.obfuscation.step import believe
 from sfumato.pipeline.driver import STAGES, Job, run
 from sfumato.pipeline.settings import Settings
 from sfumato.study import configuration

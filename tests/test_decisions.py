@@ -24,6 +24,7 @@ from sfumato.verification.checks import Checks, verify
 from tests import dataset
 from tests.command import Here
 from tests.dataset import BOX, Dataset
+from tests.recipes import recipe
 from tests.test_release import ELSEWHERE, FOUND, Memory, Watcher, cover, sample
 
 DRAWN = Face((4.0, 4.0, 24.0, 28.0), 1.0, "human:r1")
@@ -148,7 +149,7 @@ def test_what_people_rejected_is_not_covered_again_nor_found_by_verify() -> None
     faces = Faces((FOUND,), rejected=(ELSEWHERE,))
     output, look = release(one, before, faces, cover(Watcher([[ELSEWHERE]])), sink)
     assert (output.faces, output.rejected) == ((FOUND,), (ELSEWHERE,))
-    checks = Checks(Gaussian(), [Watcher([[ELSEWHERE]])], codec.MAX_PIXELS, searched=False)
+    checks = Checks(recipe(searched=False), Gaussian(), [Watcher([[ELSEWHERE]])])
     found = {f.code: f.passed for f in verify(one, before, sink.data, output, checks)}
     assert found[Code.VERIFY_FACE_FOUND]
     assert all(f.passed for f in verify(one, before, sink.data, output, checks, look=look))

@@ -40,6 +40,7 @@ from tests import dataset
 from tests.command import Here
 from tests.command import sfumato as command
 from tests.dataset import BOX, SIDE, WATCHER, Dataset, scene
+from tests.recipes import recipe
 from tests.test_release import Memory, Watcher, cover
 from tests.variants import one_of_each
 
@@ -220,7 +221,7 @@ def still(one: Sample, face: Face, method: Cover | None = None) -> tuple[Output,
 
 
 def checked(one: Sample, after: bytes, output: Output) -> dict[Code, bool]:
-    checks = Checks(Gaussian(), [], 10**6, searched=True)
+    checks = Checks(recipe(max_pixels=10**6), Gaussian(), [])
     found: list[Finding] = verify(one, codec.decode(one.data), after, output, checks)
     return {finding.code: finding.passed for finding in found}
 

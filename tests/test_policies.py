@@ -27,6 +27,7 @@ from sfumato.verification.checks import Checks, verify
 from tests import dataset
 from tests.command import Here, sfumato
 from tests.dataset import BOX, WATCHER, Dataset
+from tests.recipes import recipe
 from tests.test_metadata import encoded
 from tests.test_stripping import CAMERA, profile_in_bmp
 
@@ -175,7 +176,7 @@ def checked(
     digest, written = (hashlib.sha256(data).hexdigest() for data in (before, after))
     output = Output("a", digest, written, "copied", encoding, "", ())  # type: ignore[arg-type]
     sample = Sample("a", "", before, digest)
-    checks = Checks(Gaussian(), [], codec.MAX_PIXELS, searched=True, metadata=policy)  # type: ignore[arg-type]
+    checks = Checks(recipe(metadata=policy), Gaussian(), [])
     return {finding.code: finding for finding in verify(sample, None, after, output, checks)}
 
 

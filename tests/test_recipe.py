@@ -52,7 +52,7 @@ def prints(recipe: Recipe) -> list[str]:
 
 
 def test_every_field_is_tried() -> None:
-    assert set(OTHER) == {field.name for field in fields(Recipe)}
+    assert {*OTHER, "observe"} == {field.name for field in fields(Recipe)}
     for step, values in OTHER.items():
         assert set(values) == {field.name for field in fields(getattr(RECIPE, step))}
 
@@ -92,6 +92,19 @@ def test_a_fingerprint_is_the_digest_of_canonical_json() -> None:
         f'{{{detect},"layout":1,{obfuscate},{verify}}}',
     )
     assert prints(RECIPE) == [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+
+
+def test_what_is_observed_depends_on_what_was_made_and_not_on_who_verified() -> None:
+    recipe = replace(RECIPE, observe=("area-1", "twins-2"))
+    assert recipe.steps == (*STAGES, "observe:area-1", "observe:twins-2")
+    assert Recipe.from_json(recipe.as_json()) == recipe
+    assert "observe" not in RECIPE.as_json()
+    assert prints(recipe) == prints(RECIPE)
+    one, two = map(recipe.fingerprint, recipe.steps[3:])
+    assert len({one, two, *prints(recipe)}) == 5
+    verified = replace(recipe, verify=replace(RECIPE.verify, weights=("zz",)))
+    covered = replace(recipe, obfuscate=replace(RECIPE.obfuscate, expand=0.5))
+    assert verified.fingerprint("observe:area-1") == one != covered.fingerprint("observe:area-1")
 
 
 def test_where_a_file_of_a_detector_lies_is_not_published() -> None:

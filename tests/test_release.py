@@ -24,6 +24,7 @@ from sfumato.types import Box, Decision, Detection, Face, Obfuscator, Output, Pi
 from tests import concealing, heic_files, second_images
 from tests.dataset import BOX, scene
 from tests.jpeg_images import mpo, saved
+from tests.recipes import changed, recipe
 
 FOUND = Face(BOX, 0.9, "file")
 ELSEWHERE = Face((90.0, 10.0, 110.0, 30.0), 0.4, "watcher-1")
@@ -65,7 +66,7 @@ def sample() -> Sample:
 
 
 def cover(watcher: Watcher, obfuscator: Obfuscator | None = None, looks: int = 3) -> Cover:
-    return Cover("gaussian", obfuscator or Gaussian(), [watcher], looks, MAX_PIXELS, "refuse")
+    return Cover(recipe(looks=looks), obfuscator or Gaussian(), [watcher])
 
 
 def test_a_face_that_shows_only_now_becomes_one_more_face() -> None:
@@ -216,12 +217,12 @@ def test_a_image_is_edited_as_the_cover_says() -> None:
     assert output.written == hashlib.sha256(sink.data).hexdigest()
     assert (output.action, output.encoding, output.method) == ("obfuscated", "exact", "gaussian")
     assert b"Camera" not in sink.data
-    release(jpeg, before, Faces((FOUND,)), replace(as_it_is, metadata="keep-safe"), sink)
+    release(jpeg, before, Faces((FOUND,)), changed(as_it_is, metadata="keep-safe"), sink)
     assert b"Camera" in sink.data
-    small = replace(as_it_is, max_pixels=99, metadata="all")
+    small = changed(as_it_is, max_pixels=99, metadata="all")
     for faces, looks in ((Faces((FOUND,)), 0), (Faces((FOUND,)), 1), (Faces(()), 1)):
         with pytest.raises(SampleError, match="IMAGE_TOO_LARGE"):
-            release(jpeg, before, faces, replace(small, looks=looks), sink)
+            release(jpeg, before, faces, changed(small, looks=looks), sink)
 
 
 def of_jpeg(data: bytes) -> Sample:
@@ -240,7 +241,7 @@ def test_a_jpeg_whose_blocks_cannot_be_edited_is_refused_or_encoded_again_as_was
     with pytest.raises(SampleError, match="IMAGE_UNSUPPORTED"):
         release(one, before, Faces((FOUND,)), refusing, sink)
     assert sink.data == b""
-    asked = replace(refusing, on_unsupported="reencode")
+    asked = changed(refusing, on_unsupported="reencode")
     output, _ = release(one, before, Faces((FOUND,)), asked, sink)
     assert output.encoding == "reencoded"
 
@@ -267,7 +268,7 @@ def test_a_image_that_is_larger_than_usual_is_looked_at_as_it_is_edited(
         return decode(data, max_pixels=max_pixels)
 
     monkeypatch.setattr(codec, "decode", noting)
-    larger = replace(cover(Watcher([])), max_pixels=2 * MAX_PIXELS)
+    larger = changed(cover(Watcher([])), max_pixels=2 * MAX_PIXELS)
     release(one, before, Faces((FOUND,)), larger, Memory())
     assert limits == [2 * MAX_PIXELS]
 
@@ -282,12 +283,12 @@ def test_a_image_without_a_face_says_whether_its_bytes_are_the_same() -> None:
     output, look = release(one, None, Faces(()), plain, sink)
     assert look is None
     assert output == Output("a.png", one.digest, one.digest, "copied", "identical", "", ())
-    output, _ = release(one, None, Faces(()), replace(plain, metadata="all"), sink)
+    output, _ = release(one, None, Faces(()), changed(plain, metadata="all"), sink)
     assert b"Camera" not in sink.data
     written = hashlib.sha256(sink.data).hexdigest()
     assert output == Output("a.png", one.digest, written, "copied", "exact", "", ())
     clean = sample()
-    output, _ = release(clean, None, Faces(()), replace(plain, metadata="all"), sink)
+    output, _ = release(clean, None, Faces(()), changed(plain, metadata="all"), sink)
     assert (output.encoding, sink.data) == ("identical", clean.data)
 
 
@@ -381,7 +382,7 @@ def test_a_further_image_goes_if_it_shows_a_face_or_nobody_searches_it() -> None
         (nobody, False),
         (replace(nobody, searchers=[Watcher([])]), True),
         (replace(blind, searchers=[Watcher([[FOUND]])]), False),
-        (replace(blind, metadata="all"), False),
+        (changed(blind, metadata="all"), False),
     ):
         output, written = copied(data, asked)
         assert written == (data if stays else whole)
@@ -399,13 +400,13 @@ def test_of_two_further_images_only_that_with_a_face_goes() -> None:
 
 def test_more_images_than_may_be_searched_go_and_what_is_too_large_to_prove_is_refused() -> None:
     data = second_images.JPEG + PREVIEW
-    little = replace(cover(Watcher([])), max_pixels=64 * 48)
+    little = changed(cover(Watcher([])), max_pixels=64 * 48)
     assert copied(data, little)[1] == data
     with pytest.raises(SampleError) as refused:
-        copied(data, replace(little, max_pixels=32 * 24 - 1))
+        copied(data, changed(little, max_pixels=32 * 24 - 1))
     assert refused.value.code is Code.IMAGE_UNSUPPORTED  # nobody can prove that the pixels stay
     with pytest.raises(SampleError) as refused:
-        copied(data, replace(little, max_pixels=64 * 48 - 1, metadata="all"))
+        copied(data, changed(little, max_pixels=64 * 48 - 1, metadata="all"))
     assert refused.value.code is Code.IMAGE_TOO_LARGE
 
 
@@ -414,7 +415,7 @@ def test_what_lies_outside_the_frame_goes_unless_it_was_searched(metadata: Polic
     large = concealing.encoded(concealing.image(), "JPEG")
     data = concealing.resized_jpeg(large, concealing.WIDTH, concealing.SHOWN)
     assert codec.concealed(data)
-    asked = replace(cover(Watcher([])), metadata=metadata)
+    asked = changed(cover(Watcher([])), metadata=metadata)
     output, written = copied(data, asked)
     assert output.encoding == "exact"
     assert codec.concealed(written) == ()
@@ -440,7 +441,7 @@ def test_only_coded_data_that_were_followed_to_their_end_are_believed() -> None:
     assert (output.encoding, codec.concealed(written)) == ("exact", ())
     output, written = copied(data, cover(Watcher([])), replace(before, whole=True))
     assert (output.encoding, written) == ("identical", data)
-    little = replace(cover(Watcher([])), max_pixels=concealing.WIDTH * concealing.SHOWN - 1)
+    little = changed(cover(Watcher([])), max_pixels=concealing.WIDTH * concealing.SHOWN - 1)
     with pytest.raises(SampleError) as refused:
         copied(data, little)
     assert refused.value.code is Code.IMAGE_UNSUPPORTED  # nobody can prove that the pixels stay

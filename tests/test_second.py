@@ -32,6 +32,7 @@ from sfumato.verification import checks as verification
 from sfumato.verification.checks import Checks
 from tests import second_images as made
 from tests.command import sfumato
+from tests.recipes import changed, recipe
 from tests.second_images import HIDING, INNER, INNER_PNG, JPEG, PLAIN, PNG, PROFILES
 from tests.variants import slow_unless
 
@@ -82,8 +83,8 @@ def released(
     sample = Sample("n01/a.img", "n01", data, hashlib.sha256(data).hexdigest())
     (folder / "source").mkdir(exist_ok=True)
     sink = FolderSink(folder / "out", token="test", like=ImageFolder(folder / "source"))
-    cover = Cover("gaussian", Gaussian(), detectors, 3, MAX_PIXELS, "refuse")
-    output, _ = release(sample, None, Faces(()), replace(cover, **options), sink)  # type: ignore[arg-type]
+    cover = Cover(recipe(), Gaussian(), detectors)
+    output, _ = release(sample, None, Faces(()), changed(cover, **options), sink)
     return output, sink.staged(sample.key).read_bytes()
 
 
@@ -399,7 +400,7 @@ def checked(
     digest, written = (hashlib.sha256(part).hexdigest() for part in (data, after))
     output = Output("n01/a", digest, written, "copied", "identical", "", ())
     sample = Sample("n01/a", "n01", data, digest)
-    checks = Checks(Gaussian(), [NoiseFinder()], MAX_PIXELS, searched)
+    checks = Checks(recipe(searched=searched), Gaussian(), [NoiseFinder()])
     found = verification.verify(sample, None, after, replace(output, **fields), checks)  # type: ignore[arg-type]
     return {finding.code: finding.passed for finding in found}
 

@@ -236,6 +236,7 @@ def test_every_setting_reaches_the_recipe(boxes: Path) -> None:
         "verify_detectors": ("yunet",),
         "max_pixels": 5,
         "require_review": True,
+        "observe": ("cover-area",),
     }
     assert other.keys() == {field.name for field in fields(Settings)} - {
         *("unlisted", "device"),

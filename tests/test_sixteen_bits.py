@@ -28,6 +28,7 @@ from sfumato.obfuscation.step import left_of
 from sfumato.types import Face, Obfuscator, Output, Sample
 from sfumato.verification.checks import Checks, verify
 from tests.concealing import encoded, png_chunk, tiff
+from tests.recipes import recipe
 from tests.textures import face
 from tests.variants import slow_unless
 
@@ -534,7 +535,7 @@ def findings(before: bytes, after: bytes) -> dict[Code, bool]:
     faces = (Face(BOX, 1.0, "file"),)
     read, written = digests
     output = Output("a.png", read, written, "obfuscated", "exact", "gaussian", faces)
-    checks = Checks(Gaussian(), (), codec.MAX_PIXELS, searched=True)
+    checks = Checks(recipe(), Gaussian(), ())
     found = verify(sample, codec.decode(before), after, output, checks)
     return {finding.code: finding.passed for finding in found}
 
@@ -566,7 +567,7 @@ def test_a_copy_of_16_bits_is_searched_again_where_nobody_did() -> None:
     ):
         digest = hashlib.sha256(data).hexdigest()
         output = Output("a.png", digest, digest, "copied", "identical", "", ())
-        checks = Checks(Gaussian(), (Sees(),), codec.MAX_PIXELS, searched=True)
+        checks = Checks(recipe(), Gaussian(), (Sees(),))
         found = verify(Sample("a.png", "", data, digest), None, data, output, checks)
         assert all(finding.passed for finding in found) == passed
 

@@ -213,8 +213,8 @@ def test_a_source_whose_rights_changed_is_read_and_not_done_again(
     run(data.job(), STAGES, Here())
     for key in data.keys:
         (data.source / key).chmod(0o640)
-    monkeypatch.setattr("sfumato.pipeline.work.release", _die)
-    monkeypatch.setattr("sfumato.pipeline.work.detect", _die)
+    monkeypatch.setattr("sfumato.obfuscation.step.release", _die)
+    monkeypatch.setattr("sfumato.detection.step.detect", _die)
     assert run(data.job(), STAGES, Here()).verdict == "passed"
 
 
@@ -710,7 +710,7 @@ def test_run_and_verify_say_how(
     seen = [[face]]
     monkeypatch.setattr(eyes, "detect", lambda images: [seen[0] for _ in images])
     monkeypatch.setattr(
-        "sfumato.pipeline.work.detectors", lambda specs, weights=(): (eyes,) * len(specs)
+        "sfumato.detection.detectors.registry.made", lambda specs, weights=(): (eyes,) * len(specs)
     )
     done = sfumato("verify", data.source, data.out)
     assert done.code == 1

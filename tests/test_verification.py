@@ -25,12 +25,12 @@ from PIL import Image
 
 from sfumato import obfuscation
 from sfumato.assets import demo_images
+from sfumato.detection.detectors import registry
 from sfumato.errors import Code
 from sfumato.imaging import codec
 from sfumato.obfuscation import Gaussian
 from sfumato.pipeline.driver import STAGES, Job, run
 from sfumato.pipeline.settings import Settings
-from sfumato.pipeline.work import detectors
 from sfumato.sources import open_sink, open_source
 from sfumato.sources.private import private_folder
 from sfumato.types import Box, Face, Finding, Output, Pixels, Sample
@@ -38,6 +38,7 @@ from sfumato.verification.checks import REENCODED_LIMIT, Checks, changed_outside
 from tests import dataset, textures
 from tests.command import Done, Here, sfumato
 from tests.dataset import BOX, Dataset
+from tests.recipes import changed, recipe
 
 MAX_PIXELS = 10**6
 FACE = Face(BOX, 1.0, "file")
@@ -445,7 +446,7 @@ def check(
 
 
 def checks_with(method: str = "gaussian", *specs: str) -> Checks:
-    return Checks(obfuscation.make(method), detectors(specs), MAX_PIXELS, searched=False)
+    return Checks(recipe(method, searched=False), obfuscation.make(method), registry.made(specs))
 
 
 def verified(sample: Sample, written: bytes, output: Output, checks: Checks) -> list[Finding]:
@@ -487,7 +488,7 @@ def test_a_copy_that_was_not_the_source_when_it_was_written(good: Dataset) -> No
     checks = checks_with()
     assert failed(verified(sample, other, output, checks)) == {Code.VERIFY_BYTES_CHANGED}
     # That the detectors have searched the source proves nothing about other bytes.
-    believing = replace(checks, searched=True)
+    believing = changed(checks, searched=True)
     assert failed(verified(sample, other, output, believing)) == {Code.VERIFY_BYTES_CHANGED}
     right = replace(output, written=sha256(one))
     assert failed(verified(sample, one, right, checks)) == set()
@@ -549,7 +550,7 @@ def test_a_face_that_was_never_covered_is_found_although_every_digest_is_right()
     (face,) = (finding for finding in found if finding.code is Code.VERIFY_FACE_FOUND)
     assert face.value == 1
     assert "yunet" in face.detail
-    seen = detectors(("yunet@640:0.5",))[0].detect([codec.decode(person).frames[0]])[0]
+    seen = registry.made(("yunet@640:0.5",))[0].detect([codec.decode(person).frames[0]])[0]
     covered = codec.edit(person, [face.box for face in seen], Gaussian()).data
     output = replace(output, action="obfuscated", encoding="reencoded", method="gaussian")
     output = replace(output, written=sha256(covered), faces=tuple(seen))

@@ -15,13 +15,14 @@ from PIL import Image
 from sfumato.boxes import grow
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import codec
+from sfumato.imaging.in_hand import Look
 from sfumato.obfuscation import Gaussian, strength
-from sfumato.obfuscation.step import Look
 from sfumato.types import Box, Encoding, Face, Finding, Output, Pixels, Sample
 from sfumato.verification.checks import Checks, verify
 from tests.concealing import resized_jpeg
 from tests.dataset import BOX, scene
 from tests.jpeg_images import saved
+from tests.recipes import changed, recipe
 from tests.second_images import FILM
 
 FACE = Face(BOX, 1.0, "file")
@@ -53,8 +54,8 @@ def sha256(data: bytes) -> str:
 
 
 def checks(*faces: Face, **settings: object) -> Checks:
-    made = Checks(Gaussian(), [Seeing(list(faces))], 10**6, searched=False)
-    return replace(made, **settings)  # type: ignore[arg-type]
+    made = Checks(recipe(searched=False, max_pixels=10**6), Gaussian(), [Seeing(list(faces))])
+    return changed(made, **settings)
 
 
 def sample_of(data: bytes) -> Sample:
@@ -347,7 +348,7 @@ def test_a_copy_of_which_all_metadata_should_be_gone_is_clean_and_has_its_pixels
     assert (smaller.limit, smaller.passed) == (0, False)
     unread = the(found_in(source[:-20]), Code.VERIFY_UNREADABLE)
     assert (unread.value, unread.limit, unread.passed) == (1, 0, False)
-    clean, small = png(BEFORE.frames[0]), replace(all_goes, max_pixels=99)
+    clean, small = png(BEFORE.frames[0]), changed(all_goes, max_pixels=99)
     output = copied(source, clean, "exact")
     found = verify(sample_of(source), None, clean, output, small)
     assert failed(found) == {Code.VERIFY_UNREADABLE}
@@ -384,7 +385,7 @@ def test_a_copy_of_16_bits_was_searched_only_if_it_was_decoded() -> None:
         output = copied(source, source)
         assert failed(verify(sample_of(source), None, source, output, asked)) == expected
     # What can't be told counts as one of them.
-    small = replace(asked, max_pixels=99)
+    small = changed(asked, max_pixels=99)
     found = verify(sample_of(SOURCE), None, SOURCE, copied(SOURCE, SOURCE), small)
     assert failed(found) == {Code.VERIFY_UNREADABLE}
     # In other formats no more bits than 8 are read, and nothing is asked again.
@@ -694,7 +695,7 @@ def test_what_is_larger_than_usual_is_checked_where_that_was_allowed(
     verify(sample_of(source), BEFORE, written, edited(source, written), large)
     tagged = png(BEFORE.frames[0], exif=TAGGED)
     output = copied(tagged, SOURCE, "exact")
-    verify(sample_of(tagged), None, SOURCE, output, replace(large, metadata="all"))
+    verify(sample_of(tagged), None, SOURCE, output, changed(large, metadata="all"))
     assert set(limits) == {10**9}
 
 

@@ -15,13 +15,13 @@ from PIL import ImageOps
 from sfumato import obfuscation
 from sfumato.boxes import misplaced, union
 from sfumato.detection.detect import SAME_FACE_IOU, specifications
+from sfumato.detection.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.imaging import codec
 from sfumato.pipeline.driver import STAGES, Job, Progress
 from sfumato.pipeline.driver import run as run_job
 from sfumato.pipeline.executors.local import Local
 from sfumato.pipeline.settings import Settings
-from sfumato.pipeline.work import detectors as make_detectors
 from sfumato.release.report.data import Report
 from sfumato.sources import open_sink, open_source
 from sfumato.sources.reading import read_steadily
@@ -57,7 +57,7 @@ def detect(
     """
     images = _renderings(image)
     specs = specifications(profile, detectors=tuple(detectors), threshold=threshold)
-    groups = [one for detector in make_detectors(specs) for one in detector.detect(images)]
+    groups = [one for detector in registry.made(specs) for one in detector.detect(images)]
     return union(groups, SAME_FACE_IOU)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 from sfumato.types import JSON
 
@@ -64,24 +65,39 @@ class VerifyStep:
     weights: tuple[str, ...]
 
 
+OBSERVE: Final = "observe:"  # before the name of an observer: the step that runs it
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The whole way of an image, from detection to verification."""
+    """The whole way of an image, as a list of steps with their settings.
+
+    `observe` names what looks at the release after that, for a judge of the whole set
+    (`sfumato.verification.observing`).
+    """
 
     detect: DetectStep
     verify: VerifyStep
     obfuscate: ObfuscateStep = field(default_factory=ObfuscateStep)
+    observe: tuple[str, ...] = ()
 
-    def fingerprint(self, stage: str) -> str:
-        """Return the SHA-256 of every setting that a record of this stage depends on.
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The names of the steps, in order: "detect", "obfuscate", "verify", "observe:NAME", …."""
+        return ("detect", "obfuscate", "verify", *(f"{OBSERVE}{name}" for name in self.observe))
 
-        Stages are "detect", "obfuscate" and "verify"; each depends on those before it.
+    def fingerprint(self, step: str) -> str:
+        """Return the SHA-256 of every setting that a record of this step depends on.
+
+        Each step depends on those before it; but what is observed does not on who verified.
         """
-        return _fingerprint(self, stage, LAYOUT)
+        return _fingerprint(self, step, LAYOUT)
 
     def as_json(self) -> JSON:
         """Return the settings as plain JSON data, for the ledger."""
         plain: JSON = json.loads(json.dumps(asdict(self)))
+        if not self.observe:
+            del plain["observe"]  # as before there was such a step
         return plain
 
     def published(self) -> JSON:
@@ -105,14 +121,24 @@ class Recipe:
             detect=DetectStep(**_frozen(plain["detect"])),
             verify=VerifyStep(**_frozen(plain["verify"])),
             obfuscate=ObfuscateStep(**_frozen(plain["obfuscate"])),
+            observe=tuple(plain.get("observe", ())),
         )
 
 
+def only_looks(steps: Sequence[str]) -> bool:
+    """Say whether these steps take the release as it lies there, and make nothing of it."""
+    return not {"detect", "obfuscate"} & set(steps)
+
+
 @lru_cache(maxsize=64)  # asked for several times of each image
-def _fingerprint(recipe: Recipe, stage: str, layout: int) -> str:
-    steps = ("detect", "obfuscate", "verify")
-    published = recipe.published()
-    used = {name: published[name] for name in steps[: steps.index(stage) + 1]}
+def _fingerprint(recipe: Recipe, step: str, layout: int) -> str:
+    settings = recipe.published()
+    if step.startswith(OBSERVE):
+        settings["observe"] = step
+        before: Sequence[str] = ("detect", "obfuscate", "observe")
+    else:
+        before = recipe.steps[: recipe.steps.index(step) + 1]
+    used = {name: settings[name] for name in before}
     canonical = json.dumps({"layout": layout, **used}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 

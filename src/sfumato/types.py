@@ -5,7 +5,8 @@ Coordinates, stated once: boxes are float pixels ``(x0, y0, x1, y1)`` of the *up
 inside `sfumato.annotations`.
 
 All data types are frozen, slotted and picklable. Records (`Detection`, `Review`, `Decision`,
-`Redetection`, `Output`, `Finding`, `Failure`) are append-only: a correction is a new record.
+`Redetection`, `Output`, `Finding`, `Failure`, `Observation`) are append-only: a correction is a
+new record.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sfumato.errors import Code
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (height, width, channels), 0..255; RGB unless said
 Boxes: TypeAlias = NDArray[np.float32]  # (n, 4) x0 y0 x1 y1
+JSON: TypeAlias = dict[str, Any]
 Box: TypeAlias = tuple[float, float, float, float]  # x0 y0 x1 y1
 Action: TypeAlias = Literal["copied", "obfuscated"]
 # identical: same bytes. exact: the same pixels outside the touched region (in a copied image,
@@ -199,8 +201,54 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Released:
+    """An image of the release beside its source.
+
+    `before` and `after` are the upright RGB of both, the same array where the image was copied.
+    """
+
+    sample: Sample
+    output: Output
+    before: Pixels
+    after: Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What an observer noted of one image of the release; `digest` is that of the output.
+
+    `observer` is its name, `values` plain JSON.
+    """
+
+    key: str
+    digest: str
+    observer: str
+    values: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an observer says of a whole set.
+
+    `sentence` may be published, `figures` are for summary.json, and what is wrong is a finding.
+    """
+
+    sentence: str
+    figures: JSON
+    findings: tuple[Finding, ...] = ()
+
+
 Record: TypeAlias = (
-    Detection | Review | Decision | Redetection | Assessment | Output | Finding | Failure
+    Detection
+    | Review
+    | Decision
+    | Redetection
+    | Assessment
+    | Output
+    | Finding
+    | Failure
+    | Observation
 )
 
 
@@ -284,13 +332,26 @@ class Obfuscator(Protocol):
         ...
 
 
-class Attack(Protocol):
-    """Tries to find, recognise or restore the faces of an obfuscated image."""
+class Observer(Protocol):
+    """Looks at each image of a release, and then judges the whole set by what it has noted.
+
+    An attack, a search for duplicates, a score: what can only be said of the set. `name` is
+    versioned ("cover-area-1"): another result needs another one.
+    """
 
     @property
     def name(self) -> str: ...
 
-    def __call__(self, before: Pixels, after: Pixels, output: Output) -> list[Finding]: ...
+    def observe(self, image: Released) -> JSON | None:
+        """Return what is noted of an image, if anything: numbers and words, nothing it shows.
+
+        It runs in workers and depends on nothing else.
+        """
+        ...
+
+    def judge(self, observations: Iterable[Observation]) -> Judgement:
+        """Return what follows from the notes of the whole set, in the order of the keys."""
+        ...
 
 
 class Task(Protocol):
@@ -308,6 +369,3 @@ class Executor(Protocol):
     """
 
     def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]: ...
-
-
-JSON: TypeAlias = dict[str, Any]

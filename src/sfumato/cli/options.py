@@ -279,12 +279,21 @@ review = click.option(
     help="Refuse images that nobody has decided on (`sfumato review`).",
 )
 
-verification = click.option(
-    "--verify-detector",
-    "verify_detectors",
-    multiple=True,
-    metavar="NAME[@SIDE][:THRESHOLD]",
-    help="Search the release with this detector; may be repeated.  [default: as in detection]",
+verification = _several(
+    click.option(
+        "--verify-detector",
+        "verify_detectors",
+        multiple=True,
+        metavar="NAME[@SIDE][:THRESHOLD]",
+        help="Search the release with this detector; may be repeated.  [default: as in detection]",
+    ),
+    click.option(
+        "--observe",
+        multiple=True,
+        metavar="NAME",
+        help="Also look at the whole set with this observer, such as cover-area: how much more "
+        "than the faces the covers change. May be repeated.",
+    ),
 )
 
 writing = _several(

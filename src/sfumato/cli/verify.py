@@ -18,7 +18,7 @@ from sfumato.cli.uploads import uploads
 from sfumato.errors import MissingExtra
 from sfumato.ledger.database import named
 from sfumato.pipeline.driver import Job, run
-from sfumato.pipeline.settings import last_recipe, last_selection, verify_step
+from sfumato.pipeline.settings import last_recipe, last_selection, observed_by, verify_step
 from sfumato.sources import open_sink, open_source
 
 
@@ -53,6 +53,7 @@ def verify(src: Path, out: Path, **values: Any) -> int:
     recipe = last_recipe([ledger], "obfuscate", missing)
     if values["verify_detectors"]:
         recipe = replace(recipe, verify=verify_step(values["verify_detectors"]))
+    recipe = replace(recipe, observe=observed_by(values["observe"], recipe.observe))
     if values["second_reader"] and find_spec("jpeglib") is None:
         raise MissingExtra("--second-reader needs jpeglib: pip install 'sfumato[verify]'")
     job = Job(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from sfumato.ledger.ledger import Ledger
-from sfumato.recipe import Recipe
+from sfumato.recipe import Recipe, only_looks
 from sfumato.types import Decision, Detection, Failure, Known, Output, Record, Redetection, Shard
 
 _R = TypeVar("_R", bound=Record)
@@ -25,7 +25,7 @@ def attached(
     nothing.
     """
     for shard in shards:
-        if list(stages) == ["verify"]:
+        if only_looks(stages):
             yield replace(shard, known=_published(shard.keys, recipe, ledger))
         else:
             again = fresh and "detect" in stages

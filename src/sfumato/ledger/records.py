@@ -28,6 +28,7 @@ from sfumato.types import (
     Finding,
     ImportedBoxes,
     Kind,
+    Observation,
     Output,
     Record,
     Redetection,
@@ -45,6 +46,7 @@ _KINDS: Final[dict[str, type[Record]]] = {
     "output": Output,
     "finding": Finding,
     "failure": Failure,
+    "observation": Observation,
 }
 _NAMES: Final = {record_type: kind for kind, record_type in _KINDS.items()}
 # What is wrong with text that isn't ours, from the reader of JSON on.
@@ -158,6 +160,12 @@ def _number(value: object) -> float:
     raise TypeError(f"a number is wanted, not {value!r}")
 
 
+def _fields(value: object) -> JSON:
+    if isinstance(value, dict):
+        return value
+    raise TypeError(f"fields are wanted, not {value!r}")
+
+
 def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -192,12 +200,14 @@ _READERS: Final[Mapping[str, _Reader]] = {
             "stage",
             "reason",
             "state",
+            "observer",
         ),
         _text,
     ),
     **dict.fromkeys(("faces", "ghosts", "candidates", "rejected"), faces_from),
     **dict.fromkeys(("width", "height", "second_images", "second_images_removed"), _side),
     **dict.fromkeys(("seconds", "value", "limit"), _number),
+    "values": _fields,
     "reviewers": _names,
     "detectors": _names,
     "code": Code,

@@ -1,4 +1,4 @@
-"""The stage that covers faces: a sample and its final faces in, a staged image out.
+"""The step that covers faces: a sample and its final faces in, a staged image out.
 
 An image without a face leaves byte for byte as it came; or, where all metadata shall go, where a
 further image in its file shows a face or can't be searched, or where something lies outside its
@@ -10,18 +10,22 @@ refused, never passed through.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
 
-from sfumato.boxes import apart, as_boxes, covered, grow, iou, misplaced, too_many
+from sfumato.boxes import apart, as_boxes, covered, grow, iou
 from sfumato.detection.detect import SAME_FACE_IOU, find_near
-from sfumato.errors import Code, SampleError
+from sfumato.detection.detectors import registry
+from sfumato.detection.step import believe
+from sfumato.errors import Code, SampleError, SfumatoError
 from sfumato.imaging import codec
 from sfumato.imaging.codec import DecodedImage
-from sfumato.imaging.codec.blocks import OnUnsupported
-from sfumato.imaging.jpeg import Policy
-from sfumato.obfuscation import strength
+from sfumato.imaging.in_hand import InHand, Look
+from sfumato.obfuscation import Method, make, strength
 from sfumato.obfuscation.second_images import unwanted
+from sfumato.recipe import ObfuscateStep, Recipe
 from sfumato.sources.doors import Staging
 from sfumato.types import (
     Box,
@@ -42,19 +46,25 @@ _HOLDS = 0.5  # share of a decided face in a proposed box
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """How faces are covered: with what, which detectors look again, how often at most.
+    """What faces are covered with by a recipe: its method, and the detectors that look again.
 
     `searchers` look through the further images of a file (none: they are `detectors`).
     """
 
-    method: str
+    recipe: Recipe
     obfuscator: Obfuscator
     detectors: Sequence[Detector]
-    looks: int
-    max_pixels: int
-    on_unsupported: OnUnsupported
-    metadata: Policy = "faces"
     searchers: Sequence[Detector] = ()
+
+    @property
+    def step(self) -> ObfuscateStep:
+        """The settings of this step."""
+        return self.recipe.obfuscate
+
+    @property
+    def max_pixels(self) -> int:
+        """Images with more pixels are refused."""
+        return self.recipe.detect.max_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +94,91 @@ def rejected(found: Detection, decided: Decision) -> tuple[Face, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What was seen in a covered image.
+@dataclass(frozen=True)
+class Obfuscate:
+    """Cover the faces of an image and stage it."""
 
-    The image itself, decoded; the faces that detectors still see in and around what was edited
-    (None: not searched); how much is left of each covered face (`strength.still_shown`).
+    recipe: Recipe
+    sink: Staging
+    name: ClassVar[str] = "obfuscate"
+
+    def __call__(self, held: InHand) -> Iterator[Output]:
+        """Yield the output.
+
+        Raises:
+            SampleError: as `release`; REVIEW_MISSING if people had to decide and haven't.
+            OutputError: the release can't be written.
+        """
+        faces, seen_by = self._final(held)
+        if faces.final or faces.again:
+            held.decoded(self.recipe.detect.max_pixels)
+        cover = self._cover if not seen_by else _cover(self.recipe, seen_by)
+        held.output, look = release(held.sample, held.image, faces, cover, self.sink)
+        if look is not None and seen_by:
+            look = replace(look, seen=None)  # what one look missed: search it whole
+        held.look = look
+        yield replace(held.output, state=held.sample.state)
+
+    @cached_property
+    def _cover(self) -> Cover:
+        return _cover(self.recipe)
+
+    def _final(self, held: InHand) -> tuple[Faces, tuple[str, ...]]:
+        """Return the boxes that people decided on, else those that were found.
+
+        With them come those that a check saw in an earlier release, and the detectors that did.
+        """
+        if held.detection is None:
+            raise ValueError("faces are found before they are covered")
+        found, seen = held.detection, held.known.redetection
+        faces = self._decided(found, held.known.decision)
+        if seen is not None and seen.digest == found.digest:
+            return replace(faces, again=seen.faces), seen.detectors
+        return faces, ()
+
+    def _decided(self, found: Detection, decided: Decision | None) -> Faces:
+        required = self.recipe.obfuscate.require_review
+        if decided is not None and decided.digest == found.digest:
+            if required and decided.basis == "provisional":
+                raise SampleError(Code.REVIEW_MISSING, "people disagree, and nobody has settled it")
+            return Faces(decided.faces, rejected(found, decided))
+        if required:
+            words = (
+                "the file changed since people decided on it" if decided else "it has no decision"
+            )
+            raise SampleError(Code.REVIEW_MISSING, f"{words}: see `sfumato review status`")
+        return Faces(found.faces)
+
+
+def _cover(recipe: Recipe, seen_by: Sequence[str] = ()) -> Cover:
+    """Return what covers and looks again; of an earlier check also what has seen a face there."""
+    found = recipe.detect
+    again = tuple(spec for spec in seen_by if spec not in found.detectors and _works_here(spec))
+    detectors = registry.made(found.detectors, found.weights)
+    # Boxes from a file say nothing of the further images in it.
+    by_file = (recipe.verify.detectors, recipe.verify.weights) if found.boxes else ((), ())
+    return Cover(
+        recipe,
+        method_of(recipe.obfuscate),
+        (*detectors, *registry.made(again)),
+        registry.made(*by_file),
+    )
+
+
+def method_of(step: ObfuscateStep) -> Method:
+    """Return what covers faces by these settings."""
+    return make(step.method, expand=step.expand, colour=step.colour)
+
+
+def _works_here(spec: str) -> bool:
+    """Say whether a detector is there still and keeps images on this machine.
+
+    Consent to send any away is asked for the detectors of the recipe only.
     """
-
-    image: DecodedImage
-    seen: tuple[Face, ...] | None
-    left: tuple[float, ...]
+    try:
+        return not registry.uploading([spec])
+    except SfumatoError:
+        return False
 
 
 def release(
@@ -132,7 +216,7 @@ def release(
         written,
         "obfuscated",
         edited.encoding,
-        cover.method,
+        cover.step.method,
         tuple(found),
         tuple(ghosts),
         faces.rejected,
@@ -154,9 +238,9 @@ def _covered(
         (ghosts if _is_ghost(face, [*faces.final, *ghosts]) else found).append(face)
     believe(found, before.header.upright_size)
     edited, last = _edit(sample, [*found, *ghosts], cover), None
-    for _ in range(cover.looks):
+    for _ in range(cover.step.looks):
         last = _look(edited, before, found, ghosts, cover)
-        limit = strength.LIMITS[cover.method]
+        limit = strength.LIMITS[cover.step.method]
         weak = [face for face, left in zip(found, last.left, strict=True) if left > limit]
         seen = apart(last.seen or (), faces.rejected, SAME_FACE_IOU)
         if not seen and not weak:
@@ -166,19 +250,6 @@ def _covered(
         ghosts += weak
         edited, last = _edit(sample, [*found, *ghosts], cover), None
     return found, ghosts, edited, last
-
-
-def believe(faces: Sequence[Face], size: tuple[int, int]) -> None:
-    """Make sure that each box may be one of an image of this (width, height).
-
-    Raises:
-        SampleError: BOXES_MISSING, with the box, or if there are more than `MOST_BOXES`.
-    """
-    if reason := too_many(len(faces)):
-        raise SampleError(Code.BOXES_MISSING, reason)
-    for face in faces:
-        if reason := misplaced(face.box, *size):
-            raise SampleError(Code.BOXES_MISSING, reason)
 
 
 def _unchanged(
@@ -225,7 +296,7 @@ def _cleaned(
     What lies outside its visible frame, where nobody searched (`searched`: nothing lies there),
     goes under every policy; so do further images with a face; under "all" all metadata.
     """
-    if cover.metadata == "all":
+    if cover.step.metadata == "all":
         return codec.strip(data, max_pixels=cover.max_pixels)
     if searched:
         return _without(data, images, cover)
@@ -260,8 +331,8 @@ def _edit(sample: Sample, faces: Sequence[Face], cover: Cover) -> codec.Edited:
         boxes,
         cover.obfuscator,
         max_pixels=cover.max_pixels,
-        on_unsupported=cover.on_unsupported,
-        policy=cover.metadata,
+        on_unsupported=cover.step.on_unsupported,
+        policy=cover.step.metadata,
     )
 
 

@@ -34,6 +34,7 @@ from sfumato.pipeline.job import (
     check_folders,
     check_place,
     check_release,
+    observed,
     private_files,
     private_of,
 )
@@ -42,12 +43,22 @@ from sfumato.pipeline.plan import Plan, make_plan
 from sfumato.pipeline.settings import software
 from sfumato.pipeline.traces import Start
 from sfumato.pipeline.work import Work
-from sfumato.recipe import Recipe
+from sfumato.recipe import OBSERVE, Recipe, only_looks
 from sfumato.release.finalize import finish, forget_release
 from sfumato.release.report.data import Report
 from sfumato.sources import Listing, Note, Sink, open_sink, open_source
 from sfumato.sources.disk import fsync
-from sfumato.types import Detection, Executor, Failure, Finding, Output, Record, Result, Shard
+from sfumato.types import (
+    Detection,
+    Executor,
+    Failure,
+    Finding,
+    Observation,
+    Output,
+    Record,
+    Result,
+    Shard,
+)
 from sfumato.verification.failing import checks_of
 
 __all__ = [
@@ -86,6 +97,7 @@ def run(
         UsageError: wrong folders, recipe or file of boxes; nothing was written.
         OutputError: the disk refuses; run the same again to go on.
     """
+    stages = observed(job, stages)
     sink = job.release.begin()
     with _begun(job, stages, sink) as (ledger, content):
         plan = make_plan(job, stages, ledger, content)
@@ -199,7 +211,7 @@ def _begin(job: Job, stages: Sequence[str], ledger: Ledger) -> None:
         settings["out"] = address(job.out)
     ledger.begin(
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        command="+".join(stages),
+        command="+".join(stage for stage in stages if not stage.startswith(OBSERVE)),
         source=job.source.url,
         fingerprint=job.recipe.fingerprint("verify"),
         recipe=json.dumps(settings, sort_keys=True),
@@ -217,7 +229,7 @@ def _file_listing(
     records: list[Record] = list(listing.failures)
     others = {key: kind for key, kind in ledger.listing() if kind in (COPIED, WITHHELD)}
     copied = [key for key, kind in others.items() if kind == COPIED]
-    if list(stages) == ["verify"]:  # images as they are now; the rest as it was decided
+    if only_looks(stages):  # images as they are now; the rest as it was decided
         kinds.update({key: others[key] for key in listing.others if key in others})
         if sink is not None:
             there = [key for key in listing.others if others.get(key) == COPIED]
@@ -303,7 +315,9 @@ def _filed(
             yield recipe.fingerprint("detect"), record
         elif isinstance(record, Finding):
             yield recipe.fingerprint("verify"), record
-        elif isinstance(record, Failure) and list(stages) == ["verify"]:
+        elif isinstance(record, Observation):
+            yield recipe.fingerprint(f"{OBSERVE}{record.observer}"), record
+        elif isinstance(record, Failure) and only_looks(stages):
             # The image is in the release; that it can't be checked is a finding.
             code, words = Code.VERIFY_UNREADABLE, f"{record.code}: {record.reason}"
             yield recipe.fingerprint("verify"), Finding(record.key, code, False, 1, 0, words)

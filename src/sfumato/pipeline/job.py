@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -78,6 +78,11 @@ class Content:
     listing: Listing
     shards: tuple[Shard, ...]
     boxes: Mapping[str, ImportedBoxes]
+
+
+def observed(job: Job, steps: Sequence[str]) -> tuple[str, ...]:
+    """Return these steps, and with a verification also what the recipe observes."""
+    return (*steps, *job.recipe.steps[3:]) if "verify" in steps else tuple(steps)
 
 
 def private_of(ledger: Where, beside: Path) -> Path:

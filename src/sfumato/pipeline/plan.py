@@ -18,6 +18,7 @@ from sfumato.ledger.ledger import Ledger
 from sfumato.ledger.published import is_as_noted
 from sfumato.pipeline.job import Content, Job
 from sfumato.pipeline.settings import software
+from sfumato.recipe import only_looks
 from sfumato.sources import Note
 from sfumato.types import Detection, Failure, ImportedBoxes, Output, Record, Redetection, Shard
 from sfumato.verification.failing import OTHER_BYTES, last_failed, uncovered
@@ -58,7 +59,7 @@ def make_plan(job: Job, stages: Sequence[str], ledger: Ledger | None, content: C
     """Say which of the source's shards are left, and of those that are done, which images."""
     plan = Plan(content, content.shards)
     # Verification looks at what lies there now: what it found last time proves nothing.
-    if ledger is None or list(stages) == ["verify"]:
+    if ledger is None or only_looks(stages):
         return plan
     if job.cover_findings and "obfuscate" in stages:
         plan = replace(plan, uncovered=tuple(uncovered(ledger, job.recipe)))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +30,7 @@ from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 from sfumato.sources import Source
 from sfumato.sources.selection import Selection
 from sfumato.types import ImportedBoxes
+from sfumato.verification.observing import observers
 from sfumato.version import VERSION
 
 _LOG: Final = logging.getLogger(__name__)
@@ -53,7 +54,8 @@ class Settings:
     came from a file). `device` is where networks run: "cpu", "cuda", or "cuda,cpu" for the first
     that is there; a specification that names one keeps it. With `require_review`, an image that
     nobody has decided on is refused. `include` and `exclude` are patterns of the files that are
-    part of the set (`sfumato.sources.selection`).
+    part of the set (`sfumato.sources.selection`). `observe` names what looks at the whole release
+    (`sfumato.verification.observing`).
     """
 
     profile: str = "default"
@@ -72,6 +74,7 @@ class Settings:
     max_pixels: int = codec.MAX_PIXELS
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    observe: tuple[str, ...] = ()
 
     def selection(self) -> Selection:
         """Return which files of the source are part of the set; raises `UsageError`."""
@@ -96,7 +99,7 @@ class Settings:
         detect = DetectStep(searched, weights, self.max_pixels)
         if self.boxes is not None:
             detect = DetectStep((), (), self.max_pixels, _digest(self.boxes), self._unlisted())
-        return Recipe(detect, verify_step(again, device), cover)
+        return Recipe(detect, verify_step(again, device), cover, observed_by(self.observe))
 
     def _unlisted(self) -> Unlisted:
         if self.unlisted is not None or self.boxes is None:
@@ -126,6 +129,15 @@ def cover_step(
 def verify_step(specs: Sequence[str], device: str = "") -> VerifyStep:
     """Return the step of a recipe that searches the release with these detectors."""
     return VerifyStep(*_full(specs, device))
+
+
+def observed_by(names: Iterable[str], before: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the full names of observers, with those of `before`, in order.
+
+    Raises:
+        UsageError: there is none of a name.
+    """
+    return tuple(sorted({*before, *(one.name for one in observers(tuple(names)))}))
 
 
 def last_recipe(ledgers: Sequence[Where], stage: str, missing: str) -> Recipe:

@@ -18,7 +18,6 @@ from sfumato.detection.detect import find
 from sfumato.detection.detectors import registry
 from sfumato.errors import SampleError, UsageError
 from sfumato.imaging import codec
-from sfumato.pipeline.work import detectors
 from sfumato.sources import open_source
 from sfumato.stats.matching import Truth
 from sfumato.types import Box, Detection, Executor, Failure, Record, Sample, Shard
@@ -113,7 +112,7 @@ class Survey:
         try:
             image = codec.decode(sample.data, max_pixels=self.max_pixels)
             width, height = image.header.upright_size
-            groups = [find(image, [detector]) for detector in detectors(self.detectors)]
+            groups = [find(image, [detector]) for detector in registry.made(self.detectors)]
         except SampleError as error:
             return (Failure(sample.key, "detect", error.code, error.reason),)
         return tuple(

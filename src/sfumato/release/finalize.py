@@ -30,6 +30,7 @@ from sfumato.sources.disk import write_atomically
 from sfumato.sources.released_names import RESERVED, released_name
 from sfumato.types import Assessment, Content, Failure, Finding, Output, Record, label_of
 from sfumato.verification.failing import standing
+from sfumato.verification.judging import judged
 from sfumato.version import VERSION
 
 _THUMBNAIL_PX: Final = 480
@@ -77,6 +78,8 @@ def finish(
             for assessment in ledger.latest(recipe.fingerprint("detect"), ("assessment",)):
                 if isinstance(assessment, Assessment):
                     tally.assessed(assessment)
+            for name, judgement in judged(recipe, ledger):
+                tally.judged(name, judgement)
             if tidy:
                 there -= _remove_stale(sink, expected, ledger)
             for finding in _names_and_counts(there, expected):

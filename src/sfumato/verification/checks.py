@@ -1,4 +1,4 @@
-"""The stage that attacks the release: what was written is read again, measured and searched.
+"""The checks of what was written: it is read again, measured and searched.
 
 Every check gives one `Finding` for an image, passed or not, with what was measured and the
 limit. Nothing here trusts what an earlier stage said about its own work; only the ledger's
@@ -33,11 +33,13 @@ from sfumato.detection.detect import SAME_FACE_IOU, find
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import codec, jpeg
 from sfumato.imaging.codec import DecodedImage
+from sfumato.imaging.in_hand import Look
 from sfumato.imaging.jpeg import Policy
 from sfumato.imaging.jpeg.independent import compare
 from sfumato.obfuscation import strength
 from sfumato.obfuscation.second_images import unwanted
-from sfumato.obfuscation.step import Look, left_of
+from sfumato.obfuscation.step import left_of
+from sfumato.recipe import Recipe
 from sfumato.types import Box, Detector, Face, Finding, Obfuscator, Output, Pixels, Sample
 
 # A JPEG that is written again with its own tables moves pixels everywhere by rounding and
@@ -51,20 +53,31 @@ _CELL: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What images are checked with.
+    """What the images of a release are checked with: how they were made, and the detectors.
 
-    `searched` says that these detectors found no face in what was copied, and that an exact copy
-    need not be searched again. With `second_reader`, exactly edited JPEG files are also compared
-    coefficient by coefficient by libjpeg (extra `verify`). `metadata` is the policy that the
-    release was made by.
+    With `second_reader`, exactly edited JPEG files are also compared coefficient by coefficient
+    by libjpeg (extra `verify`).
     """
 
+    recipe: Recipe
     obfuscator: Obfuscator
     detectors: Sequence[Detector]
-    max_pixels: int
-    searched: bool
     second_reader: bool = False
-    metadata: Policy = "faces"
+
+    @property
+    def searched(self) -> bool:
+        """Say whether these detectors found no face in what was copied: others may."""
+        return self.recipe.verify.detectors == self.recipe.detect.detectors
+
+    @property
+    def max_pixels(self) -> int:
+        """Images with more pixels are refused."""
+        return self.recipe.detect.max_pixels
+
+    @property
+    def metadata(self) -> Policy:
+        """The policy by which the release was made."""
+        return self.recipe.obfuscate.metadata
 
 
 def verify(

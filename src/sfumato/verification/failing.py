@@ -82,12 +82,12 @@ def last_failed(ledger: Ledger, fingerprint: str) -> dict[str, list[Finding]]:
 
 
 def checks_of(ledger: Ledger, recipe: Recipe) -> list[str]:
-    """Return the fingerprints of all verifications of what this recipe's obfuscation writes."""
-    found = {recipe.fingerprint("verify")}
-    made = recipe.fingerprint("obfuscate")
-    for fingerprint, text in list(ledger.read("SELECT DISTINCT fingerprint, recipe FROM runs")):
-        if recipe_from(text).fingerprint("obfuscate") == made:
-            found.add(fingerprint)
+    """Return the fingerprints of all checks and observers of what this recipe's covers write."""
+    made, found = recipe.fingerprint("obfuscate"), set[str]()
+    texts = [text for (text,) in ledger.read("SELECT DISTINCT recipe FROM runs")]
+    for one in (recipe, *map(recipe_from, texts)):
+        if one.fingerprint("obfuscate") == made:
+            found |= {one.fingerprint(step) for step in one.steps[2:]}
     return sorted(found)
 
 

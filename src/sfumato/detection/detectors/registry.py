@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Final, Protocol
@@ -98,6 +99,19 @@ def parse(spec: str) -> Registered:
         return make(**settings)
     except ValueError as error:
         raise UsageError(f"detector {spec!r}: {error}") from error
+
+
+@cache
+def made(specs: tuple[str, ...], weights: tuple[str, ...] = ()) -> tuple[Detector, ...]:
+    """Make the detectors of these specifications, once in a process.
+
+    Raises:
+        UsageError: as `parse`; with `weights`, their SHA-256, also if one has others now.
+    """
+    found = tuple(map(parse, specs))
+    if weights:
+        check_weights(found, weights)
+    return found
 
 
 def check_weights(made: Sequence[Registered], weights: Sequence[str]) -> None:

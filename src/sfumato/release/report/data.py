@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sfumato.errors import Code
 from sfumato.release.report.review import ReviewFigures
 from sfumato.release.report.words import MISSED_FACES, not_measured
-from sfumato.types import JSON, Failure, Finding
+from sfumato.types import JSON, Failure, Finding, Judgement
 
 LAYOUT: Final = 2  # of summary.json: raised when a field changes its meaning or goes
 
@@ -231,7 +231,7 @@ class Report:
     `failed` and `refused` are the first rows (by key) of all findings and failures; the full
     numbers are in `checks` and `refusals`. `candidates` are regions that may show a face and
     wait for a person's eye; only the private page counts them. `excluded` files are no part of the
-    set by choice.
+    set by choice. `judged` is what observers say of the whole set, by their names.
     """
 
     about: About
@@ -250,6 +250,7 @@ class Report:
     others: Others = Others()
     excluded: int = 0
     second: SecondImages = field(default_factory=SecondImages)
+    judged: tuple[tuple[str, Judgement], ...] = ()
 
     @property
     def verdict(self) -> ReportVerdict:
@@ -309,7 +310,13 @@ class Report:
             "ignored": {"count": self.ignored, "first": list(self.ignored_names)},
             "recipe": self.about.recipe,
             "not_measured": self.not_measured,
+            **({"observed": dict(map(_judged_json, self.judged))} if self.judged else {}),
         }
+
+
+def _judged_json(observer: tuple[str, Judgement]) -> tuple[str, JSON]:
+    name, judgement = observer
+    return name, {"sentence": judgement.sentence, **judgement.figures}
 
 
 def _class_json(row: ClassCount) -> Iterator[tuple[str, int]]:

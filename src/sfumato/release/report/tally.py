@@ -36,6 +36,7 @@ from sfumato.types import (
     Face,
     Failure,
     Finding,
+    Judgement,
     Output,
     Record,
 )
@@ -125,6 +126,7 @@ class Tally:
         self._candidates = 0
         self._second = SecondImages()
         self._shortlist = Shortlist()
+        self._judged: dict[str, Judgement] = {}
 
     def add(self, key: str, label: str, records: Sequence[Record]) -> None:
         """Count one image of the source, with all its records in the order they were made.
@@ -157,6 +159,12 @@ class Tally:
     def assessed(self, assessment: Assessment) -> None:
         """Take what the review of the whole set came to; the last one counts."""
         self._assessment = assessment
+
+    def judged(self, observer: str, judgement: Judgement) -> None:
+        """Take what an observer says of the whole set; what it finds wrong are findings."""
+        self._judged[observer] = judgement
+        for finding in judgement.findings:
+            self.finding(finding)
 
     def other(self, fate: Output | Failure | None) -> None:
         """Count a file that is no image and was to be copied; None: it was, without a record."""
@@ -210,6 +218,7 @@ class Tally:
             others=Others(*(self._others[name] for name in ("copied", "unchecked", "refused"))),
             excluded=self._excluded,
             second=self._second,
+            judged=tuple(self._judged.items()),
         )
 
     def _count_fate(self, label: str, fate: Output | Failure | None) -> None:

@@ -46,6 +46,7 @@ MEANING: Final[dict[Code, str]] = {
     Code.VERIFY_SECOND_IMAGE: "Further images inside the files were searched and show no face.",
     Code.VERIFY_UNREADABLE: "Every written image can be opened again.",
     Code.VERIFY_OTHER: "Other files, but for those copied unchecked, can't hold an image.",
+    Code.VERIFY_JUDGED: "What was observed over the whole set is within its limits.",
 }
 """Of a refusal: what is wrong with the image. Of a check: what holds when it passes."""
 
@@ -62,6 +63,7 @@ FAILED: Final[dict[Code, str]] = {
     Code.VERIFY_SECOND_IMAGE: "Images inside the file show a face or can't be searched; how many.",
     Code.VERIFY_UNREADABLE: "The written image can't be opened.",
     Code.VERIFY_OTHER: "A file that is no image by its name was copied and could hold one.",
+    Code.VERIFY_JUDGED: "An observer of the whole set found this; the unit is its own.",
 }
 """Of a check that failed: what that means, and the unit of its value."""
 

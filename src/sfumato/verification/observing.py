@@ -1,0 +1,82 @@
+"""Observers: what looks at each image of a release, and then judges the whole set.
+
+    images of the release --`observe`, in workers--> observations --> ledger
+    ledger --> `judge`, once at the end --> findings, a sentence, figures
+
+A package brings an observer by an entry point of the group "sfumato.observers" whose object,
+called without arguments, returns an `Observer`; `SHIPPED` are ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+from sfumato.errors import SampleError, UsageError
+from sfumato.imaging import codec
+from sfumato.imaging.in_hand import InHand
+from sfumato.recipe import OBSERVE, Recipe
+from sfumato.sources import Sink
+from sfumato.types import Observation, Observer, Released
+
+GROUP: Final = "sfumato.observers"
+SHIPPED: Final = (EntryPoint("cover-area", "sfumato.verification.cover_area:CoverArea", GROUP),)
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Have an observer look at an image as it lies in the release, or as it is staged."""
+
+    observer: str
+    recipe: Recipe
+    sink: Sink
+
+    @property
+    def name(self) -> str:
+        """The name of the step."""
+        return f"{OBSERVE}{self.observer}"
+
+    def __call__(self, held: InHand) -> Iterator[Observation]:
+        """Yield what is noted; nothing of an image that isn't there or can't be read."""
+        output, max_pixels = held.output or held.known.output, self.recipe.detect.max_pixels
+        if output is None:
+            return
+        try:
+            before = held.decoded(max_pixels).frames[0]
+            after = before
+            if output.written != output.digest:
+                data = self.sink.read(held.sample.key, staged=held.output is not None)
+                after = codec.decode(data, max_pixels=max_pixels).frames[0]
+        except SampleError:
+            return  # `verify` says so
+        observer = observers((self.observer,))[0]
+        values = observer.observe(Released(held.sample, output, before, after))
+        if values is not None:
+            yield Observation(output.key, output.written, observer.name, values)
+
+
+@cache
+def observers(names: tuple[str, ...]) -> tuple[Observer, ...]:
+    """Return the observers of these names, with a version or without, made once in a process.
+
+    Raises:
+        UsageError: there is none of a name, or only in another version.
+    """
+    return tuple(map(_made, names))
+
+
+def _made(name: str) -> Observer:
+    known = {point.name: point for point in (*entry_points(group=GROUP), *SHIPPED)}
+    kind = re.sub(r"-[0-9]+$", "", name)
+    if kind not in known:
+        raise UsageError(
+            f"There is no observer {name!r}: choose one of {', '.join(sorted(known))}."
+        )
+    made: Observer = known[kind].load()()
+    if name not in (kind, made.name):
+        raise UsageError(f"There is no observer {name!r} any more: observe again by {made.name!r}.")
+    return made
