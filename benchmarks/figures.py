@@ -7,6 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 import numpy as np
+from judging import (
+    Bin,
+    Outcome,
+    calibration_error,
+    estimated_precision,
+    is_face,
+    reliability,
+)
 from numpy.typing import NDArray
 
 from sfumato.detection.calibration.thresholds import (
@@ -19,9 +27,7 @@ from sfumato.detection.calibration.thresholds import (
 from sfumato.recipe import ObfuscateStep
 from sfumato.stats.bootstrap import Numbers, from_draws, resampled
 from sfumato.stats.intervals import Estimate
-from sfumato.stats.matching import SIZES, Outcome
-from sfumato.stats.precision import estimated_precision
-from sfumato.stats.reliability import Bin, calibration_error, is_face, reliability
+from sfumato.stats.matching import SIZES
 from sfumato.types import JSON
 
 Estimates: TypeAlias = dict[str, Estimate]

@@ -46,6 +46,7 @@ from figures import (
     print_table,
     summarise,
 )
+from judging import Outcome, judge
 from labels import DATA, RULES, Labelled, Rule, images_of, read
 from tqdm import tqdm
 
@@ -55,7 +56,6 @@ from sfumato.detection.detect import PROFILES, SAME_FACE_IOU
 from sfumato.detection.detectors import parse
 from sfumato.pipeline.executors.local import Local
 from sfumato.pipeline.survey import Survey, look
-from sfumato.stats.matching import Outcome, judge
 from sfumato.types import JSON, Detection, Detector, Face
 
 

@@ -36,48 +36,6 @@ class Truth:
     ignored: tuple[Box, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One image judged. `matched` and `covered` (a share in [0, 1]) follow the labelled faces.
-
-    `false_pixels` is the share of the image under the grown false boxes, `needless` the share
-    under all grown boxes that lies in no labelled face: false boxes, and the margin around right
-    ones.
-    """
-
-    sizes: tuple[int, ...]
-    matched: tuple[bool, ...]
-    covered: tuple[float, ...]
-    boxes: int
-    false_boxes: int
-    false_pixels: float
-    needless: float
-    ignorable: bool
-
-    @property
-    def shows(self) -> bool:
-        """Whether the image shows a face that counts."""
-        return bool(self.sizes)
-
-
-def judge(truth: Truth, found: Sequence[Face], *, expand: float, iou: float) -> Outcome:
-    """Judge what was found in an image; boxes are grown by `expand`, matched at this IoU."""
-    grown = [boxes.grow(face.box, expand) for face in found]
-    false = touches_nothing(truth, found)
-    fits = match(truth, found, iou)
-    taken = set(fits.face[~fits.ignored].tolist())
-    return Outcome(
-        sizes=tuple(size_of(box) for box in truth.faces),
-        matched=tuple(i in taken for i in range(len(truth.faces))),
-        covered=tuple(shares(truth.faces, grown)),
-        boxes=len(found),
-        false_boxes=int(false.sum()),
-        false_pixels=area_share(truth, [g for g, wrong in zip(grown, false, strict=True) if wrong]),
-        needless=area_share(truth, [*grown, *truth.faces]) - area_share(truth, truth.faces),
-        ignorable=bool(truth.ignored),
-    )
-
-
 def size_of(box: Box) -> int:
     """Return the index into `SIZES` of a face: by the square root of its area in pixels."""
     side = ((box[2] - box[0]) * (box[3] - box[1])) ** 0.5

@@ -9,43 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.stats.bootstrap import Numbers, times_drawn
-from sfumato.stats.intervals import Estimate
+from sfumato.stats.bootstrap import Numbers
 from sfumato.stats.matching import Truth, match
 from sfumato.types import Face
 
 _RECALLS: Final = np.linspace(0.0, 1.0, 101)
-
-
-def average_precision(images: Iterable[tuple[Truth, Sequence[Face]]], *, iou: float = 0.5) -> float:
-    """Return the average precision at one IoU; NaN if no face is labelled.
-
-    As pycocotools (`COCOeval`) defines it: all boxes of all images by descending score,
-    precision made monotone, averaged at the recalls 0, 0.01, …, 1. Ignored regions are its
-    crowds. There is no limit to the boxes of an image (there: 100).
-    """
-    ranking = rank(images, iou=iou)
-    return _average(ranking, np.ones(len(ranking.faces)))
-
-
-def estimated_precision(
-    images: Iterable[tuple[Truth, Sequence[Face]]],
-    rng: np.random.Generator,
-    *,
-    iou: float = 0.5,
-    rounds: int = 500,
-) -> Estimate:
-    """Return the average precision with a percentile interval over images drawn anew.
-
-    `part` and `whole` are boxes that fit a face, and labelled faces.
-    """
-    ranking = rank(images, iou=iou)
-    n = len(ranking.faces)
-    value = _average(ranking, np.ones(n))
-    drawn = [_average(ranking, times_drawn(rng, 1, n)[0]) for _ in range(rounds)]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    right, faces = float(ranking.right.sum()), float(ranking.faces.sum())
-    return Estimate(right, faces, value, float(low), float(high))
 
 
 def pseudo_values(ranking: Ranking, group: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -58,11 +26,11 @@ def pseudo_values(ranking: Ranking, group: NDArray[np.intp]) -> NDArray[np.float
     it. A group that holds every labelled face tells nothing: it counts as no change.
     """
     groups = int(group.max()) + 1
-    whole = _average(ranking, np.ones(len(group)))
+    whole = ranking.precision()
     without = np.full(groups, whole)
     touched = np.unique(group[np.concatenate([ranking.image, np.flatnonzero(ranking.faces)])])
     for number in touched:
-        left = _average(ranking, (group != number).astype(np.float64))
+        left = ranking.precision((group != number).astype(np.float64))
         without[number] = whole if np.isnan(left) else left
     values: NDArray[np.float64] = whole + (groups - 1) * (without.mean() - without)
     return values
@@ -78,6 +46,27 @@ class Ranking:
     right: NDArray[np.bool_]
     image: NDArray[np.intp]
     faces: NDArray[np.int64]
+
+    def precision(self, times: Numbers | None = None) -> float:
+        """Return the average precision, each image counted so many times; NaN without a face.
+
+        As pycocotools (`COCOeval`) defines it: all boxes of all images by descending score,
+        precision made monotone, averaged at the recalls 0, 0.01, …, 1. Ignored regions are its
+        crowds. There is no limit to the boxes of an image (there: 100).
+        """
+        times = np.ones(len(self.faces)) if times is None else times
+        faces = float(self.faces @ times)
+        if not faces:
+            return float("nan")
+        weights = times[self.image]
+        counted = weights > 0
+        weights, right = weights[counted], self.right[counted]
+        hits = np.cumsum(weights * right)
+        recall, precision = hits / faces, hits / np.cumsum(weights)
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        places = np.searchsorted(recall, _RECALLS, side="left")
+        reached = places < len(envelope)
+        return float(envelope[places[reached]].sum() / len(_RECALLS))
 
 
 def rank(images: Iterable[tuple[Truth, Sequence[Face]]], *, iou: float) -> Ranking:
@@ -99,19 +88,3 @@ def rank(images: Iterable[tuple[Truth, Sequence[Face]]], *, iou: float) -> Ranki
     order = np.argsort(-np.concatenate(scores), kind="stable")
     image = np.repeat(np.arange(len(faces)), boxes)
     return Ranking(np.concatenate(right)[order], image[order], np.asarray(faces, dtype=np.int64))
-
-
-def _average(ranking: Ranking, times: Numbers) -> float:
-    """Return the average precision with each image counted so many times."""
-    faces = float(ranking.faces @ times)
-    if not faces:
-        return float("nan")
-    weights = times[ranking.image]
-    counted = weights > 0
-    weights, right = weights[counted], ranking.right[counted]
-    hits = np.cumsum(weights * right)
-    recall, precision = hits / faces, hits / np.cumsum(weights)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    places = np.searchsorted(recall, _RECALLS, side="left")
-    reached = places < len(envelope)
-    return float(envelope[places[reached]].sum() / len(_RECALLS))

@@ -1,8 +1,11 @@
-"""Whether a score of 0.8 means a face in eight boxes of ten: calibration of scores."""
+"""Images judged against labels: each by itself, how well scores rank, and what they mean.
+
+`sfumato.stats.matching` says when a face is covered or matched and a box false.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,8 +13,73 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato import boxes
-from sfumato.stats.matching import Truth
+from sfumato.stats.bootstrap import times_drawn
+from sfumato.stats.intervals import Estimate
+from sfumato.stats.matching import Truth, area_share, match, shares, size_of, touches_nothing
+from sfumato.stats.precision import rank
 from sfumato.types import Face
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One image judged. `matched` and `covered` (a share in [0, 1]) follow the labelled faces.
+
+    `false_pixels` is the share of the image under the grown false boxes, `needless` the share
+    under all grown boxes that lies in no labelled face: false boxes, and the margin around right
+    ones.
+    """
+
+    sizes: tuple[int, ...]
+    matched: tuple[bool, ...]
+    covered: tuple[float, ...]
+    boxes: int
+    false_boxes: int
+    false_pixels: float
+    needless: float
+    ignorable: bool
+
+    @property
+    def shows(self) -> bool:
+        """Whether the image shows a face that counts."""
+        return bool(self.sizes)
+
+
+def judge(truth: Truth, found: Sequence[Face], *, expand: float, iou: float) -> Outcome:
+    """Judge what was found in an image; boxes are grown by `expand`, matched at this IoU."""
+    grown = [boxes.grow(face.box, expand) for face in found]
+    false = touches_nothing(truth, found)
+    fits = match(truth, found, iou)
+    taken = set(fits.face[~fits.ignored].tolist())
+    return Outcome(
+        sizes=tuple(size_of(box) for box in truth.faces),
+        matched=tuple(i in taken for i in range(len(truth.faces))),
+        covered=tuple(shares(truth.faces, grown)),
+        boxes=len(found),
+        false_boxes=int(false.sum()),
+        false_pixels=area_share(truth, [g for g, wrong in zip(grown, false, strict=True) if wrong]),
+        needless=area_share(truth, [*grown, *truth.faces]) - area_share(truth, truth.faces),
+        ignorable=bool(truth.ignored),
+    )
+
+
+def estimated_precision(
+    images: Iterable[tuple[Truth, Sequence[Face]]],
+    rng: np.random.Generator,
+    *,
+    iou: float = 0.5,
+    rounds: int = 500,
+) -> Estimate:
+    """Return the average precision with a percentile interval over images drawn anew.
+
+    `part` and `whole` are boxes that fit a face, and labelled faces.
+    """
+    ranking = rank(images, iou=iou)
+    n = len(ranking.faces)
+    value = ranking.precision()
+    drawn = [ranking.precision(times_drawn(rng, 1, n)[0]) for _ in range(rounds)]
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    right, faces = float(ranking.right.sum()), float(ranking.faces.sum())
+    return Estimate(right, faces, value, float(low), float(high))
 
 
 @dataclass(frozen=True, slots=True)
