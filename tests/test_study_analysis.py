@@ -12,7 +12,7 @@ from sfumato.study.analysis.answers import analyse
 from sfumato.study.analysis.comparisons import difference, groups_of, questions, top1
 from sfumato.study.analysis.estimates import contrast
 from sfumato.study.analysis.matrix import Key, Matrix, matrices_of, matrix_of, read_matrices
-from sfumato.study.analysis.measures import average_precision, calibration_error
+from sfumato.study.analysis.measures import average_precision_values, calibration_values
 from sfumato.study.analysis.pairs import candidates, pairs
 from sfumato.study.analysis.remedies import NO_GAP, fieller, remedy
 from sfumato.study.analysis.results import AnalysisChoice, StudyAnswer
@@ -86,7 +86,9 @@ def test_figures_are_what_counting_gives(answers: dict[tuple[str, str], StudyAns
     assert one.top5 is not None
     assert one.top5.after.value == pytest.approx(five[1])
     errors = [
-        np.mean([calibration_error(p.label_rank == 0, p.top5_probability[:, 0]) for p in side])
+        np.mean(
+            [calibration_values(p.label_rank == 0, p.top5_probability[:, 0]).mean() for p in side]
+        )
         for side in (before, after)
     ]
     assert one.calibration is not None
@@ -95,7 +97,7 @@ def test_figures_are_what_counting_gives(answers: dict[tuple[str, str], StudyAns
     dog = next(row for row in one.precisions if row.name == "dog")
     assert all(p.logits is not None for p in before)
     expected = np.mean(
-        [average_precision(p.labels == 0, np.asarray(p.logits)[:, 0]) for p in before]
+        [average_precision_values(p.labels == 0, np.asarray(p.logits)[:, 0]) for p in before]
     )
     assert dog.before == pytest.approx(expected, abs=0.02)
     seeds = [np.mean(p.top5[:, 0] == p.labels) for p in before[:3]]

@@ -584,7 +584,7 @@ def test_a_study_transfers_to_detection(
     study = load(folder)
     transfer.check(study)
     outcome = runs.run(folder, study)
-    (path,) = consequences.look(outcome.plan, "cpu")
+    (path,) = consequences.look(outcome.plan)
     (probe,) = read_probes(folder)
     assert probe.kind == "detection"
     each, change = probe.tables
@@ -593,15 +593,15 @@ def test_a_study_transfers_to_detection(
     assert {row[1] for row in change.rows} == {"fill", "random weights"}
     assert "Faster R-CNN on small-cnn, trained on shapes. Changed by fill" in probe.headline
     written = path.stat().st_mtime_ns
-    consequences.look(outcome.plan, "cpu")
+    consequences.look(outcome.plan)
     assert path.stat().st_mtime_ns == written
     changed(wanted.test_boxes, lambda document: document["annotations"].pop())
-    consequences.look(outcome.plan, "cpu")
+    consequences.look(outcome.plan)
     assert path.stat().st_mtime_ns != written
     boxes = list((outcome.plan.cache / "detectors").iterdir())
     lacking = {"id": 99, "file_name": "gone.png"}
     changed(wanted.boxes, lambda document: document["images"].append(lacking))
-    consequences.look(outcome.plan, "cpu")
+    consequences.look(outcome.plan)
     assert "shapes (1 images left out)" in json.loads(path.read_text())["headline"]
     assert list((outcome.plan.cache / "detectors").iterdir()) == boxes  # nothing is learnt anew
 

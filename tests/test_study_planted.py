@@ -71,7 +71,7 @@ def study(folder: Path, faceless: Any, covered: Any, train: str) -> Done:
     study_images.write_faces(folder / "faces.csv", faces)
     (folder / "study.toml").write_text(STUDY.replace("{train}", train), encoding="utf-8")
     outcome = runs.run(folder, load(folder))
-    paths = consequences.look(outcome.plan, "cpu")
+    paths = consequences.look(outcome.plan)
     (probe,) = [path for path in paths if path.name.startswith("shortcut")]
     return Done(folder, json.loads(probe.read_text(encoding="utf-8")))
 

@@ -198,7 +198,7 @@ def test_probes_and_classifiers_as_they_are(folder: Path) -> None:
         given = torch.from_numpy(network.preparation.prepare(shown)[None])
         with torch.inference_mode():
             assert float(network.module(given).max()) == pytest.approx(float(found), abs=1e-4)
-    kinds = {json.loads(p.read_text())["kind"] for p in consequences.look(outcome.plan, "cpu")}
+    kinds = {json.loads(p.read_text())["kind"] for p in consequences.look(outcome.plan)}
     assert kinds == {"shortcut", "gradcam"}
 
 
@@ -254,7 +254,7 @@ def test_transfer_has_a_baseline_of_random_weights(folder: Path) -> None:
     text += '[[transfer]]\nname = "answers"\nimages = "other"\nlabels = "answers.csv"\n'
     (folder / "study.toml").write_text(text, encoding="utf-8")
     outcome = runs.run(folder, load(folder))
-    (path,) = consequences.look(outcome.plan, "cpu")
+    (path,) = consequences.look(outcome.plan)
     rows = json.loads(path.read_text())["tables"][0]["rows"]
     assert {row[1] for row in rows} == {"original", "fill", "random weights"}
     assert {(row[0], row[3]) for row in rows} == {("other", "top-1"), ("answers", "mean AP")}

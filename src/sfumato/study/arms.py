@@ -46,6 +46,10 @@ _REFUSED: Final = ".refused"
 _AT_ONCE: Final = 16
 
 
+def silent(_: str, __: int, ___: int) -> None:
+    """Tell nobody how far things are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An image of an arm: the file, and the SHA-256 of what it holds or is made from.
@@ -114,7 +118,7 @@ class Making:
     remedy: Remedy
     cache: Path
     workers: int = 1
-    progress: Progress | None = None
+    progress: Progress = silent
 
 
 def make(
@@ -226,8 +230,7 @@ def _make(collection: Collection, name: str, making: Making) -> tuple[Arm, dict[
     done = 0
     for number in spread(_make_all, batches, making.workers):
         done += number
-        if making.progress is not None:
-            making.progress(f"arm {name}", done, len(todo))
+        making.progress(f"arm {name}", done, len(todo))
     files: dict[str, Stored] = {}
     lacking: dict[str, str] = {}
     for task, stored in wanted:

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from sfumato.annotations.documents import parse_json
 from sfumato.study import transfer
-from sfumato.study.arms import Progress
 from sfumato.study.configuration import is_random, method_of
 from sfumato.study.detection.scoring import detected
 from sfumato.study.files import write
@@ -34,9 +33,7 @@ FOLDER: Final = "probes"
 _LAYOUT: Final = 1
 
 
-def look(
-    plan: StudyPlan, device: str, progress: Progress | None = None, tried: Tried | None = None
-) -> list[Path]:
+def look(plan: StudyPlan, tried: Tried | None = None) -> list[Path]:
     """Look for every consequence that the configuration names; return the files.
 
     What was written with the same settings is left as it is. `tried` are the other tasks, if they
@@ -48,7 +45,7 @@ def look(
     written: list[Path] = []
     for architecture in plan.study.architectures:
         source = plan.source(architecture)
-        into = ModelLook(plan, architecture, source, source.fingerprint(), device)
+        into = ModelLook(plan, architecture, source, source.fingerprint())
         for protocol in architecture.protocols:
             kinds: dict[str, Callable[[ModelLook, str, Path], JSON]] = {}
             if wanted.shortcut:
@@ -61,7 +58,7 @@ def look(
                 kinds["detection"] = partial(detected, tried)
             for kind, make in kinds.items():
                 fingerprint = _fingerprint(into, kind, protocol, digests)
-                written.append(_kept(into, (kind, protocol), fingerprint, make, progress))
+                written.append(_kept(into, (kind, protocol), fingerprint, make))
     return written
 
 
@@ -114,7 +111,7 @@ def _viewers(into: ModelLook, protocol: str) -> list[tuple[str, NetworkSource, M
     found: list[tuple[str, NetworkSource, Mapping[str, int]]] = []
     for cell in into.cells(protocol):
         if cell.seed == plan.study.seeds[0]:
-            split, training = models(plan, cell, into.device)[0]
+            split, training = models(plan, cell)[0]
             labels = {key: plan.test.labelling.labels[key] for key in split.test}
             found.append((cell.train_arm, trained(training), labels))
     return found
@@ -134,7 +131,6 @@ def _kept(
     what: tuple[str, str],
     fingerprint: str,
     make: Callable[[ModelLook, str, Path], JSON],
-    progress: Progress | None,
 ) -> Path:
     """Write what `make` finds, unless it is there with the same settings."""
     (kind, protocol), name = what, into.architecture.name
@@ -143,8 +139,7 @@ def _kept(
         there = _made_before(path)
         if there.get("fingerprint") == fingerprint:
             return path
-    if progress is not None:
-        progress(f"{kind}: {name}, {protocol}", 0, 1)
+    into.plan.progress(f"{kind}: {name}, {protocol}", 0, 1)
     record: JSON = {
         "layout": _LAYOUT,
         "kind": kind,
@@ -169,9 +164,7 @@ def _finite(value: Any) -> Any:
 
 def _fingerprint(into: ModelLook, kind: str, protocol: str, digests: Sequence[str]) -> str:
     study = into.plan.study
-    cells = [
-        into.plan.run_of(cell, "", {}).fingerprint for cell in into.cells(protocol, study.arms.test)
-    ]
+    cells = [into.plan.run_of(cell).fingerprint for cell in into.cells(protocol, study.arms.test)]
     parts = study.settings("consequences", "probe")
     if kind in transfer.KINDS:
         parts |= {**study.settings(kind), "data": list(digests)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 from sfumato.errors import UsageError
 from sfumato.imaging import codec
 from sfumato.sources.reading import read_steadily
-from sfumato.study.arms import Arm, Stored
+from sfumato.study.arms import Arm, Progress, Stored, silent
 from sfumato.study.files import write
 from sfumato.study.networks import Network, NetworkSource, load, need_torch
 from sfumato.study.processes import spread
 from sfumato.types import Pixels
 
 Floats = NDArray[np.float32]
-Told = Callable[[int, int], None]
 _CHUNK: Final = 64  # images in a file of the cache
 
 
@@ -61,7 +60,7 @@ def see(
     *,
     workers: int = 1,
     device: str = "cpu",
-    told: Told | None = None,
+    progress: Progress = silent,
 ) -> Seen:
     """Return what a network makes of these files, computing what isn't in the cache yet.
 
@@ -79,8 +78,8 @@ def see(
     ]
     # One graphics card is one worker.
     for done, _ in enumerate(spread(_compute, todo, workers if device == "cpu" else 1), start=1):
-        if told is not None:
-            told(min(done * _CHUNK, len(lacking)), len(lacking))
+        seen = min(done * _CHUNK, len(lacking))
+        progress(f"images seen by {source.name}", seen, len(lacking))
     if todo:
         known = _known(folder)
     return _gathered(list(wanted), known)

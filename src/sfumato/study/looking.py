@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from sfumato.study import probing
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import Architecture
-from sfumato.study.features import Seen, see
+from sfumato.study.features import Seen
 from sfumato.study.images import Labelling, StudyImage
 from sfumato.study.networks import NetworkSource
 from sfumato.study.plan import PlannedRun, Split, StudyPlan
-from sfumato.study.runs import models, probe_file, seen_by
+from sfumato.study.runs import models, probe_file, see_files, seen_by
 from sfumato.study.training import trained
 
 Logits: TypeAlias = NDArray[np.floating[Any]]
@@ -34,7 +34,6 @@ class ModelLook:
     architecture: Architecture
     source: NetworkSource
     network: str
-    device: str
 
     @property
     def images(self) -> dict[str, StudyImage]:
@@ -59,20 +58,13 @@ class ModelLook:
 
     def see(self, files: Iterable[Stored], source: NetworkSource | None = None) -> Seen:
         """Return what a network (this one, unless it is said) makes of files."""
-        plan = self.plan
-        return see(
-            source or self.source,
-            list(files),
-            plan.cache,
-            workers=plan.workers,
-            device=self.device,
-        )
+        return see_files(self.plan, source or self.source, list(files))
 
     def network_of(self, cell: PlannedRun) -> NetworkSource:
         """Return the network whose features a cell uses: for trained ones, its first split's."""
         if cell.protocol in ("probe", "as-is"):
             return self.source
-        return trained(models(self.plan, cell, self.device)[0][1])
+        return trained(models(self.plan, cell)[0][1])
 
     def judges(self, cell: PlannedRun, seen: Seen) -> list[Judge]:
         """Return what gives a cell's logits, for each split; `seen` are this network's features."""
@@ -81,7 +73,7 @@ class ModelLook:
         if cell.protocol == "probe":
             return self._probes(cell, seen)
         found: list[Judge] = []
-        for split, training in models(self.plan, cell, self.device):
+        for split, training in models(self.plan, cell):
             found.append((split.test, self._judge(trained(training))))
         return found
 
@@ -109,7 +101,7 @@ class ModelLook:
     def _fitted(self, cell: PlannedRun, split: Split) -> probing.Fitted:
         """Fit a probe again that isn't kept any more."""
         plan = self.plan
-        learnt = seen_by(plan, self.source, [cell.train_arm], self.device)
+        learnt = seen_by(plan, self.source, [cell.train_arm])
         return probing.fit(
             learnt.features[learnt.rows(plan.train.arms[cell.train_arm], split.train)],
             plan.train.labels(split.train),

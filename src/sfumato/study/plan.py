@@ -13,7 +13,7 @@ import numpy as np
 
 from sfumato.errors import UsageError
 from sfumato.study import arms as making
-from sfumato.study.arms import Arm, Making, Progress
+from sfumato.study.arms import Arm, Making, Progress, silent
 from sfumato.study.configuration import Architecture, Study, is_remedy, method_of
 from sfumato.study.files import write
 from sfumato.study.images import (
@@ -62,14 +62,20 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """A study with its images read and its arms made. `crossed`: trained and tested on parts."""
+    """A study with its images read and its arms made; `device` is where its networks run."""
 
     folder: Path
     study: Study
     train: Side
     test: Side
     as_is: Labelling | None
-    workers: int
+    device: str
+    progress: Progress = silent
+
+    @property
+    def workers(self) -> int:
+        """Return the number of processes, 0 for one a core."""
+        return self.study.workers
 
     @property
     def crossed(self) -> bool:
@@ -100,7 +106,7 @@ class StudyPlan:
         """Return where an architecture's network comes from."""
         return resolve(architecture.name, architecture.weights, self.folder)
 
-    def run_of(self, cell: PlannedRun, device: str, versions: Mapping[str, str]) -> Run:
+    def run_of(self, cell: PlannedRun, versions: Mapping[str, str] | None = None) -> Run:
         """Return the record of a cell's run."""
         as_is = cell.protocol == "as-is"
         labelling = self.as_is if as_is and self.as_is else self.test.labelling
@@ -113,13 +119,13 @@ class StudyPlan:
             classes=labelling.classes,
             dataset=self.study.data.name or self.study.data.images.name,
             fingerprint=self._fingerprint(cell, labelling),
-            device=device,
-            versions=versions,
+            device=self.device,
+            versions=versions or {},
         )
 
     def is_done(self, cell: PlannedRun) -> bool:
         """Tell whether a run with these very settings is there, wherever it was made."""
-        wanted = self.run_of(cell, "", {})
+        wanted = self.run_of(cell)
         path = self.folder / "runs" / wanted.id / RUN_FILE
         return path.is_file() and read_record(path).fingerprint == wanted.fingerprint
 
@@ -182,7 +188,7 @@ class PlannedRun:
     seed: int
 
 
-def make_plan(folder: Path, study: Study, progress: Progress | None = None) -> StudyPlan:
+def make_plan(folder: Path, study: Study, progress: Progress = silent) -> StudyPlan:
     """Read the images and make the arms.
 
     Raises:
@@ -211,7 +217,7 @@ def make_plan(folder: Path, study: Study, progress: Progress | None = None) -> S
     as_is = None
     if "as-is" in protocols and study.as_is.classes is not None:
         as_is = label_as_is(test.collection, study.as_is.classes)
-    return StudyPlan(folder, study, train, test, as_is, study.workers)
+    return StudyPlan(folder, study, train, test, as_is, study.device, progress)
 
 
 def cells(plan: StudyPlan) -> list[PlannedRun]:

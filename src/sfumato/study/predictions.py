@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -76,19 +76,7 @@ class Run:
 
     def record(self) -> JSON:
         """Return what `run.json` holds."""
-        return {
-            "layout": LAYOUT,
-            "architecture": self.architecture,
-            "protocol": self.protocol,
-            "train_arm": self.train_arm,
-            "test_arm": self.test_arm,
-            "seed": self.seed,
-            "fingerprint": self.fingerprint,
-            "device": self.device,
-            "versions": dict(sorted(self.versions.items())),
-            "classes": list(self.classes),
-            "dataset": self.dataset,
-        }
+        return {"layout": LAYOUT, **asdict(self), "classes": list(self.classes)}
 
     @classmethod
     def of_record(cls, record: Any, where: str) -> Self:
@@ -104,18 +92,11 @@ class Run:
         for name, kind in kinds.items():
             if not isinstance(record.get(name), kind):
                 raise UsageError(f"{where}: {name!r} is missing or no {kind.__name__}.")
-        return cls(
-            architecture=record["architecture"],
-            protocol=record["protocol"],
-            train_arm=record["train_arm"],
-            test_arm=record["test_arm"],
-            seed=record["seed"],
-            classes=tuple(str(name) for name in record["classes"]),
-            dataset=str(record.get("dataset", "")),
-            fingerprint=str(record.get("fingerprint", "")),
-            device=str(record.get("device", "")),
-            versions={str(k): str(v) for k, v in dict(record.get("versions") or {}).items()},
-        )
+        known = {name: record[name] for name in kinds}
+        known |= {name: str(record.get(name, "")) for name in ("dataset", "fingerprint", "device")}
+        known["classes"] = tuple(map(str, record["classes"]))
+        known["versions"] = {str(k): str(v) for k, v in (record.get("versions") or {}).items()}
+        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,25 +138,25 @@ class Predictions:
             UsageError: shapes don't fit, logits that are not finite (the first image is named),
                 labels outside the classes, images named twice.
         """
-        scores = np.asarray(logits, dtype=np.float64)
-        truth = np.asarray(labels)
+        scores, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels)
         _refuse_shapes(run, images, truth, scores)
-        _refuse_unfinite(run, images, scores)
-        _refuse_labels(run, images, truth)
+        diverged = " The training has probably diverged; lower its rate."
+        _refuse_nan(scores, images, f"Run {run.id}: logits", diverged)
+        _refuse_labels(run, images, truth, f"Run {run.id}")
         order = np.argsort(-scores, axis=1, kind="stable")
         rank = np.argmax(order == truth[:, None], axis=1)
         highest = scores.max(axis=1)
         total = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
         probabilities = np.exp(scores - total[:, None])
         best = order[:, :KEPT]
-        gap = KEPT - best.shape[1]
         kept = np.take_along_axis(probabilities, best, axis=1)
+        room = ((0, 0), (0, KEPT - best.shape[1]))
         found = cls(
             run=run,
             images=tuple(images),
             labels=truth.astype(np.int32),
-            top5=np.pad(best, ((0, 0), (0, gap)), constant_values=-1).astype(np.int32),
-            top5_probability=np.pad(kept, ((0, 0), (0, gap))).astype(np.float32),
+            top5=np.pad(best, room, constant_values=-1).astype(np.int32),
+            top5_probability=np.pad(kept, room).astype(np.float32),
             label_probability=probabilities[np.arange(len(images)), truth].astype(np.float32),
             label_rank=rank.astype(np.int32),
             logit_max=highest.astype(np.float32),
@@ -205,14 +186,14 @@ def check(found: Predictions, where: str) -> None:
     if best.min() < 0 or best.max() >= classes or (found.top5[:, kept:] != -1).any():
         raise UsageError(f"{where}: top5 names classes that aren't among the run's {classes}.")
     for name in ("top5_probability", "label_probability", "logit_max", "logsumexp"):
-        _refuse_nan(found, name, where)
+        _refuse_nan(getattr(found, name), found.images, f"{where}: {name}")
     for name in ("top5_probability", "label_probability"):
         values = getattr(found, name)
         if values.min() < 0 or values.max() > 1 + _SUM_TOLERANCE:
             raise UsageError(f"{where}: {name} holds values outside 0 to 1.")
     _refuse_ranks(found, kept, where)
-    if found.logits is not None and not np.isfinite(found.logits).all():
-        raise UsageError(f"{where}: logits hold values that are no numbers (NaN or infinite).")
+    if found.logits is not None:
+        _refuse_nan(found.logits, found.images, f"{where}: logits")
 
 
 def write_run(study: Path, found: Predictions) -> Path:
@@ -351,38 +332,24 @@ def _refuse_shapes(
         )
 
 
-def _refuse_unfinite(run: Run, images: Sequence[str], scores: NDArray[np.float64]) -> None:
-    bad = ~np.isfinite(scores).all(axis=1)
-    if bad.any():
-        raise UsageError(
-            f"Run {run.id}: the logits of {int(bad.sum())} of {len(images)} images hold values "
-            f"that are no numbers (NaN or infinite), the first {images[int(bad.argmax())]!r}. The "
-            "training has probably diverged; lower its rate."
-        )
-
-
-def _refuse_labels(
-    run: Run, images: Sequence[str], labels: NDArray[Any], where: str | None = None
-) -> None:
-    begin = where or f"Run {run.id}"
+def _refuse_labels(run: Run, images: Sequence[str], labels: NDArray[Any], where: str) -> None:
     if labels.dtype.kind not in "iu":
-        raise UsageError(f"{begin}: labels must be whole numbers, not {labels.dtype}.")
+        raise UsageError(f"{where}: labels must be whole numbers, not {labels.dtype}.")
     bad = (labels < 0) | (labels >= len(run.classes))
     if bad.any():
         first = int(bad.argmax())
         raise UsageError(
-            f"{begin}: {images[first]!r} has the label {labels[first]}, but the run's "
+            f"{where}: {images[first]!r} has the label {labels[first]}, but the run's "
             f"{len(run.classes)} classes are 0 to {len(run.classes) - 1}."
         )
 
 
-def _refuse_nan(found: Predictions, name: str, where: str) -> None:
-    values = getattr(found, name)
-    bad = ~np.isfinite(values.reshape(len(found.images), -1)).all(axis=1)
+def _refuse_nan(values: NDArray[Any], images: Sequence[str], what: str, why: str = "") -> None:
+    bad = ~np.isfinite(values if values.ndim > 1 else values[:, None]).all(axis=1)
     if bad.any():
         raise UsageError(
-            f"{where}: {name} of {int(bad.sum())} images is no number (NaN or infinite), the "
-            f"first {found.images[int(bad.argmax())]!r}."
+            f"{what} of {int(bad.sum())} of {len(images)} images are no numbers (NaN or infinite), "
+            f"the first {images[int(bad.argmax())]!r}.{why}"
         )
 
 

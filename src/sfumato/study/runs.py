@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.study import probing
-from sfumato.study.arms import Progress
+from sfumato.study.arms import Progress, Stored, silent
 from sfumato.study.configuration import Study, is_remedy, method_of
 from sfumato.study.features import Floats, Seen, available, see
 from sfumato.study.group import ProcessGroup, joined
@@ -45,7 +45,7 @@ class RunsMade:
     leads: bool = True  # of several processes, only one reports
 
 
-def run(folder: Path, study: Study, progress: Progress | None = None) -> RunsMade:
+def run(folder: Path, study: Study, progress: Progress = silent) -> RunsMade:
     """Make every run of a study that isn't there yet.
 
     Raises:
@@ -54,20 +54,18 @@ def run(folder: Path, study: Study, progress: Progress | None = None) -> RunsMad
     """
     with joined(study.device) as group:
         device = available(group.device(study.device))
-        plan = _planned(folder, study, group, progress)
+        plan = replace(_planned(folder, study, group, progress), device=device)
         wanted = cells(plan)
         todo = group.agreed([i for i, cell in enumerate(wanted) if not plan.is_done(cell)])
         missing = [wanted[i] for i in todo]
-        _train(plan, missing, device, group, progress)
+        _train(plan, missing, group)
         if group.leads:
-            _predict(plan, missing, device, progress)
+            _predict(plan, missing)
         group.wait()
     return RunsMade(plan, len(wanted), len(missing), group.leads)
 
 
-def _planned(
-    folder: Path, study: Study, group: ProcessGroup, progress: Progress | None
-) -> StudyPlan:
+def _planned(folder: Path, study: Study, group: ProcessGroup, progress: Progress) -> StudyPlan:
     if group.leads:
         plan = make_plan(folder, study, progress)
         plan.write_down()
@@ -88,7 +86,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def models(plan: StudyPlan, cell: PlannedRun, device: str) -> list[tuple[Split, Training]]:
+def models(plan: StudyPlan, cell: PlannedRun) -> list[tuple[Split, Training]]:
     """Return the trainings of a cell: one for each split of its seed."""
     study, side = plan.study, plan.train
     base = method_of(cell.train_arm) if is_remedy(cell.train_arm) else cell.train_arm
@@ -118,8 +116,8 @@ def models(plan: StudyPlan, cell: PlannedRun, device: str) -> list[tuple[Split, 
                     remedy=study.remedy if is_remedy(cell.train_arm) else None,
                     shapes=shapes_of(list(faces.values())),
                     precision=study.training.precision,
-                    device=device,
-                    readers=0 if device == "cpu" else count(study.workers),
+                    device=plan.device,
+                    readers=0 if plan.device == "cpu" else count(study.workers),
                 ),
             )
         )
@@ -144,50 +142,36 @@ def _trained_name(plan: StudyPlan, cell: PlannedRun, number: int) -> str:
     return f"{name}-{digest[:16]}"
 
 
-def _train(
-    plan: StudyPlan,
-    missing: Sequence[PlannedRun],
-    device: str,
-    group: ProcessGroup,
-    progress: Progress | None,
-) -> None:
+def _train(plan: StudyPlan, missing: Sequence[PlannedRun], group: ProcessGroup) -> None:
     tasks: dict[Path, Training] = {}
     for cell in missing:
         if cell.protocol in ("scratch", "finetune"):
-            for _, training in models(plan, cell, device):
+            for _, training in models(plan, cell):
                 tasks.setdefault(training.checkpoint, training)
     names = group.agreed([str(path) for path in tasks if not path.exists()])
     todo = [tasks[Path(name)] for name in names]
-    if group.size > 1 or device != "cpu":
+    if group.size > 1 or plan.device != "cpu":
         done = (train(one, group) for one in todo)
     else:
         done = (path for path in spread(train, todo, plan.workers))
     for number, _ in enumerate(done, start=1):
-        if progress is not None and group.leads:
-            progress("models trained", number, len(todo))
+        if group.leads:
+            plan.progress("models trained", number, len(todo))
 
 
-def _predict(
-    plan: StudyPlan, missing: Sequence[PlannedRun], device: str, progress: Progress | None
-) -> None:
+def _predict(plan: StudyPlan, missing: Sequence[PlannedRun]) -> None:
     for (_, protocol), group in groupby(missing, lambda one: (one.network, one.protocol)):
         wanted = list(group)
         if protocol == "as-is":
-            _as_is(plan, wanted, device, progress)
+            _as_is(plan, wanted)
         elif protocol == "probe":
-            _probe(plan, wanted, device, progress)
+            _probe(plan, wanted)
         else:
             for _, same in groupby(wanted, lambda one: (one.train_arm, one.seed)):
-                _test(plan, list(same), device, progress)
+                _test(plan, list(same))
 
 
-def seen_by(
-    plan: StudyPlan,
-    source: NetworkSource,
-    names: Sequence[str],
-    device: str,
-    progress: Progress | None = None,
-) -> Seen:
+def seen_by(plan: StudyPlan, source: NetworkSource, names: Sequence[str]) -> Seen:
     """Return what a network makes of these arms, on both sides, from the cache if it is there."""
     stored = [
         one
@@ -196,27 +180,28 @@ def seen_by(
         if name in side.arms
         for one in side.arms[name].files.values()
     ]
-
-    def told(done: int, of: int) -> None:
-        if progress is not None:
-            progress(f"images seen by {source.name}", done, of)
-
-    return see(source, stored, plan.cache, workers=plan.workers, device=device, told=told)
+    return see_files(plan, source, stored, plan.progress)
 
 
-def _as_is(
-    plan: StudyPlan, wanted: Sequence[PlannedRun], device: str, progress: Progress | None
-) -> None:
+def see_files(
+    plan: StudyPlan, source: NetworkSource, stored: Sequence[Stored], progress: Progress = silent
+) -> Seen:
+    """Return what a network makes of some files."""
+    workers, device = plan.workers, plan.device
+    return see(source, stored, plan.cache, workers=workers, device=device, progress=progress)
+
+
+def _as_is(plan: StudyPlan, wanted: Sequence[PlannedRun]) -> None:
     if plan.as_is is None:
         raise ValueError("as-is needs its classes")
     arms = [cell.test_arm for cell in wanted]
-    seen = seen_by(plan, plan.source(wanted[0].architecture), arms, device, progress)
+    seen = seen_by(plan, plan.source(wanted[0].architecture), arms)
     labels = plan.as_is.labels
     for cell in wanted:
         arm = plan.test.arms[cell.test_arm]
         keys = sorted(key for key in arm.files if key in labels)
         truth = np.asarray([labels[key] for key in keys], dtype=np.int64)
-        _write(plan, cell, keys, truth, seen.logits[seen.rows(arm, keys)], device)
+        _write(plan, cell, keys, truth, seen.logits[seen.rows(arm, keys)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,21 +228,18 @@ def _fit(task: _Fit) -> list[NDArray[np.float64]]:
     return logits
 
 
-def _probe(
-    plan: StudyPlan, wanted: Sequence[PlannedRun], device: str, progress: Progress | None
-) -> None:
+def _probe(plan: StudyPlan, wanted: Sequence[PlannedRun]) -> None:
     arms = {cell.test_arm for cell in wanted} | {cell.train_arm for cell in wanted}
     source = plan.source(wanted[0].architecture)
-    seen = seen_by(plan, source, sorted(arms), device, progress)
+    seen = seen_by(plan, source, sorted(arms))
     batches = [list(same) for _, same in groupby(wanted, lambda one: (one.train_arm, one.seed))]
     tasks = [_fit_of(plan, seen, same) for same in batches]
     keys = plan.test.keys
     truth = plan.test.labels(keys)
     for number, found in enumerate(spread(_fit, tasks, plan.workers), start=1):
         for cell, logits in zip(batches[number - 1], found, strict=True):
-            _write(plan, cell, keys, truth, logits, device)
-        if progress is not None:
-            progress(f"probes of {source.name}", number, len(tasks))
+            _write(plan, cell, keys, truth, logits)
+        plan.progress(f"probes of {source.name}", number, len(tasks))
 
 
 def _fit_of(plan: StudyPlan, seen: Seen, same: Sequence[PlannedRun]) -> _Fit:
@@ -283,26 +265,23 @@ def _fit_of(plan: StudyPlan, seen: Seen, same: Sequence[PlannedRun]) -> _Fit:
     )
 
 
-def _test(
-    plan: StudyPlan, same: Sequence[PlannedRun], device: str, progress: Progress | None
-) -> None:
+def _test(plan: StudyPlan, same: Sequence[PlannedRun]) -> None:
     """Write the runs of one trained model (or one for each split) on each test arm."""
     keys = plan.test.keys
     place = {key: i for i, key in enumerate(keys)}
     logits = {
         cell.test_arm: np.zeros((len(keys), len(plan.test.labelling.classes))) for cell in same
     }
-    for split, training in models(plan, same[0], device):
+    for split, training in models(plan, same[0]):
         stored = [plan.test.arms[name].files[key] for name in logits for key in split.test]
-        seen = see(trained(training), stored, plan.cache, workers=plan.workers, device=device)
+        seen = see_files(plan, trained(training), stored)
         rows = [place[key] for key in split.test]
         for name, found in logits.items():
             found[rows] = seen.logits[seen.rows(plan.test.arms[name], split.test)]
     truth = plan.test.labels(keys)
     for cell in same:
-        _write(plan, cell, keys, truth, logits[cell.test_arm], device)
-    if progress is not None:
-        progress(f"tested: {same[0].architecture.name}, {same[0].train_arm}", 1, 1)
+        _write(plan, cell, keys, truth, logits[cell.test_arm])
+    plan.progress(f"tested: {same[0].architecture.name}, {same[0].train_arm}", 1, 1)
 
 
 def _write(
@@ -311,8 +290,7 @@ def _write(
     keys: Sequence[str],
     truth: NDArray[np.int64],
     logits: NDArray[Any],
-    device: str,
 ) -> None:
-    record = plan.run_of(cell, device, versions())
+    record = plan.run_of(cell, versions())
     keep = len(record.classes) <= _MOST_LOGITS
     write_run(plan.folder, Predictions.of_logits(record, keys, truth, logits, keep_logits=keep))

@@ -222,7 +222,7 @@ def _visible(look: ModelLook, protocol: str) -> dict[str, Visibility | None]:
     """Return how well each test arm is told from the originals of the images it changes."""
     plan, images = look.plan, look.images
     names = [name for name in plan.study.arms.test if name != "original"]
-    seen = seen_by(plan, look.network_of(look.cells(protocol)[0]), names, look.device)
+    seen = seen_by(plan, look.network_of(look.cells(protocol)[0]), names)
     clear = plan.test.arms["original"]
     found: dict[str, Visibility | None] = {}
     for name in names:

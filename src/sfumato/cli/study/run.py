@@ -14,6 +14,7 @@ import click
 from sfumato.cli.outcome import clock
 from sfumato.cli.run import absolute
 from sfumato.errors import UsageError
+from sfumato.study.arms import silent
 from sfumato.study.configuration import Study, load
 
 _EVERY_S = 30.0
@@ -47,7 +48,7 @@ def run(folder: Path, **values: Any) -> int:
     study = _with(load(home), values["weights"], values["workers"], values["device"])
     # What one refuses ends all.
     tried = transfer.check(study) if group.is_first() else None
-    told, as_json = None if values["quiet"] else _Lines(), values["as_json"]
+    told, as_json = silent if values["quiet"] else _Lines(), values["as_json"]
     if values["dry_run"]:
         planned = plan.make_plan(home, study, told)
         wanted = plan.cells(planned)
@@ -56,7 +57,7 @@ def run(folder: Path, **values: Any) -> int:
         return 0
     outcome = runs.run(home, study, told)
     if outcome.leads:
-        consequences.look(outcome.plan, study.device, told, tried)
+        consequences.look(outcome.plan, tried)
         numbers = {"runs": outcome.runs, "made": outcome.made}
         numbers["images"] = len(outcome.plan.test.keys)
         numbers["left_out"] = len(outcome.plan.test.collection.left_out)

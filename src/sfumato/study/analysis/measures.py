@@ -29,21 +29,11 @@ class _Ranked:
     seen: Values  # images up to and with each step
 
 
-def average_precision(positive: NDArray[np.bool_], scores: NDArray[Any]) -> float:
-    """Return the sum of precision times the step in recall, over distinct scores.
-
-    scikit-learn's `average_precision_score`: no interpolation, tied scores are one step. NaN
-    without a positive.
-    """
-    total = int(np.count_nonzero(positive))
-    if not total:
-        return float("nan")
-    ranked = _rank(positive, scores)
-    return float(ranked.hits @ ranked.precision / total)
-
-
 def average_precision_values(positive: NDArray[np.bool_], scores: NDArray[Any]) -> Values:
-    """Return for each of n images the term whose mean is the average precision.
+    """Return for each of n images the term whose mean is the average precision, NaN without any.
+
+    That is the sum of precision times the step in recall, over distinct scores: scikit-learn's
+    `average_precision_score`, without interpolation; tied scores are one step.
 
     AP + n dAP/dw[i], w[i] the weight of image i: with weights, precision is a ratio of two sums
     and recall's steps are shares of all positives, so the derivative has a closed form:
@@ -79,11 +69,6 @@ def calibration_values(correct: NDArray[np.bool_], confidence: NDArray[Any]) -> 
     signs = np.sign(np.bincount(place, gap, minlength=BINS))
     terms: Values = signs[place] * gap
     return terms
-
-
-def calibration_error(correct: NDArray[np.bool_], confidence: NDArray[Any]) -> float:
-    """Return the expected calibration error in [0, 1]."""
-    return float(calibration_values(correct, confidence).mean())
 
 
 def bins_of(confidence: NDArray[Any]) -> NDArray[np.intp]:

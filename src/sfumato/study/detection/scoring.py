@@ -42,7 +42,7 @@ def detected(tried: Tried, into: ModelLook, protocol: str, _: Path) -> JSON:
             name: _detectors(into, wanted, (learnt, tested), several)
             for name, several in sources(into, protocol, trained_again=True).items()
         }
-        spread_over = into.plan.workers if into.device == "cpu" else 1
+        spread_over = into.plan.workers if into.plan.device == "cpu" else 1
         paths = spread(fit, [one for some in tasks.values() for one in some], spread_over)
         for name, several in tasks.items():
             found[wanted.name, name] = [scores(read(next(paths)), tested) for _ in several]
@@ -71,7 +71,7 @@ def _detectors(
             tested.scenes,
             seed,
             folder / file_name(source, wanted, (learnt.digest, tested.digest), seed),
-            into.device,
+            into.plan.device,
         )
         for source, seed in zip(networks, into.plan.study.seeds, strict=True)
     ]
