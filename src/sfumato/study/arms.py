@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +32,7 @@ from sfumato.errors import SampleError, UsageError
 from sfumato.imaging import codec
 from sfumato.sources.reading import read_steadily
 from sfumato.study.configuration import Arms, Remedy, is_random, is_remedy, method_of
-from sfumato.study.files import write
+from sfumato.study.files import digest, write
 from sfumato.study.images import Collection, Labelling, StudyImage
 from sfumato.study.patches import Change, Remedied
 from sfumato.study.placement import draws, elsewhere
@@ -77,8 +76,7 @@ class Arm:
 
     def __post_init__(self) -> None:
         rows = sorted((key, one.id) for key, one in self.files.items())
-        digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-        object.__setattr__(self, "digest", digest)
+        object.__setattr__(self, "digest", digest(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ class _Task:
         """Return where the image is, or will be, kept."""
         if self.arm != "reencoded" and not self.image.faces:
             return Stored(self.source, self.image.digest)  # nothing to cover
-        name = hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
+        name = digest(self.settings())
         suffix = ".jpg" if self.arm == "reencoded" else self.source.suffix
         return Stored(self.folder / name[:2] / f"{name}{suffix}", name)
 

@@ -6,7 +6,6 @@ Each file holds, besides its numbers, a `headline`, `tables` (title, columns, ro
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from sfumato.annotations.documents import parse_json
 from sfumato.study import transfer
 from sfumato.study.configuration import is_random, method_of
 from sfumato.study.detection.scoring import detected
-from sfumato.study.files import write
+from sfumato.study.files import digest, write
 from sfumato.study.gradcam import Looked, masses, summary
 from sfumato.study.looking import ModelLook
 from sfumato.study.networks import NetworkSource
@@ -168,7 +167,7 @@ def _fingerprint(into: ModelLook, kind: str, protocol: str, digests: Sequence[st
     parts = study.settings("consequences", "probe")
     if kind in transfer.KINDS:
         parts |= {**study.settings(kind), "data": list(digests)}
-    return hashlib.sha256(json.dumps([kind, cells, parts], sort_keys=True).encode()).hexdigest()
+    return digest([kind, cells, parts])
 
 
 def _gradcam_headline(name: str, rows: Sequence[Sequence[Any]]) -> str:

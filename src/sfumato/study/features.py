@@ -8,7 +8,6 @@ processes. On a graphics card images go in batches, whose numbers may differ in 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from sfumato.errors import UsageError
 from sfumato.imaging import codec
 from sfumato.sources.reading import read_steadily
 from sfumato.study.arms import Arm, Progress, Stored, silent
-from sfumato.study.files import write
+from sfumato.study.files import write_arrays
 from sfumato.study.networks import Network, NetworkSource, load, need_torch
 from sfumato.study.processes import spread
 from sfumato.types import Pixels
@@ -193,11 +192,9 @@ def _compute(chunk: _Chunk) -> None:
         inputs = [eye.network.preparation.prepare(pixels_of(one)) for one in chunk.files]
         step = 1 if chunk.device == "cpu" else len(inputs)
         parts = [eye(np.stack(inputs[i : i + step])) for i in range(0, len(inputs), step)]
-    stream = io.BytesIO()
-    np.savez(
-        stream,
+    write_arrays(
+        chunk.path,
         ids=np.asarray([one.id for one in chunk.files]),
         features=np.concatenate([one for one, _ in parts]),
         logits=np.concatenate([one for _, one in parts]),
     )
-    write(chunk.path, stream.getvalue())

@@ -5,13 +5,21 @@ Their folders, which hold images as they were, are made for the owner alone.
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from sfumato.errors import OutputError
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.errors import OutputError, UsageError
 from sfumato.sources import private
 
 
@@ -47,3 +55,48 @@ def write(path: Path, data: bytes) -> None:
     """
     with whole(path) as part:
         part.write_bytes(data)
+
+
+def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+    """Write arrays by name (NumPy's .npz), whole or not at all.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)  # type: ignore[arg-type]  # a name may be that of its option
+    write(path, stream.getvalue())
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    """Return the lines of a CSV file, none of them empty.
+
+    Raises:
+        UsageError: it can't be read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return [line for line in csv.reader(stream) if line]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} can't be read: {error}.") from error
+
+
+def two_columns(path: Path, first: str, second: str) -> list[tuple[str, str]]:
+    """Return what two columns of a CSV file say, line by line; "" where a line is too short.
+
+    Raises:
+        UsageError: it can't be read, lacks a column, or has no line.
+    """
+    head, *lines = read_csv(path) or [[]]
+    if not lines or not {first, second} <= set(head):
+        raise UsageError(
+            f"{path} needs the columns {first} and {second}, and a line for each {first}."
+        )
+    places = head.index(first), head.index(second)
+    rows = ([*line, *[""] * len(head)] for line in lines)
+    return [(row[places[0]], row[places[1]]) for row in rows]
+
+
+def digest(plain: Any) -> str:
+    """Return the SHA-256 of plain data as JSON."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

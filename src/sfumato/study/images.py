@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +20,7 @@ from sfumato.ledger.ledger import Ledger
 from sfumato.ledger.records import recipe_from
 from sfumato.sources import Source, open_source
 from sfumato.study.configuration import Data
+from sfumato.study.files import digest, two_columns
 from sfumato.study.regions import Regions
 from sfumato.types import Box, Detection, Output, Sample, label_of
 
@@ -66,7 +64,7 @@ class Collection:
     def fingerprint(self) -> str:
         """Return the SHA-256 of all that results depend on: names, bytes, faces."""
         rows = [(one.key, one.digest, one.faces) for one in self.images]
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        return digest(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +76,7 @@ class Labelling:
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        both = json.dumps([self.classes, sorted(self.labels.items())])
-        object.__setattr__(self, "digest", hashlib.sha256(both.encode()).hexdigest())
+        object.__setattr__(self, "digest", digest([self.classes, sorted(self.labels.items())]))
 
 
 def collect(root: Path, data: Data) -> Collection:
@@ -146,7 +143,8 @@ def label(collection: Collection, groups: Path | None) -> Labelling:
     names = sorted({one.folder for one in collection.images})
     classes = dict(zip(names, names, strict=True))
     if groups is not None:
-        classes = _read_groups(groups)
+        rows = two_columns(groups, "folder", "class")
+        classes = {folder: name.strip() for folder, name in rows}
         if missing := [name for name in names if name not in classes]:
             raise UsageError(
                 f"{groups} has no class for {len(missing)} of {len(names)} folders: "
@@ -201,17 +199,6 @@ def check_classes(collection: Collection, labelling: Labelling, folds: int) -> N
             f"{', '.join(small[:_NAMED])}: group them (data.groups), lower data.folds, or give a "
             "folder to test on (data.test)."
         )
-
-
-def _read_groups(path: Path) -> dict[str, str]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} can't be read: {error}.") from error
-    if not rows or not {"folder", "class"} <= rows[0].keys():
-        raise UsageError(f"{path} needs the columns folder,class and a row for each folder.")
-    return {row["folder"]: (row["class"] or "").strip() for row in rows}
 
 
 def _faces(

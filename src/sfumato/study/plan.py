@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from sfumato.errors import UsageError
 from sfumato.study import arms as making
 from sfumato.study.arms import Arm, Making, Progress, silent
 from sfumato.study.configuration import Architecture, Study, is_remedy, method_of
-from sfumato.study.files import write
+from sfumato.study.files import digest, write
 from sfumato.study.images import (
     Collection,
     Labelling,
@@ -150,7 +149,7 @@ class StudyPlan:
         }
         if cell.protocol != "as-is":
             parts |= self.training_settings(cell)
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return digest(parts)
 
     def training_settings(self, cell: PlannedRun) -> dict[str, Any]:
         """Return what a trained model depends on besides its network."""

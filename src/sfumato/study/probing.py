@@ -11,7 +11,6 @@ precision and one thread, so that the same features give the same probe.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
 from sfumato.study.features import Floats, one_thread
-from sfumato.study.files import write
+from sfumato.study.files import write_arrays
 
 _ITERATIONS: Final = 300
 _GRADIENT: Final = 1e-5
@@ -72,9 +71,7 @@ def keep(path: Path, fitted: Fitted) -> None:
     Raises:
         OutputError: the disk refuses.
     """
-    stream = io.BytesIO()
-    np.savez(stream, **{part.name: getattr(fitted, part.name) for part in fields(fitted)})
-    write(path, stream.getvalue())
+    write_arrays(path, **{part.name: getattr(fitted, part.name) for part in fields(fitted)})
 
 
 def read(path: Path) -> Fitted | None:

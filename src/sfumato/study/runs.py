@@ -7,8 +7,6 @@ close to where it was.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +22,7 @@ from sfumato.study import probing
 from sfumato.study.arms import Progress, Stored, silent
 from sfumato.study.configuration import Study, is_remedy, method_of
 from sfumato.study.features import Floats, Seen, available, see
+from sfumato.study.files import digest
 from sfumato.study.group import ProcessGroup, joined
 from sfumato.study.networks import NetworkSource
 from sfumato.study.plan import PlannedRun, Split, StudyPlan, cells, make_plan
@@ -136,10 +135,9 @@ def _checkpoint(plan: StudyPlan, cell: PlannedRun, number: int) -> Path:
 def _trained_name(plan: StudyPlan, cell: PlannedRun, number: int) -> str:
     parts = {**plan.training_settings(cell), "network": cell.network, "split": number}
     parts["protocol"] = cell.protocol
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     safe = cell.architecture.name.replace("/", "_")
     name = f"{safe}-{cell.protocol}-{cell.train_arm}-seed{cell.seed}-part{number}"
-    return f"{name}-{digest[:16]}"
+    return f"{name}-{digest(parts)[:16]}"
 
 
 def _train(plan: StudyPlan, missing: Sequence[PlannedRun], group: ProcessGroup) -> None:

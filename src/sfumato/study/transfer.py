@@ -9,9 +9,6 @@ folder's images and takes the model as it is; that of a change is over trainings
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +28,7 @@ from sfumato.study.detection import objects
 from sfumato.study.detection.objects import Scenes
 from sfumato.study.detection.training import need_maps, need_operators
 from sfumato.study.features import Floats, Seen
+from sfumato.study.files import digest, read_csv
 from sfumato.study.images import collect, label
 from sfumato.study.looking import ModelLook
 from sfumato.study.networks import NetworkSource
@@ -58,7 +56,7 @@ class LabelledFolder:
         truth = self.classes if self.answers is None else self.answers
         rows = [] if truth is None else truth.tolist()
         parts = [self.name, self.names, [one.id for one in self.files], rows]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return digest(parts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,11 +216,7 @@ def score(task: LabelledFolder, seen: Seen, l2: float) -> Score:
 
 
 def _read_answers(path: Path) -> tuple[list[str], Mapping[str, list[bool]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} can't be read: {error}.") from error
+    lines = read_csv(path)
     if len(lines) < 2 or len(lines[0]) < 2:
         raise UsageError(f"{path} needs a column of paths and one for each question at least.")
     head, *rows = lines

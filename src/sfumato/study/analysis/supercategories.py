@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sfumato.errors import UsageError
 from sfumato.study.analysis import wordnet
+from sfumato.study.files import two_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _by_wordnet(path: Path, parts: Sequence[Sequence[str]]) -> list[Membership]:
 
 
 def _by_table(path: Path, parts: Sequence[Sequence[str]]) -> list[Membership]:
-    rows = _rows(path)
+    rows = two_columns(path, "class", "supercategory")
     named = {one for one, _ in rows}
     if not any(named & set(classes) for classes in parts):
         raise UsageError(
@@ -91,17 +91,6 @@ def _by_table(path: Path, parts: Sequence[Sequence[str]]) -> list[Membership]:
 
 
 _NOT = "By super-category: not measured,"
-
-
-def _rows(path: Path) -> list[tuple[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, restval=""))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} can't be read: {error}") from error
-    if not rows or not {"class", "supercategory"} <= rows[0].keys():
-        raise UsageError(f"{path} needs the columns class and supercategory, and a line a class.")
-    return [(row["class"], row["supercategory"]) for row in rows]
 
 
 def _outside(classes: Sequence[str], found: Mapping[str, Sequence[int]]) -> str:

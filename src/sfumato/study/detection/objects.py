@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from sfumato.imaging import codec
 from sfumato.sources import open_source
 from sfumato.study.arms import Stored
 from sfumato.study.configuration import DetectionSettings
+from sfumato.study.files import digest
 from sfumato.types import Box, Sample
 
 Object: TypeAlias = tuple[Box, int]  # a box and the index of its class
@@ -50,8 +49,7 @@ class Scenes:
 
     def __post_init__(self) -> None:
         rows = [(one.key, one.stored.id, one.objects, one.crowds) for one in self.scenes]
-        both = json.dumps([self.classes, rows]).encode()
-        object.__setattr__(self, "digest", hashlib.sha256(both).hexdigest())
+        object.__setattr__(self, "digest", digest([self.classes, rows]))
 
 
 def read(wanted: DetectionSettings) -> tuple[Scenes, Scenes]:

@@ -8,7 +8,6 @@ killed training goes on after its last epoch.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from sfumato.errors import MissingExtra, UsageError
 from sfumato.study.configuration import DetectionSettings
 from sfumato.study.detection.objects import THINNEST, Scene, thickness
 from sfumato.study.features import available, one_thread, pixels_of
-from sfumato.study.files import write
+from sfumato.study.files import write_arrays
 from sfumato.study.networks import NetworkSource, load, need_torch, need_torchvision
 from sfumato.study.placement import draws
 from sfumato.study.training import keep, resumed
@@ -192,15 +191,13 @@ class _Run:
             with self._torch.inference_mode():
                 parts.append(self._module([given])[0])
         numbers = [len(part["scores"]) for part in parts]
-        stream = io.BytesIO()
-        np.savez(
-            stream,
+        write_arrays(
+            self._task.path,
             scene=np.repeat(np.arange(len(parts)), numbers),
             boxes=_joined(parts, "boxes").astype(np.float32).reshape(-1, 4),
             classes=_joined(parts, "labels").astype(np.int64) - 1,
             scores=_joined(parts, "scores").astype(np.float32),
         )
-        write(self._task.path, stream.getvalue())
         self._part.unlink(missing_ok=True)
 
     def _step(self, epoch: int, step: int, scenes: Sequence[Scene]) -> None:
