@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from sfumato.detection.detectors import batches, devices, network, onnx_file, parse, session
+from sfumato.detection.detectors import devices, network, onnx_file, parse, session
 from sfumato.detection.detectors.centerface import CenterFace
 from sfumato.detection.detectors.session import Tensor
 from sfumato.detection.detectors.yunet import YuNet
@@ -124,7 +124,7 @@ class TestWithCuda:
 
 class TestBatches:
     def test_alike_ones_share_a_run(self) -> None:
-        groups = list(batches.alike("abcabca", lambda letter: letter, largest=2))
+        groups = list(network.alike("abcabca", lambda letter: letter, largest=2))
         assert groups == [[0, 3], [6], [1, 4], [2, 5]]
 
     def test_centerface_finds_in_a_batch_what_it_finds_alone(self, pretended: None) -> None:

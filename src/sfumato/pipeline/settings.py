@@ -21,7 +21,7 @@ from sfumato.detection.detect import specifications
 from sfumato.detection.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.imaging import codec
-from sfumato.imaging.codec.blocks import OnUnsupported
+from sfumato.imaging.codec.writing import OnUnsupported
 from sfumato.imaging.jpeg import Policy
 from sfumato.ledger.database import Where
 from sfumato.ledger.ledger import Ledger, is_there

@@ -7,19 +7,12 @@ visible, and large ones are lost. Weights under the Apache licence 2.0. Its pape
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-import numpy as np
-
 from sfumato.detection.detectors.description import Description, Input
 from sfumato.detection.detectors.families.blazeface import BlazeFace as Family
-from sfumato.detection.detectors.network import Model, search
-from sfumato.detection.detectors.session import session
 from sfumato.detection.detectors.shipped import Shipped
-from sfumato.types import Face, Pixels
 
 DESCRIPTION: Final = Description(
     origin="blazeface-back-2020",
@@ -40,16 +33,3 @@ class BlazeFace(Shipped):
     network: ClassVar[Description] = DESCRIPTION
     long_side: int = 512
     threshold: float = 0.5
-
-    def detect(self, images: Sequence[Pixels]) -> list[list[Face]]:
-        """Find the faces of each upright image, (h, w, 1, 3 or 4); best score first."""
-        model, device = _model(self.device), self.device
-        return search(
-            model, images, long_side=self.long_side, threshold=self.threshold, device=device
-        )
-
-
-@functools.cache
-def _model(device: str) -> Model:
-    loaded = session(DESCRIPTION.file, device)
-    return Model(DESCRIPTION, loaded, loaded.get_inputs()[0].name, np.float32)

@@ -61,13 +61,12 @@ def _fitting(image: tuple[int, int], size: tuple[int, int]) -> int:
 
 def fill(image: Pixels, canvas: Canvas, shape: Input) -> Tensor:
     """Return the input for one RGB image: (1, 3, height, width), or (1, height, width, 3)."""
-    order = (0, 1, 2) if shape.channels == "RGB" else (2, 1, 0)
     width, height = canvas.scaled
     x, y = canvas.offset
     filled = np.full((1, 3, *canvas.padded[::-1]), shape.fill, dtype=np.float32)
     window = (0, 0, width, height)
     filled[:, :, y : y + height, x : x + width] = tensor(
-        image, max(canvas.scaled), order=order, window=window
+        image, max(canvas.scaled), order=shape.order, window=window
     )
     mean, scale = _channelwise(shape.mean), _channelwise(shape.scale)
     if shape.mean != (0.0, 0.0, 0.0):

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from sfumato.detection.detectors.description import Description, Input
 from sfumato.detection.detectors.families.centerface import CenterFace as Family
-from sfumato.detection.detectors.session import Network
+from sfumato.detection.detectors.network import shipped
 from sfumato.detection.detectors.shipped import Windowed
 
-NETWORK = Network(
-    file="centerface",
+DESCRIPTION: Final = Description(
     origin="centerface-2019",
-    order=(0, 1, 2),  # RGB
+    family=Family(),
+    licence="MIT",
     outputs=("537", "538", "539"),  # heat, scale, offset; landmarks are not used
-    decode=Family().decode,
-    overlap=Family().overlap,
-    batch=True,
+    input=Input(batch=True),
+    file="centerface",
 )
 
 # The same network in 8 bits (`quantise_weights.py`): twice as fast, for the parts of a finder.
-NETWORK_8BIT = replace(
-    NETWORK, file="centerface-8bit", origin="centerface-2019-8bit", takes_bytes=True
+NETWORK_8BIT: Final = replace(
+    shipped(DESCRIPTION), file="centerface-8bit", origin="centerface-2019-8bit", takes_bytes=True
 )
 
 
@@ -30,6 +30,6 @@ class CenterFace(Windowed):
     """Find faces with CenterFace; the detector that confuses animals least."""
 
     called: ClassVar[str] = "centerface"
-    network: ClassVar[Network] = NETWORK
+    network: ClassVar[Description] = DESCRIPTION
     long_side: int = 640
     threshold: float = 0.30

@@ -79,6 +79,11 @@ class Input:
         for side in self.size or ():
             _within("size", side, 1, _LARGEST_SIDE)
 
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Return the channels of an RGB image in the order in which the network takes them."""
+        return (0, 1, 2) if self.channels == "RGB" else (2, 1, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Description:

@@ -1,25 +1,33 @@
-"""A described network at work: images in, faces out, on a processor or in batches on a card."""
+"""A described network at work: images in, faces out, on a processor or in batches on a card.
+
+Several images in one run are worth it on a graphics card, never on a processor. What a network
+finds in one of them depends on that one alone, up to the last bits of a sum.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
-from sfumato.detection.detectors.batches import LARGEST, alike
 from sfumato.detection.detectors.canvas import Canvas, fill, lay
 from sfumato.detection.detectors.description import Description
 from sfumato.detection.detectors.devices import CPU
 from sfumato.detection.detectors.images import as_rgb
-from sfumato.detection.detectors.session import Scores, Tensor, faces
+from sfumato.detection.detectors.session import Network, Scores, Tensor, faces, session
 from sfumato.errors import Code, SampleError
 from sfumato.types import Boxes, Face, Pixels
 
+Item = TypeVar("Item")
+
+LARGEST: Final = 16  # images in one run: 16 of 640 x 640 are 79 MB of input
 # What ONNX Runtime raises for a model or an input that it can't take; they share no base.
 REFUSALS: Final[tuple[type[Exception], ...]] = (
     *(
@@ -55,6 +63,38 @@ class Model:
                 raise ValueError(f"the output {name!r} holds NaN, which is not a number")
             found.append(output.astype(np.float32, copy=False))
         return found
+
+
+def shipped(described: Description) -> Network:
+    """Return the network of a description of the package's own, which may look at windows too."""
+    shape, family = described.input, described.family
+    return Network(
+        file=described.file,
+        origin=described.origin,
+        order=shape.order,
+        outputs=described.outputs,
+        decode=family.decode,
+        overlap=family.overlap,
+    )
+
+
+@functools.cache
+def loaded(described: Description, device: str) -> Model:
+    """Return the model of a description of the package's own."""
+    runtime = session(described.file, device)
+    return Model(described, runtime, runtime.get_inputs()[0].name, np.float32)
+
+
+def alike(
+    items: Sequence[Item], key: Callable[[Item], Hashable], *, largest: int = LARGEST
+) -> Iterator[list[int]]:
+    """Yield the indices of items with the same key together, at most `largest` at once."""
+    groups: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for index, item in enumerate(items):
+        groups[key(item)].append(index)
+    for group in groups.values():
+        for start in range(0, len(group), largest):
+            yield group[start : start + largest]
 
 
 def search(

@@ -49,8 +49,8 @@ class Network:
 
     `origin` is the versioned name its faces carry, `order` the channels of an RGB image in the
     order in which it takes them, `overlap` the IoU above which the weaker of two boxes goes,
-    `device` where it runs, `batch` whether it takes several images at once. With `takes_bytes` it
-    takes (1, height, width, 3) uint8 RGB and does the rest itself.
+    `device` where it runs. With `takes_bytes` it takes (1, height, width, 3) uint8 RGB and does
+    the rest itself.
     """
 
     file: str
@@ -61,7 +61,6 @@ class Network:
     overlap: float
     device: str = CPU
     takes_bytes: bool = False
-    batch: bool = False
 
 
 class Named(Protocol):

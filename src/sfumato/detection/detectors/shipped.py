@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from sfumato.assets.weights import WEIGHTS
 from sfumato.detection.detectors import devices
-from sfumato.detection.detectors.batches import find_all
 from sfumato.detection.detectors.description import Description
-from sfumato.detection.detectors.session import Network, check, find
+from sfumato.detection.detectors.network import loaded, search, shipped
+from sfumato.detection.detectors.session import check, find
 from sfumato.types import Box, Face, Pixels
 
 
@@ -24,7 +24,7 @@ class Shipped:
     """
 
     called: ClassVar[str]
-    network: ClassVar[Network | Description]
+    network: ClassVar[Description]
     long_side: int
     threshold: float
     device: str = devices.CPU
@@ -48,21 +48,19 @@ class Shipped:
         """Return the SHA-256 in hex of the weights; a file of other bytes is refused."""
         return WEIGHTS[self.network.file].sha256
 
+    def detect(self, images: Sequence[Pixels]) -> list[list[Face]]:
+        """Find the faces of each upright image, (h, w, 1, 3 or 4); best score first."""
+        model, side = loaded(self.network, self.device), self.long_side
+        return search(model, images, long_side=side, threshold=self.threshold, device=self.device)
+
 
 @dataclass(frozen=True, slots=True)
 class Windowed(Shipped):
     """A detector that can look at parts of an image alone."""
 
-    network: ClassVar[Network]
-
-    def detect(self, images: Sequence[Pixels]) -> list[list[Face]]:
-        """Find the faces of each upright RGB image, (height, width, 3); best score first."""
-        network = replace(self.network, device=self.device)
-        return find_all(images, network, long_side=self.long_side, threshold=self.threshold)
-
     def detect_near(self, image: Pixels, regions: Sequence[Box]) -> list[Face]:
         """Find the faces in and around some rectangles of an image, at its whole's scale."""
-        network = replace(self.network, device=self.device)
+        network = replace(shipped(self.network), device=self.device)
         return find(
             image, network, long_side=self.long_side, threshold=self.threshold, near=regions
         )

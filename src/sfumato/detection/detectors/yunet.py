@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from sfumato.detection.detectors.description import Description, Input
 from sfumato.detection.detectors.families.yunet import YuNet as Family
-from sfumato.detection.detectors.session import Network
+from sfumato.detection.detectors.network import shipped
 from sfumato.detection.detectors.shipped import Windowed
 
-NETWORK = Network(
-    file="yunet-2023mar",
+DESCRIPTION: Final = Description(
     origin="yunet-2023mar",
-    order=(2, 1, 0),  # BGR
+    family=Family(),
+    licence="MIT",
     outputs=Family().roles,
-    decode=Family().decode,
-    overlap=Family().overlap,
+    input=Input(channels="BGR"),  # one image a run: it joins the cells of a batch into one
+    file="yunet-2023mar",
 )
+NETWORK: Final = shipped(DESCRIPTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,6 @@ class YuNet(Windowed):
     """
 
     called: ClassVar[str] = "yunet"
-    network: ClassVar[Network] = NETWORK
+    network: ClassVar[Description] = DESCRIPTION
     long_side: int = 960
     threshold: float = 0.53

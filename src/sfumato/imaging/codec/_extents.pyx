@@ -16,17 +16,25 @@ def gif_lzw(const uint8_t[::1] data, int size, int64_t pixels):
     `size` is the least code size, 1 to 11. All bytes where they end before; -1 for a code that
     can't be.
     """
-    cdef uint32_t length[MOST]
+    return lzw(data, size, pixels, False) if 1 <= size <= 11 else -1
+
+
+def tiff_lzw(const uint8_t[::1] data, int64_t size):
+    """Return the bytes that codes for so many bytes take, as `gif_lzw` does."""
+    return lzw(data, 8, size, True)
+
+
+cdef int64_t lzw(const uint8_t[::1] data, int size, int64_t wanted, bint tiff) except -2:
+    """Follow codes; those of TIFF have their highest bit first and grow one code early."""
+    cdef uint32_t length[MOST + 1]
     cdef int clear = 1 << size, end = clear + 1, free = clear + 2, width = size + 1
     cdef int i, code, before = -1
     cdef int64_t at = 0, bits = 8 * <int64_t>data.shape[0], done = 0
-    if size < 1 or size > 11:
-        return -1
-    for i in range(MOST):
+    for i in range(MOST + 1):
         length[i] = 1
     while at + width <= bits:
-        code = code_low(data, at, width)
-        if done >= pixels:
+        code = code_high(data, at, width) if tiff else code_low(data, at, width)
+        if done >= wanted:
             return (at + (width if code == end else 0) + 7) // 8
         at += width
         if code == clear:
@@ -39,7 +47,7 @@ def gif_lzw(const uint8_t[::1] data, int size, int64_t pixels):
         if before >= 0 and free < MOST:
             length[free] = length[before] + 1
             free += 1
-            if free == 1 << width and width < 12:
+            if free >= (1 << width) - tiff and width < 12:
                 width += 1
         done += length[code]
         before = code
@@ -55,38 +63,6 @@ cdef inline int code_low(const uint8_t[::1] data, int64_t at, int width) except 
     if first + 2 < data.shape[0]:
         three |= <uint32_t>data[first + 2] << 16
     return (three >> (at & 7)) & ((1 << width) - 1)
-
-
-def tiff_lzw(const uint8_t[::1] data, int64_t size):
-    """Return the bytes that codes for so many bytes take, with the end code where one follows.
-
-    All bytes where they end before; -1 for a code that can't be.
-    """
-    cdef uint32_t length[MOST + 1]
-    cdef int free = 258, width = 9, i, code, before = -1
-    cdef int64_t at = 0, bits = 8 * <int64_t>data.shape[0], done = 0
-    for i in range(MOST + 1):
-        length[i] = 1
-    while at + width <= bits:
-        code = code_high(data, at, width)
-        if done >= size:
-            return (at + (width if code == 257 else 0) + 7) // 8
-        at += width
-        if code == 256:
-            free, width, before = 258, 9, -1
-            continue
-        if code == 257:
-            return (at + 7) // 8
-        if code > free or (code == free and before < 0):
-            return -1
-        if before >= 0 and free < MOST:
-            length[free] = length[before] + 1
-            free += 1
-            if free >= (1 << width) - 1 and width < 12:  # one code early, as TIFF wants it
-                width += 1
-        done += length[code]
-        before = code
-    return data.shape[0]
 
 
 cdef inline int code_high(const uint8_t[::1] data, int64_t at, int width) except -1:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sfumato.imaging.codec.bits import Bits
-
 _SEQUENCE, _FRAME_HEADER, _FRAME = 1, 3, 6  # types of OBUs (section 6.2.2)
 METADATA: Final = 5
 PADDING: Final = 15
@@ -321,3 +319,33 @@ def _segments(bits: Bits) -> list[int]:
 
 def _clamped(index: int) -> int:
     return min(max(index, 0), 255)
+
+
+class Bits:
+    """A place in bytes, counted in bits, highest first; past the end it raises `ValueError`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def number(self, width: int) -> int:
+        """Return an unsigned number of this many bits, f(n)."""
+        value = 0
+        for _ in range(width):
+            if self._at >= 8 * len(self._data):
+                raise ValueError("a header is cut off")
+            value = value << 1 | (self._data[self._at >> 3] >> (7 - (self._at & 7)) & 1)
+            self._at += 1
+        return value
+
+    def signed(self, width: int) -> int:
+        """Return a number in two's complement, su(n)."""
+        value = self.number(width)
+        return value - (1 << width) if value >> (width - 1) else value
+
+    def non_symmetric(self, count: int) -> int:
+        """Return a number below `count`, ns(n)."""
+        width = count.bit_length()
+        shorter = (1 << width) - count
+        value = self.number(width - 1)
+        return value if value < shorter else (value << 1) - shorter + self.number(1)

@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import struct
-
-from sfumato.imaging.codec import chunks
 from sfumato.imaging.jpeg import Policy
 from sfumato.imaging.jpeg.exif import orientation_of, rebuilt_exif
 
@@ -16,10 +13,7 @@ _HEAD = b"Exif\x00\x00"
 
 def orientation_exif(orientation: int) -> bytes:
     """Return an EXIF block with the orientation alone; nothing for the usual one."""
-    if orientation == 1:
-        return b""
-    tag = struct.pack("<HHHIHH", 1, chunks.ORIENTATION, 3, 1, orientation, 0)
-    return _HEAD + b"II*\x00\x08\x00\x00\x00" + tag + b"\x00\x00\x00\x00"
+    return rebuilt_exif(b"", orientation if orientation > 1 else None, keep_safe=False)
 
 
 def kept_exif(block: bytes, orientation: int, policy: Policy) -> bytes:

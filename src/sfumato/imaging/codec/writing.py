@@ -1,6 +1,30 @@
 """Obfuscate boxes in the stored pixels of an image and write it in its own format.
 
 `encoding` writes; what it wrote is decoded again here and compared before it is returned.
+
+The obfuscator gets the stored pixels in the image's own channels (grey, CMYK, with alpha;
+palette images as the colours they show), and the boxes turned to the stored grid.
+
+- JPEG: `sfumato.imaging.jpeg` edits the blocks under the boxes, all other coefficients stay;
+  "exact". Of an MPO only the first image is kept. What it can't edit (arithmetic coding)
+  is refused, or with `on_unsupported` "reencode" written anew with the same quantisation
+  tables, subsampling (4:4:4 where Pillow can't write it) and coding; "reencoded".
+- PNG, BMP, TIFF, GIF and lossless WebP: "exact". 1-bit images, and grey ones of 2 or 4,
+  become grey of 8 bits, since blur needs it. JPEG or fax coding inside a TIFF becomes deflate.
+- PNG and TIFF of 16 bits a channel: "exact" in all 16 bits; the obfuscator gets 8 of them, and
+  within its reach no others are written.
+- Palette images keep the entries that untouched pixels use, with their transparency;
+  free entries take the new colours, and where these are more, each obfuscated pixel gets
+  the nearest.
+- Lossy WebP and AVIF are written anew, at quality 95 or more: no quantiser that the headers of
+  the result tell is coarser than the finest of the source's; "reencoded". AVIF keeps its
+  sampling and colours.
+- HEIC becomes a JPEG of quality 95 without subsampling, alpha or metadata; "reencoded".
+
+Of the metadata only the colour profile, the orientation, the resolution and what decoding
+needs stay; with `policy` "keep-safe" also the camera's maker and model, dates and the
+copyright line, as short printable ASCII. The result is decoded again and compared before it
+is returned.
 """
 
 from __future__ import annotations
@@ -9,7 +33,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +41,7 @@ from PIL import Image
 
 from sfumato.boxes import to_stored
 from sfumato.errors import Code, SampleError
-from sfumato.imaging.codec.blocks import OnUnsupported, edit_blocks
+from sfumato.imaging import jpeg
 from sfumato.imaging.codec.deep_editing import obfuscated, samples_of, write_deep
 from sfumato.imaging.codec.encoding import WRITERS, Edited
 from sfumato.imaging.codec.metadata import private_metadata
@@ -26,6 +50,9 @@ from sfumato.imaging.codec.reading import MAX_PIXELS, Header, Opened, guarded, o
 from sfumato.imaging.codec.trimming import trimmed
 from sfumato.imaging.jpeg import Policy
 from sfumato.types import Box, Obfuscator, Pixels
+
+# Of JPEG files that can't be edited block by block: refuse them, or write them anew.
+OnUnsupported: TypeAlias = Literal["refuse", "reencode"]
 
 _EDITED_AS = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}  # what can't be mixed as it is
 _MEAN_ERROR = 16  # grey levels; a wrong inversion or channel order is far above
@@ -49,31 +76,7 @@ def edit(
     on_unsupported: OnUnsupported = "refuse",
     policy: Policy = "faces",
 ) -> Edited:
-    """Obfuscate boxes of an image and write it in the format that it came in.
-
-    The obfuscator gets the stored pixels in the image's own channels (grey, CMYK, with alpha;
-    palette images as the colours they show), and the boxes turned to the stored grid.
-
-    - JPEG: `sfumato.imaging.jpeg` edits the blocks under the boxes, all other coefficients stay;
-      "exact". Of an MPO only the first image is kept. What it can't edit (arithmetic coding)
-      is refused, or with `on_unsupported` "reencode" written anew with the same quantisation
-      tables, subsampling (4:4:4 where Pillow can't write it) and coding; "reencoded".
-    - PNG, BMP, TIFF, GIF and lossless WebP: "exact". 1-bit images, and grey ones of 2 or 4,
-      become grey of 8 bits, since blur needs it. JPEG or fax coding inside a TIFF becomes deflate.
-    - PNG and TIFF of 16 bits a channel: "exact" in all 16 bits; the obfuscator gets 8 of them, and
-      within its reach no others are written.
-    - Palette images keep the entries that untouched pixels use, with their transparency;
-      free entries take the new colours, and where these are more, each obfuscated pixel gets
-      the nearest.
-    - Lossy WebP and AVIF are written anew, at quality 95 or more: no quantiser that the headers of
-      the result tell is coarser than the finest of the source's; "reencoded". AVIF keeps its
-      sampling and colours.
-    - HEIC becomes a JPEG of quality 95 without subsampling, alpha or metadata; "reencoded".
-
-    Of the metadata only the colour profile, the orientation, the resolution and what decoding
-    needs stay; with `policy` "keep-safe" also the camera's maker and model, dates and the
-    copyright line, as short printable ASCII. The result is decoded again and compared before it
-    is returned.
+    """Obfuscate boxes of an image and write it in the format that it came in (see the module).
 
     Args:
         data: the encoded bytes.
@@ -94,28 +97,12 @@ def edit(
     stored = [to_stored(box, header.orientation, header.width, header.height) for box in boxes]
     if header.format in ("JPEG", "MPO") and boxes:
         try:
-            edited = _edit_blocks(data, stored, obfuscator, max_pixels, policy)
-            return Edited(edited, "exact")
+            return Edited(_edit_blocks(data, stored, obfuscator, max_pixels, policy), "exact")
         except SampleError as error:
             if error.code is not Code.IMAGE_UNSUPPORTED or on_unsupported == "refuse":
                 raise
-    if header.bits > 8:
-        return _edit_deep(opened, stored, obfuscator, max_pixels, policy)
-    with guarded(max_pixels):
-        opened.image.load()
-        heic = header.format == "HEIC"  # written as JPEG, which knows no alpha
-        canvas = _canvas(opened.image.convert("RGB") if heic else opened.image)
-    obfuscator = _in_mode(obfuscator, canvas.mode)
-    changed = obfuscator(canvas.pixels, stored)
-    with guarded(max_pixels, Code.IMAGE_ENCODE):
-        image = _image(canvas, changed, header)
-        keep_safe = policy == "keep-safe"
-        written = WRITERS[header.format](opened, image, policy)
-        _check(written, opened, image, max_pixels, keep_safe=keep_safe)
-        if written.encoding == "exact":
-            before = _colours(opened.image, image.mode)
-            _check_outside(before, _colours(image), obfuscator.reaches(stored))
-    return written
+    write_anew = _edit_deep if header.bits > 8 else _edit_pixels
+    return write_anew(opened, stored, obfuscator, max_pixels, policy)
 
 
 def _edit_blocks(
@@ -132,6 +119,47 @@ def _edit_blocks(
             if data != before:
                 return edit_blocks(data, boxes, obfuscator, max_pixels=max_pixels, policy=policy)
         raise
+
+
+def edit_blocks(
+    data: bytes, boxes: Sequence[Box], obfuscator: Obfuscator, *, max_pixels: int, policy: Policy
+) -> bytes:
+    """Return a JPEG file in which only the blocks under the boxes (stored pixels) changed.
+
+    The editor works on the file's own planes, so an RGB colour becomes one value for each.
+
+    Raises:
+        SampleError: as `sfumato.imaging.jpeg.edit`.
+    """
+    colour, in_colour = (getattr(obfuscator, name, None) for name in ("colour", "in_colour"))
+    each: Obfuscator | list[Obfuscator] = obfuscator
+    if colour is not None and in_colour is not None:
+        info = jpeg.inspect(data, max_pixels=max_pixels)
+        red, green, blue = colour[:3]
+        values = jpeg.component_values(info, (red, green, blue))
+        each = [in_colour((value,)) for value in values]
+    return jpeg.edit(data, boxes, each, max_pixels=max_pixels, policy=policy).data
+
+
+def _edit_pixels(
+    opened: Opened, boxes: Sequence[Box], obfuscator: Obfuscator, max_pixels: int, policy: Policy
+) -> Edited:
+    """Edit an image of 8 bits a channel and write it anew."""
+    header = opened.header
+    with guarded(max_pixels):
+        opened.image.load()
+        heic = header.format == "HEIC"  # written as JPEG, which knows no alpha
+        canvas = _canvas(opened.image.convert("RGB") if heic else opened.image)
+    obfuscator = _in_mode(obfuscator, canvas.mode)
+    changed = obfuscator(canvas.pixels, boxes)
+    with guarded(max_pixels, Code.IMAGE_ENCODE):
+        image = _image(canvas, changed, header)
+        written = WRITERS[header.format](opened, image, policy)
+        _check(written, opened, image, max_pixels, keep_safe=policy == "keep-safe")
+        if written.encoding == "exact":
+            before = _colours(opened.image, image.mode)
+            _check_outside(before, _colours(image), obfuscator.reaches(boxes))
+    return written
 
 
 def _edit_deep(
