@@ -63,11 +63,12 @@ def fill(image: Pixels, canvas: Canvas, shape: Input) -> Tensor:
     """Return the input for one RGB image: (1, 3, height, width), or (1, height, width, 3)."""
     width, height = canvas.scaled
     x, y = canvas.offset
-    filled = np.full((1, 3, *canvas.padded[::-1]), shape.fill, dtype=np.float32)
-    window = (0, 0, width, height)
-    filled[:, :, y : y + height, x : x + width] = tensor(
-        image, max(canvas.scaled), order=shape.order, window=window
-    )
+    plain = shape.fill == x == y == 0
+    window = (0, 0, *(canvas.padded if plain else canvas.scaled))
+    filled = tensor(image, max(canvas.scaled), order=shape.order, window=window)
+    if not plain:
+        part, filled = filled, np.full((1, 3, *canvas.padded[::-1]), shape.fill, dtype=np.float32)
+        filled[:, :, y : y + height, x : x + width] = part
     mean, scale = _channelwise(shape.mean), _channelwise(shape.scale)
     if shape.mean != (0.0, 0.0, 0.0):
         filled -= mean
