@@ -170,8 +170,8 @@ def test_elsewhere_covers_what_is_no_face() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("sedes = [1]", r"doesn't know: sedes"),
-        ("[data]\nimages = 'x'\nfold = 3", r"doesn't know in data: fold"),
+        ("sedes = [1]", r"aren't known: sedes"),
+        ("[data]\nimages = 'x'\nfold = 3", r"aren't known in data: fold"),
         ("seeds = ['one']", r"seeds can't be 'one': it must be a whole number"),
         ("seeds = [1]", r"lacks data"),
         ("[arms]\ntrain = ['blur']\n[data]\nimages='x'", r"'blur' is no arm"),

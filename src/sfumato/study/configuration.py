@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from sfumato.annotations.documents import read_toml
+from sfumato.annotations.toml_tables import build
 from sfumato.errors import UsageError
+from sfumato.ledger.database import is_url
 from sfumato.obfuscation import METHODS
 from sfumato.study.recipes import RECIPES, Recipe
-from sfumato.study.toml_tables import build
 from sfumato.types import JSON
 
 FILE: Final = "study.toml"
@@ -216,6 +217,10 @@ def load(folder: Path) -> Study:
         ) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} can't be read: {error}.") from error
+    data = values.get("data")
+    ledger = data.get("ledger") if isinstance(data, dict) else None
+    if isinstance(ledger, str) and is_url(ledger):  # not quoted: it may hold a password
+        raise UsageError(f"{path}: data.ledger must be a file: a study reads no server.")
     study = build(Study, values, "", path)
     if not isinstance(study, Study):
         raise TypeError(f"read a {type(study).__name__}")

@@ -36,16 +36,16 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from sfumato.annotations.documents import read_toml
+from sfumato.annotations.toml_tables import build
 from sfumato.detection.detectors.families import FAMILIES, Family
 from sfumato.errors import UsageError
 
 Three = tuple[float, float, float]
-T = TypeVar("T")
 
 _LARGEST_SIDE: Final = 4096
 _ORIGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[A-Za-z0-9._]*[0-9][A-Za-z0-9._-]*")
@@ -67,9 +67,11 @@ class Input:
     name: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("channels", self.channels, ("RGB", "BGR"))
-        _one_of("layout", self.layout, ("NCHW", "NHWC"))
-        _one_of("align", self.align, ("corner", "centre"))
+        for name in ("mean", "scale"):
+            if len(getattr(self, name)) != 3:
+                raise ValueError(f"input.{name} must be a number or three")
+        if self.size is not None and len(self.size) != 2:
+            raise ValueError("input.size must be [width, height]")
         _within("fill", self.fill, 0, 255)
         _within("multiple", self.multiple, 0, 1024)
         if not all(math.isfinite(number) for number in (*self.mean, *self.scale)):
@@ -123,6 +125,21 @@ class Description:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What a file says, but for its table [decode]."""
+
+    origin: str
+    family: str
+    licence: str
+    outputs: Mapping[str, str]
+    input: Input = field(default_factory=Input)
+    trained_on: str = ""
+    file: str = ""
+    long_side: int = 640
+    threshold: float = 0.5
+
+
 def read(path: Path) -> Description:
     """Read a description; raises `UsageError` with what is wrong in it."""
     try:
@@ -134,125 +151,32 @@ def read(path: Path) -> Description:
         ) from error
     except ValueError as error:
         raise UsageError(f"{path} is no TOML: {error}.") from error
+    decode, shape = data.pop("decode", {}), data.get("input")
+    if isinstance(shape, dict):  # one number is that of each channel
+        single = {"mean", "scale"} & {k for k, v in shape.items() if isinstance(v, int | float)}
+        shape |= {key: [shape[key]] * 3 for key in single}
     try:
-        return _described(data)
-    except (TypeError, ValueError) as error:
+        return _described(build(_Told, data, "", path), decode, path)
+    except ValueError as error:
         raise UsageError(f"{path}: {error}.") from error
 
 
-def _described(data: dict[str, Any]) -> Description:
-    known = {field.name for field in fields(Description)} | {"decode"}
-    _only(data, known, "")
-    missing = [key for key in ("origin", "family", "licence", "outputs") if key not in data]
-    if missing:
-        raise ValueError(f"it must say {', '.join(missing)}")
-    for key in ("origin", "licence", "trained_on", "family", "file"):
-        _typed(key, data.get(key, ""), str)
-    if not _ORIGIN.fullmatch(data["origin"]):
+def _described(told: _Told, decode: Any, path: Path) -> Description:
+    if not _ORIGIN.fullmatch(told.origin):
         raise ValueError(
-            f"origin must be a name with a version, such as scrfd-500m-2021, got {data['origin']!r}"
+            f"origin must be a name with a version, such as scrfd-500m-2021, got {told.origin!r}"
         )
-    if not data["licence"].strip():
+    if not told.licence.strip():
         raise ValueError("licence is empty: say under which terms the weights may be used")
-    family = _family(data["family"], _table(data, "decode"))
-    long_side, threshold = data.get("long_side", 640), data.get("threshold", 0.5)
-    return Description(
-        origin=data["origin"],
-        family=family,
-        licence=data["licence"],
-        outputs=_outputs(_table(data, "outputs"), family.roles),
-        input=_input(_table(data, "input")),
-        trained_on=data.get("trained_on", ""),
-        file=data.get("file", ""),
-        long_side=_typed("long_side", long_side, int),
-        threshold=float(_typed("threshold", threshold, (int, float))),
-    )
-
-
-def _family(name: str, settings: Mapping[str, Any]) -> Family:
-    if name not in FAMILIES:
-        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {name!r}")
-    kind = FAMILIES[name]
-    defaults = asdict(kind())  # type: ignore[call-overload]  # families are dataclasses
-    _only(settings, set(defaults), "decode.")
-    given = {key: _like(f"decode.{key}", value, defaults[key]) for key, value in settings.items()}
-    return kind(**given)
-
-
-def _like(key: str, value: object, default: object) -> object:
-    """Return a setting as the type of its default has it; a list becomes a tuple."""
-    if isinstance(default, tuple):
-        number = float if isinstance(default[0], float) else int
-        wanted = (int, float) if number is float else int
-        return tuple(number(_typed(key, one, wanted)) for one in _typed(key, value, list))
-    if isinstance(default, float):
-        return float(_typed(key, value, (int, float)))
-    return _typed(key, value, type(default))
-
-
-def _outputs(named: Mapping[str, Any], roles: tuple[str, ...]) -> tuple[str, ...]:
-    _only(named, set(roles), "outputs.")
-    missing = [role for role in roles if role not in named]
-    if missing:
-        raise ValueError(f"[outputs] must name {', '.join(missing)}")
-    return tuple(_typed(f"outputs.{role}", named[role], str) for role in roles)
-
-
-def _input(data: Mapping[str, Any]) -> Input:
-    _only(data, {field.name for field in fields(Input)}, "input.")
-    given = dict(data)
-    for key in ("mean", "scale"):
-        if key in given:
-            given[key] = _three(f"input.{key}", given[key])
-    for key in ("channels", "layout", "align", "name"):
-        _typed(f"input.{key}", given.get(key, ""), str)
-    for key in ("fill", "multiple"):
-        _typed(f"input.{key}", given.get(key, 0), int)
-    _typed("input.batch", given.get("batch", False), bool)
-    if "size" in given:
-        sides = [
-            _typed("input.size", side, int) for side in _typed("input.size", given["size"], list)
-        ]
-        if len(sides) != 2:
-            raise ValueError("input.size must be [width, height]")
-        given["size"] = tuple(sides)
-    return Input(**given)
-
-
-def _three(key: str, value: object) -> Three:
-    numbers = value if isinstance(value, list) else [value] * 3
-    if len(numbers) != 3:
-        raise ValueError(f"{key} must be a number or three, got {value!r}")
-    first, second, third = (float(_typed(key, number, (int, float))) for number in numbers)
-    return first, second, third
-
-
-def _table(data: Mapping[str, Any], key: str) -> dict[str, Any]:
-    table: dict[str, Any] = _typed(key, data.get(key, {}), dict)
-    return table
-
-
-def _typed(key: str, value: object, wanted: type[T] | tuple[type, ...]) -> Any:
-    """Return a value if it has the type; true and false are no numbers."""
-    right = isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
-    if not right:
-        names = wanted if isinstance(wanted, tuple) else (wanted,)
-        raise ValueError(f"{key} must be {' or '.join(n.__name__ for n in names)}, got {value!r}")
-    return value
-
-
-def _only(data: Mapping[str, Any], known: set[str], prefix: str) -> None:
-    unknown = sorted(prefix + key for key in data.keys() - known)
-    if unknown:
-        raise ValueError(
-            f"it has keys that are not known: {', '.join(unknown)}; known are "
-            f"{', '.join(sorted(prefix + key for key in known))}"
-        )
-
-
-def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"input.{key} must be one of {', '.join(choices)}, got {value!r}")
+    if told.family not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {told.family!r}")
+    family: Family = build(FAMILIES[told.family], decode, "decode", path)
+    if told.outputs.keys() != set(family.roles):
+        named = ", ".join(told.outputs) or "nothing"
+        raise ValueError(f"[outputs] must name {', '.join(family.roles)}, not {named}")
+    values = {one.name: getattr(told, one.name) for one in fields(told)}
+    outputs = tuple(told.outputs[role] for role in family.roles)
+    return Description(**{**values, "family": family, "outputs": outputs})
 
 
 def _within(key: str, value: int, low: int, high: int) -> None:

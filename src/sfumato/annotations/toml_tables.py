@@ -9,7 +9,6 @@ from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from sfumato.errors import UsageError
-from sfumato.ledger.database import is_url
 
 _WORDS: Final[dict[Any, str]] = {
     Path: "a path",
@@ -44,8 +43,6 @@ def _plain(kind: Any, value: Any, where: str, path: Path) -> Any:
     if get_origin(kind) is Literal and value in get_args(kind):
         return value
     if kind is Path and isinstance(value, str) and value:
-        if where.endswith("ledger") and is_url(value):  # not quoted: it may hold a password
-            raise UsageError(f"{path}: {where} must be a file: a study reads no server.")
         return path.parent.absolute() / value
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
@@ -68,7 +65,7 @@ def _build_table(kind: Any, value: Any, where: str, path: Path) -> Any:
     values = {key.replace("_", "-"): one for key, one in value.items()}
     if unknown := sorted(values.keys() - names.keys()):
         raise UsageError(
-            f"{path} has keys that `sfumato study` doesn't know{where and f' in {where}'}: "
+            f"{path} has keys that aren't known{where and f' in {where}'}: "
             f"{', '.join(unknown)}. Known are {', '.join(sorted(names))}."
         )
     built = {
