@@ -44,6 +44,7 @@ VERBS = {
         "help_option_names": ["-h", "--help"],
         "auto_envvar_prefix": "SFUMATO",
         "max_content_width": 100,
+        "show_default": True,
     },
 )
 @click.version_option(VERSION)
@@ -66,30 +67,25 @@ def _ended() -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         code = cli.main(prog_name="sfumato", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        code = 2
+        return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()
-        code = 2
+        return 2
     except SfumatoError as error:
-        print(shown(f"sfumato: {error}"), file=sys.stderr)
-        code = 2
+        words = str(error)
     except ImportError as error:
         needed = missing(error, sys.argv[1:])
         if needed is None:
             raise
-        print(shown(f"sfumato: {needed}"), file=sys.stderr)
-        code = 2
+        words = str(needed)
     except failures() as error:
-        print(
-            f"sfumato: The ledger can't be read or written ({in_words(error)}): make room or mend "
-            "that, or restore it from a backup (docs/ledger.md), else choose another with "
-            "--ledger. The same command goes on where it stopped.",
-            file=sys.stderr,
+        words = (
+            f"The ledger can't be read or written ({in_words(error)}): make room or mend that, or "
+            "restore it from a backup (docs/ledger.md), else choose another with --ledger. The "
+            "same command goes on where it stopped."
         )
-        code = 2
     except (KeyboardInterrupt, click.Abort):
         print("sfumato: interrupted; the same command goes on where it stopped.", file=sys.stderr)
-        code = 130
-    return code if isinstance(code, int) else 0
+        return 130
+    print(shown(f"sfumato: {words}"), file=sys.stderr)
+    return 2

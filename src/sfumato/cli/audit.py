@@ -40,17 +40,12 @@ def audit() -> None:
 
 @audit.command()
 @options.source
-@click.argument("out", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--groups",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="CSV with a path, perhaps the face (number or box), and columns of groups.",
+@options.path("out", required=False)
+@options.file(
+    "--groups", help="CSV with a path, perhaps the face (number or box), and columns of groups."
 )
-@click.option(
+@options.file(
     "--boxes",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
     help="The labelled faces (COCO, Princeton JSON or CSV).  [default: the boxes in --groups]",
 )
 @click.option(
@@ -63,7 +58,6 @@ def audit() -> None:
     "--min-faces",
     type=click.IntRange(min=1),
     default=10,
-    show_default=True,
     metavar="N",
     help="Don't test groups of fewer faces.",
 )
@@ -71,7 +65,6 @@ def audit() -> None:
     "--expand",
     type=click.FloatRange(0, 1),
     default=Settings.__dataclass_fields__["expand"].default,
-    show_default=True,
     metavar="FRACTION",
     help="Growth of boxes on each side; with OUT, that of its release counts.",
 )
@@ -79,11 +72,9 @@ def audit() -> None:
 @options.searching
 @options.workers
 @click.option("--ledger", type=options.where, metavar="FILE|URL", help="That of OUT.")
-@click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw an SVG file."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@options.file("--plot", help="Also draw an SVG file.")
+@options.as_json
+@options.quiet
 @options.config
 def detection(src: Path, out: Path | None, **values: Any) -> int:
     """Compare how often the labelled faces of groups are missed.

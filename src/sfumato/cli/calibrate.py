@@ -20,24 +20,19 @@ from sfumato.pipeline.survey import Survey, look, read_labels, searched
 
 @click.command()
 @options.source
-@click.option(
+@options.file(
     "--boxes",
-    type=click.Path(path_type=Path),
     required=True,
-    metavar="FILE",
     help="The labelled faces of images below SRC (COCO, Princeton JSON or CSV).",
 )
-@click.option(
+@options.file(
     "--ignore",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
     help="Boxes of regions where a found box is neither right nor wrong: art, unclear faces.",
 )
 @click.option(
     "--unlisted",
     type=click.Choice(["skip", "faceless"]),
     default="skip",
-    show_default=True,
     help="What an image is that FILE doesn't name: left out, or looked at and without a face.",
 )
 @click.option(
@@ -45,7 +40,6 @@ from sfumato.pipeline.survey import Survey, look, read_labels, searched
     "wanted",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.95,
-    show_default=True,
     metavar="SHARE",
     help="The share of faces that shall be covered.",
 )
@@ -58,15 +52,9 @@ from sfumato.pipeline.survey import Survey, look, read_labels, searched
 @options.labels
 @options.searching
 @options.workers
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the setting there, for `sfumato run --config FILE`.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print everything, the curve too, as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@options.file("-o", "--output", help="Write the setting there, for `sfumato run --config FILE`.")
+@options.as_json
+@options.quiet
 @options.config
 def calibrate(src: Path, boxes: Path, **values: Any) -> int:
     """Choose thresholds and growth that cover a wanted share of faces like those below SRC.

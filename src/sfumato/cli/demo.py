@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sfumato.assets import demo_images
+from sfumato.cli import options
 from sfumato.cli.run import release
 from sfumato.pipeline.driver import STAGES
 from sfumato.pipeline.executors.local import Local
@@ -14,9 +15,9 @@ from sfumato.pipeline.settings import Settings
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("sfumato-demo"))
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@options.path("folder", default=Path("sfumato-demo"))
+@options.quiet
+@options.as_json
 def demo(folder: Path, quiet: bool, as_json: bool) -> int:
     """Run everything on four photographs that come with sfumato.
 

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from sfumato.assets import weights
+from sfumato.cli import options
 from sfumato.detection.detectors import registry
 from sfumato.errors import SfumatoError
 from sfumato.pipeline.executors.local import available_cores
@@ -31,7 +32,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@options.as_json
 @click.option(
     "--detector",
     "detectors",

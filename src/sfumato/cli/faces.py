@@ -27,22 +27,15 @@ def faces() -> None:
 
 
 @faces.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@options.path("folder")
 @click.option(
     "--format",
     "layout",
     type=click.Choice(LAYOUTS),
     default="coco",
-    show_default=True,
     help="COCO, the layout of ImageNet's face annotations, or CSV.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Where to write.  [default: standard output]",
-)
+@options.file("-o", "--output", help="Where to write.  [default: standard output]")
 @click.option("--ledger", type=options.where, metavar="FILE|URL", help="The records.")
 @click.option(
     "--candidates", is_flag=True, help="Write what may be a face and wasn't covered, instead."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _PATH = click.Path(path_type=Path)
 
+# What verbs take: the path of a folder or file as an argument, or that of a file as an option.
+path = partial(click.argument, type=_PATH)
+file = partial(click.option, type=_PATH, metavar="FILE")
+source, release = path("src"), path("out")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+
 # Measured: docs/detection.md, "Weights without WIDER FACE".
 CLEAN_WEIGHTS = (
     "clean-weights finds fewer faces than default: it covers 45 of 75 faces that people find "
@@ -28,17 +36,9 @@ CLEAN_WEIGHTS = (
 )
 
 
-def source(function: F) -> F:
-    """Add SRC."""
-    return click.argument("src", type=_PATH)(function)
+def several(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Join options into one decorator, in the order in which `--help` shows them."""
 
-
-def release(function: F) -> F:
-    """Add OUT."""
-    return click.argument("out", type=_PATH)(function)
-
-
-def _several(*options: Callable[[F], F]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -81,21 +81,19 @@ def _config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path |
     return path
 
 
-config = click.option(
+config = file(
     "--config",
-    type=_PATH,
     is_eager=True,
     expose_value=False,
     callback=_config,
     help="Take defaults from a TOML file; flags and SFUMATO_… variables go before it.",
 )
 
-searching = _several(
+searching = several(
     click.option(
         "--profile",
         type=click.Choice(list(PROFILES)),
         default="default",
-        show_default=True,
         help="Detectors and thresholds by name; docs/detection.md has what each finds.",
     ),
     click.option(
@@ -109,13 +107,12 @@ searching = _several(
     click.option(
         "--device",
         default="cpu",
-        show_default=True,
         metavar="cpu|cuda|cuda,cpu",
         help="Where networks run; with cuda,cpu on the processor if there is no CUDA.",
     ),
 )
 
-detection = _several(
+detection = several(
     searching,
     click.option(
         "-t",
@@ -124,10 +121,8 @@ detection = _several(
         metavar="SCORE",
         help="One score threshold for all detectors, between 0 and 1.",
     ),
-    click.option(
+    file(
         "--boxes",
-        type=_PATH,
-        metavar="FILE",
         help="Take the faces from a file (COCO, Princeton JSON or CSV) instead of a detector.",
     ),
     click.option(
@@ -139,14 +134,13 @@ detection = _several(
         "--max-pixels",
         type=int,
         default=Settings.__dataclass_fields__["max_pixels"].default,
-        show_default=True,
         metavar="N",
         help="Refuse images with more pixels before decoding them.",
     ),
 )
 
 
-selecting = _several(
+selecting = several(
     click.option(
         "--include",
         multiple=True,
@@ -194,19 +188,17 @@ def _colour(_: click.Context, __: click.Parameter, value: str | None) -> object:
     return red, green, blue
 
 
-obfuscation = _several(
+obfuscation = several(
     click.option(
         "--method",
         type=click.Choice(list(METHODS)),
         default="gaussian",
-        show_default=True,
         help="How faces are covered; imagenet is the published recipe, weak on small faces.",
     ),
     click.option(
         "--expand",
         type=float,
         default=0.25,
-        show_default=True,
         metavar="FRACTION",
         help="Grow boxes by this share of width and height on each side (not in imagenet).",
     ),
@@ -214,7 +206,6 @@ obfuscation = _several(
         "--on-unsupported",
         type=click.Choice(["refuse", "reencode"]),
         default="refuse",
-        show_default=True,
         help="A JPEG with faces that can't be edited block by block (arithmetic coding): "
         "refuse it, or write it anew with some loss everywhere.",
     ),
@@ -222,7 +213,6 @@ obfuscation = _several(
         "--metadata",
         type=click.Choice(["faces", "all", "keep-safe"]),
         default="faces",
-        show_default=True,
         help="Whose metadata (place, previews, comments …) go. faces: those of edited files; "
         "others keep their bytes, but no second image with a face. all: of every file, its "
         "pixels as they are, or it is refused. "
@@ -236,7 +226,7 @@ obfuscation = _several(
     ),
 )
 
-sending = _several(
+sending = several(
     click.option(
         "--allow-upload",
         is_flag=True,
@@ -252,25 +242,21 @@ sending = _several(
         "--upload-price",
         type=click.FloatRange(min=0),
         default=1.0,
-        show_default=True,
         metavar="DOLLARS",
         help="Price of 1,000 calls (Rekognition's list price for the first million a month).",
     ),
 )
 
-labels = _several(
+labels = several(
     click.option(
         "--share",
         type=click.FloatRange(0, 1, min_open=True),
         default=0.9,
-        show_default=True,
         metavar="SHARE",
         help="The share of a labelled face that must lie under boxes for it to be covered; 0.7 "
         "where labels are loose.",
     ),
-    click.option(
-        "--seed", type=int, default=0, show_default=True, help="Of everything that is drawn."
-    ),
+    click.option("--seed", type=int, default=0, help="Of everything that is drawn."),
 )
 
 review = click.option(
@@ -296,12 +282,11 @@ verification = _several(
     ),
 )
 
-writing = _several(
+writing = several(
     click.option(
         "--link",
         type=click.Choice(["auto", "copy", "hard"]),
         default="auto",
-        show_default=True,
         help="How images without a face come into the release. auto: share blocks where the "
         "file system can, else copy. hard: a later edit of the release reaches the original.",
     ),
@@ -325,29 +310,32 @@ writing = _several(
     ),
 )
 
-workers = _several(
+workers = several(
     click.option(
         "-j",
         "--workers",
         type=click.IntRange(min=0),
         default=0,
         metavar="N",
+        show_default=False,
         help="Processes.  [default: one for each core]",
     ),
     click.option(
         "--timeout",
         type=click.FloatRange(min=1),
         default=120.0,
-        show_default=True,
         metavar="SECONDS",
         help="Give an image up that takes longer.",
     ),
 )
 
-running = _several(
+running = several(
     workers,
     click.option(
-        "--resume/--no-resume", default=True, help="Go on where the last run stopped (default)."
+        "--resume/--no-resume",
+        default=True,
+        show_default=False,
+        help="Go on where the last run stopped (default).",
     ),
     click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
 )
@@ -373,9 +361,9 @@ def ledger_of(values: Mapping[str, Any], folder: Path) -> Where:
     return private_folder(folder) / "ledger.sqlite" if chosen is None else chosen
 
 
-output = _several(
-    click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
-    click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+output = several(
+    as_json,
+    quiet,
     click.option(
         "-v", "--verbose", is_flag=True, help="Name every failed check and refusal, not ten."
     ),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from sfumato.errors import Code
 from sfumato.release.report.data import Report, account_line
@@ -18,23 +20,19 @@ _MADE_AGAIN = {Code.VERIFY_BYTES_CHANGED, Code.VERIFY_UNREADABLE, Code.VERIFY_FI
 
 
 def conclude(
-    report: Report,
-    out: Path,
-    private: Path,
-    *,
-    seconds: float,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool = False,
+    report: Report, out: Path, private: Path, values: Mapping[str, Any], began: float
 ) -> int:
-    """Print the account of a release and where its reports are; return the exit code."""
+    """Print the account of a release and where its reports are; return the exit code.
+
+    `values` are a verb's parameters, `began` the monotonic clock when it began.
+    """
     summary = report.summary()
-    if not quiet:
-        _explain(report, out, private, rows=ROWS_SHOWN if verbose else _SHOWN)
-    if as_json:
+    if not values["quiet"]:
+        _explain(report, out, private, rows=ROWS_SHOWN if values.get("verbose") else _SHOWN)
+    if values["as_json"]:
         print(json.dumps(summary))
     else:
-        print(f"{account_line(summary)}, {clock(seconds)}")
+        print(f"{account_line(summary)}, {clock(time.monotonic() - began)}")
     return EXIT_CODES[report.verdict]
 
 

@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sfumato.cli.planning import planned
 from sfumato.cli.uploads import permitted
-from sfumato.pipeline.driver import Job
+from sfumato.pipeline.driver import Job, planned
 
 
 def preview(job: Job, stages: tuple[str, ...], values: Mapping[str, Any]) -> int:

@@ -30,12 +30,4 @@ def report(out: Path, **values: Any) -> int:
     out = absolute(out)
     ledger = options.ledger_of(values, out)
     made = write_report(out, ledger)
-    return conclude(
-        made,
-        out,
-        private_of(ledger, private_folder(out)),
-        seconds=time.monotonic() - began,
-        as_json=values["as_json"],
-        quiet=values["quiet"],
-        verbose=values["verbose"],
-    )
+    return conclude(made, out, private_of(ledger, private_folder(out)), values, began)

@@ -99,15 +99,7 @@ def carry_out(
         progress(stages[-1], quiet=values["quiet"]) as shown,
     ):
         report = run_job(job, stages, executor, progress=shown)
-    return conclude(
-        report,
-        Path(job.out.url),
-        job.private,
-        seconds=time.monotonic() - began,
-        as_json=values["as_json"],
-        quiet=values["quiet"],
-        verbose=values.get("verbose", False),
-    )
+    return conclude(report, Path(job.out.url), job.private, values, began)
 
 
 def absolute(path: Path) -> Path:

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sfumato.cli.planning import planned
 from sfumato.detection.detectors import meter, registry
 from sfumato.errors import UsageError
-from sfumato.pipeline.driver import Job
+from sfumato.pipeline.driver import Job, planned
 
 
 @contextmanager

@@ -11,13 +11,10 @@ from typing import Any
 import click
 
 from sfumato.cli import options
-from sfumato.cli.outcome import conclude
-from sfumato.cli.progress import progress
-from sfumato.cli.run import absolute
-from sfumato.cli.uploads import uploads
+from sfumato.cli.run import absolute, carry_out
 from sfumato.errors import MissingExtra
 from sfumato.ledger.database import named
-from sfumato.pipeline.driver import Job, run
+from sfumato.pipeline.driver import Job
 from sfumato.pipeline.settings import last_recipe, last_selection, observed_by, verify_step
 from sfumato.sources import open_sink, open_source
 
@@ -64,17 +61,4 @@ def verify(src: Path, out: Path, **values: Any) -> int:
         second_reader=values["second_reader"],
         selection=last_selection([ledger], "obfuscate"),
     )
-    with (
-        uploads(job, ("verify",), values),
-        progress("verify", quiet=values["quiet"]) as shown,
-    ):
-        report = run(job, ("verify",), options.executor(values), progress=shown)
-    return conclude(
-        report,
-        out,
-        job.private,
-        seconds=time.monotonic() - began,
-        as_json=values["as_json"],
-        quiet=values["quiet"],
-        verbose=values["verbose"],
-    )
+    return carry_out(job, ("verify",), options.executor(values), values, began)

@@ -38,7 +38,7 @@ from sfumato.pipeline.job import (
     private_files,
     private_of,
 )
-from sfumato.pipeline.lock import held, locked
+from sfumato.pipeline.lock import check_free, held, locked
 from sfumato.pipeline.plan import Plan, make_plan
 from sfumato.pipeline.settings import software
 from sfumato.pipeline.traces import Start
@@ -70,6 +70,7 @@ __all__ = [
     "check_folders",
     "check_release",
     "make_plan",
+    "planned",
     "private_of",
     "run",
     "search",
@@ -118,6 +119,18 @@ def search(job: Job, executor: Executor, *, progress: Progress | None = None) ->
         plan = make_plan(job, ("detect",), ledger, content)
         work = _work(job, ("detect",), None)
         _take(plan, work, job, executor, ledger, progress)
+
+
+def planned(job: Job, stages: Sequence[str]) -> Plan:
+    """Check a job and plan it, as far as its ledger is there already; nothing is written."""
+    content, stages = check(job), observed(job, stages)
+    for folder in (job.private, *(() if job.out is None else job.out.places())):
+        check_free(folder)
+    if not is_there(job.ledger):
+        return make_plan(job, stages, None, content)
+    with Ledger(job.ledger, read_only=True) as ledger, ledger.alone():
+        check_release(job, ledger)
+        return make_plan(job, stages, ledger, content)
 
 
 def write_report(out: str | os.PathLike[str], where: Where) -> Report:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -21,23 +21,13 @@ from sfumato.review import store
 from sfumato.review.campaign import of_these_settings
 from sfumato.review.queue import Queue, Rules
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 days = click.option(
     "--days",
     type=click.FloatRange(0, 3660, min_open=True),
     default=14.0,
-    show_default=True,
     help="How long a link is valid.",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-
-
-def common(function: F) -> F:
-    """Add SRC, --ledger, --json and --config."""
-    for option in (options.config, as_json, options.ledger, options.source):
-        function = option(function)
-    return function
+common = options.several(options.source, options.ledger, options.as_json, options.config)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,6 @@ def _share(_: click.Context, __: click.Parameter, value: str) -> float:
 @click.option(
     "--half-width",
     default="0.2%",
-    show_default=True,
     callback=_share,
     metavar="SHARE",
     help="How narrow --plan should make the interval: half of it, as a share of all images.",

@@ -10,6 +10,7 @@ import click
 
 from sfumato.annotations.annotations import TOOLS
 from sfumato.annotations.annotations import export as write
+from sfumato.cli import options
 from sfumato.cli.review.desk import common, opened
 from sfumato.review.exchange import outgoing
 from sfumato.types import Detection
@@ -18,12 +19,10 @@ from sfumato.types import Detection
 @click.command()
 @common
 @click.option("--format", "tool", type=click.Choice(TOOLS), required=True, help="For which tool.")
-@click.option(
+@options.file(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
     required=True,
-    metavar="FILE",
     help="Where to write.",
 )
 @click.option(
@@ -35,6 +34,7 @@ from sfumato.types import Detection
 @click.option(
     "--prefix",
     default="",
+    show_default=False,
     help="What goes before the names, such as /data/local-files/?d= for Label Studio.",
 )
 def export(src: Path, output: Path, **values: Any) -> int:

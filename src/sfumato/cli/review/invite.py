@@ -20,14 +20,12 @@ from sfumato.review.vocabulary import Role
     "--role",
     type=click.Choice(get_args(Role)),
     default="reviewer",
-    show_default=True,
     help="An adjudicator settles disputes; a manager also sees how everybody does.",
 )
 @days
 @click.option(
     "--url",
     default="http://127.0.0.1:8765",
-    show_default=True,
     help="Where the review page is reached.",
 )
 def invite(src: Path, name: str, role: Role, url: str, **values: Any) -> int:

@@ -25,27 +25,24 @@ _STEPS = ("draft", "publish", "status", "settle", "stop")
 @common
 @click.argument("step", type=click.Choice(_STEPS))
 @click.option("--url", metavar="HTTPS", help="Where participants reach the review page.")
-@click.option("--title", default="Mark faces in images", show_default=True)
+@click.option("--title", default="Mark faces in images")
 @click.option(
     "--description",
     default="You look at images and mark every human face, on a page of our own.",
-    show_default=True,
 )
-@click.option("--places", type=click.IntRange(1), default=10, show_default=True, metavar="N")
+@click.option("--places", type=click.IntRange(1), default=10, metavar="N")
 @click.option(
     "--images",
     type=click.IntRange(1),
     default=50,
-    show_default=True,
     metavar="N",
     help="How many images each participant answers.",
 )
-@click.option("--minutes", type=click.IntRange(1), default=15, show_default=True)
+@click.option("--minutes", type=click.IntRange(1), default=15)
 @click.option(
     "--reward",
     type=click.FloatRange(0),
     default=2.5,
-    show_default=True,
     help="What each participant gets, in the service's currency.",
 )
 @click.option("--prod", is_flag=True, help="Spend money: without it, nothing is published or paid.")
@@ -53,7 +50,6 @@ _STEPS = ("draft", "publish", "status", "settle", "stop")
     "--max-cost",
     type=click.FloatRange(0),
     default=0.0,
-    show_default=True,
     help="The most that publishing may cost, fees included.",
 )
 @click.option("--api", hidden=True, default=None)

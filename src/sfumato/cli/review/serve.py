@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from sfumato import web
+from sfumato.cli import options
 from sfumato.cli.review.desk import Campaign, common, days, opened
 from sfumato.review import people, planning
 from sfumato.review.campaign import SAMPLE, Plan, Prepared, replicas_of, set_up
@@ -50,17 +51,13 @@ OWNER = "owner"
     is_flag=True,
     help="Queue every image, not only the sample and those where something may be wrong.",
 )
-@click.option(
+@options.file(
     "--gold",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
     help="Boxes of images below SRC whose faces are known (COCO, Princeton JSON or CSV): they "
     "are shown with wrong boxes, and tell how good a reviewer is.",
 )
-@click.option(
+@options.file(
     "--persons",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
     help="A CSV of images (column path) in which a detector of yours saw a person: without a "
     "face found, they come earlier. sfumato itself looks for no persons.",
 )
@@ -69,17 +66,15 @@ OWNER = "owner"
     "--lease",
     type=click.FloatRange(1, 1440),
     default=15.0,
-    show_default=True,
     metavar="MINUTES",
     help="How long an image is kept for a person who does nothing.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random sample.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--seed", type=int, default=0, help="Of the random sample.")
+@click.option("--host", default="127.0.0.1", help="Where to listen.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8765,
-    show_default=True,
     help="0 takes any free one.",
 )
 @click.option("--expose", is_flag=True, help="Let other machines in, without encryption.")

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import click
 
 from sfumato.annotations.annotations import TOOLS, Empty, load
+from sfumato.cli import options
 from sfumato.cli.review.desk import common, opened
 from sfumato.review.exchange import Taken, incoming
 from sfumato.types import Kind
@@ -28,7 +29,7 @@ def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
 
 @click.command("import")
 @common
-@click.argument("file", type=click.Path(path_type=Path))
+@options.path("file")
 @click.option("--format", "tool", type=click.Choice(TOOLS), required=True, help="From which tool.")
 @click.option(
     "--label",
@@ -42,7 +43,6 @@ def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
     "--empty",
     type=click.Choice(get_args(Empty)),
     default="skip",
-    show_default=True,
     help="What an image without a box is in CVAT's and COCO's files, which don't tell: left "
     "out, or looked at and without a face.",
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sfumato.cli import options
 from sfumato.cli.run import absolute
 from sfumato.errors import MissingExtra
 from sfumato.sources.names import shown
@@ -17,49 +18,38 @@ from sfumato.sources.names import shown
 if TYPE_CHECKING:
     from sfumato.study.analysis.results import Analysis
 
-_PATH = click.Path(path_type=Path)
-
-
-def asking(function: Any) -> Any:
-    """Add what both verbs take: where predictions are, and how they are analysed."""
-    options = [
-        click.argument("folder", type=_PATH, metavar="DIR"),
-        click.option(
-            "--predictions",
-            multiple=True,
-            metavar="[TRAIN/TEST/SEED[/MODEL]=]FILE",
-            help="Analyse these instead of DIR's runs: CSV or Parquet with image, label and "
-            "logit:<class> columns, or top1, top2 …; may be repeated.",
-        ),
-        click.option(
-            "--regions",
-            type=_PATH,
-            metavar="FILE",
-            help="Parquet with image, face_area_share and perhaps overlap.  [default: "
-            "regions.parquet in DIR]",
-        ),
-        click.option(
-            "--supercategories",
-            type=_PATH,
-            metavar="PATH",
-            help="WordNet 3.0's data.noun or its folder, if classes are called by its ids; or a "
-            "CSV with class and supercategory.",
-        ),
-        click.option(
-            "--margin",
-            type=click.FloatRange(0, 100, min_open=True),
-            default=1.0,
-            show_default=True,
-            metavar="POINTS",
-            help="What counts as equivalent: a change of top-1 smaller than this.",
-        ),
-        click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap."),
-        click.option("--json", "as_json", is_flag=True, help="Print study.json."),
-        click.option("-q", "--quiet", is_flag=True, help="Print nothing but the paths."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+# What both verbs take: where predictions are, and how they are analysed.
+asking = options.several(
+    options.path("folder", metavar="DIR"),
+    click.option(
+        "--predictions",
+        multiple=True,
+        metavar="[TRAIN/TEST/SEED[/MODEL]=]FILE",
+        help="Analyse these instead of DIR's runs: CSV or Parquet with image, label and "
+        "logit:<class> columns, or top1, top2 …; may be repeated.",
+    ),
+    options.file(
+        "--regions",
+        help="Parquet with image, face_area_share and perhaps overlap.  [default: "
+        "regions.parquet in DIR]",
+    ),
+    options.file(
+        "--supercategories",
+        metavar="PATH",
+        help="WordNet 3.0's data.noun or its folder, if classes are called by its ids; or a "
+        "CSV with class and supercategory.",
+    ),
+    click.option(
+        "--margin",
+        type=click.FloatRange(0, 100, min_open=True),
+        default=1.0,
+        metavar="POINTS",
+        help="What counts as equivalent: a change of top-1 smaller than this.",
+    ),
+    click.option("--seed", type=int, default=0, help="Of the bootstrap."),
+    options.as_json,
+    click.option("-q", "--quiet", is_flag=True, help="Print nothing but the paths."),
+)
 
 
 def analysed(folder: Path, values: dict[str, Any]) -> tuple[Path, Analysis]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sfumato.cli import options
 from sfumato.cli.run import absolute
 from sfumato.errors import OutputError, UsageError
 from sfumato.sources import private
@@ -14,7 +15,7 @@ from sfumato.study.configuration import FILE
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@options.path("folder", metavar="DIR")
 def init(folder: Path) -> int:
     """Write a commented study.toml into DIR, to be edited."""
     path = absolute(folder) / FILE

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from sfumato.cli import options
 from sfumato.cli.outcome import clock
 from sfumato.cli.run import absolute
 from sfumato.errors import UsageError
@@ -21,7 +22,7 @@ _EVERY_S = 30.0
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@options.path("folder", metavar="DIR")
 @click.option(
     "--weights",
     multiple=True,
@@ -33,7 +34,7 @@ _EVERY_S = 30.0
 )
 @click.option("--device", metavar="cpu|cuda", help="Where networks run.")
 @click.option("--dry-run", is_flag=True, help="Make the arms, say which runs are left, no more.")
-@click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
+@options.as_json
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing until the end.")
 def run(folder: Path, **values: Any) -> int:
     """Make the runs that DIR/study.toml asks for and that aren't there yet.
