@@ -12,7 +12,7 @@ from sfumato.errors import Code, LedgerError, UsageError
 from sfumato.ledger import schema
 from sfumato.ledger.database import Where, named
 from sfumato.ledger.ledger import Ledger, decode
-from sfumato.types import Decision, Detection, Face, Finding, Review
+from sfumato.types import Decision, Detection, Face, Finding
 from tests.contract.ledger import RECORDS, LedgerContract
 
 FINDING = (
@@ -50,8 +50,6 @@ def test_bodies_from_before_fields_were_added_are_read() -> None:
     faces = (Face((1, 2, 3, 4), 0.5, "yunet", "face"),)
     body = f'{{"key":"k","digest":"0","width":4,"height":3,"faces":[{face}]}}'
     assert decode("detection", body) == Detection("k", "0", 4, 3, faces, ())
-    body = f'{{"key":"k","digest":"0","reviewer":"p","verdict":"accept","faces":[{face}]}}'
-    assert decode("review", body) == Review("k", "0", "p", "accept", faces, 0.0, "whole")
     body = f'{{"key":"k","digest":"0","faces":[{face}],"basis":"adjudicated"}}'
     assert decode("decision", body) == Decision("k", "0", faces, "adjudicated", ())
 

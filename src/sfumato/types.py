@@ -4,9 +4,8 @@ Coordinates, stated once: boxes are float pixels ``(x0, y0, x1, y1)`` of the *up
 (orientation applied), origin top left, x1 and y1 exclusive. Other conventions exist only
 inside `sfumato.annotations`.
 
-All data types are frozen, slotted and picklable. Records (`Detection`, `Review`, `Decision`,
-`Redetection`, `Output`, `Finding`, `Failure`, `Observation`) are append-only: a correction is a
-new record.
+All data types are frozen, slotted and picklable. Records (`Detection`, `Decision`, `Redetection`,
+`Output`, `Finding`, `Failure`, `Observation`) are append-only: a correction is a new record.
 """
 
 from __future__ import annotations
@@ -91,19 +90,6 @@ class Detection:
     faces: tuple[Face, ...]
     candidates: tuple[Face, ...] = ()
     state: str = field(default="", compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """What one person said of one image: only old ledgers hold it, `review_answers` does now."""
-
-    key: str
-    digest: str
-    reviewer: str
-    verdict: Verdict
-    faces: tuple[Face, ...]
-    seconds: float = 0.0
-    scope: Scope = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +227,6 @@ class Judgement:
 
 Record: TypeAlias = (
     Detection
-    | Review
     | Decision
     | Redetection
     | Assessment

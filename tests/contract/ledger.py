@@ -28,7 +28,6 @@ from sfumato.types import (
     Output,
     Record,
     Redetection,
-    Review,
 )
 
 FACE = Face((1.5, 2.0, 30.25, 40.0), 0.75, "yunet-2023mar")
@@ -37,7 +36,6 @@ RECORDS: dict[str, Record] = {
     "detection": Detection(
         "a/1.jpg", "00", 640, 480, (FACE,), (Face((5.0, 6.0, 9.0, 9.5), 0.03, "finder-1"),)
     ),
-    "review": Review("a/1.jpg", "00", "p1", "correct", (FACE, PLATE), 4.5, "crops"),
     "decision": Decision("a/1.jpg", "00", (FACE, PLATE), "merged", ("p1", "p2")),
     "redetection": Redetection("a/1.jpg", "00", (FACE,), ("yunet@640:0.5", "onnx:x")),
     "output": Output("a/1.jpg", "00", "11", "obfuscated", "reencoded", "gaussian", (FACE,)),
@@ -281,7 +279,7 @@ class LedgerContract:
         ledger.database.script("CREATE TABLE mine (id {serial}, n DOUBLE PRECISION NOT NULL)")
         with ledger.database.transaction() as db:
             db.execute("INSERT INTO mine (n) VALUES (?)", (1790000000.25,))
-            append(db, [("f", RECORDS["review"])])
+            append(db, [("f", RECORDS["decision"])])
 
         def fail() -> None:
             with ledger.database.transaction() as db:
@@ -291,7 +289,7 @@ class LedgerContract:
         with pytest.raises(ledger.database.errors, match=r"(?i)null"):
             fail()
         assert ledger.database.rows("SELECT n FROM mine") == [(1790000000.25,)]
-        assert list(ledger.latest("f", ["review", "decision"])) == [RECORDS["review"]]
+        assert list(ledger.latest("f", ["decision", "output"])) == [RECORDS["decision"]]
 
     # What the database beneath must do.
 

@@ -9,37 +9,30 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any, Final, TypeAlias, get_args
+from dataclasses import asdict, is_dataclass
+from functools import cache
+from typing import Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from sfumato.errors import Code, LedgerError
 from sfumato.recipe import Recipe
 from sfumato.types import (
     JSON,
-    Action,
     Assessment,
-    Basis,
-    Content,
     Decision,
     Detection,
-    Encoding,
-    Face,
     Failure,
     Finding,
     ImportedBoxes,
-    Kind,
     Observation,
     Output,
     Record,
     Redetection,
-    Review,
-    Scope,
-    Verdict,
 )
 
-_KINDS: Final[dict[str, type[Record]]] = {
+_Reader: TypeAlias = Callable[[Any], Any]
+
+_KINDS: Final[dict[str, Any]] = {
     "detection": Detection,
-    "review": Review,
     "decision": Decision,
     "redetection": Redetection,
     "assessment": Assessment,
@@ -64,23 +57,16 @@ def decode(kind: str, body: str) -> Record:
     Raises:
         LedgerError: a kind, field, code or value that this version doesn't know, or damage.
     """
-    try:
-        fields = json.loads(body)
-        for name, value in fields.items():
-            # A field without a reader here is one that the record itself will refuse.
-            if name in _READERS:
-                fields[name] = _READERS[name](value)
-        return _KINDS[kind](**fields)
-    except _FAULTS as error:
-        raise unknown(f"a record of the kind {kind!r}", error) from error
+    with understood(f"a record of the kind {kind!r}"):
+        record: Record = _reader(_KINDS[kind])(json.loads(body))
+    return record
 
 
 def imported_from(body: str) -> ImportedBoxes:
     """Return the boxes of an image that a file gave; raises `LedgerError` as `decode`."""
     with understood("the boxes of a file"):
-        what = json.loads(body)
-        size = None if what["size"] is None else (_side(what["size"][0]), _side(what["size"][1]))
-        return ImportedBoxes(faces_from(what["faces"]), _text(what["problem"]), size)
+        boxes: ImportedBoxes = _reader(ImportedBoxes)(json.loads(body))
+    return boxes
 
 
 @contextmanager
@@ -93,7 +79,13 @@ def understood(what: str) -> Iterator[None]:
     try:
         yield
     except _FAULTS as error:
-        raise unknown(what, error) from error
+        words = " ".join(str(error).split())
+        why = type(error).__name__ if len(words) > 200 else f"{type(error).__name__}: {words}"
+        raise LedgerError(
+            f"The ledger holds {what} that this version can't read ({why}). If a newer sfumato "
+            "wrote it, update sfumato; if its file is damaged, restore it from a backup "
+            "(docs/ledger.md), or give another with --ledger."
+        ) from error
 
 
 def recipe_from(text: str) -> Recipe:
@@ -108,28 +100,47 @@ def name_from(value: object) -> str:
         return _text(value)
 
 
-def unknown(what: str, error: BaseException) -> LedgerError:
-    """Return the error of something in a ledger that isn't understood, with a way out."""
-    words = " ".join(str(error).split())
-    why = type(error).__name__ if len(words) > 200 else f"{type(error).__name__}: {words}"
-    return LedgerError(
-        f"The ledger holds {what} that this version can't read ({why}). If a newer sfumato wrote "
-        "it, update sfumato; if its file is damaged, restore it from a backup (docs/ledger.md), "
-        "or give another with --ledger."
-    )
+@cache
+def _reader(hint: Any) -> _Reader:
+    """Return what takes a value of this type from JSON, or raises one of `_FAULTS`."""
+    parts = get_args(hint)
+    if get_origin(hint) is tuple:
+        one = _reader(parts[0])  # sides of a box or of an image, or any number of something
+        length = None if parts[1:] == (...,) else len(parts)
+        return lambda value: _several(one, value, length)
+    if get_origin(hint) is Literal:
+        return lambda value: _word(parts, value)
+    if get_origin(hint) is dict:
+        return _object
+    if type(None) in parts:
+        given = _reader(parts[0])
+        return lambda value: None if value is None else given(value)
+    return _fields(hint) if is_dataclass(hint) else Code if hint is Code else _PLAIN[hint]
 
 
-def faces_from(rows: object) -> tuple[Face, ...]:
-    """Return faces from their JSON form."""
-    return tuple(map(_face, _list(rows)))
+def _fields(kind: Any) -> _Reader:
+    """Return what makes a dataclass from its JSON form; it refuses a field that it doesn't have."""
+    readers = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+
+    def made(fields: JSON) -> Any:
+        for name, value in fields.items():
+            if name in readers:
+                fields[name] = readers[name](value)
+        return kind(**fields)
+
+    return made
 
 
-def _face(row: JSON) -> Face:
-    x0, y0, x1, y1 = row["box"]
-    found = Face((x0, y0, x1, y1), row["score"], row["origin"], row.get("kind", "face"))
-    if len(row) - ("kind" in row) != 3 or found.kind not in _FACE_KINDS:
-        raise ValueError(f"a face with the fields {', '.join(row)}, of the kind {found.kind!r}")
-    return found
+def _several(one: _Reader, values: object, length: int | None) -> tuple[Any, ...]:
+    if isinstance(values, list) and length in (None, len(values)):
+        return tuple(map(one, values))
+    raise TypeError(f"a list is wanted, not {values!r}")
+
+
+def _word(words: tuple[str, ...], value: object) -> object:
+    if value in words:
+        return value
+    raise ValueError(f"one of {', '.join(sorted(words))} is wanted, not {value!r}")
 
 
 def _text(value: object) -> str:
@@ -138,20 +149,10 @@ def _text(value: object) -> str:
     raise TypeError(f"text is wanted, not {value!r}")
 
 
-def _names(value: object) -> tuple[str, ...]:
-    return tuple(map(_text, _list(value)))
-
-
-def _list(value: object) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    raise TypeError(f"a list is wanted, not {value!r}")
-
-
-def _side(value: object) -> int:
+def _count(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    raise TypeError(f"a number of pixels is wanted, not {value!r}")
+    raise TypeError(f"a number of pixels or images is wanted, not {value!r}")
 
 
 def _number(value: object) -> float:
@@ -160,7 +161,7 @@ def _number(value: object) -> float:
     raise TypeError(f"a number is wanted, not {value!r}")
 
 
-def _fields(value: object) -> JSON:
+def _object(value: object) -> JSON:
     if isinstance(value, dict):
         return value
     raise TypeError(f"fields are wanted, not {value!r}")
@@ -172,50 +173,4 @@ def _flag(value: object) -> bool:
     raise TypeError(f"true or false is wanted, not {value!r}")
 
 
-_Reader: TypeAlias = Callable[[Any], object]
-
-
-def _one_of(words: object) -> _Reader:
-    known = frozenset(get_args(words))
-
-    def read(value: object) -> object:
-        if value in known:
-            return value
-        raise ValueError(f"one of {', '.join(sorted(known))} is wanted, not {value!r}")
-
-    return read
-
-
-_FACE_KINDS: Final = frozenset(get_args(Kind))
-_READERS: Final[Mapping[str, _Reader]] = {
-    **dict.fromkeys(
-        (
-            "key",
-            "digest",
-            "reviewer",
-            "figures",
-            "written",
-            "method",
-            "detail",
-            "stage",
-            "reason",
-            "state",
-            "observer",
-        ),
-        _text,
-    ),
-    **dict.fromkeys(("faces", "ghosts", "candidates", "rejected"), faces_from),
-    **dict.fromkeys(("width", "height", "second_images", "second_images_removed"), _side),
-    **dict.fromkeys(("seconds", "value", "limit"), _number),
-    "values": _fields,
-    "reviewers": _names,
-    "detectors": _names,
-    "code": Code,
-    "passed": _flag,
-    "action": _one_of(Action),
-    "encoding": _one_of(Encoding),
-    "content": _one_of(Content),
-    "verdict": _one_of(Verdict),
-    "scope": _one_of(Scope),
-    "basis": _one_of(Basis),
-}
+_PLAIN: Final[Mapping[Any, _Reader]] = {str: _text, int: _count, float: _number, bool: _flag}
