@@ -87,14 +87,6 @@ def test_one_folder_is_one_group_however_small() -> None:
     }
 
 
-def test_a_group_may_be_given() -> None:
-    of = images(a1=(9, 0, 0), a2=(9, 0, 0), b1=(9, 0, 0))
-    draw = sampling.draw(
-        of, 6, np.random.default_rng(0), rules=Rules(small=1), group=lambda key: key[0]
-    )
-    assert [stratum.group for stratum in draw.strata] == ["a", "b"]
-
-
 @given(st.permutations(range(40)), st.integers(1, 40), st.integers(1, 40))
 @settings(max_examples=15, deadline=None)
 def test_a_larger_sample_keeps_the_smaller_in_any_order(
@@ -103,22 +95,21 @@ def test_a_larger_sample_keeps_the_smaller_in_any_order(
     of = [detection(f"c/{i}.jpg") for i in range(40)]
     small, large = sorted((one, other))
     first = drawn(of, small)
-    name = first.strata[0].name
-    more = sampling.enlarge(first, [of[i] for i in order], {name: large})
+    more = sampling.renew(first, [of[i] for i in order], large)
     assert len(more.strata[0].keys) == large
     assert more.strata[0].keys[:small] == first.strata[0].keys
-    assert sampling.enlarge(more, of, {name: small}) == more
+    assert sampling.renew(more, of, small) == more
 
 
-def test_enlarging_refuses_other_images_and_names() -> None:
+def test_of_other_images_most_are_drawn_again() -> None:
     of = [detection(f"c/{i}.jpg") for i in range(40)]
     first = drawn(of, 5)
-    with pytest.raises(UsageError, match="draw anew"):
-        sampling.enlarge(first, of[:-1], {})
-    with pytest.raises(UsageError, match="draw anew"):
-        sampling.enlarge(first, [*of, detection("new/1.jpg")], {})
-    with pytest.raises(UsageError, match="no stratum"):
-        sampling.enlarge(first, of, {"c": 7})
+    for now in (of[:-1], [*of, detection("new/1.jpg")]):
+        renewed = sampling.renew(first, now, 0)
+        assert sum(stratum.population for stratum in renewed.strata) == len(now)
+        keys = {key for stratum in renewed.strata for key in stratum.keys}
+        assert len(keys & set(first.strata[0].keys)) >= 4
+    assert sampling.renew(first, [], 9) == first
 
 
 def test_each_image_is_drawn_as_often_as_any_other() -> None:

@@ -155,20 +155,9 @@ def _drawn(database: Database, earlier: Draw | None, found: Found, plan: Plan) -
         drawn = sampling.draw(found, min(plan.sample or SAMPLE, images), rng)
     else:
         drawn = sampling.renew(earlier, found, plan.sample or 0)
-        if plan.sample and (sizes := _larger(drawn, plan.sample)):
-            drawn = sampling.enlarge(drawn, found, sizes)
     if drawn != earlier:
         note(database, "draw", json.dumps(sampling.as_json(drawn)))
     return drawn
-
-
-def _larger(drawn: Draw, sample: int) -> dict[str, int]:
-    """Return larger samples of the strata if more images are wanted in all; none otherwise."""
-    populations = {(s.group, s.state): s.population for s in drawn.strata}
-    if sample <= sum(len(s.keys) for s in drawn.strata) or sample < len(populations):
-        return {}
-    sizes = sampling.share_out(populations, sample, sampling.Rules())
-    return {s.name: sizes[s.group, s.state] for s in drawn.strata}
 
 
 def _truths(path: Path, found: Found) -> dict[str, tuple[Detection, tuple[Mark, ...]]]:

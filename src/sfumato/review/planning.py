@@ -1,7 +1,7 @@
 """The order of the queue: images by risk, with the random sample among the first.
 
 The risk of an image says how likely a person's look changes what is covered, and how much a
-mistake would show. It adds up, each part in [0, 1] and weighted by `Weights`:
+mistake would show. It adds up, each part in [0, 1] and weighted by `WEIGHTS`:
 
 - *open*: that at least one candidate is a face, 1 - prod(1 - score): it would stay uncovered;
 - *doubt*: that at least one covered box is no face, 1 - prod(score);
@@ -21,7 +21,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,18 +33,6 @@ from sfumato.review.vocabulary import MOST_MARKS, Item, Mark
 from sfumato.types import Detection, Face, label_of
 
 _MEETS: Final = 0.3  # IoU from which on two detectors mean the same face
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """What each part of the risk counts."""
-
-    open: float = 1.0
-    doubt: float = 0.5
-    disagreement: float = 0.25
-    size: float = 0.5
-    missed_class: float = 0.5
-    person: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +48,6 @@ class Rules:
     every: int = 3
     least: float = 0.01
     crops: float = 0.5
-    weights: Weights = field(default_factory=Weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,58 +62,43 @@ class Known:
     persons: Mapping[str, bool] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Risk:
-    """The parts of an image's risk, each in [0, 1], and their weighted sum."""
+class Risk(NamedTuple):
+    """The parts of an image's risk, each in [0, 1]."""
 
-    open: float
-    doubt: float
-    disagreement: float
-    size: float
-    missed_class: float
-    person: float
-    total: float
+    open: float = 0.0
+    doubt: float = 0.0
+    disagreement: float = 0.0
+    size: float = 0.0
+    missed_class: float = 0.0
+    person: float = 0.0
 
-    def why(self) -> tuple[str, ...]:
-        """Name the parts that say something, as people are told."""
-        told = {
-            "may hold a face that isn't covered": self.open,
-            "a covered box may be no face": self.doubt,
-            "detectors disagree": self.disagreement,
-            "a large box is doubtful": self.size,
-            "its class had misses": self.missed_class,
-            "a person without a face": self.person,
-        }
-        return tuple(text for text, part in told.items() if part > 0)
+    @property
+    def total(self) -> float:
+        """Their sum, each with its weight."""
+        return sum(weight * part for weight, part in zip(WEIGHTS, self, strict=True))
 
 
-_NO_RISK: Final = Risk(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+WEIGHTS: Final = Risk(1.0, 0.5, 0.25, 0.5, 0.5, 0.5)
 
 
-def risk(detection: Detection, known: Known = Known(), weights: Weights = Weights()) -> Risk:
+def risk(detection: Detection, known: Known = Known()) -> Risk:
     """Return the risk of one image."""
     faces, candidates = detection.faces, detection.candidates
     if not (faces or candidates or known.misses or known.persons):
-        return _NO_RISK  # most images of a large set
+        return Risk()  # most images of a large set
     doubts = [(face, 1 - face.score) for face in faces] + [(face, 1.0) for face in candidates]
     longer = max(detection.width, detection.height)
-    parts = (
-        1 - prod(1 - face.score for face in candidates),
-        1 - prod(face.score for face in faces),
-        _disagreement((*faces, *candidates)),
-        min(max((boxes.longer_side(f.box) / longer * d for f, d in doubts), default=0.0), 1.0),
-        _class_risk(known.misses.get(label_of(detection.key))) if known.misses else 0.0,
-        float(not faces and known.persons is not None and known.persons.get(detection.key, False)),
+    images, missed = known.misses.get(label_of(detection.key), (0, 0))
+    return Risk(
+        open=1 - prod(1 - face.score for face in candidates),
+        doubt=1 - prod(face.score for face in faces),
+        disagreement=_disagreement((*faces, *candidates)),
+        size=min(max((boxes.longer_side(f.box) / longer * d for f, d in doubts), default=0.0), 1.0),
+        missed_class=missed / (images + 1),
+        person=float(
+            not faces and known.persons is not None and known.persons.get(detection.key, False)
+        ),
     )
-    counts = (
-        weights.open,
-        weights.doubt,
-        weights.disagreement,
-        weights.size,
-        weights.missed_class,
-        weights.person,
-    )
-    return Risk(*parts, total=sum(c * p for c, p in zip(counts, parts, strict=True)))
 
 
 def order(
@@ -149,7 +121,7 @@ def order(
     places = drawn.order()
     risks, ties, samples = array("f"), array("Q"), array("d")
     for detection in detections:
-        risks.append(risk(detection, known, rules.weights).total)
+        risks.append(risk(detection, known).total)
         ties.append(priority(detection.key, drawn.secret))
         samples.append(places[detection.key][1] if detection.key in places else -1.0)
     totals = np.frombuffer(risks, dtype=np.float32)
@@ -171,14 +143,6 @@ def _disagreement(found: tuple[Face, ...]) -> float:
     names = np.array([face.origin for face in found])
     others = names[:, None] != names[None, :]
     return float(1 - (meets & others).any(axis=1).mean())
-
-
-def _class_risk(checked: tuple[int, int] | None) -> float:
-    """Return the share of a class's checked images with misses, drawn towards 0 if few were."""
-    if checked is None:
-        return 0.0
-    images, missed = checked
-    return missed / (images + 1)
 
 
 def _ranks(

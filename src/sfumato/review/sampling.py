@@ -1,6 +1,6 @@
 """Which images people check to learn what is still missed: a stratified random draw.
 
-A stratum is a group (the class, unless another is given) and what the search found there: nothing,
+A stratum is a group (the class) and what the search found there: nothing,
 doubtful (candidates only) or faces. Most is drawn where nothing was found: that is where nobody
 looks again. Small classes are pooled by how often faces were found in them.
 
@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
 
@@ -66,9 +66,9 @@ class Draw:
     strata: tuple[Drawn, ...]
     groups: Mapping[str, str]
 
-    def stratum_of(self, detection: Detection, group: Callable[[str], str] = label_of) -> str:
+    def stratum_of(self, detection: Detection) -> str:
         """Return the name of the stratum that an image belongs to, drawn or not."""
-        return _name(self.groups[group(detection.key)], state_of(detection))
+        return _name(self.groups[label_of(detection.key)], state_of(detection))
 
     def order(self) -> dict[str, tuple[str, float]]:
         """Return for each key its stratum, and how far back in this stratum's sample it stands.
@@ -95,7 +95,6 @@ def draw(
     rng: np.random.Generator,
     *,
     rules: Rules = Rules(),
-    group: Callable[[str], str] = label_of,
 ) -> Draw:
     """Draw about so many images. `detections` are iterated twice: no iterator.
 
@@ -104,61 +103,32 @@ def draw(
             is wanted.
     """
     secret = rng.bytes(16)
-    frame = _Frame(detections, secret, group)
+    frame = _Frame(detections, secret)
     groups = _pooled(frame.cells, rules)
     populations = frame.populations(groups)
     return frame.draw(groups, share_out(populations, size, rules))
 
 
-def enlarge(
-    drawn: Draw,
-    detections: Iterable[Detection],
-    sizes: Mapping[str, int],
-    *,
-    group: Callable[[str], str] = label_of,
-) -> Draw:
-    """Draw more in the strata named: the keys drawn before stay, in their order, as the first.
+def renew(drawn: Draw, detections: Iterable[Detection], size: int) -> Draw:
+    """Return a draw of the images there are now: at least of `size`, no smaller than it was.
 
-    Raises:
-        UsageError: a name isn't a stratum's, or the images aren't those drawn from.
+    Priorities stay. Of the same images, those drawn before stay, in their order, as the first; of
+    others, most of them are drawn again.
     """
-    before = {stratum.name: stratum for stratum in drawn.strata}
-    if unknown := set(sizes) - set(before):
-        raise UsageError(f"{min(unknown)!r} is no stratum of this sample.")
-    frame = _Frame(detections, drawn.secret, group)
-    if set(frame.groups) - set(drawn.groups) or frame.populations(drawn.groups) != {
-        _cell(stratum): stratum.population for stratum in drawn.strata
-    }:
-        raise UsageError("these aren't the images that the sample was drawn from: draw anew.")
-    wanted = {
-        _cell(stratum): min(max(sizes.get(name, 0), len(stratum.keys)), stratum.population)
-        for name, stratum in before.items()
+    frame = _Frame(detections, drawn.secret)
+    before = {_cell(stratum): stratum for stratum in drawn.strata}
+    same = not frame.groups - set(drawn.groups) and frame.populations(drawn.groups) == {
+        cell: stratum.population for cell, stratum in before.items()
     }
-    return frame.draw(drawn.groups, wanted)
-
-
-def renew(
-    drawn: Draw,
-    detections: Iterable[Detection],
-    size: int,
-    *,
-    rules: Rules = Rules(),
-    group: Callable[[str], str] = label_of,
-) -> Draw:
-    """Return the draw itself, or one of the images there are now if they are others than before.
-
-    Priorities stay, so most of what was drawn is drawn again. The sample is at least of `size`, and
-    no smaller than it was if there are as many images.
-    """
-    frame = _Frame(detections, drawn.secret, group)
-    before = {_cell(stratum): stratum.population for stratum in drawn.strata}
-    known = frame.groups <= set(drawn.groups)
-    if not frame.cells or (known and frame.populations(drawn.groups) == before):
+    had = sum(len(stratum.keys) for stratum in drawn.strata)
+    if not frame.cells or (same and size <= had):
         return drawn
-    groups = _pooled(frame.cells, rules)
+    groups = drawn.groups if same else _pooled(frame.cells, Rules())
     populations = frame.populations(groups)
-    wanted = max(size, sum(len(stratum.keys) for stratum in drawn.strata), len(populations))
-    return frame.draw(groups, share_out(populations, wanted, rules))
+    sizes = share_out(populations, max(size, had, len(populations)), Rules())
+    if same:
+        sizes = {cell: max(wanted, len(before[cell].keys)) for cell, wanted in sizes.items()}
+    return frame.draw(groups, sizes)
 
 
 def tally(
@@ -192,20 +162,7 @@ def tally(
 
 def as_json(drawn: Draw) -> JSON:
     """Return a draw as JSON. Keep it private: it has the secret, and keys of the source."""
-    return {
-        "secret": drawn.secret.hex(),
-        "groups": dict(drawn.groups),
-        "strata": [
-            {
-                "name": stratum.name,
-                "group": stratum.group,
-                "state": stratum.state,
-                "population": stratum.population,
-                "keys": list(stratum.keys),
-            }
-            for stratum in drawn.strata
-        ],
-    }
+    return {**asdict(drawn), "secret": drawn.secret.hex()}
 
 
 def from_json(stored: JSON) -> Draw:
@@ -225,16 +182,14 @@ def priority(key: str, secret: bytes) -> int:
 class _Frame:
     """All images that may be drawn: 12 bytes for each, its priority and its cell."""
 
-    def __init__(
-        self, detections: Iterable[Detection], secret: bytes, group: Callable[[str], str]
-    ) -> None:
+    def __init__(self, detections: Iterable[Detection], secret: bytes) -> None:
         if isinstance(detections, Iterator):
             raise UsageError("a draw goes over the images twice: give a list, no iterator.")
         self._detections, self._secret = detections, secret
         numbers: dict[Cell, int] = {}
         priorities, cells = array("Q"), array("i")
         for detection in detections:
-            cell = group(detection.key), state_of(detection)
+            cell = label_of(detection.key), state_of(detection)
             cells.append(numbers.setdefault(cell, len(numbers)))
             priorities.append(priority(detection.key, secret))
         self._numbers = numbers
