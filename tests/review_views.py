@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sfumato.ledger.database import Database
-from sfumato.review.access import View
+
+
+class View(NamedTuple):
+    """A person was sent this much of this image, then (seconds since 1970)."""
+
+    seen: float
+    person: str
+    key: str
+    what: str
 
 
 def views(database: Database) -> list[View]:

@@ -19,12 +19,11 @@ import pytest
 from sfumato.ledger.database import Database
 from sfumato.ledger.ledger import Ledger
 from sfumato.review import people, store
-from sfumato.review.access import View
 from sfumato.review.choice import chance
 from sfumato.review.quality import gold_share
 from sfumato.review.queue import Queue, Rules
 from sfumato.review.vocabulary import Answer, Item, Lease, Mark, Person, Reason, Role
-from tests.review_views import views
+from tests.review_views import View, views
 
 FOUND = Mark((10.0, 10.0, 40.0, 50.0), score=0.8, origin="yunet-2023mar")
 DRAWN = Mark((60.0, 20.0, 80.0, 45.0))
@@ -160,7 +159,9 @@ class QueueContract:
         queue.save(mine.token, ann, 1, (DRAWN,))
         clock.now += 101
         assert queue.held(ann) == []
-        assert queue.lease_of(mine.token, ann) is None
+        late = queue.lease_of(mine.token, ann)
+        assert late is not None
+        assert not late.open
         assert keys(queue.lease(ben)) == ["a/001.jpg"]  # first their own
         assert keys(queue.lease(ben)) == ["a/000.jpg"]
         with pytest.raises(store.Expired):

@@ -95,9 +95,7 @@ def risk(detection: Detection, known: Known = Known()) -> Risk:
         disagreement=_disagreement((*faces, *candidates)),
         size=min(max((boxes.longer_side(f.box) / longer * d for f, d in doubts), default=0.0), 1.0),
         missed_class=missed / (images + 1),
-        person=float(
-            not faces and known.persons is not None and known.persons.get(detection.key, False)
-        ),
+        person=float(not faces and (known.persons or {}).get(detection.key, False)),
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfumato.ledger.database import Connection, Database, Row
-from sfumato.review import access, answers, gold, intake, quality
+from sfumato.review import answers, gold, intake, quality
 from sfumato.review.choice import Desk, Pick, choose, leave, pool, sit_down
 from sfumato.review.likeness import Pool
 from sfumato.review.store import (
@@ -31,13 +31,23 @@ from sfumato.review.store import (
     marks_from,
     written,
 )
-from sfumato.review.vocabulary import Answer, Given, Item, Lease, Mark, Person, Progress, Receipt
+from sfumato.review.vocabulary import (
+    Answer,
+    Extent,
+    Given,
+    Item,
+    Lease,
+    Mark,
+    Person,
+    Progress,
+    Receipt,
+)
 
 _TOKEN_BYTES: Final = 24
 _RECLAIMED: Final = 50  # leases that ran out, taken back by one request
 _LEASE: Final = (
     "SELECT a.token, a.person, i.key, i.digest, i.width, i.height, a.draft, a.shown, i.proposals, "
-    "a.expires, a.version, a.whole, i.queue FROM review_assignments AS a "
+    "a.expires, a.version, a.whole, i.queue, a.gallery, a.state FROM review_assignments AS a "
     "JOIN review_items AS i ON i.id = a.item "
 )
 _PROGRESS: Final = """
@@ -140,11 +150,15 @@ class Queue:
                 continue
             would = gold.shown(desk, pick, lenders) if lenders is not None else None
             shown = would if golden else None
+            marks = marks_from(shown or pick.proposals)
             lease = Lease(
                 *(secrets.token_urlsafe(_TOKEN_BYTES), desk.person, pick.key, pick.digest),
-                *(pick.width, pick.height, marks_from(shown or pick.proposals), expires),
+                *(pick.width, pick.height, marks),
+                shown=marks,
+                expires=expires,
                 whole=whole,
                 adjudication=pick.queue == ADJUDICATION,
+                gallery=gallery,
             )
             leases.append(lease)
             rows.append(
@@ -158,21 +172,17 @@ class Queue:
 
     def held(self, person: Person) -> list[Lease]:
         """Return what the person has on lease and hasn't answered, with the latest drafts."""
+        now = self._clock()
         rows = self._db.rows(
             _LEASE + "WHERE a.person = ? AND a.state = 0 AND a.expires > ? ORDER BY a.id",
-            (person.id, self._clock()),
+            (person.id, now),
         )
-        return [_lease(row) for row in rows]
+        return [_lease(row, now) for row in rows]
 
     def lease_of(self, token: str, person: Person) -> Lease | None:
-        """Return the open lease of this token; None if there is none, or it isn't theirs."""
-        rows = self._db.rows(
-            _LEASE + "WHERE a.token = ? AND a.person = ? AND a.state = 0 AND a.expires > ?",
-            (token, person.id, self._clock()),
-        )
-        for row in rows:
-            return _lease(row)
-        return None
+        """Return the lease of this token, open or not; None if it never was, or isn't theirs."""
+        rows = self._db.rows(_LEASE + "WHERE a.token = ? AND a.person = ?", (token, person.id))
+        return _lease(rows[0], self._clock()) if rows else None
 
     def others(self, lease: Lease) -> list[tuple[Mark, ...]]:
         """Return what people said of a disputed image, in no order that tells who they are."""
@@ -257,21 +267,21 @@ class Queue:
             if work.state == LENT:
                 _put_back(db, (work.assignment, work.item, work.gold), GIVEN_BACK, self._clock())
 
-    def saw(self, person: Person, token: str, what: access.Extent) -> None:
-        """Note that the person was sent the image of this lease, or a part of it.
+    def saw(self, person: Person, token: str, what: Extent) -> None:
+        """Log that the person was sent the image of this lease, or a part of it.
 
         Raises:
             UnknownLease: of this person there is none of that token.
         """
-        rows = self._db.rows(
-            "SELECT i.key FROM review_assignments AS a JOIN review_items AS i ON i.id = a.item "
-            "WHERE a.token = ? AND a.person = ?",
-            (token, person.id),
-        )
-        for (key,) in rows:
-            access.log(self._db, access.View(self._clock(), person.id, key, what))
-            return
-        raise UnknownLease("There is no such image.")
+        with self._db.transaction() as db:
+            logged = db.execute(
+                "INSERT INTO review_views (seen, person, key, what) "
+                "SELECT ?, a.person, i.key, ? FROM review_assignments AS a "
+                "JOIN review_items AS i ON i.id = a.item WHERE a.token = ? AND a.person = ?",
+                (self._clock(), what, token, person.id),
+            )
+        if not logged.rowcount:
+            raise UnknownLease("There is no such image.")
 
     def given(self) -> Iterator[Given]:
         """Yield all answers by the names of images; of one image the oldest first."""
@@ -321,22 +331,17 @@ def _note_lent(db: Connection, rows: Sequence[tuple[object, ...]]) -> None:
         )
 
 
-def _lease(row: Row) -> Lease:
+def _lease(row: Row, now: float) -> Lease:
     token, person, key, digest, width, height, draft, shown, proposals, *rest = row
-    expires, version, whole, queue = rest
-    marks = marks_from(draft or shown or proposals)
+    expires, version, whole, queue, gallery, state = rest
+    begun = marks_from(shown or proposals)
     return Lease(
-        token,
-        person,
-        key,
-        digest,
-        width,
-        height,
-        marks,
-        expires,
-        version,
+        *(token, person, key, digest, width, height),
+        *(marks_from(draft) if draft else begun, begun, expires, version),
         whole=bool(whole),
         adjudication=queue == ADJUDICATION,
+        gallery=bool(gallery),
+        open=state == LENT and expires > now,
     )
 
 
@@ -348,7 +353,7 @@ def _again(db: Connection, pick: Pick, expires: float, *, gallery: bool, whole: 
     )
     row = db.execute(_LEASE + "WHERE a.id = ?", (pick.again,)).fetchone()
     assert row is not None
-    return _lease(row)
+    return _lease(row, expires - 1)
 
 
 def _keep(

@@ -13,6 +13,8 @@ from typing import Final, Literal, TypeAlias
 from sfumato.types import Box, Face, Kind, Scope, Verdict
 
 Role: TypeAlias = Literal["reviewer", "adjudicator", "manager"]
+# What a person is sent of an image: all of it, a magnified part, one face in the gallery.
+Extent: TypeAlias = Literal["whole", "crop", "gallery"]
 # Why an item is in the queue. sample: drawn at random, to estimate what is missed. gold: its
 # truth is known; a reviewer can't tell it from the others. adjudication: people disagreed.
 Reason: TypeAlias = Literal["risk", "sample", "gold", "adjudication", "tutorial"]
@@ -80,7 +82,8 @@ class Lease:
     """An item lent to a person until `expires` (seconds since 1970).
 
     `token` is random, unguessable, and all that a browser learns of the image's name. `marks`
-    are what the person starts from: proposals, or the draft saved last (`version` > 0).
+    are what the person starts from: `shown`, or the draft saved last (`version` > 0). It stays
+    when it isn't `open` any more, since it ran out or was answered.
     """
 
     token: str
@@ -90,10 +93,13 @@ class Lease:
     width: int
     height: int
     marks: tuple[Mark, ...]
+    shown: tuple[Mark, ...]
     expires: float
     version: int = 0
     whole: bool = True
     adjudication: bool = False
+    gallery: bool = False
+    open: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Where a person works: the next images, what is seen of them, drafts, answers.
 
-Everything is asked for by the token of a lease, which is good for one person; whose it isn't, for
-them it doesn't exist.
+Everything is asked for by the token of a lease. It belongs to one person: to all others, there is
+no such lease.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from starlette.responses import JSONResponse, Response
 
 from sfumato.ledger.database import Database
 from sfumato.review import people
-from sfumato.review.access import Extent
 from sfumato.review.completion import earned, quota
 from sfumato.review.people import Invited
 from sfumato.review.queue import Queue
-from sfumato.review.sheets import Sheet, in_gallery, sheet_of
-from sfumato.review.vocabulary import Lease, Mark, Person, Progress
+from sfumato.review.vocabulary import Extent, Lease, Mark, Person, Progress
 from sfumato.types import JSON
 from sfumato.web import bodies
 from sfumato.web.images import CROP, ServedImages, Wanted, seen_around
@@ -66,10 +64,7 @@ class Desk:
         count, gallery = bodies.wanted(bodies.parse(await request.body()))
 
         def work() -> JSON:
-            apart = in_gallery(self._database, person.id)
-            held = [
-                lease for lease in self._queue.held(person) if (lease.token in apart) == gallery
-            ]
+            held = [lease for lease in self._queue.held(person) if lease.gallery == gallery]
             missing = count - len(held)
             if missing > 0:
                 held += self._queue.lease(person, count=missing, gallery=gallery)
@@ -80,44 +75,44 @@ class Desk:
 
     async def save(self, request: Request, person: Person) -> Response:
         """Store a draft, and renew the lease."""
-        token, sheet = await self._sheet(request, person)
-        version, marks = bodies.draft(bodies.parse(await request.body()), _frame(sheet))
-        save = partial(self._queue.save, token, person, version, marks)
+        lease = await self._lease(request, person)
+        version, marks = bodies.draft(bodies.parse(await request.body()), _frame(lease))
+        save = partial(self._queue.save, lease.token, person, version, marks)
         return JSONResponse({"version": await self._workers.ledger(save)})
 
     async def answer(self, request: Request, person: Person) -> Response:
         """Store the answer; the same again is the same receipt."""
-        token, sheet = await self._sheet(request, person)
-        answer = bodies.answer(bodies.parse(await request.body()), _frame(sheet))
-        submit = partial(self._queue.submit, token, person, answer)
+        lease = await self._lease(request, person)
+        answer = bodies.answer(bodies.parse(await request.body()), _frame(lease))
+        submit = partial(self._queue.submit, lease.token, person, answer)
         return JSONResponse({"score": (await self._workers.ledger(submit)).score})
 
     async def give_back(self, request: Request, person: Person) -> Response:
         """Let somebody else have the image."""
-        token, _ = await self._sheet(request, person)
-        await self._workers.ledger(partial(self._queue.give_back, token, person))
+        lease = await self._lease(request, person)
+        await self._workers.ledger(partial(self._queue.give_back, lease.token, person))
         return JSONResponse({})
 
     async def image(self, request: Request, person: Person) -> Response:
         """Show an image at the size of a screen, or a window of it pixel by pixel."""
-        lease, sheet = await self._lease(request, person)
-        wanted = self._wanted(lease, sheet)
+        lease = await self._open(request, person)
+        wanted = self._wanted(lease)
         text = request.query_params.get("crop")
         if text is None:
             make = partial(self._images.screen, wanted)
             return await self._seen(lease.token, person, "whole", make)
-        window = bodies.crop(text, _frame(sheet), CROP)
+        window = bodies.crop(text, _frame(lease), CROP)
         make = partial(self._images.crop, wanted, window)
         return await self._seen(lease.token, person, "crop", make)
 
     async def face(self, request: Request, person: Person) -> Response:
         """Show what one mark holds, for the gallery."""
-        lease, sheet = await self._lease(request, person)
-        marks = {**_named(sheet.shown), **_named(lease.marks)}
+        lease = await self._open(request, person)
+        marks = {**_named(lease.shown), **_named(lease.marks)}
         mark = marks.get(request.path_params["mark"])
         if mark is None:
             raise Refusal(404, "UNKNOWN_MARK", "There is no such box in this image.")
-        make = partial(self._images.face, self._wanted(lease, sheet), mark.box)
+        make = partial(self._images.face, self._wanted(lease), mark.box)
         return await self._seen(lease.token, person, "gallery", make)
 
     async def status(self, _: Request, person: Person) -> Response:
@@ -134,23 +129,22 @@ class Desk:
 
         return JSONResponse(await self._workers.ledger(work))
 
-    async def _sheet(self, request: Request, person: Person) -> tuple[str, Sheet]:
-        """Return the token of this request and what was shown under it: open, late or answered."""
+    async def _lease(self, request: Request, person: Person) -> Lease:
+        """Return the lease of this request: open, late or answered."""
         token: str = request.path_params["token"]
         if not _TOKEN.fullmatch(token):
             raise unknown_lease()
-        sheet = await self._workers.ledger(partial(sheet_of, self._database, token, person.id))
-        if sheet is None:
-            raise unknown_lease()
-        return token, sheet
-
-    async def _lease(self, request: Request, person: Person) -> tuple[Lease, Sheet]:
-        """Return the lease of this request, which must be open: to look is a matter of now."""
-        token, sheet = await self._sheet(request, person)
         lease = await self._workers.ledger(partial(self._queue.lease_of, token, person))
         if lease is None:
             raise unknown_lease()
-        return lease, sheet
+        return lease
+
+    async def _open(self, request: Request, person: Person) -> Lease:
+        """Return the lease of this request, which must be open: to look is a matter of now."""
+        lease = await self._lease(request, person)
+        if not lease.open:
+            raise unknown_lease()
+        return lease
 
     async def _seen(
         self, token: str, person: Person, what: Extent, make: Callable[[], bytes]
@@ -160,10 +154,10 @@ class Desk:
         await self._workers.ledger(partial(self._queue.saw, person, token, what))
         return Response(data, media_type="image/jpeg")
 
-    def _wanted(self, lease: Lease, sheet: Sheet) -> Wanted:
+    def _wanted(self, lease: Lease) -> Wanted:
         """Return what may be seen; what was drawn since uncovers nothing."""
         redacted = self._queue.settings.redact and not lease.whole
-        shown = seen_around([mark.box for mark in sheet.shown]) if redacted else None
+        shown = seen_around([mark.box for mark in lease.shown]) if redacted else None
         return Wanted(lease.key, lease.digest, lease.width, lease.height, shown, eye=lease.token)
 
     def _shown(self, lease: Lease, person: Person) -> JSON:
@@ -184,8 +178,8 @@ class Desk:
         return shown
 
 
-def _frame(sheet: Sheet) -> bodies.Frame:
-    return bodies.Frame(sheet.width, sheet.height, _named(sheet.shown))
+def _frame(lease: Lease) -> bodies.Frame:
+    return bodies.Frame(lease.width, lease.height, _named(lease.shown))
 
 
 def _figures(invited: Invited) -> JSON:
