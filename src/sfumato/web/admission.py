@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sfumato.web.limits import Limits
 from sfumato.web.rates import Rate
-from sfumato.web.refusals import Refusal, too_often
+from sfumato.web.refusals import Refusal, known
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -67,7 +67,7 @@ class Admission:
         if not {"", _name(host)} & self._limits.hosts:
             raise Refusal(421, "WRONG_HOST", "This server isn't called by that name.")
         if wait_s := self._addresses.wait(address_of(scope)):
-            raise too_often(wait_s)
+            raise known("TOO_OFTEN", wait_s=wait_s)
         if scope["path"] != "/" and not scope["path"].startswith(_OPEN):
             _from_own_page(headers, host)
         if scope["method"] in ("GET", "HEAD"):
@@ -81,7 +81,7 @@ class Admission:
         if not (length.isascii() and length.isdigit()):
             raise Refusal(400, "WRONG_LENGTH", "Content-Length must be a number.")
         if len(length) > 12 or int(length) > self._limits.body_bytes:
-            raise _too_large()
+            raise known("TOO_LARGE")
         parts: list[bytes] = []
         size = 0
         try:
@@ -94,7 +94,7 @@ class Admission:
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
                     if size > self._limits.body_bytes:
-                        raise _too_large()
+                        raise known("TOO_LARGE")
                     more = message.get("more_body", False)
         except TimeoutError as error:
             raise Refusal(408, "TOO_SLOW", "The body took too long to arrive.") from error
@@ -119,10 +119,10 @@ def _from_own_page(headers: Headers, host: str) -> None:
     SameSite cookies don't do it alone: another port of the same machine is the same site.
     """
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-        raise Refusal(403, "OTHER_ORIGIN", "This must be asked from the review page itself.")
+        raise known("OTHER_ORIGIN")
     for origin in headers.getlist("origin"):
         if not host or origin.lower().partition("://")[2] != host.lower():
-            raise Refusal(403, "OTHER_ORIGIN", "This must be asked from the review page itself.")
+            raise known("OTHER_ORIGIN")
 
 
 def _deliberate(headers: Headers) -> None:
@@ -132,10 +132,6 @@ def _deliberate(headers: Headers) -> None:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" or "content-encoding" in headers:
         raise Refusal(415, "NOT_JSON", "The body must be application/json.")
-
-
-def _too_large() -> Refusal:
-    return Refusal(413, "TOO_LARGE", "The body is too large.")
 
 
 def _once(body: bytes) -> Receive:

@@ -28,19 +28,12 @@ from sfumato.web.desk import Desk
 from sfumato.web.images import ServedImages
 from sfumato.web.limits import Limits
 from sfumato.web.rates import Rate
-from sfumato.web.refusals import (
-    Refusal,
-    database_busy,
-    internal_error,
-    no_session,
-    of_review,
-    too_often,
-)
+from sfumato.web.refusals import Refusal, known, of_review
 from sfumato.web.workers import Workers
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 _LOG: Final = logging.getLogger("sfumato.web")
-_STATUS: Final = {404: ("NOT_FOUND", "There is nothing here."), 405: ("WRONG_METHOD", "Not so.")}
+_STATUS: Final = {404: "NOT_FOUND", 405: "WRONG_METHOD"}
 
 
 def build(
@@ -127,56 +120,54 @@ class _Site:
         return self._files.serve(request, request.path_params["name"])
 
     async def enter(self, request: Request) -> Response:
-        """Turn a secret link into a cookie; who tries many links has to wait."""
-        address = address_of(request.scope)
-        if wait_s := self._failed.wait(address, cost=0):
-            raise too_often(wait_s)
-        if request.headers.get("sec-fetch-dest", "document") != "document":
-            return sessions.refused()  # an image or a frame of another page
+        """Turn a secret link into a cookie."""
         secret: str = request.path_params["secret"]
-        if await self._person(secret) is None:
-            self._failed.wait(address)
-            return sessions.refused()
-        return sessions.entered(request, secret)
+
+        def own() -> str | None:
+            return secret if sessions.person_of(self._database, secret) else None
+
+        return await self._let_in(request, own)
 
     async def join(self, request: Request) -> Response:
         """Let a participant of an outside service in; who comes again is the same person."""
-        address = address_of(request.scope)
-        if wait_s := self._failed.wait(address, cost=0):
-            raise too_often(wait_s)
-        if request.headers.get("sec-fetch-dest", "document") != "document":
-            return sessions.refused()
         door: str = request.path_params["secret"]
         participant = request.query_params.get("PROLIFIC_PID", "")
-        own = await self._workers.ledger(
-            partial(joining.come_in, self._database, door, participant)
-        )
-        if own is None:
+        own = partial(joining.come_in, self._database, door, participant)
+        return await self._let_in(request, own)
+
+    async def _let_in(self, request: Request, own: Callable[[], str | None]) -> Response:
+        """Give the cookie of a person's `own` secret; who tries many links has to wait."""
+        address = address_of(request.scope)
+        if wait_s := self._failed.wait(address, cost=0):
+            raise known("TOO_OFTEN", wait_s=wait_s)
+        if request.headers.get("sec-fetch-dest", "document") != "document":
+            return sessions.refused()  # an image or a frame of another page
+        secret = await self._workers.ledger(own)
+        if secret is None:
             self._failed.wait(address)
             return sessions.refused()
-        return sessions.entered(request, own)
+        return sessions.entered(request, secret)
 
     def signed(self, endpoint: Callable[[Request, Person], Awaitable[Response]]) -> Endpoint:
         """Return an endpoint that a person with a cookie may use, so many times in a while."""
 
         async def signed(request: Request) -> Response:
-            person = await self._person(request.cookies.get(sessions.COOKIE))
+            secret = request.cookies.get(sessions.COOKIE)
+            find = partial(sessions.person_of, self._database, secret)
+            person = await self._workers.ledger(find)
             if person is None:
-                raise no_session()
+                raise known("NO_SESSION")
             if wait_s := self._people.wait(person.id):
-                raise too_often(wait_s)
+                raise known("TOO_OFTEN", wait_s=wait_s)
             return await endpoint(request, person)
 
         return signed
-
-    async def _person(self, secret: str | None) -> Person | None:
-        return await self._workers.ledger(partial(sessions.person_of, self._database, secret))
 
 
 async def _refused(_: Request, error: Exception) -> Response:
     if isinstance(error, Refusal):
         return error.response()
-    refusal = of_review(error) if isinstance(error, SfumatoError) else internal_error()
+    refusal = of_review(error) if isinstance(error, SfumatoError) else known("INTERNAL_ERROR")
     if refusal.status >= 500:
         _LOG.error("A request failed: %s", error)
     return refusal.response()
@@ -184,19 +175,19 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _busy(_: Request, error: Exception) -> Response:
     _LOG.error("The ledger failed: %s", error)
-    return database_busy().response()
+    return known("LEDGER_UNAVAILABLE").response()
 
 
 async def _mistake(_: Request, __: Exception) -> Response:
-    response = internal_error().response()
+    response = known("INTERNAL_ERROR").response()
     mark(response.headers)  # outside of what does it for all others
     return response
 
 
 async def _http(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
-    code, sentence = _STATUS.get(status, ("REFUSED", "This can't be answered."))
-    response = Refusal(status, code, sentence).response()
+    other = Refusal(status, "REFUSED", "This can't be answered.")
+    response = (known(_STATUS[status]) if status in _STATUS else other).response()
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     return response

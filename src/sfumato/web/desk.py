@@ -22,7 +22,7 @@ from sfumato.review.vocabulary import Extent, Lease, Mark, Person, Progress
 from sfumato.types import JSON
 from sfumato.web import bodies
 from sfumato.web.images import CROP, ServedImages, Wanted, seen_around
-from sfumato.web.refusals import Refusal, not_allowed, unknown_lease
+from sfumato.web.refusals import Refusal, known
 from sfumato.web.workers import Workers
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,128}", re.ASCII)
@@ -118,7 +118,7 @@ class Desk:
     async def status(self, _: Request, person: Person) -> Response:
         """Tell a manager how far all have come, and how well each works."""
         if person.role != "manager":
-            raise not_allowed()
+            raise known("NOT_ALLOWED")
 
         def work() -> JSON:
             progress = self._queue.progress()
@@ -133,17 +133,17 @@ class Desk:
         """Return the lease of this request: open, late or answered."""
         token: str = request.path_params["token"]
         if not _TOKEN.fullmatch(token):
-            raise unknown_lease()
+            raise known("UNKNOWN_LEASE")
         lease = await self._workers.ledger(partial(self._queue.lease_of, token, person))
         if lease is None:
-            raise unknown_lease()
+            raise known("UNKNOWN_LEASE")
         return lease
 
     async def _open(self, request: Request, person: Person) -> Lease:
         """Return the lease of this request, which must be open: to look is a matter of now."""
         lease = await self._lease(request, person)
         if not lease.open:
-            raise unknown_lease()
+            raise known("UNKNOWN_LEASE")
         return lease
 
     async def _seen(

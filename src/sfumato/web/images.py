@@ -18,11 +18,11 @@ import numpy as np
 from PIL import Image
 
 from sfumato.boxes import clip, grow
-from sfumato.errors import SampleError
+from sfumato.errors import Code, SampleError
 from sfumato.imaging.codec.reading import first_frame
 from sfumato.sources import open_source
 from sfumato.types import Box, Pixels
-from sfumato.web.refusals import changed_image, unreadable_image
+from sfumato.web.refusals import known
 from sfumato.web.shelf import Shelf
 
 SCREEN: Final = 1600  # pixels of the longer side of a copy
@@ -126,12 +126,13 @@ class ServedImages:
         try:
             sample = self._source.sample(wanted.key)
             if sample.digest != wanted.digest:
-                raise changed_image()
+                raise known("IMAGE_CHANGED")
             pixels = first_frame(sample.data)
         except SampleError as error:
-            raise unreadable_image(error) from error
+            gone = error.code == Code.LINK_BROKEN
+            raise known("IMAGE_GONE" if gone else "IMAGE_UNREADABLE") from error
         if pixels.shape[:2] != (wanted.height, wanted.width):
-            raise changed_image()
+            raise known("IMAGE_CHANGED")
         return pixels
 
 

@@ -5,9 +5,12 @@ Sentences are fixed texts. Nothing of the request, of the source or of the machi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from starlette.responses import JSONResponse, Response
 
-from sfumato.errors import Code, LedgerError, SampleError, SfumatoError
+from sfumato.errors import LedgerError, SfumatoError
 from sfumato.review.store import BadMarks, Conflict, Expired, NotAllowed, UnknownLease
 
 
@@ -31,62 +34,54 @@ class Refusal(SfumatoError):
         return JSONResponse(body, self.status, headers)
 
 
-def unknown_lease() -> Refusal:
-    """Refuse a token; whether it is somebody else's, ran out or never was isn't told."""
-    return Refusal(404, "UNKNOWN_LEASE", "This image isn't lent to you; ask for the next one.")
+# Status and sentence of what several places refuse.
+_KNOWN: Final[Mapping[str, tuple[int, str]]] = {
+    # Whether it is somebody else's, ran out or never was isn't told.
+    "UNKNOWN_LEASE": (404, "This image isn't lent to you; ask for the next one."),
+    "NOT_FOUND": (404, "There is nothing here."),
+    "WRONG_METHOD": (405, "This address isn't used in that way."),
+    "NO_SESSION": (401, "Open the link that you were given; it isn't open here."),
+    "NOT_ALLOWED": (403, "Your link doesn't allow this."),
+    "OTHER_ORIGIN": (403, "This must be asked from the review page itself."),
+    "TOO_OFTEN": (429, "Too many requests; wait a moment and try again."),
+    "CONFLICT": (409, "Another answer to this image is stored already."),
+    "EXPIRED": (
+        410,
+        "The time for this image has run out, and somebody else has it; ask for the next.",
+    ),
+    "IMAGE_CHANGED": (
+        409,
+        "The image isn't the one any more that was searched for faces; give it back.",
+    ),
+    # Not 410: the lease is still theirs.
+    "IMAGE_GONE": (422, "The image isn't there any more; give it back."),
+    "IMAGE_UNREADABLE": (422, "The image can't be read; give it back."),
+    "WRONG_BOX": (422, "These boxes can't be stored."),
+    "TOO_LARGE": (413, "The body is too large."),
+    "LEDGER_UNAVAILABLE": (503, "The ledger doesn't answer, so nothing was stored. Try again."),
+    "INTERNAL_ERROR": (
+        500,
+        "Something went wrong on this side. Try again, or tell who sent you the link.",
+    ),
+}
+_AGAIN_S: Final = {"TOO_OFTEN": 1, "LEDGER_UNAVAILABLE": 2, "INTERNAL_ERROR": 2}
+_OF_REVIEW: Final[Mapping[type[SfumatoError], str]] = {
+    UnknownLease: "UNKNOWN_LEASE",
+    Expired: "EXPIRED",
+    Conflict: "CONFLICT",
+    BadMarks: "WRONG_BOX",
+    NotAllowed: "NOT_ALLOWED",
+    LedgerError: "LEDGER_UNAVAILABLE",
+}
 
 
-def no_session() -> Refusal:
-    """Refuse a request without a valid cookie."""
-    return Refusal(401, "NO_SESSION", "Open the link that you were given; it isn't open here.")
-
-
-def not_allowed() -> Refusal:
-    """Refuse what a person's role doesn't include."""
-    return Refusal(403, "NOT_ALLOWED", "Your link doesn't allow this.")
-
-
-def too_often(wait_s: int) -> Refusal:
-    """Refuse somebody who asks too often; `wait_s` seconds from now it may go."""
-    return Refusal(
-        429, "TOO_OFTEN", "Too many requests; wait a moment and try again.", retry_after_s=wait_s
-    )
-
-
-def changed_image() -> Refusal:
-    """Refuse to show a file with other bytes than those that were searched."""
-    sentence = "The image isn't the one any more that was searched for faces; give it back."
-    return Refusal(409, "IMAGE_CHANGED", sentence)
-
-
-def unreadable_image(error: SampleError) -> Refusal:
-    """Refuse to show a file that went or can't be read; the reason stays here."""
-    if error.code == Code.LINK_BROKEN:  # not 410: the lease is still theirs
-        return Refusal(422, "IMAGE_GONE", "The image isn't there any more; give it back.")
-    return Refusal(422, "IMAGE_UNREADABLE", "The image can't be read; give it back.")
-
-
-def database_busy() -> Refusal:
-    """Refuse because the ledger fails: what was sent isn't stored."""
-    sentence = "The ledger doesn't answer, so nothing was stored. Try again."
-    return Refusal(503, "LEDGER_UNAVAILABLE", sentence, retry_after_s=2)
-
-
-def internal_error() -> Refusal:
-    """Refuse because of a mistake of ours."""
-    sentence = "Something went wrong on this side. Try again, or tell who sent you the link."
-    return Refusal(500, "INTERNAL_ERROR", sentence, retry_after_s=2)
+def known(code: str, *, wait_s: int = 0) -> Refusal:
+    """Return the refusal of this code; `wait_s` seconds from now it may go."""
+    status, sentence = _KNOWN[code]
+    return Refusal(status, code, sentence, retry_after_s=wait_s or _AGAIN_S.get(code, 0))
 
 
 def of_review(error: SfumatoError) -> Refusal:
     """Return what a reviewer is told of an error of the queue."""
-    expired = "The time for this image has run out, and somebody else has it; ask for the next."
-    known: dict[type[SfumatoError], Refusal] = {
-        UnknownLease: unknown_lease(),
-        Expired: Refusal(410, "EXPIRED", expired),
-        Conflict: Refusal(409, "CONFLICT", "Another answer to this image is stored already."),
-        BadMarks: Refusal(422, "WRONG_BOX", "These boxes can't be stored."),
-        NotAllowed: not_allowed(),
-        LedgerError: database_busy(),
-    }
-    return next((known[kind] for kind in type(error).__mro__ if kind in known), internal_error())
+    codes = (_OF_REVIEW[kind] for kind in type(error).__mro__ if kind in _OF_REVIEW)
+    return known(next(codes, "INTERNAL_ERROR"))

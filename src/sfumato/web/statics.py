@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sfumato.errors import UsageError
-from sfumato.web.refusals import Refusal
+from sfumato.web.refusals import known
 
 FOLDER: Final = Path(__file__).parent / "static"
 _KINDS: Final = {
@@ -66,7 +66,7 @@ class Statics:
         """
         file = self._files.get(name)
         if file is None:
-            raise Refusal(404, "NOT_FOUND", "There is nothing here.")
+            raise known("NOT_FOUND")
         headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Content-Type": file.kind}
         asked = request.headers.get("if-none-match", "")
         if file.tag in (part.strip().removeprefix("W/") for part in asked.split(",")):

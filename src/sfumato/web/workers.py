@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from sfumato.web.refusals import too_often
+from sfumato.web.refusals import known
 
 T = TypeVar("T")
 _LEDGER: Final = 8
@@ -37,7 +37,7 @@ class Workers:
             Refusal: 429, as many wait as may.
         """
         if self._asked >= self._most:
-            raise too_often(1)
+            raise known("TOO_OFTEN")
         self._asked += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._decoding, work)
