@@ -17,13 +17,16 @@ from labels import RULES, images_of, read
 from PIL import Image
 
 from sfumato import boxes
-from sfumato.review.quality import gold_share, spoil
+from sfumato.review.quality import gold_share, passes
 from sfumato.review.vocabulary import Answer, Given, Mark
 from sfumato.types import Box
 
 TOUCHES = 0.1  # IoU from which on a person takes a box to be meant for a face
 ORIENTATION = 0x0112  # the EXIF tag
 FITS = 0.6  # IoU from which on nobody moves it
+_ATTEMPTS = 20  # at boxes that are wrong and look like a detector's
+_INEXACT = 0.03  # of a side: how far a right box may lie from the true one
+_SMALLEST = 4.0  # pixels a side of a box made up
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +281,80 @@ def reviewed(campaign_: Campaign, replicas: int, rng: np.random.Generator) -> li
 
 def _checked(scene: Scene, person: str, habit: Habit, rng: np.random.Generator) -> Given:
     truth = tuple(Mark(face) for face in scene.faces)
-    shown = spoil(truth, scene.width, scene.height, int(rng.integers(2**62)))
+    shown = _spoilt(truth, scene.width, scene.height, int(rng.integers(2**62)))
     tell = rng.normal(0.3, 0.7, len(shown)).tolist()
     answer = look(scene, habit, shown, tell, rng)
     return Given(scene.key, "0" * 64, person, answer, shown, "", truth)
+
+
+def _spoilt(
+    truth: Sequence[Mark],
+    width: int,
+    height: int,
+    seed: int,
+) -> tuple[Mark, ...]:
+    """Return wrong boxes for a gold image of this size, which never pass the check themselves.
+
+    Faces are left out, moved or cut short, and boxes are added where nothing is. They have ids
+    ("p0", …) and scores as proposals have. The same arguments give the same boxes.
+    """
+    rng = np.random.default_rng(seed)
+    places = [mark.box for mark in truth]
+    for _ in range(_ATTEMPTS):
+        wrong = [bad for mark in truth for bad in _worse(mark, width, height, rng)]
+        added = int(rng.integers(0, 2)) if truth else int(rng.integers(1, 3))
+        wrong += [_made_up(places, width, height, rng) for _ in range(added)]
+        shuffled = [wrong[i] for i in rng.permutation(len(wrong)).tolist()]
+        if not passes(shuffled, truth):
+            return _as_proposals(shuffled, rng)
+    return ()  # of faces that fill the image, boxes that are moved still pass; no box doesn't
+
+
+def _worse(mark: Mark, width: int, height: int, rng: np.random.Generator) -> list[Mark]:
+    """Return a face's box about as it was, moved, cut short, or not at all.
+
+    Not quite as it was, because a detector's right boxes aren't exact either.
+    """
+    what = rng.choice(["kept", "moved", "cut", "left out"], p=[0.2, 0.35, 0.15, 0.3])
+    if what == "left out":
+        return []
+    by = rng.uniform(-_INEXACT, _INEXACT, 4)  # of each side, in parts of the size
+    if what == "moved":
+        angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.6)
+        by += distance * np.tile([np.cos(angle), np.sin(angle)], 2)
+    elif what == "cut":
+        left, top = rng.uniform(0, 0.4, 2)
+        by += (left, top, left - 0.4, top - 0.4)
+    x0, y0, x1, y1 = mark.box
+    dx0, dy0, dx1, dy1 = (by * np.tile([x1 - x0, y1 - y0], 2)).tolist()
+    inside = boxes.clip((x0 + dx0, y0 + dy0, x1 + dx1, y1 + dy1), width, height)
+    return [Mark(inside, mark.kind, score=mark.score)] if inside else []
+
+
+def _made_up(faces: Sequence[Box], width: int, height: int, rng: np.random.Generator) -> Mark:
+    """Return a box that hides as little of the faces as one of eight tries does; face-sized."""
+    tries = [_anywhere(faces, width, height, rng) for _ in range(8)]
+    hidden = [boxes.covered(box, faces) if faces else 0.0 for box in tries]
+    return Mark(tries[hidden.index(min(hidden))])
+
+
+def _anywhere(faces: Sequence[Box], width: int, height: int, rng: np.random.Generator) -> Box:
+    """Return a box inside the image, about as large as one of the faces."""
+    if faces:
+        x0, y0, x1, y1 = faces[int(rng.integers(len(faces)))]
+        w, h = x1 - x0, y1 - y0
+    else:
+        w = h = float(rng.uniform(0.06, 0.25)) * min(width, height)
+    w = min(max(w * float(rng.uniform(0.8, 1.25)), _SMALLEST), float(width))
+    h = min(max(h * float(rng.uniform(0.8, 1.25)), _SMALLEST), float(height))
+    x, y = float(rng.uniform(0, width - w)), float(rng.uniform(0, height - h))
+    return (x, y, x + w, y + h)
+
+
+def _as_proposals(marks: Sequence[Mark], rng: np.random.Generator) -> tuple[Mark, ...]:
+    """Number the boxes as proposals are, and give a score to those without one."""
+    scores = rng.uniform(0.35, 0.99, len(marks)).round(3).tolist()
+    return tuple(
+        Mark(mark.box, mark.kind, f"p{i}", made if mark.score is None else mark.score)
+        for i, (mark, made) in enumerate(zip(marks, scores, strict=True))
+    )

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sfumato.boxes import misplaced
 from sfumato.ledger.database import SQLite
 from sfumato.review import likeness, people, quality
 from sfumato.review.queue import Queue, Rules
@@ -373,3 +374,14 @@ def test_what_was_not_answered_comes_back_as_others_would(tmp_path: Path, others
             queue.lease(ben)
         again = {lease.key for lease in queue.lease(ann, count=8)}
         assert again & golden == (set() if others else golden)
+
+
+def test_where_no_image_lends_boxes_those_shown_are_wrong_all_the_same() -> None:
+    alone = likeness.Pool([likeness.Donor(90, 60, ())])
+    face = (Mark((10.0, 10.0, 30.0, 30.0)),)
+    for pool in (alone, likeness.Pool([])):
+        assert likeness.wrong(face, (90, 60), pool, 0.5, b"seed") == ()
+        (made,) = likeness.wrong((), (90, 60), pool, 0.5, b"seed")
+        assert not misplaced(made.box, 90, 60)
+        assert made.proposal == "p0"
+        assert likeness.wrong((), (90, 60), pool, 0.5, b"seed") == (made,)

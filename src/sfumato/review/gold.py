@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 
 from sfumato.ledger.database import Connection, Database, Row
-from sfumato.review import quality
 from sfumato.review.choice import Desk, Pick
 from sfumato.review.likeness import Pool, wrong
 from sfumato.review.store import count, marks_from, written
@@ -64,9 +62,4 @@ def shown(desk: Desk, pick: Pick, pool: Pool) -> str:
     """
     truth = marks_from(pick.truth or pick.proposals)
     seed = hashlib.sha256(f"{desk.person} {pick.id}".encode()).digest()
-    size = (pick.width, pick.height)
-    found = wrong(truth, size, pool, desk.empty, seed)
-    if found is None:  # a queue of nothing else
-        spoilt = quality.spoil(truth, *size, int.from_bytes(seed[:4]))
-        found = tuple(replace(mark, origin="") for mark in spoilt)
-    return written(found)
+    return written(wrong(truth, (pick.width, pick.height), pool, desk.empty, seed))

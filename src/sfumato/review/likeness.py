@@ -117,8 +117,8 @@ def _single(number: float) -> float:
 
 def wrong(
     truth: Sequence[Mark], size: tuple[int, int], pool: Pool, empty: float, seed: bytes
-) -> tuple[Mark, ...] | None:
-    """Return boxes that don't pass as an answer; None if there is nobody to borrow them from.
+) -> tuple[Mark, ...]:
+    """Return boxes that don't pass as an answer; made up where no image lends any.
 
     `size` is the image's (width, height), `empty` the share of gold questions without a face:
     those are never shown without a box, so the others are that much more often. The same
@@ -129,7 +129,7 @@ def wrong(
     full = [donor for donor in near if donor.marks]
     without = 1 - len(full) / len(near) if near else 0.0
     bare = rng.random() * (1 - empty) < without
-    if truth and near and (bare or not full):
+    if truth and (bare or not full):
         return ()
     for attempt in range(_ATTEMPTS if full else 0):
         donor = rng.choice(full)
@@ -142,7 +142,14 @@ def wrong(
         )
         if not quality.passes(shown, truth):
             return shown
-    return () if truth and near else None
+    return () if truth else (_made_up(size, rng),)
+
+
+def _made_up(size: tuple[int, int], rng: random.Random) -> Mark:
+    """Return a square anywhere in the image, with a score as a detector may give it."""
+    side = max(rng.uniform(0.06, 0.25) * min(size), 1.0)
+    x, y = rng.uniform(0, size[0] - side), rng.uniform(0, size[1] - side)
+    return Mark((x, y, x + side, y + side), "face", "p0", round(rng.uniform(0.35, 0.99), 3))
 
 
 def _in_order(marks: Sequence[Mark], scores: list[float | None]) -> list[float | None]:
