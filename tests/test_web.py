@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import LedgerError, MissingExtra, UsageError
-from sfumato.review import completion, people
+from sfumato.review import joining, people
 from sfumato.review.queue import Rules
 from sfumato.review.vocabulary import Mark
 from sfumato.web import build as application
@@ -537,7 +537,7 @@ def test_only_managers_see_how_all_are_doing(service: Service, browser: Browser)
 def test_a_code_is_given_when_it_is_earned(service: Service, browser: Browser) -> None:
     who = people.find(service.database, browser.name)
     assert who is not None
-    completion.promise(service.database, "C0DE", 2, person=who.id)
+    joining.promise(service.database, who, "C0DE", 2)
     for expected in (None, None, "C0DE"):
         assert browser.get("/api/me").json().get("completion") == expected
         (lease,) = browser.next()

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
-from sfumato.review import completion, people
+from sfumato.review import joining, people
 from tests.e2e.review_desk import PHONE, Desk, near, only
 from tests.e2e.review_site import FACES, Site
 
@@ -354,7 +354,7 @@ def test_the_code_for_an_outside_service_shows_when_it_is_earned_and_stays(
     link = review.invite("Ada")
     person = people.find(review.database, "Ada")
     assert person is not None
-    completion.promise(review.database, "C0DE-42", 2, person=person.id)
+    joining.promise(review.database, person, "C0DE-42", 2)
     desk = sit(link)
     code = desk.page.locator("#code")
     expect(code).to_be_hidden()

@@ -58,7 +58,7 @@ def invite(db: Database, name: str, role: Role, *, days: float = 30, now: float 
             "INSERT INTO review_people (id, name, role, secret, invited, expires) "
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET role = excluded.role, "
             "secret = excluded.secret, expires = excluded.expires, revoked = NULL",
-            (secrets.token_hex(8), name.strip(), role, _hash(secret), now, now + days * _DAY),
+            (secrets.token_hex(8), name.strip(), role, hashed(secret), now, now + days * _DAY),
         )
     return secret
 
@@ -90,7 +90,7 @@ def enlist(db: Database, name: str) -> Person:
         writing.execute(
             "INSERT INTO review_people (id, name, role, secret, invited, expires) "
             "VALUES (?, ?, 'reviewer', ?, ?, ?) ON CONFLICT (name) DO NOTHING",
-            (secrets.token_hex(8), name, _hash(secrets.token_urlsafe(_BYTES)), now, now),
+            (secrets.token_hex(8), name, hashed(secrets.token_urlsafe(_BYTES)), now, now),
         )
     made = find(db, name)
     assert made is not None
@@ -105,7 +105,7 @@ def recognise(db: Database, secret: str, *, now: float = 0) -> Person | None:
     found = db.rows(
         "SELECT id, role, name FROM review_people "
         "WHERE secret = ? AND revoked IS NULL AND expires > ?",
-        (_hash(secret), now or time.time()),
+        (hashed(secret), now or time.time()),
     )
     for person, role, name in found:
         return Person(person, role, name)
@@ -147,5 +147,6 @@ def _invited(row: Row) -> Invited:
     )
 
 
-def _hash(secret: str) -> str:
+def hashed(secret: str) -> str:
+    """Return what is kept of a secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from sfumato.ledger.database import Database
 from sfumato.review import people
-from sfumato.review.completion import earned, quota
+from sfumato.review.joining import Promise, promised
 from sfumato.review.people import Invited
 from sfumato.review.queue import Queue
 from sfumato.review.vocabulary import Extent, Lease, Mark, Person, Progress
@@ -42,12 +42,10 @@ class Desk:
     async def me(self, _: Request, person: Person) -> Response:
         """Say who asks, how far they have come, and the code that they have earned by it."""
 
-        def work() -> tuple[Progress, int | None, str | None]:
-            progress = self._queue.progress(person)
-            promised = quota(self._database, person)
-            return progress, promised, earned(self._database, person, progress)
+        def work() -> tuple[Progress, Promise | None]:
+            return self._queue.progress(person), promised(self._database, person)
 
-        progress, promised, code = await self._workers.ledger(work)
+        progress, kept = await self._workers.ledger(work)
         shown: JSON = {
             "role": person.role,
             "answered": progress.answered,
@@ -55,9 +53,11 @@ class Desk:
             "redact": self._queue.settings.redact,
             "tutorial": progress.tutorial,
         }
-        if promised is not None:
-            shown["quota"] = promised
-        return JSONResponse(shown if code is None else {**shown, "completion": code})
+        if kept is not None:
+            shown["quota"] = kept.quota
+            if code := kept.earned(progress):
+                shown["completion"] = code
+        return JSONResponse(shown)
 
     async def next(self, request: Request, person: Person) -> Response:
         """Give what the person holds, with drafts, and new images up to the number asked for."""

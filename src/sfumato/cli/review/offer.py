@@ -12,8 +12,7 @@ from sfumato.cli.review.desk import Campaign, common, opened
 from sfumato.errors import UsageError
 from sfumato.ledger.records import understood
 from sfumato.review import people, store
-from sfumato.review.completion import earned
-from sfumato.review.joining import close_door, open_door
+from sfumato.review.joining import close_door, open_door, promised
 from sfumato.review.providers import Offer, Submission, Work
 from sfumato.review.providers.prolific import Prolific
 
@@ -121,9 +120,10 @@ def _settle(campaign: Campaign, values: dict[str, Any]) -> dict[str, Any]:
 def _has_worked(campaign: Campaign, one: Submission) -> bool:
     """Say whether the page gave this participant the code: it is the same for all of them."""
     known = people.find(campaign.database, f"prolific:{one.person}")
-    if known is None:
+    kept = promised(campaign.database, known) if known else None
+    if known is None or kept is None:
         return False
-    return earned(campaign.database, known, campaign.queue.progress(known)) is not None
+    return kept.earned(campaign.queue.progress(known)) is not None
 
 
 def _stop(campaign: Campaign, values: dict[str, Any]) -> dict[str, Any]:
