@@ -100,7 +100,8 @@ def hostile_report() -> Report:
         found = output(key, [face(60, origin=name), face(90, origin="human:Jane Roe")])
         tally.add(key, name, [bad, strength(key, 0.19), found])
         tally.add(f"r{key}", name, [Failure(f"r{key}", "detect", Code.IMAGE_DECODE, REASON)])
-    tally.ignored(2, ["secret-notes.txt", HOSTILE[0]])
+    for name in ("secret-notes.txt", HOSTILE[0]):
+        tally.passed_over(name, "ignored")
     return tally.report()
 
 

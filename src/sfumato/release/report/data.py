@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal, Self, TypeAlias
 
@@ -94,6 +94,11 @@ class ClassCount:
     def share(self) -> float:
         """Share of the searched images that show a face, in [0, 1]."""
         return self.with_faces / self.searched if self.searched else 0.0
+
+    def as_json(self) -> JSON:
+        """Return the numbers."""
+        counts = {"searched": self.searched, "with_faces": self.with_faces, "faces": self.faces}
+        return {**self.account.as_json(), **counts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +295,7 @@ class Report:
             "fingerprint": self.about.fingerprint,
             "verdict": self.verdict,
             "account": self.account.as_json(),
-            "classes": {row.label: dict(_class_json(row)) for row in self.classes},
+            "classes": {row.label: row.as_json() for row in self.classes},
             "classes_with_faces": {
                 "classes": len(self.classes),
                 "over_25_percent": self.classes_over(0.25),
@@ -317,11 +322,6 @@ class Report:
 def _judged_json(observer: tuple[str, Judgement]) -> tuple[str, JSON]:
     name, judgement = observer
     return name, {"sentence": judgement.sentence, **judgement.figures}
-
-
-def _class_json(row: ClassCount) -> Iterator[tuple[str, int]]:
-    yield from row.account.as_json().items()
-    yield from (("searched", row.searched), ("with_faces", row.with_faces), ("faces", row.faces))
 
 
 def account_line(summary: Mapping[str, object]) -> str:

@@ -10,8 +10,9 @@ import base64
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sfumato.release.report.charts.bars import bar_chart, share_bar, strip
 from sfumato.release.report.data import Report, account_line
@@ -46,12 +47,14 @@ def render(report: Report, *, private: bool, pairs: Sequence[Pair] = ()) -> str:
     """
     if pairs and not private:
         raise ValueError("a public report shows no images: pairs are for the private copy only")
+    # By the share of images with a face, then by how many these are.
+    classes = sorted(report.classes, key=lambda row: (-row.share, -row.with_faces, row.label))
     return _template().render(
         report=report,
         summary=report.summary(),
         private=private,
         line=account_line(report.summary()),
-        strip=strip(_fates(report)),
+        strip=strip(list(asdict(report.account).items())),
         checks=sorted(report.checks, key=lambda check: (not check.failed, check.code)),
         failed_checks=sum(check.failed for check in report.checks),
         failed_rows=report.failed,
@@ -62,7 +65,7 @@ def render(report: Report, *, private: bool, pairs: Sequence[Pair] = ()) -> str:
         face_charts=face_charts(report),
         class_chart=class_chart(report),
         strength_chart=strength_chart(report),
-        classes=_top_classes(report),
+        classes=classes[:CLASSES_SHOWN],
         classes_first=CLASSES_FIRST,
         share_bar=share_bar,
         recipe=_in_short(report.about.recipe),
@@ -111,22 +114,6 @@ def percent(part: float, whole: float = 1.0) -> str:
 def number(value: float) -> str:
     """Write a measured value with four digits, and what is no number as a dash."""
     return f"{value:.4g}" if math.isfinite(value) else "–"
-
-
-def _fates(report: Report) -> list[tuple[str, int]]:
-    account = report.account
-    return [
-        ("copied", account.copied),
-        ("obfuscated", account.obfuscated),
-        ("refused", account.refused),
-        ("unfinished", account.unfinished),
-    ]
-
-
-def _top_classes(report: Report) -> list[Any]:
-    """Return classes by their share of images with a face, then by how many these are."""
-    order = sorted(report.classes, key=lambda row: (-row.share, -row.with_faces, row.label))
-    return order[:CLASSES_SHOWN]
 
 
 def _in_short(recipe: JSON) -> list[tuple[str, list[str]]]:

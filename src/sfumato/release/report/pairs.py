@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -78,10 +78,11 @@ class Shortlist:
     the SHA-256 of the key decides, so that the choice looks random and is always the same.
     """
 
-    def __init__(self, size: int = PAIRS_SHOWN) -> None:
-        self._size = size
+    def __init__(self) -> None:
         self._failed: dict[Code, Smallest[Choice]] = {}
-        self._margin: Smallest[tuple[float, Choice]] = Smallest(_NARROW, order=_by_margin)
+        self._margin: Smallest[tuple[float, Choice]] = Smallest(
+            _NARROW, order=lambda row: (row[0], row[1].key)
+        )
         self._octaves: dict[int, Smallest[Choice]] = {}
 
     def add(
@@ -91,7 +92,9 @@ class Shortlist:
         about = _faces_in_words(faces)
         failed = {f.code: f.detail for f in findings if not f.passed and f.code not in _NOT_SHOWN}
         for code, detail in failed.items():  # one of each code: a crowd may have fifty
-            rows = self._failed.setdefault(code, Smallest(self._size, order=_by_key))
+            rows = self._failed.setdefault(
+                code, Smallest(PAIRS_SHOWN, order=lambda one: (one.key, one.caption))
+            )
             rows.add(Choice(key, label, f"{code}: {detail or FAILED.get(code, '')} ({about})"))
         used = max((used_of_limit(finding) for finding in findings), default=0.0)
         if 0.0 < used <= 1.0 and not failed:
@@ -99,16 +102,17 @@ class Shortlist:
             self._margin.add((1.0 - used, Choice(key, label, caption)))
         if faces:
             octave = math.frexp(max(longer_side(face.box) for face in faces))[1]
-            rows = self._octaves.setdefault(octave, Smallest(self._size, order=_by_hash))
+            rows = self._octaves.setdefault(octave, Smallest(PAIRS_SHOWN, order=_by_hash))
             rows.add(Choice(key, label, about))
 
     def choose(self) -> tuple[Choice, ...]:
         """Return the images to show, each once: failed, then narrow, then the spread."""
-        failed = list(_round_robin(rows.sorted() for _, rows in sorted(self._failed.items())))
+        groups = (rows.sorted() for _, rows in sorted(self._failed.items()))
+        failed = [one for row in itertools.zip_longest(*groups) for one in row if one]
         narrow = [choice for _, choice in self._margin.sorted()]
         spread = _spread([rows.sorted() for _, rows in sorted(self._octaves.items())])
         first = [*_distinct(failed)[:_FAILED_AT_MOST], *narrow]
-        taken = _distinct([*first, *spread, *failed])[: self._size]
+        taken = _distinct([*first, *spread, *failed])[:PAIRS_SHOWN]
         keys = {choice.key for choice in taken}
         # An image that is there for several reasons gets the caption of the gravest.
         return tuple(c for c in _distinct([*failed, *narrow, *spread]) if c.key in keys)
@@ -135,22 +139,9 @@ def _faces_in_words(faces: Sequence[Face]) -> str:
     return f"{len(faces)} faces, the largest {longest:.0f} px"
 
 
-def _by_key(choice: Choice) -> tuple[str, str]:
-    return choice.key, choice.caption
-
-
-def _by_margin(row: tuple[float, Choice]) -> tuple[float, str]:
-    return row[0], row[1].key
-
-
 def _by_hash(choice: Choice) -> tuple[bytes, str]:
     # surrogatepass: a name that isn't UTF-8 has lone surrogates
     return hashlib.sha256(choice.key.encode("utf-8", "surrogatepass")).digest(), choice.key
-
-
-def _round_robin(groups: Iterable[Sequence[Choice]]) -> Iterator[Choice]:
-    for row in itertools.zip_longest(*groups):
-        yield from (choice for choice in row if choice is not None)
 
 
 def _spread(octaves: Sequence[list[Choice]]) -> list[Choice]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Final
+from typing import Final, TypeVar
 
 from sfumato.boxes import clip, covered, grow, longer_side
 from sfumato.errors import Code
@@ -60,40 +60,11 @@ class _ClassTally:
     faces: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _ImageRecords:
-    """What the records of one image come to; later records replace earlier ones."""
-
-    fate: Output | Failure | None
-    detection: Detection | None
-    decided: Decision | None
-    findings: tuple[Finding, ...]
-
-    @property
-    def faces(self) -> tuple[Face, ...] | None:
-        """The final boxes; None if the image was refused or not searched yet."""
-        if isinstance(self.fate, Failure):
-            return None
-        last = self.fate or self.decided or self.detection
-        return None if last is None else last.faces
+_R = TypeVar("_R", bound=Record)
 
 
-def _of_image(records: Sequence[Record]) -> _ImageRecords:
-    fate: Output | Failure | None = None
-    detection: Detection | None = None
-    decided: Decision | None = None
-    findings: list[Finding] = []
-    for record in records:
-        match record:
-            case Output() | Failure():
-                fate = record
-            case Detection():
-                detection = record
-            case Decision():
-                decided = record
-            case Finding():
-                findings.append(record)
-    return _ImageRecords(fate, detection, decided, tuple(findings))
+def _last(records: Sequence[Record], kind: type[_R]) -> _R | None:
+    return next((one for one in reversed(records) if isinstance(one, kind)), None)
 
 
 class Tally:
@@ -124,7 +95,7 @@ class Tally:
         self._changes = Changes()
         self._assessment: Assessment | None = None
         self._candidates = 0
-        self._second = SecondImages()
+        self._second: Counter[str] = Counter()
         self._shortlist = Shortlist()
         self._judged: dict[str, Judgement] = {}
 
@@ -134,18 +105,22 @@ class Tally:
         The latest `Output` or `Failure` decides where it went; with neither it is unfinished.
         Final boxes are those of the output, else of the latest decision, else of the detection.
         """
-        image = _of_image(records)
-        self._count_fate(label, image.fate)
-        for finding in image.findings:
+        detection, decided = _last(records, Detection), _last(records, Decision)
+        fates = [one for one in records if isinstance(one, Output | Failure)]
+        fate = fates[-1] if fates else None
+        findings = [one for one in records if isinstance(one, Finding)]
+        self._count_fate(label, fate)
+        for finding in findings:
             self.finding(finding)
-        self._changes += of_image(image.detection, image.decided)
-        if image.faces is not None:
-            self._count_faces(label, image.faces, image.detection)
+        self._changes += of_image(detection, decided)
+        final = None if isinstance(fate, Failure) else fate or decided or detection
+        if final is not None:
+            self._count_faces(label, final.faces, detection)
             # A person's decision settles what was doubtful.
-            if image.detection is not None and image.decided is None:
-                self._candidates += len(image.detection.candidates)
-        if isinstance(image.fate, Output):
-            self._shortlist.add(key, label, faces=image.fate.faces, findings=image.findings)
+            if detection is not None and decided is None:
+                self._candidates += len(detection.candidates)
+        if isinstance(fate, Output):
+            self._shortlist.add(key, label, faces=fate.faces, findings=findings)
 
     def finding(self, finding: Finding) -> None:
         """Count a finding that is about the release and not about one image of the source."""
@@ -177,17 +152,15 @@ class Tally:
             self._others["unchecked"] += fate is not None and fate.content == "unchecked"
 
     def passed_over(self, key: str, kind: str) -> None:
-        """Count a file that is no part of the set: "excluded", or no image by its name."""
+        """Count a file that is no part of the set: "excluded", or no image by its name.
+
+        Up to 1,000 of these names are listed.
+        """
         if kind == "excluded":
             self._excluded += 1
         else:
-            self.ignored(1, [key])
-
-    def ignored(self, count: int, names: Iterable[str] = ()) -> None:
-        """Count files that are no images by name; up to 1,000 of their names are listed."""
-        self._ignored += count
-        for name in names:
-            self._ignored_names.add(name)
+            self._ignored += 1
+            self._ignored_names.add(key)
 
     def choose(self) -> tuple[Choice, ...]:
         """Return the images (at most 24) that the private report shows before and after.
@@ -215,9 +188,9 @@ class Tally:
             ignored_names=tuple(self._ignored_names.sorted()),
             review=ReviewFigures(self._changes, read(self._assessment) if self._assessment else {}),
             candidates=self._candidates,
-            others=Others(*(self._others[name] for name in ("copied", "unchecked", "refused"))),
+            others=Others(**self._others),
             excluded=self._excluded,
-            second=self._second,
+            second=SecondImages(**self._second),
             judged=tuple(self._judged.items()),
         )
 
@@ -233,10 +206,7 @@ class Tally:
                 self._encodings[fate.encoding] += 1
                 if fate.second_images:
                     held, gone = fate.second_images, fate.second_images_removed
-                    told = self._second
-                    self._second = SecondImages(
-                        told.files + 1, told.images + held, told.removed + gone
-                    )
+                    self._second.update(files=1, images=held, removed=gone)
             case Failure():
                 fates["refused"] += 1
                 self._refusals[fate.code] += 1
@@ -302,12 +272,7 @@ def _meet(a: Box, b: Box) -> bool:
 
 
 def _account(fates: Counter[str]) -> Account:
-    return Account(
-        copied=fates["copied"],
-        obfuscated=fates["obfuscated"],
-        refused=fates["refused"],
-        unfinished=fates["unfinished"],
-    )
+    return Account(**{name: fates[name] for name in Account.__dataclass_fields__})
 
 
 def _class_count(label: str, row: _ClassTally) -> ClassCount:
