@@ -15,7 +15,7 @@ from sfumato.errors import UsageError
 from sfumato.ledger.database import Where, named
 from sfumato.ledger.ledger import is_there
 from sfumato.pipeline.driver import Job
-from sfumato.pipeline.settings import cover_step, last_recipe, last_selection
+from sfumato.pipeline.settings import last_recipe, last_selection
 from sfumato.sources import open_sink, open_source
 from sfumato.sources.selection import Selection
 
@@ -55,13 +55,11 @@ def obfuscate(src: Path, out: Path, detections: Where | None, **values: Any) -> 
     url = source.url
     missing = f"No faces were searched in {url}: run `sfumato detect {url}` first."
     found = last_recipe(origins, "detect", missing)
-    settings = ("method", "expand", "colour", "on_unsupported", "metadata")
-    step = cover_step(*(values[name] for name in settings))
-    step = replace(step, require_review=values["require_review"])
-    said = Selection(values["include"], values["exclude"])
+    settings = options.settings(values)
+    said = settings.selection()
     job = Job(
         source=source,
-        recipe=replace(found, obfuscate=step),
+        recipe=replace(found, obfuscate=settings.cover()),
         ledger=ledger,
         out=open_sink(out, like=source, link=values["link"]),
         # As faces were searched, unless it is said anew.

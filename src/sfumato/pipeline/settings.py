@@ -8,7 +8,7 @@ import logging
 import platform
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
@@ -86,10 +86,7 @@ class Settings:
         Raises:
             UsageError: a value is out of range, or a name is unknown.
         """
-        cover = cover_step(
-            self.method, self.expand, self.colour, self.on_unsupported, self.metadata
-        )
-        cover = replace(cover, require_review=self.require_review)
+        cover = self.cover()
         if self.max_pixels < 1:
             raise UsageError(f"--max-pixels must be at least 1, not {self.max_pixels}.")
         wanted = specifications(self.profile, detectors=self.detectors, threshold=self.threshold)
@@ -101,29 +98,27 @@ class Settings:
             detect = DetectStep((), (), self.max_pixels, _digest(self.boxes), self._unlisted())
         return Recipe(detect, verify_step(again, device), cover, observed_by(self.observe))
 
+    def cover(self) -> ObfuscateStep:
+        """Return the step of a recipe that covers faces; raises `UsageError` for a wrong value."""
+        obfuscation.make(self.method, expand=self.expand, colour=self.colour)
+        if self.metadata not in get_args(Policy):
+            words = f"{', '.join(get_args(Policy))}, not {self.metadata!r}"
+            raise UsageError(f"metadata must be one of {words}.")
+        return ObfuscateStep(
+            self.method,
+            float(self.expand),  # 1 from a notebook and 1.0 from the command line are one recipe
+            self.colour,
+            self.on_unsupported,
+            # The published recipe is applied as it was published: once.
+            0 if self.method == obfuscation.ImageNet.name else ObfuscateStep().looks,
+            self.metadata,
+            self.require_review,
+        )
+
     def _unlisted(self) -> Unlisted:
         if self.unlisted is not None or self.boxes is None:
             return self.unlisted or "refuse"
         return "faceless" if box_files.layout_of(self.boxes) == "csv" else "refuse"
-
-
-def cover_step(
-    method: str,
-    expand: float,
-    colour: tuple[int, int, int] | None,
-    on_unsupported: OnUnsupported = "refuse",
-    metadata: Policy = "faces",
-) -> ObfuscateStep:
-    """Return the step of a recipe that covers faces; raises `UsageError` for a wrong value."""
-    obfuscation.make(method, expand=expand, colour=colour)
-    if metadata not in get_args(Policy):
-        raise UsageError(
-            f"metadata must be one of {', '.join(get_args(Policy))}, not {metadata!r}."
-        )
-    # The published recipe is applied as it was published: once.
-    looks = 0 if method == obfuscation.ImageNet.name else ObfuscateStep().looks
-    # As a float: 1 from a notebook and 1.0 from the command line are one recipe.
-    return ObfuscateStep(method, float(expand), colour, on_unsupported, looks, metadata)
 
 
 def verify_step(specs: Sequence[str], device: str = "") -> VerifyStep:
