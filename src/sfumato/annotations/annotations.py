@@ -15,7 +15,7 @@ from typing import Final, Literal, TextIO, TypeAlias
 
 from sfumato.annotations import coco, cvat, label_studio
 from sfumato.annotations.box_files import fault, whole
-from sfumato.annotations.entries import Drawn, Sheet, shown
+from sfumato.annotations.entries import Sheet, shown
 from sfumato.errors import UsageError
 from sfumato.types import Detection, Face, Kind
 
@@ -94,13 +94,9 @@ def _annotated(sheet: Sheet, path: Path, labels: Mapping[str, Kind]) -> Annotate
                 f"{path}: label {shown(drawn.label)} is neither a face nor private: say what it "
                 "is with --label NAME=face or NAME=private, or take it out of the file."
             )
-        reason = _reason(drawn)
+        reason = fault(drawn.box, drawn.score)
         if reason is None:
             faces.append(Face(drawn.box, drawn.score, drawn.origin, kind))
         else:
             problem = problem or f"a box that can't be right: {reason}"
     return Annotated(sheet.name, sheet.annotator, tuple(faces), sheet.size, sheet.seconds, problem)
-
-
-def _reason(drawn: Drawn) -> str | None:
-    return fault(drawn.box, drawn.score)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final, Literal, TextIO, TypeAlias
 
 from sfumato.annotations import boxes_csv, coco, princeton
-from sfumato.annotations.entries import Entry
+from sfumato.annotations.entries import Entry, reading
 from sfumato.annotations.name_match import pair
 from sfumato.errors import OutputError, UsageError
 from sfumato.types import Box, Detection, Face
@@ -164,11 +164,8 @@ def layout_of(path: Path) -> Layout:
     """
     if path.exists() and not path.is_file():  # a pipe could be read once, and we read twice
         raise UsageError(f"{path}: expected a file with boxes (COCO, Princeton JSON or CSV)")
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(4096)
-    except OSError as error:
-        raise UsageError(f"{path}: the box file can't be read ({error.strerror})") from error
+    with reading(path), path.open("rb") as stream:
+        start = stream.read(4096)
     first = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if first == b"{":
         return "coco"

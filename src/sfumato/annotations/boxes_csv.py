@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from sfumato.annotations import cells
-from sfumato.annotations.entries import Entry, image_name, shown, wrong
-from sfumato.errors import UsageError
+from sfumato.annotations.entries import Entry, image_name, reading, shown, wrong
 from sfumato.types import Box, Detection, Kind
 
 REQUIRED = ("path", "x0", "y0", "x1", "y1")
@@ -31,13 +30,8 @@ def read(path: Path) -> Iterator[Entry]:
     Raises `UsageError` for a missing column, a row of another length, a quote that doesn't
     close, a cell that is no number, or a row with only some of the four coordinates.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            yield from _entries(stream, path)
-    except OSError as error:
-        raise UsageError(f"{path}: the box file can't be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise wrong(path, "start", "text in UTF-8 (JSON or CSV)") from error
+    with reading(path), path.open(encoding="utf-8-sig", newline="") as stream:
+        yield from _entries(stream, path)
 
 
 def write(stream: TextIO, detections: Iterable[Detection]) -> None:

@@ -22,14 +22,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from sfumato.annotations.documents import parse_json
 from sfumato.annotations.entries import (
     Drawn,
     Entry,
     Sheet,
     image_name,
     number,
-    read_text,
+    read_json,
     say_repeated,
     shown,
     turned,
@@ -183,11 +182,7 @@ def _say_repeated_ids(document: dict[str, Any], path: Path) -> None:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = parse_json(read_text(path))
-    except ValueError as error:
-        raise wrong(path, "start", f"JSON ({error})") from error
-    document = _fields(document, path, "start")
+    document = _fields(read_json(path), path, "start")
     for part in ("images", "annotations"):
         if not isinstance(document.get(part), list):
             raise wrong(path, "start", f"{LAYOUT}, but {part} is no list in it")

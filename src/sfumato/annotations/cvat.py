@@ -3,8 +3,6 @@
 A turned box (``rotation``, degrees clockwise about its centre), a polygon and an ellipse come back
 as the smallest upright box that holds them. The layout doesn't say in which images somebody
 worked: one without a shape may be either. CVAT itself rounds to 0.01 px when it exports.
-
-The file is read as a stream, without a document type: entities of one could swell a small file.
 """
 
 from __future__ import annotations
@@ -12,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
-from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
-from sfumato.annotations.entries import Drawn, Sheet, image_name, shown, turned, wrong
-from sfumato.errors import UsageError
+from sfumato.annotations.entries import Drawn, Sheet, Xml, image_name, shown, turned, wrong
 from sfumato.types import Box, Detection
 
 _SHAPES = frozenset({"box", "polygon", "ellipse"})
 _OTHER_SHAPES = frozenset({"polyline", "points", "mask", "cuboid", "skeleton"})
-_CHUNK = 1 << 16
 
 
 def write(stream: TextIO, detections: Iterable[Detection], prefix: str) -> None:
@@ -46,31 +41,18 @@ def write(stream: TextIO, detections: Iterable[Detection], prefix: str) -> None:
 def read(path: Path) -> Iterator[Sheet]:
     """Yield one sheet for each image; raises `UsageError` if the file isn't of this layout."""
     reader = _Reader(path)
-    try:
-        with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                reader.parser.Parse(chunk, False)
-                yield from reader.take()
-            reader.parser.Parse(b"", True)
-            yield from reader.take()
-    except OSError as error:
-        raise UsageError(f"{path}: the file can't be read ({error.strerror})") from error
-    except expat.ExpatError as error:
-        raise wrong(path, f"line {error.lineno}", f"XML ({error})") from error
+    for _ in reader.parse():
+        yield from reader.take()
     if not reader.begun:
         raise wrong(path, "start", "<annotations>, CVAT's XML 1.1 for images")
 
 
-class _Reader:
+class _Reader(Xml):
     """Collects images from the events of the parser."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self.begun = False
-        self.parser = expat.ParserCreate()
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.StartDoctypeDeclHandler = self._doctype
-        self._path = path
         self._done: list[Sheet] = []
         self._image: tuple[str, tuple[int, int]] | None = None
         self._drawn: list[Drawn] = []
@@ -80,26 +62,22 @@ class _Reader:
         done, self._done = self._done, []
         yield from done
 
-    def _where(self) -> str:
-        return f"line {self.parser.CurrentLineNumber}"
-
-    def _doctype(self, *_: object) -> None:
-        raise wrong(self._path, self._where(), "no document type")
-
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if not self.begun:
             if tag != "annotations":
-                raise wrong(self._path, "start", f"<annotations>, got <{shown(tag)}>")
+                raise wrong(self.path, "start", f"<annotations>, got <{shown(tag)}>")
             self.begun = True
         elif tag == "image":
-            name = image_name(attributes.get("name"), self._path, self._where())
+            name = image_name(
+                attributes.get("name"), self.path, f"line {self.parser.CurrentLineNumber}"
+            )
             self._image = (
                 name,
                 (self._whole(attributes, "width"), self._whole(attributes, "height")),
             )
             self._drawn, self._problem = [], ""
         elif tag == "track":
-            raise wrong(self._path, self._where(), "the layout for images, not for video")
+            raise self.wrong("the layout for images, not for video")
         elif self._image is not None and tag in _SHAPES:
             label = attributes.get("label", "")
             self._drawn.append(Drawn(self._box(tag, attributes), label))
@@ -117,7 +95,7 @@ class _Reader:
         value = attributes.get(name, "")
         # By length first: Python reads no number of thousands of digits.
         if not value.isdecimal() or len(value) > 10 or not 0 < int(value) < 1 << 31:
-            raise wrong(self._path, self._where(), f"{name} of the image, got {shown(value)}")
+            raise self.wrong(f"{name} of the image, got {shown(value)}")
         return int(value)
 
     def _number(self, attributes: dict[str, str], name: str, default: str = "") -> float:
@@ -125,9 +103,7 @@ class _Reader:
         try:
             return float(value)
         except ValueError:
-            raise wrong(
-                self._path, self._where(), f"a number for {name}, got {shown(value)}"
-            ) from None
+            raise self.wrong(f"a number for {name}, got {shown(value)}") from None
 
     def _box(self, tag: str, attributes: dict[str, str]) -> Box:
         if tag == "polygon":
@@ -146,7 +122,5 @@ class _Reader:
             places = [tuple(map(float, point.split(","))) for point in points.split(";")]
             xs, ys = zip(*places, strict=True)
         except ValueError:
-            raise wrong(
-                self._path, self._where(), f"points as x,y;x,y, got {shown(points)}"
-            ) from None
+            raise self.wrong(f"points as x,y;x,y, got {shown(points)}") from None
         return (min(xs), min(ys), max(xs), max(ys))

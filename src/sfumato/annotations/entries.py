@@ -9,14 +9,18 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from xml.parsers import expat
 
+from sfumato.annotations.documents import parse_json
 from sfumato.errors import UsageError
 from sfumato.types import Box, Kind
 
 _LONGEST_NAME: Final = 4096  # of a path on Linux
+_CHUNK: Final = 1 << 16  # bytes
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -80,17 +84,69 @@ def say_repeated(path: Path, what: str, values: Iterable[Hashable]) -> None:
         _LOG.warning("%s: %d %s, such as %s.", path, again, what, shown(first))
 
 
-def read_text(path: Path) -> str:
-    """Return the whole file as text (UTF-8, with or without a byte order mark).
-
-    Raises `UsageError` if it can't be read or isn't UTF-8.
-    """
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raise `UsageError` where a file can't be read in here, or isn't UTF-8 as it should be."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        yield
     except OSError as error:
-        raise UsageError(f"{path}: the box file can't be read ({error.strerror})") from error
+        raise UsageError(f"{path}: the file can't be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise wrong(path, f"byte {error.start}", "text in UTF-8") from error
+
+
+def read_text(path: Path) -> str:
+    """Return the whole file as text, with or without a byte order mark; raises as `reading`."""
+    with reading(path):
+        return path.read_text(encoding="utf-8-sig")
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file says; raises `UsageError` if it can't be read or is none."""
+    try:
+        return parse_json(read_text(path))
+    except ValueError as error:
+        raise wrong(path, "start", f"JSON ({error})") from error
+
+
+class Xml:
+    """The events of an XML file, as a subclass hears them by `_start` and `_end`.
+
+    It is read as a stream, without a document type: entities of one could swell a small file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.parser = expat.ParserCreate()
+        self.parser.buffer_text = True  # one piece of text for each element, not one a line
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.StartDoctypeDeclHandler = self._doctype
+
+    def parse(self) -> Iterator[None]:
+        """Read on, part by part; raises `UsageError` if it can't be read or isn't XML."""
+        try:
+            with reading(self.path), self.path.open("rb") as stream:
+                while chunk := stream.read(_CHUNK):
+                    self.parser.Parse(chunk, False)
+                    yield
+                self.parser.Parse(b"", True)
+                yield
+        except expat.ExpatError as error:
+            raise wrong(self.path, f"line {error.lineno}", f"XML ({error})") from error
+
+    def wrong(self, expected: str) -> UsageError:
+        """Build the error for what stands at this place of the file."""
+        return wrong(self.path, f"line {self.parser.CurrentLineNumber}", expected)
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        raise NotImplementedError
+
+    def _end(self, tag: str) -> None:
+        raise NotImplementedError
+
+    def _doctype(self, *_: object) -> None:
+        raise self.wrong("no document type")
 
 
 def number(value: object, path: Path, where: str) -> float:

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sfumato.annotations.cells import name_from
-from sfumato.annotations.entries import image_name, shown, wrong
-from sfumato.errors import UsageError
+from sfumato.annotations.entries import image_name, reading, shown, wrong
 from sfumato.types import Box
 
 _PATHS: Final = ("path", "file", "filename", "image")
@@ -76,15 +75,13 @@ def read(path: Path) -> GroupFile:
     is no number where one is needed.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with reading(path), path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
             header = next(reader, [])
             places = _places([column.strip() for column in header], path)
             rows = tuple(_rows(reader, places, len(header), path))
-    except OSError as error:
-        raise UsageError(f"{path}: the groups can't be read ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise wrong(path, "start", f"CSV in UTF-8 ({error})") from error
+    except csv.Error as error:
+        raise wrong(path, "start", f"CSV ({error})") from error
     return GroupFile(path, tuple(places.groups), rows)
 
 

@@ -15,21 +15,12 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from sfumato.annotations.documents import parse_json
-from sfumato.annotations.entries import Drawn, Sheet, image_name, number, read_text, shown, wrong
+from sfumato.annotations.entries import Drawn, Sheet, image_name, number, read_json, shown, wrong
 from sfumato.errors import UsageError
 from sfumato.types import Box, Detection, Face
 
 # What a result has that lies somewhere in the image.
 _PLACES = frozenset({"x", "y", "points", "vertices", "rle", "cx", "radiusX"})
-# The labelling set-up that the exported tasks belong to, for `docs/review.md`.
-CONFIGURATION = """<View>
-  <Image name="image" value="$image" zoom="true"/>
-  <RectangleLabels name="label" toName="image">
-    <Label value="face"/><Label value="private"/>
-  </RectangleLabels>
-</View>
-"""
 
 
 def write(stream: TextIO, detections: Iterable[Detection], prefix: str) -> None:
@@ -81,10 +72,7 @@ def read(path: Path) -> Iterator[Sheet]:
 
     Skipped (cancelled) annotations are left out. Raises `UsageError` for another layout.
     """
-    try:
-        tasks = parse_json(read_text(path))
-    except ValueError as error:
-        raise wrong(path, "start", f"JSON ({error})") from error
+    tasks = read_json(path)
     if not isinstance(tasks, list):
         raise wrong(path, "start", "a list of Label Studio's tasks (its export as JSON)")
     for index, task in enumerate(tasks, start=1):

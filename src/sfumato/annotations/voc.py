@@ -12,9 +12,8 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from xml.parsers import expat
 
-from sfumato.annotations.entries import Drawn, Sheet, image_name, read_text, shown, wrong
+from sfumato.annotations.entries import Drawn, Sheet, Xml, image_name, read_text, shown, wrong
 from sfumato.errors import UsageError
 
 _DEEPEST: Final = 32  # elements in one another; the layout has 4
@@ -48,26 +47,17 @@ def read(path: Path) -> Sheet:
         UsageError: the file can't be read or isn't of this layout.
     """
     reader = _Reader(path)
-    try:
-        reader.parser.Parse(path.read_bytes(), True)
-    except OSError as error:
-        raise UsageError(f"{path}: the file can't be read ({error.strerror})") from error
-    except expat.ExpatError as error:
-        raise wrong(path, f"line {error.lineno}", f"XML ({error})") from error
+    for _ in reader.parse():
+        pass
     return reader.sheet()
 
 
-class _Reader:
+class _Reader(Xml):
     """Collects the objects of an image from the events of the parser."""
 
     def __init__(self, path: Path) -> None:
-        self.parser = expat.ParserCreate()
-        self.parser.buffer_text = True  # one piece of text for each element, not one a line
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
+        super().__init__(path)
         self.parser.CharacterDataHandler = self._hear
-        self.parser.StartDoctypeDeclHandler = self._doctype
-        self._path = path
         self._open: list[str] = []
         self._text = ""
         self._image: dict[str, str] = {}
@@ -76,7 +66,7 @@ class _Reader:
 
     def sheet(self) -> Sheet:
         """Return what was read."""
-        name = image_name(self._image.get("filename"), self._path, "filename")
+        name = image_name(self._image.get("filename"), self.path, "filename")
         try:
             size = (int(self._image["size/width"]), int(self._image["size/height"]))
         except (KeyError, ValueError):
@@ -84,18 +74,12 @@ class _Reader:
         # Some tools write 0 for what they don't know.
         return Sheet(name, "", tuple(self._drawn), size if min(size) > 0 else None)
 
-    def _where(self) -> str:
-        return f"line {self.parser.CurrentLineNumber}"
-
-    def _doctype(self, *_: object) -> None:
-        raise wrong(self._path, self._where(), "no document type")
-
     def _start(self, tag: str, _: object) -> None:
         if not self._open and tag != "annotation":
-            raise wrong(self._path, "start", f"<annotation>, got <{shown(tag)}>")
+            raise wrong(self.path, "start", f"<annotation>, got <{shown(tag)}>")
         self._open.append(tag)
         if len(self._open) > _DEEPEST:
-            raise wrong(self._path, self._where(), "annotations that nest less deeply")
+            raise self.wrong("annotations that nest less deeply")
         self._text = ""
 
     def _hear(self, text: str) -> None:
@@ -115,19 +99,19 @@ class _Reader:
         self._text = ""
 
     def _made(self) -> Drawn:
-        name, where = self._object.get("name", ""), self._where()
+        name = self._object.get("name", "")
         if not name:
-            raise wrong(self._path, where, "an object with a name")
-        x0, y0, x1, y1 = (self._number(f"bndbox/{side}", where) for side in _SIDES)
+            raise self.wrong("an object with a name")
+        x0, y0, x1, y1 = (self._number(f"bndbox/{side}") for side in _SIDES)
         difficult = self._object.get("difficult", "0") not in ("", "0")
         return Drawn((x0 - 1, y0 - 1, x1, y1), name, crowd=difficult)
 
-    def _number(self, field: str, where: str) -> float:
+    def _number(self, field: str) -> float:
         text = self._object.get(field, "")
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise wrong(self._path, where, f"a number as {field}, got {shown(text)}")
+            raise self.wrong(f"a number as {field}, got {shown(text)}")
         return value
