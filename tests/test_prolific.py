@@ -7,12 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from sfumato.errors import UsageError
-from sfumato.review.providers import Offer, Provider, Submission, Work
-from sfumato.review.providers.prolific import Prolific, ProlificError
+from sfumato.review.prolific import Offer, Prolific, ProlificError, Submission, reachable
 from tests.prolific_service import TOKEN, Service, serving
 
 URL = "https://review.example.org/join/s3cret"
-WORK = Work("Faces", "Mark every face.", places=10, images=50, minutes=12, reward=200)
 COST = 2800  # 10 × 2.00 and the service's fee
 
 
@@ -23,13 +21,17 @@ def service() -> Iterator[Service]:
 
 
 def prolific(service: Service, *, prod: bool = False, token: str = TOKEN) -> Prolific:
-    return Prolific(URL, token=token, code="DONE1", prod=prod, api=service.url)
+    return Prolific(token=token, code="DONE1", prod=prod, api=service.url)
+
+
+def offered(provider: Prolific, reward: int = 200) -> Offer:
+    text = "Mark every face."
+    return provider.offer(URL, "Faces", text, places=10, minutes=12, reward=reward)
 
 
 def test_a_draft_costs_nothing_and_says_what_it_would(service: Service) -> None:
     with prolific(service) as provider:
-        held: Provider = provider
-        offer = held.offer(WORK)
+        offer = offered(provider)
     assert (offer.state, offer.cost, offer.currency) == ("draft", COST, "GBP")
     study = service.studies[offer.id]
     assert study["external_study_url"] == (
@@ -43,7 +45,7 @@ def test_a_draft_costs_nothing_and_says_what_it_would(service: Service) -> None:
 
 def test_publishing_needs_the_word_and_stays_below_the_limit(service: Service) -> None:
     with prolific(service) as provider:
-        offer = provider.offer(WORK)
+        offer = offered(provider)
         with pytest.raises(UsageError, match="say --prod"):
             provider.publish(offer, most=10**9)
     with prolific(service, prod=True) as provider:
@@ -59,7 +61,7 @@ def test_publishing_needs_the_word_and_stays_below_the_limit(service: Service) -
 def test_a_study_without_a_price_is_not_published(service: Service) -> None:
     service.with_cost = False
     with prolific(service, prod=True) as provider:
-        offer = provider.offer(WORK)
+        offer = offered(provider)
         assert offer.cost is None
         with pytest.raises(UsageError, match="doesn't say what the study costs"):
             provider.publish(offer, most=10**9)
@@ -68,7 +70,7 @@ def test_a_study_without_a_price_is_not_published(service: Service) -> None:
 def test_submissions_come_page_by_page_and_are_settled_once(service: Service) -> None:
     states = ["ACTIVE", "AWAITING REVIEW", "APPROVED", "RETURNED", "AWAITING REVIEW"]
     with prolific(service, prod=True) as provider:
-        offer = provider.offer(WORK)
+        offer = offered(provider)
         service.submissions[offer.id] = [
             {"id": f"s{i}", "participant_id": f"p{i}", "status": state, "study_code": "DONE1"}
             for i, state in enumerate(states)
@@ -77,25 +79,21 @@ def test_submissions_come_page_by_page_and_are_settled_once(service: Service) ->
         assert [one.person for one in found] == ["p0", "p1", "p2", "p3", "p4"]
         progress = ["working", "done", "accepted", "given up", "done"]
         assert [one.progress for one in found] == progress
-        provider.settle(found[1], accepted=True)
-        provider.settle(found[2], accepted=True)
-        provider.settle(found[4], accepted=False)
+        provider.approve(found[1])
+        provider.approve(found[2])
     done = [(path, body["action"]) for _, path, body in service.asked if "submissions/s" in path]
-    assert done == [
-        ("/api/v1/submissions/s1/transition/", "APPROVE"),
-        ("/api/v1/submissions/s4/transition/", "REJECT"),
-    ]
+    assert done == [("/api/v1/submissions/s1/transition/", "APPROVE")]
 
 
 def test_approving_pays_so_it_needs_the_word(service: Service) -> None:
     with prolific(service) as provider, pytest.raises(UsageError, match="say --prod"):
-        provider.settle(Submission("s1", "p1", "done"), accepted=True)
+        provider.approve(Submission("s1", "p1", "done"))
     assert service.asked == []
 
 
 def test_stopping_deletes_a_draft_and_closes_what_is_open(service: Service) -> None:
     with prolific(service, prod=True) as provider:
-        draft, open_ = provider.offer(WORK), provider.offer(WORK)
+        draft, open_ = offered(provider), offered(provider)
         provider.publish(open_, most=COST)
         assert provider.stop(draft).state == "closed"
         assert provider.stop(open_).state == "closed"
@@ -106,25 +104,24 @@ def test_stopping_deletes_a_draft_and_closes_what_is_open(service: Service) -> N
 def test_a_busy_service_is_asked_again_but_a_study_is_made_once(service: Service) -> None:
     with prolific(service) as provider:
         service.busy = [429, 429]
-        offer = provider.offer(WORK)
+        offer = offered(provider)
         service.busy = [503]
         assert list(provider.submissions(offer)) == []
         service.busy = [500]  # it may have made the study all the same: a person looks
         with pytest.raises(ProlificError, match="500"):
-            provider.offer(WORK)
+            offered(provider)
     assert len(service.studies) == 1
 
 
 def test_its_own_words_come_through(service: Service) -> None:
     with prolific(service) as provider:
-        cheap = Work("Faces", "Mark.", places=1, images=1, reward=1)
         with pytest.raises(ProlificError, match="reward is below the minimum"):
-            provider.offer(cheap)
+            offered(provider, reward=1)
     with (
         prolific(service, token="wrong") as provider,
         pytest.raises(ProlificError, match="refuses the token in PROLIFIC_API_TOKEN"),
     ):
-        provider.offer(WORK)
+        offered(provider)
 
 
 def test_wrong_set_ups_are_refused_before_anything_is_asked(
@@ -132,32 +129,30 @@ def test_wrong_set_ups_are_refused_before_anything_is_asked(
 ) -> None:
     monkeypatch.delenv("PROLIFIC_API_TOKEN", raising=False)
     with pytest.raises(UsageError, match="needs a token"):
-        Prolific(URL, api=service.url)
+        Prolific(api=service.url)
     with pytest.raises(UsageError, match="with https"):
-        Prolific("http://review.example.org/join/x", token=TOKEN, api=service.url)
+        reachable("http://review.example.org")
+    with pytest.raises(UsageError, match="need an address"):
+        reachable(None)
+    assert reachable("https://review.example.org/") == "https://review.example.org"
     monkeypatch.setenv("PROLIFIC_API_TOKEN", TOKEN)
-    with Prolific(URL, api=service.url) as provider:
+    with Prolific(api=service.url) as provider:
         assert len(provider.code) == 10
         service.studies["x"] = {"id": "x", "status": "NEWLY INVENTED"}
         with pytest.raises(ProlificError, match="NEWLY INVENTED"):
-            provider.publish(Offer("x", "prolific", "draft", ()), most=1)
+            provider.publish(Offer("x", "prolific", "draft"), most=1)
     assert len(service.asked) == 1
 
 
 def test_nobody_answers() -> None:
-    provider = Prolific(URL, token=TOKEN, api="http://127.0.0.1:9")
+    provider = Prolific(token=TOKEN, api="http://127.0.0.1:9")
     with provider, pytest.raises(ProlificError, match="can't be reached"):
-        provider.offer(WORK)
-
-
-def test_work_without_people_is_none() -> None:
-    with pytest.raises(ValueError, match="needs people"):
-        Work("a", "b", places=0, images=1)
+        offered(provider)
 
 
 def test_the_token_goes_to_no_other_server_and_what_is_over_stays_so(service: Service) -> None:
     with prolific(service, prod=True) as provider:
-        offer = provider.offer(WORK)
+        offer = offered(provider)
         service.submissions[offer.id] = [
             {"id": f"s{i}", "participant_id": "p", "status": "ACTIVE"} for i in range(3)
         ]

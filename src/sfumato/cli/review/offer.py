@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ from sfumato.errors import UsageError
 from sfumato.ledger.records import understood
 from sfumato.review import people, store
 from sfumato.review.joining import close_door, open_door, promised
-from sfumato.review.providers import Offer, Submission, Work
-from sfumato.review.providers.prolific import Prolific
+from sfumato.review.prolific import Offer, Prolific, Submission, reachable
 
 _STORED = "offer"
 _STEPS = ("draft", "publish", "status", "settle", "stop")
@@ -62,59 +62,55 @@ def offer(src: Path, step: str, **values: Any) -> int:
     """
     with opened(src, values) as campaign:
         campaign.must_be_set_up()
-        told = _STEPS_BY_NAME[step](campaign, values)
+        told = _draft(campaign, values) if step == "draft" else _go_on(step, campaign, values)
     click.echo(json.dumps(told) if values["as_json"] else "\n".join(_lines(told)))
     return 0
 
 
 def _draft(campaign: Campaign, values: dict[str, Any]) -> dict[str, Any]:
-    if not values["url"]:
-        raise UsageError("Participants need an address: give --url https://…")
+    address = reachable(values["url"])
     before = _stored(campaign)
     if before is not None and before[0].state != "closed":
         raise UsageError(f"There is an offer already ({before[0].id}): stop it first.")
-    work = Work(
-        values["title"],
-        values["description"],
-        values["places"],
-        values["images"],
-        values["minutes"],
-        round(100 * values["reward"]),
-    )
-    with _prolific(f"{values['url'].rstrip('/')}/join/-", values) as provider:
-        code = provider.code
-    secret = open_door(campaign.database, "prolific", code=code, quota=values["images"], days=2)
-    with _prolific(f"{values['url'].rstrip('/')}/join/{secret}", values, code) as provider:
-        made = provider.offer(work)
-    _store(campaign, made, code)
-    return _told(made)
+    with _prolific(values) as provider:
+        code, quota = provider.code, values["images"]
+        secret = open_door(campaign.database, "prolific", code=code, quota=quota, days=2)
+        made = provider.offer(
+            f"{address}/join/{secret}",
+            values["title"],
+            values["description"],
+            places=values["places"],
+            minutes=values["minutes"],
+            reward=round(100 * values["reward"]),
+        )
+    return _store(campaign, made, code)
 
 
-def _publish(campaign: Campaign, values: dict[str, Any]) -> dict[str, Any]:
-    made, code = _there(campaign)
-    with _prolific("https://unused.invalid", values, code) as provider:
-        open_ = provider.publish(made, most=round(100 * values["max_cost"]))
-    _store(campaign, open_, code)
-    return _told(open_)
-
-
-def _status(campaign: Campaign, values: dict[str, Any]) -> dict[str, Any]:
-    made, code = _there(campaign)
-    with _prolific("https://unused.invalid", values, code) as provider:
-        submissions = list(provider.submissions(made))
-    rows = [_row(campaign, one, code) for one in submissions]
-    return {**_told(made), "submissions": rows}
-
-
-def _settle(campaign: Campaign, values: dict[str, Any]) -> dict[str, Any]:
-    made, code = _there(campaign)
-    paid = 0
-    with _prolific("https://unused.invalid", values, code) as provider:
-        for one in list(provider.submissions(made)):
-            if one.progress == "done" and one.code == code and _has_worked(campaign, one):
-                provider.settle(one, accepted=True)
-                paid += 1
-    return {**_told(made), "approved": paid}
+def _go_on(step: str, campaign: Campaign, values: dict[str, Any]) -> dict[str, Any]:
+    """Publish the offer that there is, look at it, pay for it, or stop it."""
+    found = _stored(campaign)
+    if found is None:
+        raise UsageError("There is no offer: make one with `sfumato review offer SRC draft`.")
+    made, code = found
+    with _prolific(values, code) as provider:
+        if step == "publish":
+            made = provider.publish(made, most=round(100 * values["max_cost"]))
+        elif step == "stop":
+            made = provider.stop(made)
+            close_door(campaign.database)
+        else:
+            submissions = list(provider.submissions(made))
+            if step == "status":
+                return {
+                    **asdict(made),
+                    "submissions": [_row(campaign, o, code) for o in submissions],
+                }
+            done = [one for one in submissions if one.progress == "done" and one.code == code]
+            paid = [one for one in done if _has_worked(campaign, one)]
+            for one in paid:
+                provider.approve(one)
+            return {**asdict(made), "approved": len(paid)}
+    return _store(campaign, made, code)
 
 
 def _has_worked(campaign: Campaign, one: Submission) -> bool:
@@ -126,27 +122,9 @@ def _has_worked(campaign: Campaign, one: Submission) -> bool:
     return kept.earned(campaign.queue.progress(known)) is not None
 
 
-def _stop(campaign: Campaign, values: dict[str, Any]) -> dict[str, Any]:
-    made, code = _there(campaign)
-    with _prolific("https://unused.invalid", values, code) as provider:
-        closed = provider.stop(made)
-    close_door(campaign.database)
-    _store(campaign, closed, code)
-    return _told(closed)
-
-
-_STEPS_BY_NAME = {
-    "draft": _draft,
-    "publish": _publish,
-    "status": _status,
-    "settle": _settle,
-    "stop": _stop,
-}
-
-
-def _prolific(url: str, values: dict[str, Any], code: str = "") -> Prolific:
+def _prolific(values: dict[str, Any], code: str = "") -> Prolific:
     more = {"api": values["api"]} if values["api"] else {}
-    return Prolific(url, code=code, prod=values["prod"], **more)
+    return Prolific(code=code, prod=values["prod"], **more)
 
 
 def _stored(campaign: Campaign) -> tuple[Offer, str] | None:
@@ -155,31 +133,14 @@ def _stored(campaign: Campaign) -> tuple[Offer, str] | None:
         return None
     with understood("an offer to an outside service"):
         kept = json.loads(text)
-        cost = kept["cost"], kept["currency"]
-        return Offer(kept["id"], kept["provider"], kept["state"], (), *cost), kept["code"]
+        code = kept.pop("code")
+        return Offer(**kept), code
 
 
-def _there(campaign: Campaign) -> tuple[Offer, str]:
-    found = _stored(campaign)
-    if found is None:
-        raise UsageError("There is no offer: make one with `sfumato review offer SRC draft`.")
-    return found
-
-
-def _store(campaign: Campaign, made: Offer, code: str) -> None:
-    kept = {**_told(made), "code": code}
-    store.note(campaign.database, _STORED, json.dumps(kept))
-
-
-def _told(made: Offer) -> dict[str, Any]:
-    return {
-        "id": made.id,
-        "provider": made.provider,
-        "state": made.state,
-        "cost": made.cost,
-        "currency": made.currency,
-        "page": made.places[0] if made.places else "",
-    }
+def _store(campaign: Campaign, made: Offer, code: str) -> dict[str, Any]:
+    told = asdict(made)
+    store.note(campaign.database, _STORED, json.dumps({**told, "code": code}))
+    return told
 
 
 def _row(campaign: Campaign, one: Submission, code: str) -> dict[str, Any]:

@@ -1,11 +1,8 @@
 """Prolific: paid participants come to our own page (docs.prolific.com, API version 1).
 
-`offer` makes a *draft* study, which costs nothing; only `publish` spends, and only with
-`prod=True`, below a limit, and after Prolific itself has said what it costs. A participant
-arrives at ``URL/join/SECRET?PROLIFIC_PID=…`` and leaves with a completion code.
-
-Prolific's terms ask that submissions are refused for good reason only; `settle` refuses nothing
-without being told to.
+`offer` makes a *draft* study, which costs nothing; only `publish` and `approve` spend, and only
+with `prod=True`. A study is published below a limit, and after Prolific itself has said what it
+costs. A participant arrives at ``URL/join/SECRET?PROLIFIC_PID=…`` and leaves with a completion code.
 """
 
 from __future__ import annotations
@@ -14,15 +11,18 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from sfumato.errors import MissingExtra, UsageError
-from sfumato.review.providers import Offer, Progress, State, Submission, Work
 
 if TYPE_CHECKING:
     import httpx
+
+State: TypeAlias = Literal["draft", "open", "closed"]
+# working: has begun. done: says it is finished. accepted and refused: settled by us.
+Progress: TypeAlias = Literal["working", "done", "accepted", "refused", "given up"]
 
 API: Final = "https://api.prolific.com"
 TOKEN_VARIABLE: Final = "PROLIFIC_API_TOKEN"
@@ -50,26 +50,59 @@ _PROGRESS: Final[Mapping[str, Progress]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A study. `cost` in hundredths, fees included; None: not known yet. `page` is where it is."""
+
+    id: str
+    provider: str
+    state: State
+    cost: int | None = 0
+    currency: str = ""
+    page: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One person's work for a study; `person` is Prolific's own name for that person."""
+
+    id: str
+    person: str
+    progress: Progress
+    code: str = ""
+
+
 class ProlificError(UsageError):
     """Prolific refused, or couldn't be reached; the message is its own words and what to do."""
+
+
+def reachable(url: str | None) -> str:
+    """Return the address of the review page, without a slash at its end.
+
+    Raises:
+        UsageError: there is none, or participants can't reach it safely.
+    """
+    if not url:
+        raise UsageError("Participants need an address: give --url https://…")
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
+        raise UsageError(f"Participants send images' boxes to {url!r}: give an address with https.")
+    return url.rstrip("/")
 
 
 class Prolific:
     """Studies on Prolific.
 
-    `url` is where participants come in (https), `code` what they bring back (made up if empty);
-    the token is taken from PROLIFIC_API_TOKEN. `prod` allows `publish` to spend. `api` is another
-    server for tests.
+    `code` is what participants bring back (made up if empty); the token is taken from
+    PROLIFIC_API_TOKEN. `prod` allows to spend. `api` is another server for tests.
 
     Raises:
         MissingExtra: `sfumato[review]` isn't installed.
-        UsageError: no token, or a URL that participants can't reach.
+        UsageError: no token.
     """
 
-    name = "prolific"
-
     def __init__(
-        self, url: str, *, token: str = "", code: str = "", prod: bool = False, api: str = API
+        self, *, token: str = "", code: str = "", prod: bool = False, api: str = API
     ) -> None:
         try:
             import httpx
@@ -80,41 +113,36 @@ class Prolific:
         token = token or os.environ.get(TOKEN_VARIABLE, "")
         if not token:
             raise UsageError(f"Prolific needs a token: put it into {TOKEN_VARIABLE}.")
-        parts = urlsplit(url)
-        if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
-            raise UsageError(
-                f"Participants send images' boxes to {url!r}: give an address with https."
-            )
         self.code = code or secrets.token_hex(5).upper()
-        self._url = url
         self._prod = prod
         self._client = httpx.Client(
             base_url=f"{api}/api/v1", headers={"Authorization": f"Token {token}"}, timeout=30
         )
 
-    def __enter__(self) -> Prolific:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def offer(self, work: Work) -> Offer:
-        """Make a draft of a study; Prolific says what it would cost."""
-        joiner = "&" if urlsplit(self._url).query else "?"
+    def offer(
+        self, url: str, title: str, description: str, *, places: int, minutes: int, reward: int
+    ) -> Offer:
+        """Make a draft of a study; Prolific says what it would cost.
+
+        `url` is where participants come in, `places` how many there may be, `minutes` how long it
+        should take, `reward` what one person gets, in hundredths of Prolific's currency.
+        """
+        joiner = "&" if urlsplit(url).query else "?"
         study = self._call(
             "POST",
             "/studies/",
             {
-                "name": work.title,
+                "name": title,
                 # Known again if the answer to this call is lost.
                 "internal_name": f"sfumato {self.code}",
-                "description": work.description,
-                "external_study_url": f"{self._url}{joiner}{_PARAMETERS}",
+                "description": description,
+                "external_study_url": f"{url}{joiner}{_PARAMETERS}",
                 "prolific_id_option": "url_parameters",
                 "completion_codes": [
                     {
@@ -123,9 +151,9 @@ class Prolific:
                         "actions": [{"action": "MANUALLY_REVIEW"}],
                     }
                 ],
-                "total_available_places": work.places,
-                "estimated_completion_time": work.minutes,
-                "reward": work.reward,
+                "total_available_places": places,
+                "estimated_completion_time": minutes,
+                "reward": reward,
             },
         )
         return self._offer(study)
@@ -173,28 +201,24 @@ class Prolific:
             )
         return page
 
-    def settle(self, submission: Submission, *, accepted: bool) -> None:
-        """Approve a submission, which pays, or reject it; one that is settled stays as it is."""
+    def approve(self, submission: Submission) -> None:
+        """Approve a submission, which pays; one that is settled stays as it is.
+
+        Raises:
+            UsageError: not allowed to spend.
+        """
         if submission.progress in ("accepted", "refused"):
             return
-        if accepted and not self._prod:
+        if not self._prod:
             raise UsageError("Approving pays a participant: say --prod.")
-        action: dict[str, Any] = {"action": "APPROVE"}
-        if not accepted:
-            action = {
-                "action": "REJECT",
-                "rejection_category": "LOW_EFFORT",
-                "message": "The images with known faces were not answered with care: most of "
-                "their boxes were left wrong. You can reply to have it looked at again.",
-            }
-        self._call("POST", f"/submissions/{submission.id}/transition/", action)
+        self._call("POST", f"/submissions/{submission.id}/transition/", {"action": "APPROVE"})
 
     def stop(self, offer: Offer) -> Offer:
         """Close a study to newcomers; a draft is deleted."""
         now = self._offer(self._call("GET", f"/studies/{offer.id}/"))
         if now.state == "draft":
             self._call("DELETE", f"/studies/{offer.id}/")
-            return Offer(offer.id, self.name, "closed", (), 0, now.currency)
+            return Offer(offer.id, "prolific", "closed", 0, now.currency)
         if now.state == "open":
             self._call("POST", f"/studies/{offer.id}/transition/", {"action": "STOP"})
         return self._offer(self._call("GET", f"/studies/{offer.id}/"))
@@ -206,11 +230,11 @@ class Prolific:
         cost = study.get("total_cost")
         return Offer(
             str(study["id"]),
-            self.name,
+            "prolific",
             _STATES[status],
-            (f"https://app.prolific.com/researcher/studies/{study['id']}",),
             int(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None,
             str(study.get("currency_code") or ""),
+            f"https://app.prolific.com/researcher/studies/{study['id']}",
         )
 
     def _submission(self, row: Mapping[str, Any]) -> Submission:
