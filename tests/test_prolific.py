@@ -114,9 +114,11 @@ def test_a_busy_service_is_asked_again_but_a_study_is_made_once(service: Service
 
 
 def test_its_own_words_come_through(service: Service) -> None:
-    with prolific(service) as provider:
-        with pytest.raises(ProlificError, match="reward is below the minimum"):
-            offered(provider, reward=1)
+    with (
+        prolific(service) as provider,
+        pytest.raises(ProlificError, match="reward is below the minimum"),
+    ):
+        offered(provider, reward=1)
     with (
         prolific(service, token="wrong") as provider,
         pytest.raises(ProlificError, match="refuses the token in PROLIFIC_API_TOKEN"),

@@ -33,7 +33,8 @@ from sfumato.pipeline.survey import Survey, look, read_labels, searched
     "--unlisted",
     type=click.Choice(["skip", "faceless"]),
     default="skip",
-    help="What an image is that FILE doesn't name: left out, or looked at and without a face.",
+    help="How to treat images that FILE doesn't name: skip them, or search them as images "
+    "without a face.",
 )
 @click.option(
     "--recall",

@@ -128,7 +128,8 @@ detection = several(
     click.option(
         "--unlisted",
         type=click.Choice(["refuse", "faceless"]),
-        help="What an image is that FILE doesn't name.  [default: faceless for CSV, else refuse]",
+        help="How to treat images that FILE doesn't name: refuse them, or take them for images "
+        "without a face.  [default: faceless for CSV, else refuse]",
     ),
     click.option(
         "--max-pixels",
@@ -213,10 +214,10 @@ obfuscation = several(
         "--metadata",
         type=click.Choice(["faces", "all", "keep-safe"]),
         default="faces",
-        help="Whose metadata (place, previews, comments …) go. faces: those of edited files; "
-        "others keep their bytes, but no second image with a face. all: of every file, its "
-        "pixels as they are, or it is refused. "
-        "keep-safe: as faces, but edited files keep date, camera and copyright.",
+        help="Whose metadata (place, previews, comments …) to remove. faces: those of edited "
+        "files; others keep their bytes, but no second image with a face. all: those of every "
+        "file; one whose pixels can't stay as they are is refused. keep-safe: as faces, but "
+        "edited files keep date, camera and copyright.",
     ),
     click.option(
         "--colour",

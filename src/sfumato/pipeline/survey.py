@@ -22,7 +22,7 @@ from sfumato.sources import open_source
 from sfumato.stats.matching import Truth
 from sfumato.types import Box, Detection, Executor, Failure, Record, Sample, Shard
 
-# What an image is that the labels don't name: left out, or one without a face.
+# How to treat images that the labels don't name: leave them out, or take them for faceless.
 UnlistedImage: TypeAlias = Literal["skip", "faceless"]
 
 

@@ -2,7 +2,7 @@
 
 `offer` makes a *draft* study, which costs nothing; only `publish` and `approve` spend, and only
 with `prod=True`. A study is published below a limit, and after Prolific itself has said what it
-costs. A participant arrives at ``URL/join/SECRET?PROLIFIC_PID=…`` and leaves with a completion code.
+costs. Participants arrive at ``URL/join/SECRET?PROLIFIC_PID=…`` and leave with a completion code.
 """
 
 from __future__ import annotations

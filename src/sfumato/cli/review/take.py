@@ -43,8 +43,8 @@ def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
     "--empty",
     type=click.Choice(get_args(Empty)),
     default="skip",
-    help="What an image without a box is in CVAT's and COCO's files, which don't tell: left "
-    "out, or looked at and without a face.",
+    help="How to treat images without a box in CVAT's and COCO's files, which don't tell "
+    "whether anybody looked: skip them, or take them for images without a face.",
 )
 def take(src: Path, file: Path, **values: Any) -> int:
     """Take over what annotators said in FILE; each of them counts as a person of the review.
