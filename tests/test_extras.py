@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sfumato.cli import VERBS
+from sfumato.cli.extras import missing
 from tests import dataset
 from tests.command import sfumato
 
@@ -111,3 +112,20 @@ def test_without_an_extra_nothing_is_a_traceback(
             named += 1
             assert code == 2, (words, err)
     assert named >= 1
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "extra"),
+    [
+        ("starlette.applications", ["review", "serve"], "review"),
+        ("uvicorn", ["review", "serve"], "review"),
+        ("httpx", ["review", "offer"], "review"),
+        ("scipy.stats", ["study", "run"], "study"),
+    ],
+)
+def test_the_extra_that_brings_a_package_is_named(
+    module: str, words: list[str], extra: str
+) -> None:
+    found = missing(ImportError(f"No module named {module!r}", name=module), words)
+    assert f"pip install 'sfumato[{extra}]'" in str(found)
+    assert missing(ImportError("No module named 'x'", name="x"), words) is None

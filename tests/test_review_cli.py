@@ -23,8 +23,8 @@ from sfumato.review.queue import Queue
 from sfumato.review.vocabulary import Answer, Given, Lease, Mark
 from sfumato.sources.private import private_folder
 from sfumato.types import Decision, Detection
-from sfumato.web import build as application
 from sfumato.web import serving
+from sfumato.web.application import build as application
 from tests import dataset
 from tests.command import Done, sfumato
 from tests.dataset import BOX, SIDE, WATCHER, Dataset

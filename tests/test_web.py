@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
-import importlib
 import io
 import json
 import sqlite3
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,12 +15,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sfumato.errors import LedgerError, MissingExtra, UsageError
+from sfumato.errors import LedgerError, UsageError
 from sfumato.review import joining, people
 from sfumato.review.queue import Rules
 from sfumato.review.vocabulary import Mark
-from sfumato.web import build as application
 from sfumato.web.admission import POLICY
+from sfumato.web.application import build as application
 from sfumato.web.limits import Limits
 from sfumato.web.refusals import Refusal
 from sfumato.web.workers import Workers
@@ -178,29 +175,6 @@ def test_a_page_that_is_missing_is_said_at_once(service: Service, tmp_path: Path
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError):
         application(service.database, service.queue, tmp_path, page=tmp_path / "empty")
-
-
-def test_a_missing_extra_names_the_command(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = builtins.__import__
-
-    def missing(name: str, *more: Any, **named: Any) -> Any:
-        if name.partition(".")[0] in ("starlette", "uvicorn"):
-            raise ImportError(name)
-        return real(name, *more, **named)
-
-    for name in ("serving", "limits"):
-        # The package's attribute as well: importing anew replaces it, for every test that follows.
-        module = importlib.import_module(f"sfumato.web.{name}")
-        monkeypatch.setattr(sys.modules["sfumato.web"], name, module)
-        monkeypatch.delitem(sys.modules, f"sfumato.web.{name}")
-    monkeypatch.setattr(builtins, "__import__", missing)
-    serving = importlib.import_module("sfumato.web.serving")  # which the command line imports
-    with pytest.raises(MissingExtra, match=r"pip install 'sfumato\[review\]'"):
-        application(service.database, service.queue, tmp_path)
-    with pytest.raises(MissingExtra, match=r"pip install 'sfumato\[review\]'"):
-        serving.serve(service.app, say=lambda _: None)
 
 
 # Work

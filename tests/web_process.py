@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sfumato.review import store
 from sfumato.review.queue import Queue
-from sfumato.web import build as application
+from sfumato.web.application import build as application
 from sfumato.web.limits import Limits
 from sfumato.web.serving import Place, serve
 

@@ -23,7 +23,7 @@ from sfumato.ledger.database import Database
 from sfumato.review import people, store
 from sfumato.review.queue import Queue, Rules
 from sfumato.review.vocabulary import Item, Mark, Role
-from sfumato.web import build as application
+from sfumato.web.application import build as application
 from sfumato.web.limits import Limits
 
 WIDTH, HEIGHT = 96, 48

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from sfumato.errors import MissingExtra, UsageError
+from sfumato.errors import UsageError
 
 if TYPE_CHECKING:
     import httpx
@@ -97,19 +97,15 @@ class Prolific:
     PROLIFIC_API_TOKEN. `prod` allows to spend. `api` is another server for tests.
 
     Raises:
-        MissingExtra: `sfumato[review]` isn't installed.
+        ImportError: httpx isn't installed, of the extra `review`.
         UsageError: no token.
     """
 
     def __init__(
         self, *, token: str = "", code: str = "", prod: bool = False, api: str = API
     ) -> None:
-        try:
-            import httpx
-        except ImportError as error:
-            raise MissingExtra(
-                "Prolific needs more packages: pip install 'sfumato[review]'."
-            ) from error
+        import httpx
+
         token = token or os.environ.get(TOKEN_VARIABLE, "")
         if not token:
             raise UsageError(f"Prolific needs a token: put it into {TOKEN_VARIABLE}.")

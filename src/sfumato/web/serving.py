@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sfumato.errors import UsageError
-from sfumato.web import missing_extra
 from sfumato.web.limits import OWN_NAMES
 
 if TYPE_CHECKING:
@@ -112,13 +111,11 @@ def serve(
     is logged: the paths of links are secrets.
 
     Raises:
-        MissingExtra: uvicorn isn't installed.
+        ImportError: uvicorn isn't installed.
         UsageError: as `listen`.
     """
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise missing_extra() from error
+    import uvicorn  # of the extra `review`
+
     with closing(listen(place)) as listening:
         where = address(place, listening.getsockname()[1])
         if place.local:

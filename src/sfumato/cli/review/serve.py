@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from sfumato import web
 from sfumato.cli import options
 from sfumato.cli.review.desk import Campaign, common, days, opened
 from sfumato.review import people, planning
@@ -99,6 +98,8 @@ def serve(src: Path, **values: Any) -> int:
     once, here. Without --reviewer there is one, for whoever started this (role manager). Stop with
     Ctrl-C; nothing is lost, and the same command goes on.
     """
+    from sfumato.web.application import build  # needs the extra `review`
+
     rules = Rules(lease_s=60 * values["lease"], redact=values["redact"])
     place = Place(
         values["host"], values["port"], values["expose"], values["names"], values["proxies"]
@@ -117,7 +118,7 @@ def serve(src: Path, **values: Any) -> int:
             links = _invite(campaign, values["reviewers"], values["days"])
             _announce(where, links, prepared, as_json=values["as_json"])
 
-        site = web.build(
+        site = build(
             campaign.database, campaign.queue, campaign.source, limits=Limits(hosts=place.hosts)
         )
         serving.serve(site, place, say=lambda words: click.echo(words, err=True), ready=ready)
