@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from sfumato.ledger.ledger import Ledger
-from sfumato.ledger.published import is_as_noted
 from sfumato.sources import Note, open_sink, open_source
-from sfumato.sources.notes import note_all, read_note, read_notes, state_of
+from sfumato.sources.notes import is_as_noted, note_all, read_note, read_notes, state_of
 
 NOTES = "sfumato.sources.notes"
 

@@ -14,13 +14,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
-from types import TracebackType
 from typing import Final
 
 from sfumato.errors import LedgerError, OutputError
 from sfumato.ledger import schema
 from sfumato.ledger.database import Connection, Row, Where, connect, in_words, is_url, unusable
-from sfumato.ledger.published import write
 from sfumato.ledger.records import decode, encode, imported_from, name_from
 from sfumato.ledger.schema import batches, marks
 from sfumato.sources import Note
@@ -111,12 +109,7 @@ class Ledger:
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.database.close()
 
     def alone(self) -> AbstractContextManager[None]:
@@ -145,6 +138,11 @@ class Ledger:
             return self.database.rows(sql, parameters)
         except self.database.errors as error:
             raise self._unreadable(error) from error
+
+    def _among(self, sql: str, before: Sequence[object], keys: Iterable[str]) -> Iterator[Row]:
+        """Yield the rows of a question about keys (`{keys}`), many of them at once."""
+        for some in batches(keys):
+            yield from self._rows(sql.format(keys=marks(some)), (*before, *some))
 
     def _unreadable(self, error: Exception) -> LedgerError:
         return LedgerError(
@@ -206,7 +204,11 @@ class Ledger:
                 "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 marked,
             )
-            write(db, notes)
+            db.executemany(
+                "INSERT INTO published (key, digest, state) VALUES (?, ?, ?) "
+                "ON CONFLICT (key) DO UPDATE SET digest = excluded.digest, state = excluded.state",
+                [(note.key, note.digest, note.state) for note in notes],
+            )
 
     def notes(self) -> Iterator[Note]:
         """Yield what was last seen of each file of the release, in the order of the keys."""
@@ -254,18 +256,16 @@ class Ledger:
 
         One that was adopted is of no run here: `adopt` has asked the other ledger.
         """
-        less: set[str] = set()
-        for some in batches(keys):
-            rows = self._rows(
-                "SELECT records.key, runs.versions FROM records "  # noqa: S608
-                "LEFT JOIN runs ON runs.seq = records.run "
-                "WHERE records.fingerprint = ? AND records.kind = 'detection' "
-                f"AND records.key IN ({marks(some)}) ORDER BY records.seq",
-                (fingerprint, *some),
-            )
-            last: dict[str, str | None] = dict(rows)
-            less |= {key for key, run in last.items() if run is not None and _SEARCHED not in run}
-        return less
+        rows = self._among(
+            "SELECT records.key, runs.versions FROM records "
+            "LEFT JOIN runs ON runs.seq = records.run "
+            "WHERE records.fingerprint = ? AND records.kind = 'detection' "
+            "AND records.key IN ({keys}) ORDER BY records.seq",
+            (fingerprint,),
+            keys,
+        )
+        last: dict[str, str | None] = dict(rows)
+        return {key for key, run in last.items() if run is not None and _SEARCHED not in run}
 
     def has_searched_less(self) -> bool:
         """Say whether any of its detections may be of a version that looked at less."""
@@ -276,21 +276,18 @@ class Ledger:
         self, fingerprint: str, kinds: Sequence[str], keys: Iterable[str]
     ) -> Iterator[Record]:
         """Yield the latest record of these kinds of each of the keys, many in one question."""
+        sql = (
+            "SELECT key, kind, body FROM records WHERE fingerprint = ? AND "  # noqa: S608
+            f"kind IN ({marks(kinds)}) AND key IN ({{keys}}) ORDER BY seq"
+        )
         for some in batches(keys):
-            rows = self._rows(
-                "SELECT key, kind, body FROM records WHERE fingerprint = ? AND "  # noqa: S608
-                f"kind IN ({marks(kinds)}) AND key IN ({marks(some)}) ORDER BY seq",
-                (fingerprint, *kinds, *some),
-            )
+            rows = self._among(sql, (fingerprint, *kinds), some)
             yield from (decode(*body) for body in {key: body for key, *body in rows}.values())
 
     def still_there(self, keys: Iterable[str]) -> set[str]:
         """Return which of the keys were images of the source at the last run."""
-        found: set[str] = set()
-        for some in batches(keys):
-            sql = f"SELECT key FROM listing WHERE {_IMAGE} AND key IN ({marks(some)})"  # noqa: S608
-            found |= {row[0] for row in self._rows(sql, some)}
-        return found
+        sql = f"SELECT key FROM listing WHERE {_IMAGE} AND key IN ({{keys}})"
+        return {row[0] for row in self._among(sql, (), keys)}
 
     def findings(self, fingerprint: str) -> Iterator[Finding]:
         """Yield what the last run that checked a key found there, in the order of the keys.
@@ -388,8 +385,5 @@ class Ledger:
 
     def imported(self, boxes: str, keys: Iterable[str]) -> dict[str, ImportedBoxes]:
         """Return what a file of boxes said of those of the keys that it names."""
-        found: dict[str, ImportedBoxes] = {}
-        for some in batches(keys):
-            sql = f"SELECT key, body FROM given WHERE boxes = ? AND key IN ({marks(some)})"  # noqa: S608
-            found |= {key: imported_from(body) for key, body in self._rows(sql, (boxes, *some))}
-        return found
+        sql = "SELECT key, body FROM given WHERE boxes = ? AND key IN ({keys})"
+        return {key: imported_from(body) for key, body in self._among(sql, (boxes,), keys)}

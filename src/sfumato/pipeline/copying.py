@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from sfumato.ledger.ledger import Ledger
-from sfumato.ledger.published import is_as_noted
 from sfumato.pipeline.job import Job
 from sfumato.sources import Note, Sink
+from sfumato.sources.notes import is_as_noted
 from sfumato.sources.others import check_others, passed, stage_others
 from sfumato.types import Failure, Finding, Output, Record
 from sfumato.version import VERSION

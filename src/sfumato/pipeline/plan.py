@@ -15,11 +15,11 @@ from typing import Final
 from sfumato.errors import Code, SampleError
 from sfumato.ledger.in_step import InStep
 from sfumato.ledger.ledger import Ledger
-from sfumato.ledger.published import is_as_noted
 from sfumato.pipeline.job import Content, Job
 from sfumato.pipeline.settings import software
 from sfumato.recipe import only_looks
 from sfumato.sources import Note
+from sfumato.sources.notes import is_as_noted
 from sfumato.types import Detection, Failure, ImportedBoxes, Output, Record, Redetection, Shard
 from sfumato.verification.failing import OTHER_BYTES, last_failed, uncovered
 

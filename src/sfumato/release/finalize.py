@@ -18,7 +18,6 @@ from sfumato.errors import Code, OutputError, SampleError
 from sfumato.imaging import codec
 from sfumato.ledger.in_step import InStep
 from sfumato.ledger.ledger import Ledger
-from sfumato.ledger.published import is_as_noted
 from sfumato.recipe import Recipe
 from sfumato.release.manifest import FACES, MANIFEST, Table, face_rows, manifest_row, table
 from sfumato.release.report.data import About, Report
@@ -27,6 +26,7 @@ from sfumato.release.report.pairs import Choice, Pair
 from sfumato.release.report.tally import Tally
 from sfumato.sources import Note, Sink, Source
 from sfumato.sources.disk import write_atomically
+from sfumato.sources.notes import is_as_noted
 from sfumato.sources.released_names import RESERVED, released_name
 from sfumato.types import Assessment, Content, Failure, Finding, Output, Record, label_of
 from sfumato.verification.failing import standing

@@ -22,8 +22,8 @@ from sfumato.review.vocabulary import Answer, Given, Mark, Receipt
 
 # The lock is inside: the image's own row stays free.
 _FIND: Final = """
-SELECT a.id, a.token, a.person, a.state, a.gold, a.tutorial, a.whole, a.version, a.draft, a.shown,
-    i.proposals, i.id, i.key, i.digest, i.width, i.height
+SELECT a.id, a.token, a.person, a.state, a.gold, a.tutorial, a.whole, a.version, a.draft,
+    COALESCE(a.shown, i.proposals), i.id, i.key, i.digest, i.width, i.height
 FROM (SELECT * FROM review_assignments WHERE token = ? AND person = ? {lock}) AS a
 CROSS JOIN review_items AS i WHERE i.id = a.item
 """
@@ -31,15 +31,15 @@ CROSS JOIN review_items AS i WHERE i.id = a.item
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An assignment, locked until the transaction ends, and its image."""
+    """An assignment, locked until the transaction ends, and its image; flags are 0 or 1."""
 
     assignment: int
     token: str
     person: str
     state: int
-    gold: bool
-    tutorial: bool
-    whole: bool
+    gold: int
+    tutorial: int
+    whole: int
     version: int
     draft: str | None
     shown: str
@@ -59,11 +59,7 @@ def find(db: Connection, token: str, person: str) -> Work:
     row = db.execute(_FIND, (token, person)).fetchone()
     if row is None:
         raise UnknownLease("There is no such image.")
-    assignment, _, _, state, gold, tutorial, whole, version, draft, shown, proposals, *rest = row
-    return Work(
-        *(assignment, token, person, state, bool(gold), bool(tutorial), bool(whole)),
-        *(version, draft, shown or proposals, *rest),
-    )
+    return Work(*row)
 
 
 def take_slot(db: Connection, work: Work) -> bool:
@@ -130,22 +126,22 @@ def repeated(db: Connection, work: Work, answer: Answer) -> Receipt:
 def given(database: Database) -> Iterator[Given]:
     """Yield all stored answers, in the order of keys."""
     rows = database.read(
-        "SELECT i.key, i.digest, b.person, b.verdict, b.marks, b.seconds, b.scope, a.shown, "
-        "i.proposals, i.stratum, g.truth, i.queue FROM review_answers AS b "
+        "SELECT i.key, i.digest, b.person, b.verdict, b.marks, b.seconds, b.scope, "
+        "COALESCE(a.shown, i.proposals), i.stratum, g.truth, i.queue FROM review_answers AS b "
         "JOIN review_items AS i ON i.id = b.item "
         "JOIN review_assignments AS a ON a.id = b.assignment "
         "LEFT JOIN review_gold AS g ON g.item = b.item AND i.queue = ? "
         "ORDER BY i.key, i.round, a.id",
         (GOLD,),
     )
-    for key, digest, person, verdict, marks, seconds, scope, *rest in rows:
-        shown, proposals, stratum, truth, queue = rest
+    for key, digest, person, verdict, marks, seconds, scope, shown, *rest in rows:
+        stratum, truth, queue = rest
         yield Given(
             key,
             digest,
             person,
             Answer(verdict, marks_from(marks), seconds, scope),
-            marks_from(shown or proposals),
+            marks_from(shown),
             stratum,
             None if truth is None else marks_from(truth),
             adjudication=queue == ADJUDICATION,

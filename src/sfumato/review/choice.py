@@ -12,6 +12,7 @@ Joins are spelt CROSS JOIN because SQLite then keeps to their order.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
@@ -169,6 +170,18 @@ def choose(db: Connection, desk: Desk, count: int, *, gallery: bool) -> list[Pic
     return sorted(picks, key=lambda pick: _shade(desk, pick.key)) if apart else picks
 
 
+def _items(db: Connection, where: str, values: Sequence[object], count: int) -> list[Pick]:
+    """Return the first items, in the order of rank, that these words of SQL fit, and lock them."""
+    if count <= 0:
+        return []
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM review_items AS i WHERE {where} "  # noqa: S608
+        "ORDER BY i.rank, i.id LIMIT ? {skip_locked}",
+        (*values, count),
+    ).fetchall()
+    return [_pick(row) for row in rows]
+
+
 def _own(db: Connection, desk: Desk, state: int, count: int, *, gallery: bool) -> list[Pick]:
     """Return what the person had before and hasn't answered; drafts are kept."""
     if count <= 0:
@@ -188,8 +201,6 @@ def _own(db: Connection, desk: Desk, state: int, count: int, *, gallery: bool) -
 
 def _adjudications(db: Connection, desk: Desk, count: int) -> list[Pick]:
     """Return disputed images: those that the person hasn't answered; others if nobody else is."""
-    if count <= 0:
-        return []
     answered = (
         "(SELECT 1 FROM review_assignments AS b "
         "WHERE b.item = i.origin AND b.person = {who} AND b.state = 1)"
@@ -199,16 +210,10 @@ def _adjudications(db: Connection, desk: Desk, count: int) -> list[Pick]:
         "NOT EXISTS (SELECT 1 FROM review_people AS p WHERE p.id <> ? AND p.role <> 'reviewer' "  # noqa: S608
         f"AND p.revoked IS NULL AND p.expires > ? AND {answered.format(who='p.id')} IS NULL)"
     )
-    start = (
-        f"SELECT {_COLUMNS} FROM review_items AS i "  # noqa: S608
-        f"WHERE i.open > 0 AND i.queue = 1 AND {_UNSEEN} AND "
-    )
-    end = " ORDER BY i.rank, i.id LIMIT ? {skip_locked}"
-    rows = db.execute(start + fresh + end, (desk.person, desk.person, count)).fetchall()
-    if not rows:
-        values = (desk.person, desk.person, desk.now, count)
-        rows = db.execute(start + alone + end, values).fetchall()
-    return [_pick(row) for row in rows]
+    unseen = f"i.open > 0 AND i.queue = 1 AND {_UNSEEN} AND "
+    who = (desk.person, desk.person)
+    found = _items(db, unseen + fresh, who, count)
+    return found or _items(db, unseen + alone, (*who, desk.now), count)
 
 
 def pool(db: Connection, desk: Desk) -> Pool:
@@ -281,15 +286,8 @@ def _gold(db: Connection, desk: Desk, *, tutorial: bool) -> list[Pick]:
 
 def _returned(db: Connection, desk: Desk, course: Course, count: int) -> list[Pick]:
     """Return images whose slot came back: they may lie behind everybody's place."""
-    if count <= 0:
-        return []
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM review_items AS i "  # noqa: S608
-        f"WHERE i.returned > 0 AND {_OF[course]} AND {_UNSEEN} "
-        "ORDER BY i.rank, i.id LIMIT ? {skip_locked}",
-        (desk.person, count),
-    ).fetchall()
-    return [_pick(row) for row in rows]
+    where = f"i.returned > 0 AND {_OF[course]} AND {_UNSEEN}"
+    return _items(db, where, (desk.person,), count)
 
 
 def _onward(
@@ -317,13 +315,8 @@ def _onward(
 def _after(
     db: Connection, desk: Desk, course: Course, start: tuple[int, int], count: int
 ) -> list[Pick]:
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM review_items AS i "  # noqa: S608
-        f"WHERE {_OF[course]} AND (i.rank, i.id) > (?, ?) AND {_UNSEEN} "
-        "ORDER BY i.rank, i.id LIMIT ? {skip_locked}",
-        (*start, desk.person, count),
-    ).fetchall()
-    return [_pick(row) for row in rows]
+    where = f"{_OF[course]} AND (i.rank, i.id) > (?, ?) AND {_UNSEEN}"
+    return _items(db, where, (*start, desk.person), count)
 
 
 def _any(db: Connection, desk: Desk, course: Course) -> bool:

@@ -46,9 +46,9 @@ from sfumato.review.vocabulary import (
 _TOKEN_BYTES: Final = 24
 _RECLAIMED: Final = 50  # leases that ran out, taken back by one request
 _LEASE: Final = (
-    "SELECT a.token, a.person, i.key, i.digest, i.width, i.height, a.draft, a.shown, i.proposals, "
-    "a.expires, a.version, a.whole, i.queue, a.gallery, a.state FROM review_assignments AS a "
-    "JOIN review_items AS i ON i.id = a.item "
+    "SELECT a.token, a.person, i.key, i.digest, i.width, i.height, a.draft, "
+    "COALESCE(a.shown, i.proposals), a.expires, a.version, a.whole, i.queue, a.gallery, a.state "
+    "FROM review_assignments AS a JOIN review_items AS i ON i.id = a.item "
 )
 _PROGRESS: Final = """
 SELECT (SELECT value FROM review_campaign WHERE name = 'slots'),
@@ -167,7 +167,11 @@ class Queue:
                     *(int(gallery), int(whole), desk.now, expires, shown),
                 )
             )
-        _note_lent(db, rows)
+        db.executemany(
+            "INSERT INTO review_assignments (token, item, person, state, gold, tutorial, "
+            "gallery, whole, lent, expires, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
         return leases
 
     def held(self, person: Person) -> list[Lease]:
@@ -313,28 +317,17 @@ class Queue:
 
 def _take(db: Connection, picks: Sequence[Pick]) -> None:
     """Take a slot of each item; a gold question has none, but takes its time like the others."""
-    taken = [(int(pick.truth is None), pick.id) for pick in picks]
-    if taken:
-        db.executemany(
-            "UPDATE review_items SET open = open - ?, "
-            "returned = CASE WHEN open > 1 THEN returned ELSE 0 END WHERE id = ?",
-            taken,
-        )
-
-
-def _note_lent(db: Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    if rows:
-        db.executemany(
-            "INSERT INTO review_assignments (token, item, person, state, gold, tutorial, "
-            "gallery, whole, lent, expires, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+    db.executemany(
+        "UPDATE review_items SET open = open - ?, "
+        "returned = CASE WHEN open > 1 THEN returned ELSE 0 END WHERE id = ?",
+        [(int(pick.truth is None), pick.id) for pick in picks],
+    )
 
 
 def _lease(row: Row, now: float) -> Lease:
-    token, person, key, digest, width, height, draft, shown, proposals, *rest = row
+    token, person, key, digest, width, height, draft, shown, *rest = row
     expires, version, whole, queue, gallery, state = rest
-    begun = marks_from(shown or proposals)
+    begun = marks_from(shown)
     return Lease(
         *(token, person, key, digest, width, height),
         *(marks_from(draft) if draft else begun, begun, expires, version),

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from sfumato.sources.doors import Note
+from sfumato.sources.doors import Note, Sink
 
 # Times come from a clock that ticks (100 Hz at the slowest): two writes within a tick look alike.
 _CLOCK_TICK_NS: Final = 20_000_000
@@ -31,6 +31,19 @@ def state_of(path: Path, *, follow: bool = False) -> str:
     except OSError:
         return ""
     return _text(found) if stat.S_ISREG(found.st_mode) else ""
+
+
+def is_as_noted(sink: Sink, key: str, note: Note | None, digest: str) -> bool:
+    """Say whether a file is known to hold the bytes with this digest, without reading it.
+
+    Only the digest decides; where the state differs, or there is no note, it is to be read.
+    """
+    return (
+        note is not None
+        and note.digest == digest
+        and note.state != ""
+        and note.state == sink.state(key)
+    )
 
 
 def read_note(key: str, path: Path) -> Note | None:
