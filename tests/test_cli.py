@@ -26,7 +26,7 @@ from sfumato.assets.weights import WEIGHTS
 from sfumato.cli import VERBS, cli
 from sfumato.cli.outcome import clock
 from sfumato.ledger.ledger import Ledger
-from sfumato.recipe import Recipe
+from sfumato.ledger.records import recipe_from
 from sfumato.sources.private import private_folder
 from sfumato.types import Detection, Face, Shard, Task
 from tests import dataset
@@ -572,7 +572,7 @@ def test_candidates_are_counted_and_exported_until_a_final_box_covers_them(data:
     with Ledger(private_folder(data.source) / "ledger.sqlite") as ledger:
         last = ledger.last_run()
         assert last is not None
-        fingerprint = Recipe.from_json(json.loads(last[2])).fingerprint("detect")
+        fingerprint = recipe_from(last[2]).fingerprint("detect")
         known = {record.key: record for record in ledger.latest(fingerprint, ["detection"])}
         for place in (key, other):
             found = known[place]

@@ -159,15 +159,20 @@ def test_a_file_that_is_written_whole_stays(tmp_path: Path, calls: list[Call]) -
     assert calls == [("fsync", part), ("replace", tmp_path / "x"), ("fsync", tmp_path)]
 
 
-def test_what_is_written_whole_is_open_to_all_unless_it_is_the_owners_alone(tmp_path: Path) -> None:
+def test_what_is_written_whole_is_its_owners_alone(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"theirs")
+    for name in ("x", f".x{PART_SUFFIX}"):  # links, behind which nothing is to be written
+        (tmp_path / name).symlink_to(elsewhere)
     before = os.umask(0o022)
     try:
-        write_atomically(tmp_path / "all", b"x")
-        write_atomically(tmp_path / "owner", b"x", owner_only=True)
+        write_atomically(tmp_path / "x", b"ours")
     finally:
         os.umask(before)
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    assert modes == {"all": 0o644, "owner": 0o600}
+    assert stat.S_IMODE((tmp_path / "x").lstat().st_mode) == 0o600
+    assert (tmp_path / "x").read_bytes() == b"ours"
+    assert elsewhere.read_bytes() == b"theirs"
+    assert set(os.listdir(tmp_path)) == {"x", "elsewhere"}
 
 
 def test_a_file_that_is_synced_does_not_stay_open(tmp_path: Path) -> None:
@@ -182,6 +187,8 @@ REFUSED = {
     errno.EDQUOT: "the quota is used up: make room",
     errno.EROFS: "the disk is read-only: choose another folder",
     errno.EACCES: "permission is denied: change it or choose another folder",
+    errno.EEXIST: "a file stands where a folder is needed: remove it",
+    errno.EISDIR: "a folder stands where a file is needed: remove it",
     errno.ENOTDIR: "a file stands where a folder is needed: remove it",
     errno.ENAMETOOLONG: "a name is too long for this file system: shorten it",
     errno.EIO: "it fails: mend it",

@@ -17,6 +17,7 @@ from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.reading import read_steadily
+from sfumato.sources.released_names import RESERVED
 from sfumato.types import Failure, Sample, Shard, label_of
 
 
@@ -143,6 +144,18 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
     assert codes == {Code.FILE_CHANGED}
 
 
+def sink_at(out: Path, source: Path) -> FolderSink:
+    return FolderSink(out, token="t", like=ImageFolder(source))
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     put(tmp_path / "src", "c/1.jpg", "c/2.jpg")
@@ -216,8 +229,12 @@ def test_a_file_comes_in_parts_into_a_folder_that_is_new_or_not(
         assert sink.staged(key).read_bytes() == b"one two"
     assert not sink.final("a/b/1.txt").exists()
     (out / "file").write_bytes(b"x")
-    with pytest.raises(OutputError, match=f"Can.t write to {out}/file"):
-        sink.stage_parts("file/1.txt", [b"x"])
+    for stage in (
+        lambda: sink.stage_parts("file/1.txt", [b"x"]),
+        lambda: sink.stage(sample("file/1.jpg", b"x"), b"edited"),
+    ):
+        with pytest.raises(OutputError, match=f"write to {out}/file: a file stands where a folder"):
+            stage()
 
     def refused() -> Iterator[bytes]:
         yield b"half"
@@ -248,6 +265,115 @@ def test_what_is_refused_after_all_is_discarded_staged_or_not(folders: tuple[Pat
     assert list((out / "c").iterdir()) == [sink.staged(two.key)]
 
 
+def test_nothing_is_discarded_where_a_file_stands_for_the_folder(tmp_path: Path) -> None:
+    sink = sink_at(tmp_path / "out", tmp_path / "src")
+    put(tmp_path / "out", "c")
+    sink.discard("c/1.jpg")
+    assert files_below(tmp_path) == {"out/c": b"c"}
+
+
+def test_nothing_is_written_behind_a_link_to_a_folder(folders: tuple[Path, Path]) -> None:
+    """Such as the source itself: what is written there would take the place of originals."""
+    source, out = folders
+    put(source, "deep/er/1.jpg")
+    sink = sink_at(out, source)
+    out.mkdir()
+    (out / "c").symlink_to(source / "c")
+    (out / "deep").symlink_to(source / "deep")
+    before = files_below(source)
+    for key, link in (("c/1.jpg", "c"), ("deep/er/1.jpg", "deep"), ("deep/new/1.jpg", "deep")):
+        words = f"write to {out}/{link}: a link stands where a folder is needed: remove it"
+        with pytest.raises(OutputError, match=words):
+            sink.stage(sample(key, key.encode()), b"covered")
+        with pytest.raises(OutputError, match=words):
+            sink.stage_parts(key, [b"covered"])
+        with pytest.raises(OutputError, match=words):
+            sink.remove([key])
+    assert files_below(source) == before
+
+
+def test_what_lies_behind_a_link_to_a_folder_is_not_in_the_release(
+    folders: tuple[Path, Path],
+) -> None:
+    source, out = folders
+    put(source, "c/d/3.jpg")
+    out.mkdir()
+    (out / "c").symlink_to(source / "c")
+    sink = sink_at(out, source)
+    keys = ["c/1.jpg", "c/d/3.jpg"]
+    assert [sink.state(key) for key in keys] == ["", ""]
+    assert [sink.note(key) for key in keys] == [None, None]
+    assert list(sink.notes(keys)) == []
+    assert not any(map(sink.holds, keys))
+    assert sink.names() == {"c"}
+    (out / "c").unlink()
+    put(out, *keys)
+    assert all(sink.state(key) for key in keys)
+    assert [note.key for note in sink.notes(keys)] == keys
+    assert all(map(sink.holds, keys))
+
+
+def test_a_release_whose_own_folder_is_a_link_is_written_to(folders: tuple[Path, Path]) -> None:
+    source, out = folders
+    (out.parent / "disk").mkdir()
+    out.symlink_to("disk")
+    sink, one = sink_at(out, source), sample("c/1.jpg", b"c/1.jpg")
+    sink.stage(one, b"covered")
+    sink.publish([one.key])
+    assert sink.holds(one.key)
+    assert sink.state(one.key) != ""
+
+
+def test_a_link_that_is_made_in_the_middle_of_a_run_is_noticed(folders: tuple[Path, Path]) -> None:
+    source, out = folders
+    sink = sink_at(out, source)
+    put(out, "c/1.jpg", "c/2.jpg")
+    assert sink.state("c/1.jpg") != ""
+    assert sink.holds("c/1.jpg")
+    (out / "c").rename(out / "moved")
+    (out / "c").symlink_to(source / "c")
+    assert not sink.holds("c/1.jpg")
+    with pytest.raises(OutputError, match="a link stands"):
+        sink.remove(["c/1.jpg", "c/2.jpg"])
+    with pytest.raises(OutputError, match="a link stands"):
+        sink.stage(sample("c/1.jpg", b"c/1.jpg"), b"covered")
+    assert files_below(source) == {"c/1.jpg": b"c/1.jpg", "c/2.jpg": b"c/2.jpg"}
+
+
+def test_an_artefact_takes_the_place_of_a_link_and_is_not_written_behind_it(
+    folders: tuple[Path, Path],
+) -> None:
+    source, out = folders
+    out.mkdir()
+    for name in ("summary.json", f".summary.json{PART_SUFFIX}"):
+        (out / name).symlink_to(source / "c/1.jpg")
+    sink = sink_at(out, source)
+    with sink.writing("summary.json") as file:
+        file.write(b"{}")
+    assert files_below(out) == {"summary.json": b"{}"}
+    assert not (out / "summary.json").is_symlink()
+    assert (source / "c/1.jpg").read_bytes() == b"c/1.jpg"
+
+
+@pytest.mark.parametrize("part", [False, True])
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_a_folder_where_an_artefact_goes_is_said_before_anything_is_written(
+    folders: tuple[Path, Path], name: str, part: bool
+) -> None:
+    source, out = folders
+    in_way = out / (f".{name}{PART_SUFFIX}" if part else name)
+    in_way.mkdir(parents=True)
+    sink = sink_at(out, source)
+    with pytest.raises(UsageError, match=f"{in_way} is a folder, and a file .* there: remove it"):
+        sink.check()
+    if not part:
+        with pytest.raises(OutputError, match=f"write to {in_way}: a folder stands"):
+            sink.forget([name])
+    in_way.rmdir()
+    in_way.symlink_to(source)  # it will be replaced
+    sink.check()
+
+
 def test_folders_whose_names_are_on_the_disk_are_not_synced_with_each_shard(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,7 +395,7 @@ def test_a_disk_that_refuses_to_rename_is_an_error_of_the_run(
     sink, one = FolderSink(out, token="t", like=ImageFolder(source)), sample("c/1.jpg", b"c/1.jpg")
     sink.stage(one, b"edited")
     (out / "c/1.jpg").mkdir()
-    with pytest.raises(OutputError, match=f"Can't write to {out}"):
+    with pytest.raises(OutputError, match=f"write to {out}/c/1.jpg: a folder stands where a file"):
         sink.publish([one.key])
 
 

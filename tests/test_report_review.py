@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from sfumato.ledger.records import figures_from
 from sfumato.release.report.page import render
-from sfumato.release.report.review import Changes, changes, read
+from sfumato.release.report.review import Changes, changes
 from sfumato.release.report.tally import Tally
 from sfumato.types import Assessment, Box, Decision, Detection, Face
 from tests.report_records import ABOUT, DIGEST, output
@@ -47,9 +48,11 @@ FIGURES = {
     "layout": 2,
     "answers": 12,
     "reviewers": 3,
+    "decided": 7,
     "disputed": 1,
     "agreement": {"value": 0.9, "low": 0.8, "high": 0.96, "n": 40},
     "gold": {"value": None, "low": None, "high": None, "n": 0},
+    "seconds_per_image": 4.5,
     "estimate": {"sentence": "Between 2 and 9 faces are left <b>.", "short": "2 to 9"},
 }
 
@@ -89,9 +92,11 @@ def test_a_decision_about_other_bytes_changed_nothing() -> None:
 
 
 def test_what_0_1_0_called_pictures_are_images() -> None:
-    estimate = {"left_pictures": {"value": 3}, "strata": [{"found_pictures": 1, "name": "picture"}]}
-    old = {"layout": 1, "seconds_per_picture": 4.5, "estimate": estimate}
-    figures = read(Assessment("", json.dumps(old)))
+    estimate = {"left_pictures": 3, "strata": [{"found_pictures": 1, "name": "picture"}]}
+    old = {**FIGURES, "layout": 1, "seconds_per_picture": 4.5}
+    old["estimate"] = {**estimate, "sentence": "s", "short": "s"}
+    del old["seconds_per_image"]
+    figures = figures_from(json.dumps(old))
     assert figures["seconds_per_image"] == 4.5
-    assert figures["estimate"]["left_images"] == {"value": 3}
+    assert figures["estimate"]["left_images"] == 3
     assert figures["estimate"]["strata"] == [{"found_images": 1, "name": "picture"}]

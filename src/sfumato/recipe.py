@@ -114,16 +114,6 @@ class Recipe:
             plain[step]["detectors"] = [re.sub(r"^onnx:.*/", "onnx:", spec) for spec in specs]
         return plain
 
-    @classmethod
-    def from_json(cls, plain: JSON) -> Recipe:
-        """Return the recipe that `as_json` made plain."""
-        return cls(
-            detect=DetectStep(**_frozen(plain["detect"])),
-            verify=VerifyStep(**_frozen(plain["verify"])),
-            obfuscate=ObfuscateStep(**_frozen(plain["obfuscate"])),
-            observe=tuple(plain.get("observe", ())),
-        )
-
 
 def only_looks(steps: Sequence[str]) -> bool:
     """Say whether these steps take the release as it lies there, and make nothing of it."""
@@ -141,8 +131,3 @@ def _fingerprint(recipe: Recipe, step: str, layout: int) -> str:
     used = {name: settings[name] for name in before}
     canonical = json.dumps({"layout": layout, **used}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
-
-
-def _frozen(fields: JSON) -> JSON:
-    """JSON has no tuples; the steps have nothing else."""
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}

@@ -226,14 +226,7 @@ class Judgement:
 
 
 Record: TypeAlias = (
-    Detection
-    | Decision
-    | Redetection
-    | Assessment
-    | Output
-    | Finding
-    | Failure
-    | Observation
+    Detection | Decision | Redetection | Assessment | Output | Finding | Failure | Observation
 )
 
 

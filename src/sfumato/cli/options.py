@@ -266,7 +266,7 @@ review = click.option(
     help="Refuse images that nobody has decided on (`sfumato review`).",
 )
 
-verification = _several(
+verification = several(
     click.option(
         "--verify-detector",
         "verify_detectors",

@@ -19,14 +19,13 @@ from typing import Final
 from sfumato.errors import LedgerError, OutputError
 from sfumato.ledger import schema
 from sfumato.ledger.database import Connection, Row, Where, connect, in_words, is_url, unusable
-from sfumato.ledger.records import decode, encode, imported_from, name_from
+from sfumato.ledger.records import decode, encode, imported_from, name_from, understood
 from sfumato.ledger.schema import batches, marks
 from sfumato.sources import Note
 from sfumato.types import Finding, ImportedBoxes, Record
 
 __all__ = ["Ledger", "append", "decode", "encode", "is_there", "latest_query"]
 
-_IMAGE: Final = "kind IN ('image', 'picture')"  # of a 0.1.0 ledger that is only read
 _SEARCHED: Final = '"searched":'  # in a run's versions: see `settings.software`
 
 
@@ -286,7 +285,8 @@ class Ledger:
 
     def still_there(self, keys: Iterable[str]) -> set[str]:
         """Return which of the keys were images of the source at the last run."""
-        sql = f"SELECT key FROM listing WHERE {_IMAGE} AND key IN ({{keys}})"
+        # 0.1.0 called an image "picture", and a ledger that is only read isn't migrated.
+        sql = "SELECT key FROM listing WHERE kind IN ('image', 'picture') AND key IN ({keys})"
         return {row[0] for row in self._among(sql, (), keys)}
 
     def findings(self, fingerprint: str) -> Iterator[Finding]:
@@ -304,7 +304,8 @@ class Ledger:
         )
         for _, group in groupby(rows, itemgetter(0)):
             found = list(group)
-            last = max(run for _, run, _ in found)
+            with understood("the number of a run"):
+                last = max(run for _, run, _ in found)
             by_code: dict[str, Finding] = {}
             for _, run, body in found:
                 record = decode("finding", body) if run == last else None

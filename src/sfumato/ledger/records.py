@@ -6,11 +6,13 @@ damaged, must stop the work with a sentence. Half understood, it could say that 
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
+from math import isfinite
 from typing import Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from sfumato.errors import Code, LedgerError
@@ -69,6 +71,59 @@ def imported_from(body: str) -> ImportedBoxes:
     return boxes
 
 
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """A share in [0, 1] with its interval; of nothing (n = 0) there is none."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+    def __post_init__(self) -> None:
+        for share in (self.low, self.value, self.high) if self.n else ():
+            if share is None or not 0 <= share <= 1:
+                raise ValueError(f"a share of {share!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What the review of a whole set came to (`sfumato.review.assessment`)."""
+
+    layout: Literal[1, 2]
+    answers: int
+    reviewers: int
+    decided: int
+    disputed: int
+    agreement: _Share
+    gold: _Share
+    seconds_per_image: float | None
+    estimate: JSON | None
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.seconds_per_image or 0):
+            raise ValueError(f"seconds of {self.seconds_per_image!r}")
+        for name in ("sentence", "short") if self.estimate is not None else ():
+            _text((self.estimate or {})[name])
+
+
+def figures_from(text: str) -> JSON:
+    """Return what the review of a whole set came to; raises `LedgerError` as `decode`.
+
+    They are published: a field that isn't known here might say more than may leave.
+    """
+    with understood("the figures of a review"):
+        figures: JSON = json.loads(text)
+        if figures["layout"] == 1:  # it said "pictures"
+            figures = json.loads(text, object_pairs_hook=_of_images)
+        _reader(_Figures)(copy.deepcopy(figures))
+    return figures
+
+
+def _of_images(pairs: list[tuple[str, object]]) -> JSON:
+    return {name.replace("picture", "image"): value for name, value in pairs}
+
+
 @contextmanager
 def understood(what: str) -> Iterator[None]:
     """Turn whatever text of a ledger is wrong in here into a sentence; `what` names it.
@@ -91,7 +146,12 @@ def understood(what: str) -> Iterator[None]:
 def recipe_from(text: str) -> Recipe:
     """Return the recipe of a run that a ledger holds; raises `LedgerError` as `decode`."""
     with understood("the settings of a run"):
-        return Recipe.from_json(json.loads(text))
+        plain = json.loads(text)
+        steps = {name: plain[name] for name in Recipe.__dataclass_fields__ if name in plain}
+        recipe: Recipe = _reader(Recipe)(steps)
+        if not isfinite(recipe.obfuscate.expand):
+            raise ValueError(f"a growth of {recipe.obfuscate.expand!r}")
+    return recipe
 
 
 def name_from(value: object) -> str:

@@ -260,7 +260,7 @@ def _pairs(choices: Sequence[Choice], source: Source, sink: Sink) -> list[Pair]:
 
 def _write_pages(report: Report, pairs: Sequence[Pair], sink: Sink, private: Path) -> None:
     page = render(report, private=True, pairs=pairs)
-    write_atomically(private / "report.html", page.encode(), owner_only=True)
+    write_atomically(private / "report.html", page.encode())
     summary = json.dumps(report.summary(), indent=2, ensure_ascii=False) + "\n"
     pages = {"report.html": render(report, private=False), "summary.json": summary}
     for name, text in pages.items():

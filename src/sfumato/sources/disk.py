@@ -54,20 +54,17 @@ def fsync(path: Path) -> None:
         os.close(handle)
 
 
-def write_atomically(path: Path, data: bytes, *, owner_only: bool = False) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write a whole file beside its final name, make it durable, and rename it into place.
 
-    `owner_only`: nobody else may read it.
+    Only its owner may read it.
 
     Raises:
         OutputError: the disk refuses.
     """
     part = part_of(path)
     try:
-        if owner_only:
-            private.write(part, data)
-        else:
-            part.write_bytes(data)
+        private.write(part, data)
         rename_durably(part, path)
     except OSError as error:
         raise OutputError(cannot_write(path.parent, error)) from error
@@ -96,13 +93,15 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"{path} can't be made: {error.strerror}.") from error
 
 
-def check_no_folder(path: Path) -> None:
+def check_no_folder(path: Path, *, replaced: bool = True) -> None:
     """Make sure that a file can be put in this place.
+
+    One that is `replaced` takes the place of a link as well; any other is opened through it.
 
     Raises:
         UsageError: a folder stands there.
     """
-    if path.is_dir() and not path.is_symlink():
+    if path.is_dir() and not (replaced and path.is_symlink()):
         raise UsageError(f"{path} is a folder, and a file of sfumato's goes there: remove it.")
 
 

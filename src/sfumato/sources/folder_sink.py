@@ -162,11 +162,20 @@ class FolderSink:
         return digest.hexdigest()
 
     def _make(self, folder: Path) -> None:
-        """Make a folder of the release. Behind a link, the source's own files may lie.
+        """Make a folder of the release.
 
         Raises:
             OutputError: a link stands in its way.
             OSError: the disk refuses.
+        """
+        self._check_inside(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _check_inside(self, folder: Path) -> None:
+        """Make sure that no link leads to a folder: behind it, the source's own files may lie.
+
+        Raises:
+            OutputError: one does.
         """
         link = self._link_above(folder)
         if link is not None:
@@ -174,14 +183,17 @@ class FolderSink:
             raise OutputError(
                 f"Can't write to {link}: {words}, then run the same command again to go on."
             )
-        folder.mkdir(parents=True, exist_ok=True)
 
     def _link_above(self, folder: Path) -> Path | None:
         ups = takewhile(lambda up: up != self.root, (folder, *folder.parents))
         return next(filter(os.path.islink, ups), None)
 
     def _is_inside(self, path: Path) -> bool:
-        """Say whether a file lies in the release itself: no link leads to its folder."""
+        """Say whether a file lies in the release itself: no link leads to its folder.
+
+        Each folder is looked at once: what is only read may be asked of 100,000 files. Before
+        anything is written or removed, `_check_inside` looks again.
+        """
         if path.parent not in self._inside:
             if self._link_above(path.parent) is not None:
                 return False
@@ -273,16 +285,19 @@ class FolderSink:
     def holds(self, name: str) -> bool:
         """Say whether there is a file of this name, or a link, wherever it leads."""
         path = self.root / name
-        return self._is_inside(path) and (path.is_file() or path.is_symlink())
+        inside = self._link_above(path.parent) is None
+        return inside and (path.is_file() or path.is_symlink())
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files, and the folders that are empty then; durably.
 
         Raises:
+            OutputError: a link leads to their folder.
             OSError: the disk refuses.
         """
         paths = [self.root / name for name in names]
         for path in paths:
+            self._check_inside(path.parent)
             path.unlink()
             self._remove_empty(path.parent)
         for folder in {_that_is_there(path.parent) for path in paths}:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sfumato.cli.review.desk import Campaign, common, opened
-from sfumato.release.report.review import read
+from sfumato.ledger.records import figures_from
 from sfumato.review import crowd, people
 from sfumato.review.campaign import draw_of, kinds
 from sfumato.review.people import Invited
@@ -57,7 +57,7 @@ def _told(campaign: Campaign) -> JSON:
         "people": [
             _person(one, known.get(one.person.id), now) for one in people.people(campaign.database)
         ],
-        "assessment": read(last) if isinstance(last, Assessment) else None,
+        "assessment": figures_from(last.figures) if isinstance(last, Assessment) else None,
     }
 
 

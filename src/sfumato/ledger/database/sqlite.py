@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,10 +38,7 @@ class SQLite:
         self.path = path
         self.name = str(path)
         self._read_only = read_only
-        # Opened "ro", SQLite leaves the -wal and -shm behind that reading needs; whoever may write
-        # removes them at the end. What others left there, "ro" leaves as it is.
-        there = Path(f"{path}-wal").exists()
-        self._mode = ("ro" if there else "rw") if read_only else "rwc"
+        self._mode = _to_be_read(path) if read_only else "rwc"
         self._mine = Mine()
         # Taken again where the collector ends a forgotten reader in the middle of what holds it.
         self._guard = threading.RLock()
@@ -87,13 +85,13 @@ class SQLite:
     def read(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
         """Yield the rows of a query."""
         if self._mine.connection is not None:
-            yield from self._mine.connection.execute(sql, parameters).fetchall()
+            yield from map(_of_text, self._mine.connection.execute(sql, parameters).fetchall())
             return
         with self._reader() as db:
             cursor = _executed(db, sql, parameters)
             try:
                 # Not from the cursor itself: `yield from` would close it where nothing catches.
-                yield from iter(cursor.fetchone, None)
+                yield from map(_of_text, iter(cursor.fetchone, None))
             finally:
                 with suppress(sqlite3.ProgrammingError):  # the database was closed before
                     cursor.close()  # ends the snapshot
@@ -141,11 +139,35 @@ class SQLite:
             self._idle.clear()
 
 
+def _to_be_read(path: Path) -> str:
+    """Return the mode in which a file is opened that is only to be read.
+
+    Opened "ro", SQLite leaves the -wal and -shm behind that reading needs; whoever may write
+    removes them at the end. What others left there, "ro" leaves as it is. Where nothing can be put
+    beside the file, such as on a read-only disk, and there is no -wal of somebody who writes, it
+    is read as a file that doesn't change.
+    """
+    real = os.path.realpath(path)
+    if os.path.exists(f"{real}-wal"):
+        return "ro"
+    effective = os.access in os.supports_effective_ids
+    if os.access(os.path.dirname(real), os.W_OK | os.X_OK, effective_ids=effective):
+        return "rw"
+    return "ro&immutable=1"
+
+
 def _executed(db: sqlite3.Connection, sql: str, parameters: Sequence[object]) -> sqlite3.Cursor:
     try:
         return db.execute(spelt(sql, "sqlite"), parameters)
     except UnicodeDecodeError as error:  # the message itself quotes what is damaged
         raise sqlite3.DatabaseError("its tables are damaged") from error
+
+
+def _of_text(row: Row) -> Row:
+    """Return a row: SQLite stores bytes in columns of text as well, and no ledger holds any."""
+    if bytes in map(type, row):
+        raise sqlite3.DatabaseError("its tables are damaged: bytes stand for text")
+    return row
 
 
 def _statements(sql: str) -> Iterator[str]:

@@ -7,7 +7,6 @@ the latest `Assessment`; there is no name and no pseudonym in either.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
@@ -15,8 +14,7 @@ from typing import Final
 import numpy as np
 
 from sfumato.boxes import as_boxes, iou
-from sfumato.ledger.records import understood
-from sfumato.types import JSON, Assessment, Decision, Detection, Face
+from sfumato.types import JSON, Decision, Detection, Face
 
 # A box within rounding of the proposed one was confirmed; one that still overlaps it, adjusted.
 _SAME: Final = 0.999
@@ -79,19 +77,6 @@ class ReviewFigures:
         if not self.changes.images and not self.assessment:
             return None
         return {"boxes": self.changes.as_json(), **self.assessment}
-
-
-def read(assessment: Assessment) -> JSON:
-    """Return the figures of an assessment."""
-    with understood("the figures of a review"):
-        figures: JSON = json.loads(assessment.figures)
-        if figures.get("layout") == 1:  # it said "pictures"
-            figures = json.loads(assessment.figures, object_pairs_hook=_of_images)
-    return figures
-
-
-def _of_images(pairs: list[tuple[str, object]]) -> JSON:
-    return {name.replace("picture", "image"): value for name, value in pairs}
 
 
 def changes(proposed: Sequence[Face], decision: Decision) -> Changes:

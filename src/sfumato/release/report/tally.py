@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from sfumato.boxes import clip, covered, grow, longer_side
 from sfumato.errors import Code
+from sfumato.ledger.records import figures_from
 from sfumato.release.report.data import (
     About,
     Account,
@@ -27,8 +28,9 @@ from sfumato.release.report.data import (
     SecondImages,
 )
 from sfumato.release.report.pairs import Choice, Shortlist, Smallest, used_of_limit
-from sfumato.release.report.review import Changes, ReviewFigures, of_image, read
+from sfumato.release.report.review import Changes, ReviewFigures, of_image
 from sfumato.types import (
+    JSON,
     Assessment,
     Box,
     Decision,
@@ -93,7 +95,7 @@ class Tally:
         self._excluded = 0
         self._others: Counter[str] = Counter()
         self._changes = Changes()
-        self._assessment: Assessment | None = None
+        self._assessment: JSON = {}
         self._candidates = 0
         self._second: Counter[str] = Counter()
         self._shortlist = Shortlist()
@@ -132,8 +134,12 @@ class Tally:
             self._limits.add(finding.limit)
 
     def assessed(self, assessment: Assessment) -> None:
-        """Take what the review of the whole set came to; the last one counts."""
-        self._assessment = assessment
+        """Take what the review of the whole set came to; the last one counts.
+
+        Raises:
+            LedgerError: its figures can't be understood.
+        """
+        self._assessment = figures_from(assessment.figures)
 
     def judged(self, observer: str, judgement: Judgement) -> None:
         """Take what an observer says of the whole set; what it finds wrong are findings."""
@@ -186,7 +192,7 @@ class Tally:
             refused=tuple(self._refused.sorted()),
             ignored=self._ignored,
             ignored_names=tuple(self._ignored_names.sorted()),
-            review=ReviewFigures(self._changes, read(self._assessment) if self._assessment else {}),
+            review=ReviewFigures(self._changes, self._assessment),
             candidates=self._candidates,
             others=Others(**self._others),
             excluded=self._excluded,
