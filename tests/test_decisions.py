@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace

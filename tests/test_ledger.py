@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from sfumato.errors import Code, LedgerError, UsageError
+from sfumato.errors import Code, LedgerError, OutputError, UsageError
 from sfumato.ledger import schema
 from sfumato.ledger.database import Where, named
 from sfumato.ledger.ledger import Ledger, decode
 from sfumato.types import Decision, Detection, Face, Finding
 from tests.contract.ledger import RECORDS, LedgerContract
+from tests.unprivileged import bound_by_rights
 
 FINDING = (
     '{"key":"k","code":"VERIFY_COUNT","passed":true,"value":1,"limit":1,"detail":"","digest":"0"}'
@@ -87,6 +89,71 @@ def test_the_first_layouts_are_what_was_shipped() -> None:
     db.close()
     assert columns == ["seq", "kind", "fingerprint", "key", "body", "run"]
     assert {"shards", "runs", "given", "listing", "records_stay", "records_remain"} <= names
+
+
+def read(path: Path) -> list[tuple[str, str]]:
+    with Ledger(path, read_only=True) as ledger:
+        with pytest.raises(OutputError, match="can't be written"):
+            ledger.list_source({})
+        return list(ledger.listing())
+
+
+def test_reading_leaves_nothing_beside_a_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as ledger:
+        ledger.list_source({"k": "image"})
+    before = path.read_bytes()
+    (tmp_path / "link.sqlite").symlink_to(path)
+    for one in (path, tmp_path / "link.sqlite"):
+        assert read(one) == [("k", "image")]
+        assert {each.name for each in tmp_path.iterdir()} == {path.name, "link.sqlite"}
+    assert path.read_bytes() == before
+
+
+def test_reading_takes_nothing_from_a_run_that_writes(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    (tmp_path / "link.sqlite").symlink_to(path)
+    with Ledger(path) as writing:
+        for number in range(3):
+            writing.list_source({f"{number}": "image"})
+            for one in (path, tmp_path / "link.sqlite"):
+                assert read(one) == [(f"{number}", "image")]
+                assert Path(f"{path}-wal").exists()
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "link.sqlite"]
+    reading = Ledger(path, read_only=True)  # opened before somebody begins to write
+    with Ledger(path) as writing:
+        writing.list_source({"new": "image"})
+        assert list(reading.listing()) == [("new", "image")]
+    reading.database.close()
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "link.sqlite"]
+    assert read(path) == [("new", "image")]
+
+
+def test_what_a_killed_run_left_beside_a_ledger_is_read_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "killed").mkdir()
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.list_source({"k": "image"})
+        for path in tmp_path.glob("ledger.sqlite*"):
+            shutil.copy(path, tmp_path / "killed")
+    path = tmp_path / "killed" / "ledger.sqlite"
+    before = path.read_bytes(), Path(f"{path}-wal").read_bytes()
+    assert read(path) == [("k", "image")]
+    assert (path.read_bytes(), Path(f"{path}-wal").read_bytes()) == before
+
+
+def test_a_ledger_is_read_where_nothing_may_be_written(tmp_path: Path) -> None:
+    """As on a read-only disk: what reading needs beside it can't be made there."""
+    path = tmp_path / "archive" / "ledger.sqlite"
+    path.parent.mkdir()
+    with Ledger(path) as ledger:
+        ledger.list_source({"k": "image"})
+    path.parent.chmod(0o555)
+    for mode in (0o600, 0o400):
+        path.chmod(mode)
+        with bound_by_rights():
+            assert read(path) == [("k", "image")]
+        assert list(path.parent.iterdir()) == [path]
+    path.parent.chmod(0o755)
 
 
 def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
+import pytest
+
+from sfumato.errors import LedgerError
 from sfumato.ledger.records import figures_from
 from sfumato.release.report.page import render
 from sfumato.release.report.review import Changes, changes
 from sfumato.release.report.tally import Tally
 from sfumato.types import Assessment, Box, Decision, Detection, Face
+from tests.odd_json import variants
 from tests.report_records import ABOUT, DIGEST, output
 
 FOUND = Face((10.0, 20.0, 42.0, 60.0), 0.75, "finder-1")
@@ -70,6 +75,35 @@ def test_the_report_shows_what_people_changed_and_quotes_the_estimate() -> None:
         assert "90.0 %" in page
         assert "r-secret" not in page
     assert "still there" not in "".join(row["what"] for row in summary["not_measured"])
+
+
+def test_figures_that_are_not_understood_are_a_sentence_and_not_published() -> None:
+    """A field that isn't known might name somebody; a page can't be made of a missing one."""
+    taken = []
+    for odd in variants(FIGURES):
+        with suppress(LedgerError):
+            made = tally(Assessment("", json.dumps(odd)))
+            taken.append(odd)
+            for private in (True, False):
+                assert "Who looked, and how well" in render(made.report(), private=private)
+    assert taken
+    assert all(odd.keys() == FIGURES.keys() for odd in taken)
+    for name, unknown in (("name", "anna"), ("layout", 2), ("answers", True)):
+        with pytest.raises(LedgerError, match=r"the figures of a review .* update sfumato"):
+            tally(Assessment("", json.dumps({**FIGURES, name: unknown})))
+
+
+def test_shares_of_nothing_and_of_all_are_taken() -> None:
+    whole = {"value": 1, "low": 0.8, "high": 1.0, "n": 20}
+    figures = {**FIGURES, "gold": whole, "seconds_per_image": None}
+    made = tally(Assessment("", json.dumps(figures)))
+    assert "100 %" in render(made.report(), private=True)
+    for wrong in ({**whole, "value": 1.01}, {**whole, "low": -0.01}, {**whole, "high": None}):
+        with pytest.raises(LedgerError):
+            tally(Assessment("", json.dumps({**FIGURES, "gold": wrong})))
+    for wrong_time in (-1, float("inf")):
+        with pytest.raises(LedgerError):
+            tally(Assessment("", json.dumps({**FIGURES, "seconds_per_image": wrong_time})))
 
 
 def test_without_a_sample_the_report_says_not_measured() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from sfumato.errors import Code, LedgerError
@@ -43,6 +43,7 @@ _KINDS: Final[dict[str, Any]] = {
     "failure": Failure,
     "observation": Observation,
 }
+_MOST: Final = 2**31 - 1  # of what is counted: tables and arrays hold no more
 _NAMES: Final = {record_type: kind for kind, record_type in _KINDS.items()}
 # What is wrong with text that isn't ours, from the reader of JSON on.
 _FAULTS: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
@@ -101,7 +102,7 @@ class _Figures:
     estimate: JSON | None
 
     def __post_init__(self) -> None:
-        if not isfinite(self.seconds_per_image or 0):
+        if not 0 <= (self.seconds_per_image or 0) < inf:
             raise ValueError(f"seconds of {self.seconds_per_image!r}")
         for name in ("sentence", "short") if self.estimate is not None else ():
             _text((self.estimate or {})[name])
@@ -210,13 +211,14 @@ def _text(value: object) -> str:
 
 
 def _count(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST:
         return value
     raise TypeError(f"a number of pixels or images is wanted, not {value!r}")
 
 
 def _number(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
+        float(value)  # raises for a whole number that is too large to be one
         return value
     raise TypeError(f"a number is wanted, not {value!r}")
 
