@@ -154,6 +154,39 @@ def test_a_folder_that_may_not_be_written_to_is_said(
     assert asked == [(tmp_path, os.W_OK | os.X_OK)] * 3
 
 
+@pytest.mark.parametrize("name", ["lock", "report.html", ".report.html.sfumato-part"])
+def test_a_folder_where_a_private_file_goes_is_said(job: Job, tmp_path: Path, name: str) -> None:
+    in_way = job.private / name
+    in_way.mkdir(parents=True)
+    with pytest.raises(UsageError, match=f"^{in_way} is a folder, and a file .* there: remove it"):
+        check(job)
+    with pytest.raises(UsageError, match=f"^{in_way} is a folder"):
+        check(replace(job, out=None))
+    in_way.rmdir()
+    in_way.symlink_to(tmp_path)
+    if name == "lock":  # it is opened, not replaced
+        with pytest.raises(UsageError, match=f"^{in_way} is a folder"):
+            check(job)
+    else:
+        check(job)
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-shm"])
+def test_a_folder_beside_the_ledger_is_said_where_there_is_a_file(job: Job, ending: str) -> None:
+    in_way = Path(f"{job.ledger}{ending}")
+    in_way.mkdir(parents=True)
+    with pytest.raises(UsageError, match=f"^{in_way} is a folder"):
+        check(job)
+    assert list(job.private.iterdir()) == [in_way]
+
+
+def test_a_folder_where_the_release_puts_a_file_is_said(job: Job, tmp_path: Path) -> None:
+    in_way = tmp_path / "out" / "faces.parquet"
+    in_way.mkdir(parents=True)
+    with pytest.raises(UsageError, match=f"^{in_way} is a folder"):
+        check(job)
+
+
 # --- the source ---------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from sfumato.release.report.data import Report
 from sfumato.sources import Note, Sink, imagefolder, notes, open_sink
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.private import private_folder
+from sfumato.sources.selection import Selection
 from sfumato.types import Decision, Detection, Face, Result, Shard, Task
 from tests import dataset, planted
 from tests.command import Here, sfumato
@@ -859,6 +860,95 @@ def test_detections_that_are_not_there_are_named(data: Dataset) -> None:
             assert done.code == 2
             assert f"There is no ledger {where}" in done.err
     assert sorted(data.root.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("others", [False, True])
+def test_no_run_writes_behind_a_link_to_a_folder(data: Dataset, others: bool) -> None:
+    """Somebody saves room by a link from the release to what lies elsewhere, or to the source."""
+    if others:
+        (data.source / "labels").mkdir()
+        (data.source / "labels" / "classes.txt").write_text("n02 cat\n")
+    assert run(data.job(), STAGES, Here()).verdict == "passed"
+    before = files_of(data.source)
+    top = "labels" if others else data.with_face[0].partition("/")[0]
+    shutil.rmtree(data.out / top, ignore_errors=True)
+    (data.out / top).symlink_to(data.source / top)
+    words = ("run", data.source, data.out, "--boxes", data.boxes, "--copy-other")
+    done = sfumato(*words, "--verify-detector", dataset.WATCHER[0])
+    assert done.code == 2
+    assert f"{data.out / top}: a link stands where a folder is needed: remove it" in done.err
+    assert files_of(data.source) == before
+    assert not (data.out / "manifest.parquet").exists()
+    (data.out / top).unlink()
+    assert sfumato(*words, "--verify-detector", dataset.WATCHER[0]).code == 0
+    assert untrue(data.out) == []
+    assert files_of(data.source) == before
+
+
+@pytest.mark.slow
+def test_a_link_that_is_made_meanwhile_costs_no_original(data: Dataset) -> None:
+    """What no longer belongs is removed from the release, never from the source behind a link."""
+    top = data.without[0].partition("/")[0]
+    stale = [key for key in data.keys if key.startswith(f"{top}/")]
+    assert run(data.job(), STAGES, Here()).verdict == "passed"
+
+    class Meanwhile(Here):
+        def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]:
+            yield from super().map(task, shards)
+            (data.out / top).rename(data.root / "moved")
+            (data.out / top).symlink_to(data.source / top)
+
+    before = files_of(data.source)
+    job = replace(data.job(overwrite=True), selection=Selection(exclude=(f"{top}/**",)))
+    report = run(job, STAGES, Meanwhile())
+    assert report.verdict == "failed"  # the link itself is not ours
+    assert files_of(data.source) == before
+    assert stale
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "place",
+    [
+        "out.sfumato/lock",
+        "out.sfumato/report.html",
+        "out.sfumato/ledger.sqlite",
+        "out.sfumato/ledger.sqlite-wal",
+        "out/report.html",
+        "out/manifest.parquet",
+        "out/.faces.parquet.sfumato-part",
+    ],
+)
+@pytest.mark.parametrize("new", [False, True])
+def test_a_folder_in_the_place_of_a_file_is_said_by_a_dry_run_too(
+    data: Dataset, place: str, new: bool
+) -> None:
+    words = ("run", data.source, data.out, "--boxes", data.boxes)
+    words = (*words, "--verify-detector", dataset.WATCHER[0])
+    if not new:
+        assert sfumato(*words).code == 0
+    in_way = data.root / place
+    in_way.unlink(missing_ok=True)
+    in_way.mkdir(parents=True)
+    (in_way / "mine.txt").write_text("keep")
+    before = sorted(data.root.rglob("*"))
+    done, dry = sfumato(*words), sfumato(*words, "--dry-run")
+    assert (done.code, dry.code) == (2, 2)
+    assert f"{in_way}" in done.err
+    assert "a folder" in done.err
+    assert done.err == dry.err
+    assert sorted(data.root.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_a_dry_run_leaves_nothing_beside_a_ledger(data: Dataset) -> None:
+    words = ("run", data.source, data.out, "--boxes", data.boxes)
+    assert sfumato(*words, "--verify-detector", dataset.WATCHER[0]).code == 0
+    before = files_of(data.root)
+    dry = sfumato(*words, "--verify-detector", dataset.WATCHER[0], "--dry-run")
+    assert dry.code == 0
+    assert files_of(data.root) == before
 
 
 @pytest.mark.slow
