@@ -241,6 +241,37 @@ def test_wide_blurs_run_on_a_reduced_image(monkeypatch: pytest.MonkeyPatch) -> N
     assert factors == [2, 2, 3, 10]
 
 
+@pytest.mark.parametrize(("sigma", "factor", "length"), [(25, 10, 401), (50, 20, 819)])
+def test_a_wide_blur_has_the_stated_sigma_and_stays_in_its_place(
+    sigma: int, factor: int, length: int
+) -> None:
+    """On average over where an edge lies in the cells of the reduced image."""
+    places = np.arange(1, length)
+    for across in (True, False):
+        shifts, variances = [], []
+        for edge in range(5 * sigma, 5 * sigma + factor):
+            for rising in (True, False):
+                line = np.where((np.arange(length) < edge) == rising, 0, 255).astype(np.uint8)
+                image = np.broadcast_to(line[None, :, None], (9, length, 1))
+                turned = image if across else image.transpose(1, 0, 2)
+                blurred = gaussian_blur(np.ascontiguousarray(turned), sigma)
+                shown = blurred[4, :, 0] if across else blurred[:, 4, 0]
+                spread = np.diff(shown.astype(float)) / (255 if rising else -255)
+                centre = float((spread * places).sum())
+                shifts.append(centre - edge)
+                variances.append(float((spread * (places - centre) ** 2).sum()))
+        assert np.mean(shifts) == pytest.approx(0, abs=0.1)
+        assert np.mean(variances) == pytest.approx(sigma**2, rel=0.004)
+
+
+@pytest.mark.parametrize("sigma", [1, 6])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_what_is_blurred_keeps_its_shape(channels: int, sigma: int) -> None:
+    for height in (40, 300):
+        image = noise(height, 30, channels, seed=2)
+        assert gaussian_blur(image, sigma).shape == image.shape
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_boxes_without_a_pixel_in_the_image_change_nothing(name: str) -> None:
     before = noise(40, 50, 3, seed=6)
@@ -297,6 +328,21 @@ def test_cells_begin_at_the_box_also_where_it_overhangs(start: float, first: int
     for line in (across, down):
         edges = np.flatnonzero(np.diff(line)) + 1
         assert edges.tolist() == [edge for edge in (first, first + 4, first + 8) if edge < 12]
+
+
+@pytest.mark.parametrize("across", [True, False])
+def test_a_cell_whose_centre_lies_outside_shows_the_border(across: bool) -> None:
+    """Cells of 10 pixels, the first and the last of which lie in the image by 4 and by 3."""
+    ramp = np.broadcast_to((4 * np.arange(57, dtype=np.uint8) + 9)[None, :, None], (57, 57, 1))
+    image = np.ascontiguousarray(ramp if across else ramp.transpose(1, 0, 2))
+    box = (-6.0, -6.0, 64.0, 64.0)
+    shown = Pixelate(cells=7, expand=0, feather=0)(image, [box])
+    line = (shown[28, :, 0] if across else shown[:, 28, 0]).astype(int)
+    smooth = gaussian_blur(image, 0.4 * 70)
+    blurred = (smooth[28, :, 0] if across else smooth[:, 28, 0]).astype(int)
+    assert set(line[:4]) == {blurred[0]}
+    assert set(line[4:14]) == {blurred[9]}
+    assert set(line[54:]) == {blurred[56]}
 
 
 def test_a_cell_shows_what_the_blur_gives_at_its_centre() -> None:
@@ -452,6 +498,31 @@ def test_fill_in_another_mode_is_the_same_colour(mode: str) -> None:
     assert seen == pytest.approx(wanted, abs=2)
 
 
+def test_the_luma_of_a_colour_is_that_of_bt_601() -> None:
+    for colour in np.random.default_rng(5).integers(0, 256, (200, 3)).tolist():
+        after = Fill(colour=tuple(colour))(noise(9, 9, 1, seed=13), [(0.0, 0.0, 9.0, 9.0)])
+        luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+        assert abs(float(after[4, 4, 0]) - luma) <= 0.5 + 1e-9
+
+
+def test_a_fill_in_another_colour_is_laid_on_alike() -> None:
+    before, box = noise(40, 40, 3, seed=14), (10.0, 10.0, 20.0, 20.0)
+    other = Fill(colour=(1, 2, 3), expand=0.1, feather=0.5).in_colour((200, 100, 50))
+    same = Fill(colour=(200, 100, 50), expand=0.1, feather=0.5)(before, [box])
+    assert np.array_equal(other(before, [box]), same)
+    assert (same[12, 12] == (200, 100, 50)).all()
+
+
+@pytest.mark.parametrize(("end", "touched"), [(20.0, 20), (20.05, 21)])
+def test_the_mean_is_that_of_all_pixels_that_the_box_touches(end: float, touched: int) -> None:
+    """Also where the soft edge begins outside the image."""
+    before = np.zeros((60, 60, 1), dtype=np.uint8)
+    before[:20, :20], before[20:, :], before[:, 20:] = 100, 255, 255
+    for box in ((0.5, 0.5, end, end), (-1.0, 0.5, end, end), (0.5, -1.0, end, end)):
+        after = Fill(expand=0, feather=0.5)(before, [box])
+        assert after[9, 9, 0] == round(before[:touched, :touched].mean())
+
+
 def test_fill_by_default_is_the_mean_of_the_grown_box() -> None:
     before = noise(60, 60, 3, seed=15)
     after = Fill()(before, [(20.0, 20.0, 40.0, 36.0)])
@@ -564,6 +635,7 @@ def test_make_sets_what_was_asked_for() -> None:
     assert Pixelate(cells=1).cells == 1
     assert make("pixelate") == Pixelate(cells=8, strength=0.4, expand=0.25, feather=0.2)
     assert make("fill") == Fill(colour=None, expand=0.25, feather=0.2)
+    assert [method() for method in METHODS.values()] == list(map(make, METHODS))
     assert [getattr(one, "whole_image", False) for one in METHODS.values()] == [0, 0, 0, 1]
     assert list(METHODS) == ["gaussian", "pixelate", "fill", "imagenet"]
 
@@ -573,15 +645,16 @@ def test_make_sets_what_was_asked_for() -> None:
     [
         (lambda: make("blur"), "gaussian, pixelate, fill, imagenet"),
         (lambda: make("gaussian", colour=(1, 2, 3)), "only for the method fill"),
-        (lambda: make("gaussian", expand=-0.1), "expand"),
-        (lambda: make("pixelate", expand=math.inf), "expand"),
+        (lambda: make("gaussian", expand=-0.1), "^expand must be a number"),
+        (lambda: make("pixelate", expand=math.inf), "^expand must be a number"),
         (lambda: make("fill", colour=(1, 2, 256)), r"0\.\.255"),
         (lambda: Fill(colour=(-1, 2, 3)), r"0\.\.255"),
         (lambda: Fill(colour=()), "1 to 4 numbers"),
         (lambda: Fill(colour=(1, 2, 3, 4, 5)), "1 to 4 numbers"),
-        (lambda: Fill(feather=-0.1), "feather"),
+        (lambda: Fill(feather=-0.1), "^feather must be a number"),
         (lambda: Gaussian(strength=0.0), "strength"),
-        (lambda: Gaussian(feather=math.nan), "feather"),
+        (lambda: Gaussian(strength=-0.1), "^strength must be a number"),
+        (lambda: Gaussian(feather=math.nan), "^feather must be a number"),
         (lambda: Pixelate(cells=0), "cells"),
     ],
 )
@@ -592,7 +665,12 @@ def test_wrong_settings_are_refused(wrong: Callable[[], Method], words: str) -> 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_wrong_arrays_are_refused(name: str) -> None:
-    for array in (np.zeros((5, 5), np.uint8), np.zeros((5, 5, 5), np.uint8)):
+    for array in (
+        np.zeros((5, 5), np.uint8),
+        np.zeros((5, 5, 5), np.uint8),
+        np.zeros((5, 5, 0), np.uint8),
+        np.zeros((5, 5, 3), np.uint16),
+    ):
         with pytest.raises(ValueError, match="image must be uint8"):
             make(name)(array, [(1.0, 1.0, 3.0, 3.0)])
 

@@ -60,8 +60,12 @@ class Memory:
 
 
 def sample() -> Sample:
+    return of_png(scene(np.random.default_rng(3)))
+
+
+def of_png(pixels: Pixels) -> Sample:
     out = io.BytesIO()
-    Image.fromarray(scene(np.random.default_rng(3))).save(out, "PNG")
+    Image.fromarray(pixels).save(out, "PNG")
     return Sample("a.png", "", out.getvalue(), hashlib.sha256(out.getvalue()).hexdigest())
 
 
@@ -433,6 +437,37 @@ def test_a_further_image_behind_what_is_cut_is_searched_where_it_lies_then() -> 
     assert (output.second_images, output.second_images_removed) == (1, 1)
 
 
+def test_a_further_image_is_searched_where_it_lies_once_something_before_it_is_cut() -> None:
+    """Between the segments lie bytes of no kind; the image behind the end shows no face."""
+    plain = concealing.encoded(concealing.image(), "JPEG")
+    scan = plain.index(b"\xff\xda")
+    data = plain[:scan] + concealing.secret() + plain[scan:] + PREVIEW
+    assert "bytes between segments" in codec.concealed(data)
+    output, written = copied(data, cover(Watcher([])))
+    assert (output.encoding, written) == ("exact", plain + PREVIEW)
+    output, written = copied(data, cover(Watcher([[FOUND]])))
+    assert (output.encoding, written) == ("exact", plain)
+
+
+def test_a_further_image_that_cannot_be_cut_goes_if_it_would_go_anyway() -> None:
+    """Its coded data go on behind its last column, and no block tells where."""
+    wide = concealing.encoded(concealing.image(), "JPEG", progressive=True)
+    behind = concealing.resized_jpeg(wide, concealing.SHOWN, concealing.WHOLE)
+    large = concealing.encoded(concealing.image(), "JPEG")
+    cuttable = concealing.resized_jpeg(large, concealing.WIDTH, concealing.SHOWN)
+    for whole, wanted in (
+        (second_images.JPEG, second_images.JPEG),
+        (cuttable, codec.trimmed(cuttable)),
+    ):
+        for asked in (cover(Watcher([[FOUND]])), replace(cover(Watcher([])), detectors=())):
+            output, written = copied(whole + behind, asked)
+            assert (output.encoding, written) == ("exact", wanted)
+            assert output.second_images_removed == 1
+        with pytest.raises(SampleError, match="that can't be cut away safely") as refused:
+            copied(whole + behind, cover(Watcher([])))
+        assert refused.value.code is Code.IMAGE_UNSUPPORTED
+
+
 def test_only_coded_data_that_were_followed_to_their_end_are_believed() -> None:
     large = concealing.encoded(concealing.image(), "JPEG")
     data = concealing.resized_jpeg(large, concealing.WIDTH, concealing.SHOWN)
@@ -523,6 +558,13 @@ def test_a_file_that_covering_leaves_as_it_was_is_a_copy_only_where_nothing_was_
         release(one, codec.decode(one.data), faces, chosen, sink)
     assert (refused.value.code, sink.data) == (Code.IMAGE_ENCODE, b"")
     Image.new("RGB", (120, 96), (90, 120, 30)).save(out, "PNG")
+    beside = Faces((replace(FOUND, box=(1.0, 1.0, 3.0, 3.0)), FOUND))  # the first is flat, in black
+    pixels = scene(np.random.default_rng(3))
+    pixels[:4, :4] = 0
+    half = of_png(pixels)
+    with pytest.raises(SampleError) as refused:
+        release(half, codec.decode(half.data), beside, chosen, sink)
+    assert (refused.value.code, sink.data) == (Code.IMAGE_ENCODE, b"")
     flat = Sample("a.png", "", out.getvalue(), hashlib.sha256(out.getvalue()).hexdigest())
     output, look = release(flat, codec.decode(flat.data), faces, chosen, sink)
     assert (output.action, output.faces, output.rejected) == ("copied", (FOUND,), (ELSEWHERE,))

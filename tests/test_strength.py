@@ -339,6 +339,10 @@ def test_what_overhangs_the_image_is_left_out() -> None:
         (-40.0, 5.0, -10.0, 30.0),
         (70.0, 5.0, 90.0, 30.0),
         (-300.0, 10.0, 1.0, 300.0),
+        (10.6, 5.0, 10.9, 40.0),  # rounded, it has no width
+        (5.0, 10.6, 40.0, 10.9),
+        (-595.0, 5.0, 3.0, 50.0),  # its cells would be wider than what lies inside
+        (5.0, -595.0, 50.0, 3.0),
     ],
 )
 def test_boxes_of_hardly_a_pixel_are_measured_as_nothing_or_untouched(box: Box) -> None:
@@ -393,6 +397,25 @@ def test_of_what_lies_mostly_outside_nobody_can_say_that_it_was_covered() -> Non
     loud = np.clip(noisy.astype(int) * 2 - 128, 0, 255).astype(np.uint8)
     outside = (-30.0, 10.0, 25.0, 50.0)
     assert still_shown(noisy, loud, outside) == leftover(noisy, loud, outside) > 1.5
+
+
+def test_the_first_row_and_column_of_a_image_count() -> None:
+    image = np.full((20, 30, 3), 90, dtype=np.uint8)
+    for row, column in ((0, 5), (5, 0)):
+        other = image.copy()
+        other[row, column] = 120
+        for box in ((0.0, 0.0, 10.0, 10.0), (-3.0, -3.0, 10.0, 10.0)):
+            assert not holds_nothing(other, box)
+            assert still_shown(other, other, box) == 1
+            assert still_shown(image, other, box) < 1
+
+
+def test_a_sliver_of_a_large_face_is_measured_in_cells_that_fit_into_it() -> None:
+    image = noise(480, 480, 3, seed=8)
+    for box in ((-235.0, 0.0, 245.0, 480.0), (-470.0, 0.0, 10.0, 480.0), (-475.0, 0.0, 5.0, 480.0)):
+        for turned in (box, (box[1], box[0], box[3], box[2])):
+            assert leftover(image, image, turned) == pytest.approx(1, abs=0.15)
+            assert leftover(image, Fill()(image, [turned]), turned) < LIMIT
 
 
 def test_a_place_of_one_colour_holds_nothing() -> None:

@@ -304,8 +304,7 @@ def _cleaned(
         whole = codec.trimmed(data, max_pixels=cover.max_pixels)
     except SampleError:
         # Perhaps a further image behind the end holds what can't be cut, and has to go anyway.
-        if (alone := _without(data, images, cover)) is data:
-            raise
+        alone = _without(data, images, cover)
         return codec.trimmed(alone, max_pixels=cover.max_pixels)
     if whole is not data:
         images = codec.embedded_images(whole)  # their places moved
@@ -315,7 +314,7 @@ def _cleaned(
 def _without(data: bytes, images: Sequence[codec.Embedded], cover: Cover) -> bytes:
     """Return a file without those of its further images that show a face or can't be searched."""
     searchers = cover.searchers or cover.detectors
-    gone = unwanted(images, searchers, max_pixels=cover.max_pixels) if images else ()
+    gone = unwanted(images, searchers, max_pixels=cover.max_pixels)
     return codec.take_out(data, gone, max_pixels=cover.max_pixels) if gone else data
 
 

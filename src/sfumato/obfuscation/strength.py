@@ -189,7 +189,7 @@ def _octaves(
         return []
     cut = np.s_[y0:y1, x0:x1]
     size = longer_side(box)
-    step = max(1, min(math.ceil(size / _SAMPLES), x1 - x0, y1 - y0))
+    step = min(math.ceil(size / _SAMPLES), x1 - x0, y1 - y0)
     pair = [_spectrum(_planes(image[cut], weights), step) for image in (before, after)]
     height, width = pair[0].shape[1:]
     cycles = np.hypot(  # wave i of n samples has i / 2n cycles a sample
