@@ -277,12 +277,47 @@ def test_a_copy_is_searched_unless_its_source_was() -> None:
     output = copied(SOURCE, SOURCE)
     found = verify(sample_of(SOURCE), None, SOURCE, output, checks(FACE))
     assert failed(found) == {Code.VERIFY_FACE_FOUND}
+    assert the(found, Code.VERIFY_FACE_FOUND).faces == (FACE,)  # to be covered on request
     found = verify(sample_of(SOURCE), None, SOURCE, output, checks(FACE, searched=True))
     assert [(one.code, one.passed) for one in found] == [(Code.VERIFY_BYTES_CHANGED, True)]
     assert found[0].digest == sha256(SOURCE)
     # A file that isn't the copy is searched all the same.
     found = verify(sample_of(SOURCE), None, RIGHT_ONE, output, checks(FACE, searched=True))
     assert failed(found) == {Code.VERIFY_BYTES_CHANGED, Code.VERIFY_FACE_FOUND}
+
+
+def test_a_copy_with_boxes_is_one_only_where_they_hold_nothing() -> None:
+    flat, half = BEFORE.frames[0].copy(), BEFORE.frames[0].copy()
+    flat[:] = (90, 120, 30)
+    half[:4, :4] = 0
+    corner = Face((0.0, 0.0, 4.0, 4.0), 1.0, "file")
+    for pixels, faces, shown in (
+        (flat, (FACE,), False),
+        (flat, (FACE, corner), False),
+        (half, (corner,), False),
+        (half, (FACE,), True),
+        (half, (corner, FACE), True),
+        (half, (FACE, corner), True),
+        (BEFORE.frames[0], (FACE, corner), True),
+    ):
+        source = png(pixels)
+        output = replace(copied(source, source), faces=faces)
+        for before in (None, codec.decode(source)):
+            found = verify(sample_of(source), before, source, output, checks(searched=True))
+            assert failed(found) == ({Code.VERIFY_STRENGTH} if shown else set())
+            one = the(found, Code.VERIFY_STRENGTH)
+            assert (one.value, one.limit) == (float(shown), strength.LIMIT)
+            assert one.detail == ("copied although its boxes hold something" if shown else "")
+
+
+def test_a_copy_with_boxes_whose_source_cannot_be_read_has_passed_nothing() -> None:
+    for source, settings in ((b"gone", {}), (SOURCE, {"max_pixels": 100})):
+        output = replace(copied(source, source), faces=(FACE,))
+        found = verify(sample_of(source), None, source, output, checks(**settings))
+        unread = [one for one in found if one.code is Code.VERIFY_UNREADABLE]
+        assert unread
+        assert all((one.value, one.limit, bool(one.detail)) == (1, 0, True) for one in unread)
+        assert Code.VERIFY_STRENGTH not in {one.code for one in found}
 
 
 def test_that_the_source_was_searched_proves_nothing_of_an_edited_file() -> None:
@@ -501,6 +536,7 @@ def test_what_lies_outside_the_frame_of_a_copy_is_named_unless_decoding_took_it_
     for module in (codec, codec.metadata):
         monkeypatch.setattr(module, "concealed", nothing_in)
     assert found_in(clean, clean, whole, copied(clean, clean)) == set()
+    assert looked == []  # decoding it has told
     written = codec.edit(clean, [BOX], Gaussian()).data
     looked.clear()
     verify(sample_of(clean), whole, written, edited(clean, written), checks())
