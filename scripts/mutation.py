@@ -58,6 +58,7 @@ SUITES: Final = {
         "misplaced_boxes",
         "second",
         "concealed",
+        "sixteen_bits",
     ),
     "obfuscation.strength": ("strength", "misplaced_boxes"),
     "review.merging": ("review_merging",),

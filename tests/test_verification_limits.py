@@ -18,7 +18,7 @@ from sfumato.imaging import codec
 from sfumato.imaging.in_hand import Look
 from sfumato.obfuscation import Gaussian, strength
 from sfumato.types import Box, Encoding, Face, Finding, Output, Pixels, Sample
-from sfumato.verification.checks import Checks, verify
+from sfumato.verification.checks import Checks, changed_outside, verify
 from tests.concealing import resized_jpeg
 from tests.dataset import BOX, scene
 from tests.jpeg_images import saved
@@ -121,6 +121,34 @@ def test_beside_a_face_a_image_that_was_encoded_again_may_change_for_16_pixels()
         assert failed(found) == {Code.VERIFY_PIXELS_CHANGED}
 
 
+@pytest.mark.parametrize("cell", [1, 8])
+@pytest.mark.parametrize(
+    ("reach", "rows", "columns"),
+    [
+        ((8.2, 16.2, 12.8, 20.8), (16, 21), (8, 13)),  # whole pixels, outwards
+        ((-30.0, -30.0, 10.0, 10.0), (0, 10), (0, 10)),
+        ((-30.0, 5.0, -20.0, 30.0), (0, 0), (0, 0)),  # nothing of it lies inside
+        ((5.0, -30.0, 30.0, -20.0), (0, 0), (0, 0)),
+        ((-30.0, 5.0, 0.0, 30.0), (0, 0), (0, 0)),
+        ((70.0, 5.0, 90.0, 30.0), (0, 0), (0, 0)),
+    ],
+)
+def test_what_changes_inside_a_reach_is_passed_over_and_what_changes_beside_it_is_not(
+    cell: int, reach: Box, rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    before = np.full((40, 48, 3), 90, dtype=np.uint8)
+    inside = np.zeros((40, 48), dtype=bool)
+    inside[slice(*rows), slice(*columns)] = True
+    after = np.where(inside[..., None], np.uint8(200), before)
+    assert changed_outside(before, after, [reach], fringe=0, cell=cell) == 0
+    for row, column in ((0, 0), (0, 47), (39, 0), (39, 47), (16, 13), (21, 8), (15, 9), (10, 5)):
+        if not inside[row, column]:
+            other = after.copy()
+            other[row, column] += 64
+            found = changed_outside(before, other, [reach], fringe=0, cell=cell)
+            assert found == pytest.approx(64 / cell**2, abs=1e-4)
+
+
 def test_an_exact_edit_changes_nothing_beyond_its_reach() -> None:
     rows = slice(TOP, BOTTOM)
     for at in (LEFT - 1, RIGHT):
@@ -210,6 +238,27 @@ def test_of_several_faces_the_worst_counts_and_its_limit_is_the_methods() -> Non
         found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, checks(), look=look)
         assert failed(found) <= {Code.VERIFY_PIXELS_CHANGED}
         assert the(found, Code.VERIFY_STRENGTH).limit == limit == strength.LIMITS[method]
+
+
+def test_a_box_that_lies_mostly_outside_is_named() -> None:
+    """The image is 120 pixels wide and 96 high."""
+    for box, outside in (
+        ((95.0, 40.0, 119.0, 60.0), False),
+        ((40.0, 90.0, 60.0, 110.0), True),
+        ((110.0, 40.0, 140.0, 60.0), True),
+    ):
+        output = replace(edited(SOURCE, RIGHT_ONE), faces=(Face(box, 1.0, "file"),))
+        found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, checks())
+        assert bool(the(found, Code.VERIFY_STRENGTH).detail) is outside
+
+
+def test_what_is_called_obfuscated_is_not_the_source_even_where_there_is_nothing_to_see() -> None:
+    flat = png(np.full((96, 120, 3), 90, dtype=np.uint8))
+    found = verify(sample_of(flat), codec.decode(flat), flat, edited(flat, flat), checks())
+    assert failed(found) == {Code.VERIFY_STRENGTH}
+    measured = the(found, Code.VERIFY_STRENGTH)
+    assert (measured.value, measured.limit) == (1.0, strength.LIMIT)
+    assert measured.detail == "obfuscated, with the bytes of the source"
 
 
 # --- faces that are still seen ------------------------------------------------------------------
@@ -613,7 +662,9 @@ def test_a_heic_without_a_face_becomes_a_jpeg_that_shows_the_same() -> None:
     assert failed(found_in(jpeg(shown, exif=TAGGED))) == {Code.VERIFY_METADATA}
     cut = [one for one in found_in(right[:60]) if one.code is Code.VERIFY_UNREADABLE]
     assert {(one.value, one.limit, one.detail != "") for one in cut} == {(1, 0, True)}
-    assert Code.VERIFY_UNREADABLE in failed(found_in(right, max_pixels=99))
+    large = found_in(right, max_pixels=99)
+    assert Code.VERIFY_UNREADABLE in failed(large)
+    assert Code.VERIFY_PIXELS_CHANGED not in {one.code for one in large}
     # Only a HEIC may, and it says so.
     assert failed(found_in(right, source=SOURCE)) == {Code.VERIFY_BYTES_CHANGED}
     assert failed(found_in(right, "exact")) == {Code.VERIFY_BYTES_CHANGED}
