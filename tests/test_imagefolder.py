@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -229,10 +229,11 @@ def test_a_file_comes_in_parts_into_a_folder_that_is_new_or_not(
         assert sink.staged(key).read_bytes() == b"one two"
     assert not sink.final("a/b/1.txt").exists()
     (out / "file").write_bytes(b"x")
-    for stage in (
+    stages: tuple[Callable[[], str], ...] = (
         lambda: sink.stage_parts("file/1.txt", [b"x"]),
         lambda: sink.stage(sample("file/1.jpg", b"x"), b"edited"),
-    ):
+    )
+    for stage in stages:
         with pytest.raises(OutputError, match=f"write to {out}/file: a file stands where a folder"):
             stage()
 

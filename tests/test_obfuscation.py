@@ -6,6 +6,7 @@ import math
 import pickle
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
@@ -665,12 +666,13 @@ def test_wrong_settings_are_refused(wrong: Callable[[], Method], words: str) -> 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_wrong_arrays_are_refused(name: str) -> None:
-    for array in (
+    arrays: tuple[Any, ...] = (
         np.zeros((5, 5), np.uint8),
         np.zeros((5, 5, 5), np.uint8),
         np.zeros((5, 5, 0), np.uint8),
         np.zeros((5, 5, 3), np.uint16),
-    ):
+    )
+    for array in arrays:
         with pytest.raises(ValueError, match="image must be uint8"):
             make(name)(array, [(1.0, 1.0, 3.0, 3.0)])
 

@@ -152,7 +152,7 @@ words = st.text(max_size=8)
 several = st.lists(words, max_size=3).map(tuple)
 recipes = st.builds(
     Recipe,
-    st.builds(DetectStep, several, several, st.integers(1), words, words),
+    st.builds(DetectStep, several, several, st.integers(1, 2**31 - 1), words, words),
     st.builds(VerifyStep, several, several),
     st.builds(
         ObfuscateStep,

@@ -34,6 +34,7 @@ from tests.report_records import (
     strength,
     tallied,
 )
+from tests.test_report_review import FIGURES
 
 
 def test_account_is_said_in_one_line() -> None:
@@ -138,7 +139,7 @@ def test_every_count_of_a_small_set() -> None:
     for key, kind in (("o", "excluded"), ("p", "excluded"), ("q", "other"), ("r", "other")):
         counted.passed_over(key, kind)
     counted.passed_over("s", "other")
-    counted.assessed(Assessment("", '{"a": 1}'))
+    counted.assessed(Assessment("", json.dumps(FIGURES)))
     report = counted.report()
     assert report.account == data.Account(copied=2, obfuscated=2, refused=1, unfinished=1)
     assert report.classes == (
@@ -156,7 +157,7 @@ def test_every_count_of_a_small_set() -> None:
     assert report.faces.limit is None  # there were two
     assert report.others == data.Others(copied=3, unchecked=1, refused=2)
     assert (report.excluded, report.ignored, report.ignored_names) == (2, 3, ("q", "r", "s"))
-    assert report.review.assessment == {"a": 1}
+    assert report.review.assessment == FIGURES
 
 
 def test_face_statistics_are_those_of_the_boxes() -> None:

@@ -199,7 +199,7 @@ def test_a_colour_is_part_of_the_recipe() -> None:
         ({"expand": float("inf")}, "expand must be"),
         ({"colour": (1, 2, 3)}, "only for the method fill"),
         ({"method": "fill", "colour": (1, 2, 256)}, "within 0..255"),
-        ({"max_pixels": 0}, "--max-pixels must be at least 1"),
+        ({"max_pixels": 0}, "--max-pixels must lie between 1 and"),
         ({"boxes": Path("no/such/file.csv")}, "no/such/file.csv can't be read"),
         ({"boxes": Path()}, "can't be read|expected a file"),
     ],

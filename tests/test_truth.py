@@ -924,8 +924,8 @@ def test_a_link_that_is_made_meanwhile_costs_no_original(data: Dataset) -> None:
 def test_a_folder_in_the_place_of_a_file_is_said_by_a_dry_run_too(
     data: Dataset, place: str, new: bool
 ) -> None:
-    words = ("run", data.source, data.out, "--boxes", data.boxes)
-    words = (*words, "--verify-detector", dataset.WATCHER[0])
+    boxes = ("--boxes", data.boxes, "--verify-detector", dataset.WATCHER[0])
+    words: tuple[str | Path, ...] = ("run", data.source, data.out, *boxes)
     if not new:
         assert sfumato(*words).code == 0
     in_way = data.root / place

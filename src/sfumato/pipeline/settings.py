@@ -87,8 +87,10 @@ class Settings:
             UsageError: a value is out of range, or a name is unknown.
         """
         cover = self.cover()
-        if self.max_pixels < 1:
-            raise UsageError(f"--max-pixels must be at least 1, not {self.max_pixels}.")
+        if not 1 <= self.max_pixels < 2**31:
+            raise UsageError(
+                f"--max-pixels must lie between 1 and {2**31 - 1}, not {self.max_pixels}."
+            )
         wanted = specifications(self.profile, detectors=self.detectors, threshold=self.threshold)
         device = _device(self.device)
         searched, weights = _full(wanted, device)
