@@ -19,6 +19,7 @@ from sfumato.audit.groups import add_computed, add_measured, assign, boxes_of, c
 from sfumato.audit.rates import NOT_KNOWN, Column, Group, compare
 from sfumato.detection.detectors import registry
 from sfumato.errors import UsageError
+from sfumato.sources import open_source
 from sfumato.stats import intervals
 from sfumato.types import Box
 from tests.command import sfumato
@@ -128,7 +129,7 @@ def test_size_class_brightness_and_blur_are_computed() -> None:
     faces = {"class/a.png": [(0.0, 0.0, 20.0, 20.0), (60.0, 0.0, 100.0, 40.0)]}
     values: dict[str, list[dict[str, str]]] = {"class/a.png": [{}, {}]}
     for column in ("size", "class"):
-        add_computed(values, faces, column)
+        add_computed(values, faces, column, open_source("nowhere"))
     for face, box in zip(values["class/a.png"], faces["class/a.png"], strict=True):
         add_measured(face, pixels, box, {"brightness", "blur"})
     dark, bright = values["class/a.png"]

@@ -99,7 +99,9 @@ def detection(key: str, faces: int = 1, candidates: int = 0, digest: str = "") -
         Face((100.0 * i + 10, 110.0, 100.0 * i + 40, 150.0), 0.4, "yunet")
         for i in range(candidates)
     )
-    return Detection(key, digest or "d" * 64, 640, 480, found, doubtful)
+    return Detection(
+        key, digest or "d" * 64, 640, 480, found, doubtful, label=key.rpartition("/")[0]
+    )
 
 
 @pytest.fixture

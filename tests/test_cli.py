@@ -377,7 +377,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("run", "{src}", "{out}", "--boxes", "{root}/none.csv"), r"none.csv can't be read: No such"),
     (("run", "{src}", "{out}", "--boxes", "{src}"), r"src.*(can't be read|expected a file)"),
     (("run", "{src}", "{out}", "--boxes", "{src}/labels.txt"), r"labels.txt"),
-    (("run", "{src}", "{out}", "--max-pixels", "0"), r"max-pixels must be at least 1"),
+    (("run", "{src}", "{out}", "--max-pixels", "0"), r"max-pixels must lie between 1 and"),
     (("run", "{src}", "{out}", "--workers", "-1"), r"-1 is not in the range"),
     (("run", "{src}", "{out}", "--timeout", "0"), r"0.0 is not in the range"),
     (("run", "{src}", "{out}", "--ledger", "{src}/ledger.sqlite"), r"ledger.*must lie apart"),

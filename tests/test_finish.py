@@ -34,6 +34,7 @@ from sfumato.release.report.tally import Tally
 from sfumato.sources import Note, folder_sink, open_source
 from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
+from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.notes import state_of
 from sfumato.types import (
     Action,
@@ -46,6 +47,8 @@ from sfumato.types import (
     Output,
     Record,
 )
+
+SOURCE = ImageFolder(Path("nowhere"))
 
 RECIPE = Recipe(DetectStep(("a",), ("w",), 9), VerifyStep(("v",), ("x",)))
 RESERVED = {"manifest.parquet", "faces.parquet", "summary.json", "report.html"}
@@ -254,7 +257,9 @@ def test_names_and_their_numbers_are_compared() -> None:
         Code.VERIFY_FILE_UNEXPECTED,
         Code.VERIFY_COUNT,
     )
-    found = list(_names_and_counts({"a/1", "b/\udce9", "b/2", "c/1"}, {"a/1", "b/3", "b/4", "b/2"}))
+    found = list(
+        _names_and_counts({"a/1", "b/\udce9", "b/2", "c/1"}, {"a/1", "b/3", "b/4", "b/2"}, SOURCE)
+    )
     other = "in the release, but not from this source"
     assert found == [
         Finding("b/3", missing, False, 1, 0, "not in the release"),
@@ -265,11 +270,14 @@ def test_names_and_their_numbers_are_compared() -> None:
         Finding("b", count, False, 2, 3, "2 files instead of 3"),
         Finding("c", count, False, 1, 0, "1 files instead of 0"),
     ]
-    (strange, _) = _names_and_counts({"\udce9/1"}, set())
+    (strange, _) = _names_and_counts({"\udce9/1"}, set(), SOURCE)
     assert strange.key == r"\xe9/1"
     both = {"é/1", "\udc80/1"}
-    assert [one.key for one in _names_and_counts(both, both)] == [r"\x80", "é"]  # as bytes sort
-    found = list(_names_and_counts(both, set()))
+    assert [one.key for one in _names_and_counts(both, both, SOURCE)] == [
+        r"\x80",
+        "é",
+    ]  # as bytes sort
+    found = list(_names_and_counts(both, set(), SOURCE))
     assert [one.key for one in found if one.code is unexpected] == [r"\x80/1", "é/1"]
 
 
@@ -282,7 +290,7 @@ def test_a_file_is_what_its_record_or_its_note_says(
     (site.out / "link").symlink_to("right")
     noted = Note("noted", "believed", state_of(site.out / "noted"))
     site.ledger.commit((), notes=[noted, Note("other", digests["other"], ""), Note("gone", "", "")])
-    files = _Files(site.sink, set(keys) - {"gone"}, site.ledger)
+    files = _Files(site.sink, set(keys) - {"gone"}, SOURCE, site.ledger)
 
     def bytes_changed(key: str, written: str) -> Finding:
         words = "not the file that was written"

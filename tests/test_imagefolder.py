@@ -18,7 +18,7 @@ from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.reading import read_steadily
 from sfumato.sources.released_names import RESERVED
-from sfumato.types import Failure, Sample, Shard, label_of
+from sfumato.types import Failure, Sample, Shard
 
 
 def put(root: Path, *keys: str) -> None:
@@ -28,7 +28,7 @@ def put(root: Path, *keys: str) -> None:
 
 
 def sample(key: str, data: bytes) -> Sample:
-    return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest())
+    return Sample(key, key.rpartition("/")[0], data, hashlib.sha256(data).hexdigest())
 
 
 def test_a_tree_is_listed_by_what_names_say(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_tree_is_listed_by_what_names_say(tmp_path: Path) -> None:
     assert listing.images == tuple(sorted(images))
     assert listing.others == tuple(sorted(others))
     assert listing.failures == ()
-    assert label_of("n01 cats/deep/er/日本.Png") == "n01 cats/deep/er"
+    assert ImageFolder(Path("x")).label("n01 cats/deep/er/日本.Png") == "n01 cats/deep/er"
 
 
 def test_links_are_followed_and_loops_are_refused(tmp_path: Path) -> None:

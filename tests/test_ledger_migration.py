@@ -41,6 +41,9 @@ def test_all_that_it_holds_is_read(ledger: Path, read_only: bool) -> None:
         found = list(opened.latest(FOUND, ("detection",)))
         made = list(opened.latest(MADE, ("output",)))
         assert [one.key for one in found if isinstance(one, Detection)] == KEYS
+        assert [one.label for one in found if isinstance(one, Detection)] == [
+            key.partition("/")[0] for key in KEYS
+        ]
         assert [len(one.faces) for one in found if isinstance(one, Detection)] == [0, 1, 1, 0]
         assert [one.action for one in made if isinstance(one, Output)] == [
             *("copied", "obfuscated", "obfuscated", "copied")

@@ -22,7 +22,7 @@ def face(score: float, box: Box = SMALL, origin: str = "finder") -> Face:
 
 
 def image(key: str, faces: tuple[Face, ...] = (), candidates: tuple[Face, ...] = ()) -> Detection:
-    return Detection(key, "d", 100, 100, faces, candidates)
+    return Detection(key, "d", 100, 100, faces, candidates, label=key.rpartition("/")[0])
 
 
 def queue(

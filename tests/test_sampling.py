@@ -22,7 +22,7 @@ FACE = Face((1.0, 1.0, 5.0, 5.0), 0.9, "file")
 def detection(key: str, state: str = "nothing") -> Detection:
     faces = (FACE,) if state == "faces" else ()
     candidates = (FACE,) if state == "doubtful" else ()
-    return Detection(key, "d", 10, 10, faces, candidates)
+    return Detection(key, "d", 10, 10, faces, candidates, label=key.rpartition("/")[0])
 
 
 def images(**classes: tuple[int, int, int]) -> list[Detection]:

@@ -18,7 +18,7 @@ from sfumato.errors import Code, SampleError, UsageError
 from sfumato.pipeline.driver import STAGES, Job, run
 from sfumato.pipeline.settings import Settings
 from sfumato.sources import Listing, Sink, Source, open_sink, open_source
-from sfumato.types import Failure, Sample, Shard, label_of
+from sfumato.types import Failure, Sample, Shard
 from tests.command import Here
 from tests.contract.sink import SinkContract
 from tests.contract.source import SourceContract
@@ -56,9 +56,12 @@ class InMemory:
             except SampleError as error:
                 yield Failure(key, "read", error.code, error.reason)
 
+    def label(self, key: str) -> str:
+        return key.rpartition("/")[0]
+
     def sample(self, key: str) -> Sample:
         data = b"".join(self.parts(key))
-        return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest())
+        return Sample(key, self.label(key), data, hashlib.sha256(data).hexdigest())
 
     def parts(self, key: str) -> Iterator[bytes]:
         if key not in self.files:

@@ -43,8 +43,8 @@ Content: TypeAlias = Literal["image", "other", "unchecked"]
 class Sample:
     """One image as stored: `data` are the encoded bytes, `digest` their SHA-256 in hex.
 
-    `key` is the path below the source with forward slashes. `label` is the class: the folder
-    part of the key ("" at the top). `state` is what the file's size, times and inode were before
+    `key` is the path below the source with forward slashes. `label` is the class, as the source
+    knows it ("": none). `state` is what the file's size, times and inode were before
     it was read, "" if nobody knows.
     """
 
@@ -80,7 +80,7 @@ class Detection:
     """The faces found in the bytes with this digest; width and height of the upright image.
 
     `candidates` may be faces but are too doubtful to cover unseen: they wait for a person's eye,
-    are never covered, and never published. `state` is that of the sample.
+    are never covered, and never published. `state` and `label` are those of the sample.
     """
 
     key: str
@@ -90,6 +90,7 @@ class Detection:
     faces: tuple[Face, ...]
     candidates: tuple[Face, ...] = ()
     state: str = field(default="", compare=False)
+    label: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +282,6 @@ class Shard:
     def part(self, start: int, stop: int | None = None) -> Shard:
         """Return the keys from `start` up to `stop` (the end, if None), with what is known."""
         return replace(self, keys=self.keys[start:stop], known=self.known[start:stop])
-
-
-def label_of(key: str) -> str:
-    """Return the class of a key: its folder part, "" at the top."""
-    return key.rpartition("/")[0]
 
 
 class Detector(Protocol):

@@ -11,7 +11,7 @@ import pytest
 
 from sfumato.errors import SampleError
 from sfumato.sources import Source
-from sfumato.types import Failure, Sample, label_of
+from sfumato.types import Failure, Sample
 
 IMAGES = {"a/1.png": b"one", "a/2.png": b"two", "b/1.png": b"three", "top.png": b"four"}
 OTHERS = {"a/labels.txt": b"a label\n" * 300_000}
@@ -49,7 +49,7 @@ class SourceContract(ABC):
             for one in read:
                 data = IMAGES[one.key]
                 digest = hashlib.sha256(data).hexdigest()
-                assert one == Sample(one.key, label_of(one.key), data, digest)
+                assert one == Sample(one.key, source.label(one.key), data, digest)
                 assert source.sample(one.key) == one
 
     def test_a_part_of_a_shard_can_be_read(self, source: Source) -> None:

@@ -16,9 +16,9 @@ from sfumato.annotations.groups_csv import GroupFile, GroupRow
 from sfumato.annotations.name_match import pair
 from sfumato.errors import UsageError
 from sfumato.imaging import codec
-from sfumato.sources import open_source
+from sfumato.sources import Source, open_source
 from sfumato.stats.matching import SIZES, size_of
-from sfumato.types import Box, Pixels, label_of
+from sfumato.types import Box, Pixels
 
 COMPUTED: Final = ("size", "class", "brightness", "blur")
 FROM_PIXELS: Final = frozenset({"brightness", "blur"})
@@ -127,21 +127,23 @@ def add_columns(
     values: Values, faces: Mapping[str, Sequence[Box]], columns: Iterable[str], source: Path
 ) -> None:
     """Add the columns that are computed, from the labels or from the images of a source."""
-    columns = set(columns)
+    columns, images = set(columns), open_source(source)
     for name in sorted(columns - FROM_PIXELS):
-        add_computed(values, faces, name)
+        add_computed(values, faces, name, images)
     measured = FROM_PIXELS & columns
     for key, places in faces.items() if measured else ():
-        pixels = codec.decode(open_source(source).sample(key).data).frames[0]
+        pixels = codec.decode(images.sample(key).data).frames[0]
         for face, box in zip(values[key], places, strict=True):
             add_measured(face, pixels, box, measured)
 
 
-def add_computed(values: Values, faces: Mapping[str, Sequence[Box]], column: str) -> None:
+def add_computed(
+    values: Values, faces: Mapping[str, Sequence[Box]], column: str, images: Source
+) -> None:
     """Add the size of each face, or the class of its image, as a column."""
     for key, places in faces.items():
         for face, box in zip(values[key], places, strict=True):
-            face[column] = SIZES[size_of(box)] if column == "size" else label_of(key)
+            face[column] = SIZES[size_of(box)] if column == "size" else images.label(key)
 
 
 def add_measured(face: dict[str, str], pixels: Pixels, box: Box, columns: Iterable[str]) -> None:

@@ -50,7 +50,15 @@ def detect(sample: Sample, image: DecodedImage, detectors: Sequence[Detector]) -
             sure += detector.detect(frames)
     found = boxes.union(sure, SAME_FACE_IOU)
     candidates = boxes.apart(boxes.union(doubtful, SAME_FACE_IOU), found, SAME_FACE_IOU)
-    return Detection(sample.key, sample.digest, width, height, tuple(found), tuple(candidates))
+    return Detection(
+        sample.key,
+        sample.digest,
+        width,
+        height,
+        tuple(found),
+        tuple(candidates),
+        label=sample.label,
+    )
 
 
 def find(image: DecodedImage, detectors: Sequence[Detector]) -> list[Face]:

@@ -57,7 +57,8 @@ class Detect:
             return detect(held.sample, image, detectors)
         size = image.header.upright_size
         faces = self._imported(size, held.known.imported)
-        return Detection(held.sample.key, held.sample.digest, *size, faces)
+        sample = held.sample
+        return Detection(sample.key, sample.digest, *size, faces, label=sample.label)
 
     def _outdated(self, held: InHand) -> bool:
         """Say whether an older version searched less of these bytes, or believed any box."""

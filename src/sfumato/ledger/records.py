@@ -61,7 +61,10 @@ def decode(kind: str, body: str) -> Record:
         LedgerError: a kind, field, code or value that this version doesn't know, or damage.
     """
     with understood(f"a record of the kind {kind!r}"):
-        record: Record = _reader(_KINDS[kind])(json.loads(body))
+        fields = json.loads(body)
+        if kind == "detection" and "label" not in fields:  # of 0.1.0, which knew folders only
+            fields["label"] = fields["key"].rpartition("/")[0]
+        record: Record = _reader(_KINDS[kind])(fields)
     return record
 
 

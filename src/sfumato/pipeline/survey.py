@@ -116,7 +116,8 @@ class Survey:
         except SampleError as error:
             return (Failure(sample.key, "detect", error.code, error.reason),)
         return tuple(
-            Detection(sample.key, sample.digest, width, height, tuple(faces)) for faces in groups
+            Detection(sample.key, sample.digest, width, height, tuple(faces), label=sample.label)
+            for faces in groups
         )
 
 

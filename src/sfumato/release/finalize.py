@@ -28,7 +28,7 @@ from sfumato.sources import Note, Sink, Source
 from sfumato.sources.disk import write_atomically
 from sfumato.sources.notes import is_as_noted
 from sfumato.sources.released_names import RESERVED, released_name
-from sfumato.types import Assessment, Content, Failure, Finding, Output, Record, label_of
+from sfumato.types import Assessment, Content, Detection, Failure, Finding, Output, Record
 from sfumato.verification.failing import standing
 from sfumato.verification.judging import judged
 from sfumato.version import VERSION
@@ -72,7 +72,7 @@ def finish(
             table(sink, "faces.parquet", FACES) as faces,
         ):
             there = sink.names() - RESERVED
-            files = _Files(sink, there, ledger)
+            files = _Files(sink, there, source, ledger)
             expected = _account(recipe, ledger, tally, manifest, faces, files)
             ledger.commit((), notes=files.read)
             for assessment in ledger.latest(recipe.fingerprint("detect"), ("assessment",)):
@@ -82,7 +82,7 @@ def finish(
                 tally.judged(name, judgement)
             if tidy:
                 there -= _remove_stale(sink, expected, ledger)
-            for finding in _names_and_counts(there, expected):
+            for finding in _names_and_counts(there, expected, source):
                 tally.finding(finding)
             report = tally.report()
             manifest.withheld = bool(files.wrong or expected - there or report.account.unfinished)
@@ -101,12 +101,18 @@ class _Files:
     `wrong` counts those that aren't; `read` are notes of those that had to be read to know.
     """
 
-    def __init__(self, sink: Sink, there: set[str], ledger: Ledger) -> None:
+    def __init__(self, sink: Sink, there: set[str], source: Source, ledger: Ledger) -> None:
         self._sink = sink
+        self._source = source
         self.there = there
         self._notes = InStep(ledger.notes())
         self.wrong = 0
         self.read: list[Note] = []
+
+    def label(self, key: str, records: Iterable[Record]) -> str:
+        """Return the class of an image: what was read with it, else what its place says."""
+        read = (record.label for record in records if isinstance(record, Detection))
+        return next(read, None) or self._source.label(key)
 
     def check(self, key: str, written: str | None) -> list[Finding]:
         """Return what is wrong with a file; `written` is the SHA-256 that it should have.
@@ -166,7 +172,7 @@ def _account(
                 faces.add(face_rows(fate))
             manifest.add(_rows(fate, fate_print))
             records.append(fate)
-        tally.add(key, label_of(key), records)
+        tally.add(key, files.label(key, records), records)
     return expected
 
 
@@ -229,7 +235,7 @@ def _remove_stale(sink: Sink, expected: set[str], ledger: Ledger) -> set[str]:
     return stale
 
 
-def _names_and_counts(there: set[str], expected: set[str]) -> Iterator[Finding]:
+def _names_and_counts(there: set[str], expected: set[str], source: Source) -> Iterator[Finding]:
     """Compare the names in the release, and their number in each class, with the account."""
     for key in sorted(expected - there):
         yield Finding(key, Code.VERIFY_FILE_MISSING, False, 1, 0, "not in the release")
@@ -237,7 +243,7 @@ def _names_and_counts(there: set[str], expected: set[str]) -> Iterator[Finding]:
         shown = os.fsencode(key).decode("utf-8", "backslashreplace")
         words = "in the release, but not from this source"
         yield Finding(shown, Code.VERIFY_FILE_UNEXPECTED, False, 1, 0, words)
-    want, have = Counter(map(label_of, expected)), Counter(map(label_of, there))
+    want, have = Counter(map(source.label, expected)), Counter(map(source.label, there))
     for label in sorted(want | have, key=os.fsencode):
         passed = want[label] == have[label]
         words = "" if passed else f"{have[label]} files instead of {want[label]}"

@@ -33,7 +33,7 @@ from sfumato.review.store import campaign as noted
 from sfumato.review.store import note
 from sfumato.review.urgency import misses, reorder, see_whole
 from sfumato.review.vocabulary import Item, Mark
-from sfumato.types import Detection, label_of
+from sfumato.types import Detection
 
 SAMPLE: Final = 500  # images drawn at random unless another number is wanted
 
@@ -198,7 +198,7 @@ def _golden(truths: Mapping[str, tuple[Detection, object]], replicas: int) -> It
             digest=one.digest,
             width=one.width,
             height=one.height,
-            label=label_of(one.key),
+            label=one.label,
             proposals=tuple(map(Mark.of, one.faces)),
             rank=rank,
             reason="gold",

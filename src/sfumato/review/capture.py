@@ -65,4 +65,6 @@ def chapman(both: int, first: int, second: int, level: float = LEVEL) -> Recaptu
     spread = sqrt(1 / a + 1 / b + 1 / c + a / (b * c))
     z = NormalDist().inv_cdf((1 + level) / 2)
     low, high = (seen - 0.5 + unseen * exp(sign * z * spread) for sign in (-1, 1))
-    return Recapture("Chapman", seen, total, max(low, seen), max(high, total), INDEPENDENCE)
+    # Where one of both found nothing, the estimate may lie outside its own interval.
+    low, high = min(max(low, seen), total), max(high, total)
+    return Recapture("Chapman", seen, total, low, high, INDEPENDENCE)

@@ -30,7 +30,7 @@ from sfumato import boxes
 from sfumato.errors import UsageError
 from sfumato.review.sampling import Draw, priority
 from sfumato.review.vocabulary import MOST_MARKS, Item, Mark
-from sfumato.types import Detection, Face, label_of
+from sfumato.types import Detection, Face
 
 _MEETS: Final = 0.3  # IoU from which on two detectors mean the same face
 
@@ -88,7 +88,7 @@ def risk(detection: Detection, known: Known = Known()) -> Risk:
         return Risk()  # most images of a large set
     doubts = [(face, 1 - face.score) for face in faces] + [(face, 1.0) for face in candidates]
     longer = max(detection.width, detection.height)
-    images, missed = known.misses.get(label_of(detection.key), (0, 0))
+    images, missed = known.misses.get(detection.label, (0, 0))
     return Risk(
         open=1 - prod(1 - face.score for face in candidates),
         doubt=1 - prod(face.score for face in faces),
@@ -178,7 +178,7 @@ def _item(detection: Detection, rank: int, total: float, stratum: str, rules: Ru
         digest=detection.digest,
         width=detection.width,
         height=detection.height,
-        label=label_of(detection.key),
+        label=detection.label,
         proposals=tuple(Mark.of(face, f"p{i}") for i, face in enumerate(found)),
         rank=rank,
         reason="sample" if stratum else "risk",

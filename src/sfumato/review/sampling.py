@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
 from sfumato.review.estimation import Stratum
-from sfumato.types import JSON, Detection, label_of
+from sfumato.types import JSON, Detection
 
 State: TypeAlias = Literal["nothing", "doubtful", "faces"]
 Cell: TypeAlias = tuple[str, State]  # group and what was found
@@ -68,7 +68,7 @@ class Draw:
 
     def stratum_of(self, detection: Detection) -> str:
         """Return the name of the stratum that an image belongs to, drawn or not."""
-        return _name(self.groups[label_of(detection.key)], state_of(detection))
+        return _name(self.groups[detection.label], state_of(detection))
 
     def order(self) -> dict[str, tuple[str, float]]:
         """Return for each key its stratum, and how far back in this stratum's sample it stands.
@@ -189,7 +189,7 @@ class _Frame:
         numbers: dict[Cell, int] = {}
         priorities, cells = array("Q"), array("i")
         for detection in detections:
-            cell = label_of(detection.key), state_of(detection)
+            cell = detection.label, state_of(detection)
             cells.append(numbers.setdefault(cell, len(numbers)))
             priorities.append(priority(detection.key, secret))
         self._numbers = numbers

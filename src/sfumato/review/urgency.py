@@ -16,7 +16,6 @@ from sfumato.review.remainder import Checked
 from sfumato.review.sampling import Draw
 from sfumato.review.store import count
 from sfumato.review.vocabulary import Item
-from sfumato.types import label_of
 
 _BATCH: Final = 20_000
 _LOAD: Final = "CREATE TEMP TABLE review_ranks (key {key} PRIMARY KEY, rank BIGINT NOT NULL)"
@@ -45,7 +44,7 @@ def misses(checked: Iterable[Checked]) -> dict[str, tuple[int, int]]:
     seen: Counter[str] = Counter()
     missed: Counter[str] = Counter()
     for one in checked:
-        label = label_of(one.key)
+        label = one.found.label
         seen[label] += 1
         missed[label] += one.missed > 0
     return {label: (images, missed[label]) for label, images in seen.items()}

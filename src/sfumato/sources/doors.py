@@ -76,6 +76,10 @@ class Source(Protocol):
         """Yield exactly one item for each key of the shard, in order."""
         ...
 
+    def label(self, key: str) -> str:
+        """Return the class of an image or a file, as far as it is known without reading it."""
+        ...
+
     def sample(self, key: str) -> Sample:
         """Read one image; `SampleError` if it can't be read, or a key from elsewhere."""
         ...

@@ -18,7 +18,7 @@ from sfumato.sources.private import private_folder
 from sfumato.sources.reading import read_in_parts, read_steadily
 from sfumato.sources.released_names import check_named, check_readable
 from sfumato.sources.walking import walk, without_junk
-from sfumato.types import Failure, Sample, Shard, label_of
+from sfumato.types import Failure, Sample, Shard
 
 IMAGES: Final = frozenset(
     "jpg jpeg jpe jfif png webp bmp dib tif tiff gif apng mpo avif avifs".split()
@@ -129,6 +129,10 @@ class ImageFolder:
             except SampleError as error:
                 yield Failure(key, "read", error.code, error.reason)
 
+    def label(self, key: str) -> str:
+        """Return the folder part of a key, "" at the top."""
+        return key.rpartition("/")[0]
+
     def sample(self, key: str) -> Sample:
         """Read one image.
 
@@ -139,7 +143,7 @@ class ImageFolder:
         state = self.state(key)
         data = read_steadily(self._path(key))
         check_named(key, data)
-        return Sample(key, label_of(key), data, hashlib.sha256(data).hexdigest(), state)
+        return Sample(key, self.label(key), data, hashlib.sha256(data).hexdigest(), state)
 
     def parts(self, key: str) -> Iterator[bytes]:
         """Yield a file that is no image, in parts; raises as `sample` does."""

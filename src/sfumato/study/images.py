@@ -22,7 +22,7 @@ from sfumato.sources import Source, open_source
 from sfumato.study.configuration import Data
 from sfumato.study.files import digest, two_columns
 from sfumato.study.regions import Regions
-from sfumato.types import Box, Detection, Output, Sample, label_of
+from sfumato.types import Box, Detection, Output, Sample
 
 _NAMED: Final = 5
 
@@ -31,8 +31,8 @@ _NAMED: Final = 5
 class StudyImage:
     """One image: its key, the SHA-256 of its bytes, its upright size, and its faces.
 
-    `faces` are boxes in upright pixels, as found. `objects` are those of the labelled object,
-    where a file gives them.
+    `folder` is its class in the source. `faces` are boxes in upright pixels, as found. `objects`
+    are those of the labelled object, where a file gives them.
     """
 
     key: str
@@ -41,11 +41,7 @@ class StudyImage:
     height: int
     faces: tuple[Box, ...] = ()
     objects: tuple[Box, ...] = ()
-
-    @property
-    def folder(self) -> str:
-        """Return the folder part of the key."""
-        return label_of(self.key)
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +91,8 @@ def collect(root: Path, data: Data) -> Collection:
         except SampleError as error:
             left_out[key] = str(error)
             continue
-        found.append(StudyImage(key, sample.digest, width, height))
+        folder = sample.label
+        found.append(StudyImage(key, sample.digest, width, height, folder=folder))
     if not found:
         raise UsageError(f"{root} holds no image that can be read: give a folder of classes.")
     faces = _faces(source, found, data)
