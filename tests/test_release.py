@@ -110,7 +110,7 @@ def test_a_cover_that_leaves_exactly_what_is_allowed_is_not_put_on_again(
     _, look = release(one, codec.decode(one.data), Faces((FOUND,)), cover(Watcher([])), Memory())
     assert look is not None
     for limit, ghosts in ((look.left[0], ()), (look.left[0] - 1e-9, (FOUND,))):
-        monkeypatch.setattr("sfumato.obfuscation.strength.LIMITS", {"gaussian": limit})
+        monkeypatch.setattr(Gaussian, "limit", limit)
         chosen = cover(Watcher([]), looks=1)
         output, _ = release(one, codec.decode(one.data), Faces((FOUND,)), chosen, Memory())
         assert output.ghosts == ghosts

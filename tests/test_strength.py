@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato.obfuscation import Fill, Gaussian, ImageNet, Pixelate, make
+from sfumato.obfuscation import METHODS, Fill, Gaussian, ImageNet, Pixelate, make
 from sfumato.obfuscation.strength import (
     LIMIT,
-    LIMITS,
     contrast_left,
     holds_nothing,
     leftover,
@@ -128,13 +127,9 @@ def test_imagenet_fails_on_a_small_face_beside_a_large_one() -> None:
     box, large = (40.0, 160.0, 60.0, 180.0), (240.0, 70.0, 440.0, 270.0)
     left = leftover(image, ImageNet()(image, [box, large]), box)
     assert left == pytest.approx(0.81, abs=0.05)
-    assert left > LIMITS["imagenet"] > LIMIT
+    assert left > ImageNet.limit > LIMIT
     alone = leftover(image, ImageNet()(image, [box]), box)
-    assert LIMIT < alone < LIMITS["imagenet"]
-
-
-def test_limits_name_every_method() -> None:
-    assert {make(name).name for name in LIMITS} == {"gaussian", "pixelate", "fill", "imagenet"}
+    assert LIMIT < alone < ImageNet.limit
 
 
 # The scale
@@ -303,7 +298,8 @@ def test_it_is_what_an_independent_computation_finds(width: int, height: int, wh
 
 def test_the_limits_are_those_that_the_docs_state() -> None:
     assert LIMIT == 0.2
-    assert LIMITS == {"gaussian": 0.2, "pixelate": 0.2, "fill": 0.2, "imagenet": 0.8}
+    limits = {name: method.limit for name, method in METHODS.items()}
+    assert limits == {"gaussian": 0.2, "pixelate": 0.2, "fill": 0.2, "imagenet": 0.8}
 
 
 # Shapes and places

@@ -16,7 +16,7 @@ from sfumato.boxes import grow
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import codec
 from sfumato.imaging.in_hand import Look
-from sfumato.obfuscation import Gaussian, strength
+from sfumato.obfuscation import METHODS, Gaussian
 from sfumato.types import Box, Encoding, Face, Finding, Output, Pixels, Sample
 from sfumato.verification.checks import Checks, changed_outside, verify
 from tests.concealing import resized_jpeg
@@ -237,7 +237,7 @@ def test_of_several_faces_the_worst_counts_and_its_limit_is_the_methods() -> Non
         output = replace(output, method=method)
         found = verify(sample_of(SOURCE), BEFORE, RIGHT_ONE, output, checks(), look=look)
         assert failed(found) <= {Code.VERIFY_PIXELS_CHANGED}
-        assert the(found, Code.VERIFY_STRENGTH).limit == limit == strength.LIMITS[method]
+        assert the(found, Code.VERIFY_STRENGTH).limit == limit == METHODS[method].limit
 
 
 def test_a_box_that_lies_mostly_outside_is_named() -> None:

@@ -23,7 +23,7 @@ from sfumato.errors import Code, SampleError, SfumatoError
 from sfumato.imaging import codec
 from sfumato.imaging.codec import DecodedImage
 from sfumato.imaging.in_hand import InHand, Look
-from sfumato.obfuscation import Method, make, strength
+from sfumato.obfuscation import METHODS, Method, make, strength
 from sfumato.obfuscation.second_images import unwanted
 from sfumato.recipe import ObfuscateStep, Recipe
 from sfumato.sources.doors import Staging
@@ -240,7 +240,7 @@ def _covered(
     edited, last = _edit(sample, [*found, *ghosts], cover), None
     for _ in range(cover.step.looks):
         last = _look(edited, before, found, ghosts, cover)
-        limit = strength.LIMITS[cover.step.method]
+        limit = METHODS[cover.step.method].limit
         weak = [face for face, left in zip(found, last.left, strict=True) if left > limit]
         seen = apart(last.seen or (), faces.rejected, SAME_FACE_IOU)
         if not seen and not weak:

@@ -12,7 +12,7 @@ digests and boxes are taken from there.
 | VERIFY_SECOND_IMAGE | further images in the file that show a face or can't be searched | 0 |
 | VERIFY_PIXELS_CHANGED | change away from every face, in grey levels | 0; `REENCODED_LIMIT` |
 | VERIFY_COEFFICIENTS | JPEG blocks that changed away from every face, by libjpeg | 0 |
-| VERIFY_STRENGTH | how much is left of the worst face, see `strength` | `strength.LIMITS` |
+| VERIFY_STRENGTH | how much is left of the worst face, see `strength` | the method's `limit` |
 | VERIFY_FACE_FOUND | faces that the detectors still find | 0 |
 
 VERIFY_METADATA also names what any file, copied ones too, holds outside its visible frame.
@@ -36,7 +36,7 @@ from sfumato.imaging.codec import DecodedImage
 from sfumato.imaging.in_hand import Look
 from sfumato.imaging.jpeg import Policy
 from sfumato.imaging.jpeg.independent import compare
-from sfumato.obfuscation import strength
+from sfumato.obfuscation import METHODS, strength
 from sfumato.obfuscation.second_images import unwanted
 from sfumato.obfuscation.step import left_of
 from sfumato.recipe import Recipe
@@ -296,7 +296,7 @@ def _edited(
     most, words = _most_left(left, boxes, old.shape[1], old.shape[0], output)
     return [
         _finding(output, Code.VERIFY_PIXELS_CHANGED, change, limit),
-        _finding(output, Code.VERIFY_STRENGTH, most, strength.LIMITS[output.method], words),
+        _finding(output, Code.VERIFY_STRENGTH, most, METHODS[output.method].limit, words),
     ]
 
 
