@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
-from typing import Final, Literal, TextIO, TypeAlias
+from typing import Final, TextIO, TypeAlias
 
 from sfumato.annotations import boxes_csv, coco, princeton
 from sfumato.annotations.entries import Entry, reading
@@ -29,18 +29,27 @@ from sfumato.annotations.name_match import pair
 from sfumato.errors import OutputError, UsageError
 from sfumato.types import Box, Detection, Face
 
-Layout: TypeAlias = Literal["coco", "princeton", "csv"]
-LAYOUTS: Final[tuple[Layout, ...]] = ("coco", "princeton", "csv")
+Layout: TypeAlias = str  # a name of `LAYOUTS`
 
-_READERS: Final[Mapping[Layout, Callable[[Path], Iterator[Entry]]]] = {
-    "coco": coco.read,
-    "princeton": princeton.read,
-    "csv": boxes_csv.read,
-}
-_WRITERS: Final[Mapping[Layout, Callable[[TextIO, Iterable[Detection]], None]]] = {
-    "coco": coco.write,
-    "princeton": princeton.write,
-    "csv": boxes_csv.write,
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """How a layout is read and written, and what a file of it begins with.
+
+    `begins` is the first that isn't white space, empty for what nothing else is. With `faceless`
+    a file names also the images in which no face is: one that it doesn't name wasn't looked at.
+    """
+
+    begins: bytes
+    read: Callable[[Path], Iterator[Entry]]
+    write: Callable[[TextIO, Iterable[Detection]], None]
+    faceless: bool = True
+
+
+LAYOUTS: Final[Mapping[Layout, Syntax]] = {
+    "coco": Syntax(b"{", coco.read, coco.write),
+    "princeton": Syntax(b"[", princeton.read, princeton.write),
+    "csv": Syntax(b"", boxes_csv.read, boxes_csv.write, faceless=False),
 }
 _plain = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Coordinates of a whole file that stay below this are fractions of the image, not pixels.
@@ -121,7 +130,7 @@ def load(path: Path) -> BoxFile:
     uncounted: dict[str, list[Face]] = {}
     problems: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
-    for entry in _READERS[layout](path):
+    for entry in LAYOUTS[layout].read(path):
         name, box, score, origin, size, kind, _ = entry
         faces.setdefault(name, ())
         if size is not None and sizes.setdefault(name, size) != size:
@@ -157,13 +166,14 @@ def _refuse_fractions(
 
 
 def layout_of(path: Path) -> Layout:
-    """Tell the layout of a box file by the first character that isn't white space.
+    """Tell the layout of a box file by what it begins with, white space left out.
 
     Raises:
         UsageError: the file can't be read or starts like none of them.
     """
     if path.exists() and not path.is_file():  # a pipe could be read once, and we read twice
         raise UsageError(f"{path}: expected a file with boxes (COCO, Princeton JSON or CSV)")
+<<<<<<< HEAD
     with reading(path), path.open("rb") as stream:
         start = stream.read(4096)
     first = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
@@ -171,9 +181,25 @@ def layout_of(path: Path) -> Layout:
         return "coco"
     if first == b"[":
         return "princeton"
+=======
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4096)
+    except OSError as error:
+        raise UsageError(f"{path}: the box file can't be read ({error.strerror})") from error
+    start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for layout, syntax in LAYOUTS.items():
+        if syntax.begins and start.startswith(syntax.begins):
+            return layout
+>>>>>>> 64ebf88 (Keep what tells a layout of boxes, reads it and writes it in one table)
     if path.suffix.lower() == ".json":
         raise UsageError(f"{path}: expected JSON that starts with {{ (COCO) or [ (Princeton)")
-    return "csv"
+    return next(layout for layout, syntax in LAYOUTS.items() if not syntax.begins)
+
+
+def names_faceless(path: Path) -> bool:
+    """Say whether a box file names the images without a face too, by its layout."""
+    return LAYOUTS[layout_of(path)].faceless
 
 
 def save(path: Path, detections: Iterable[Detection], *, layout: Layout) -> None:
@@ -193,7 +219,7 @@ def save(path: Path, detections: Iterable[Detection], *, layout: Layout) -> None
         if one.key == other.key:
             raise UsageError(f"{path}: two sets of boxes for {one.key!r}: give the final one")
     with whole(path) as stream:
-        _WRITERS[layout](stream, map(_published, ordered))
+        LAYOUTS[layout].write(stream, map(_published, ordered))
 
 
 @contextmanager

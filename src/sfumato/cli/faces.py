@@ -31,7 +31,7 @@ def faces() -> None:
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(LAYOUTS),
+    type=click.Choice(list(LAYOUTS)),
     default="coco",
     help="COCO, the layout of ImageNet's face annotations, or CSV.",
 )

@@ -120,7 +120,7 @@ class Settings:
     def _unlisted(self) -> Unlisted:
         if self.unlisted is not None or self.boxes is None:
             return self.unlisted or "refuse"
-        return "faceless" if box_files.layout_of(self.boxes) == "csv" else "refuse"
+        return "refuse" if box_files.names_faceless(self.boxes) else "faceless"
 
 
 def verify_step(specs: Sequence[str], device: str = "") -> VerifyStep:

@@ -215,7 +215,7 @@ def _from_file(path: Path, images: Sequence[StudyImage]) -> dict[str, tuple[Box,
     faces = {key: tuple(face.box for face in found) for key, found in matched.faces.items()}
     if not faces:
         raise UsageError(f"{path} names none of the images: give the boxes of this folder.")
-    if box_files.layout_of(path) == "csv":  # it lists faces, not images
+    if not box_files.names_faceless(path):
         faces.update(dict.fromkeys(matched.missing, ()))
     sizes = {one.key: (one.width, one.height) for one in images}
     return {key: f for key, f in faces.items() if matched.sizes.get(key, sizes[key]) == sizes[key]}
