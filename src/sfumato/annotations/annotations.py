@@ -19,20 +19,23 @@ from sfumato.annotations.entries import Sheet, shown
 from sfumato.errors import UsageError
 from sfumato.types import Detection, Face, Kind
 
-Tool: TypeAlias = Literal["label-studio", "cvat", "coco"]
-TOOLS: Final[tuple[Tool, ...]] = ("label-studio", "cvat", "coco")
+Tool: TypeAlias = str  # a name of `TOOLS`
 # What images without any box are, where the layout can't tell: not worked on, or faceless.
 Empty: TypeAlias = Literal["skip", "faceless"]
 
-_READERS: Final[Mapping[Tool, Callable[[Path], Iterator[Sheet]]]] = {
-    "label-studio": label_studio.read,
-    "cvat": cvat.read,
-    "coco": coco.sheets,
-}
-_WRITERS: Final[Mapping[Tool, Callable[[TextIO, Iterable[Detection], str], None]]] = {
-    "label-studio": label_studio.write,
-    "cvat": cvat.write,
-    "coco": coco.write_named,
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """How a tool's files are read, and written with a prefix before the names."""
+
+    read: Callable[[Path], Iterator[Sheet]]
+    write: Callable[[TextIO, Iterable[Detection], str], None]
+
+
+TOOLS: Final[Mapping[Tool, Syntax]] = {
+    "label-studio": Syntax(label_studio.read, label_studio.write),
+    "cvat": Syntax(cvat.read, cvat.write),
+    "coco": Syntax(coco.sheets, coco.write_named),
 }
 
 
@@ -61,7 +64,7 @@ def export(path: Path, detections: Iterable[Detection], tool: Tool, *, prefix: s
     """
     ordered = sorted(detections, key=attrgetter("key"))
     with whole(path) as stream:
-        _WRITERS[tool](stream, ordered, prefix)
+        TOOLS[tool].write(stream, ordered, prefix)
 
 
 def load(
@@ -77,7 +80,7 @@ def load(
         UsageError: the file isn't of this layout, or has a label that is neither: a box that was
             left out by mistake would expose a face.
     """
-    for sheet in _READERS[tool](path):
+    for sheet in TOOLS[tool].read(path):
         blank = not sheet.drawn and not sheet.problem
         if blank and not sheet.worked_on and empty == "skip":
             continue

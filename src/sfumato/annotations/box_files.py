@@ -173,25 +173,11 @@ def layout_of(path: Path) -> Layout:
     """
     if path.exists() and not path.is_file():  # a pipe could be read once, and we read twice
         raise UsageError(f"{path}: expected a file with boxes (COCO, Princeton JSON or CSV)")
-<<<<<<< HEAD
     with reading(path), path.open("rb") as stream:
-        start = stream.read(4096)
-    first = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if first == b"{":
-        return "coco"
-    if first == b"[":
-        return "princeton"
-=======
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(4096)
-    except OSError as error:
-        raise UsageError(f"{path}: the box file can't be read ({error.strerror})") from error
-    start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+        start = stream.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
     for layout, syntax in LAYOUTS.items():
         if syntax.begins and start.startswith(syntax.begins):
             return layout
->>>>>>> 64ebf88 (Keep what tells a layout of boxes, reads it and writes it in one table)
     if path.suffix.lower() == ".json":
         raise UsageError(f"{path}: expected JSON that starts with {{ (COCO) or [ (Princeton)")
     return next(layout for layout, syntax in LAYOUTS.items() if not syntax.begins)

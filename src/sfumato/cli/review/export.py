@@ -18,7 +18,9 @@ from sfumato.types import Detection
 
 @click.command()
 @common
-@click.option("--format", "tool", type=click.Choice(TOOLS), required=True, help="For which tool.")
+@click.option(
+    "--format", "tool", type=click.Choice(list(TOOLS)), required=True, help="For which tool."
+)
 @options.file(
     "-o",
     "--output",

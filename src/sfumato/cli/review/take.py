@@ -30,7 +30,9 @@ def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
 @click.command("import")
 @common
 @options.path("file")
-@click.option("--format", "tool", type=click.Choice(TOOLS), required=True, help="From which tool.")
+@click.option(
+    "--format", "tool", type=click.Choice(list(TOOLS)), required=True, help="From which tool."
+)
 @click.option(
     "--label",
     "labels",
