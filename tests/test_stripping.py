@@ -234,9 +234,9 @@ def test_a_stripped_file_that_shows_another_image_is_not_returned(
     other = ImageOps.invert(image())
     out = io.BytesIO()
     other.save(out, "PNG")
-    monkeypatch.setitem(stripping._STRIPPERS, "PNG", lambda _: out.getvalue())
+    monkeypatch.setitem(stripping.STRIPPERS, "PNG", lambda _: out.getvalue())
     assert refusal(PRIVATE["png-text"][0]).endswith("the image would change")
-    monkeypatch.setitem(stripping._STRIPPERS, "PNG", lambda data: data)
+    monkeypatch.setitem(stripping.STRIPPERS, "PNG", lambda data: data)
     assert refusal(PRIVATE["png-text"][0]).endswith("text chunk tEXt, text chunk iTXt would stay")
 
 

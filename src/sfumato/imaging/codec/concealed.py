@@ -19,7 +19,7 @@ from sfumato.imaging.codec.concealed_tiff import cut_tiff, find_tiff
 from sfumato.imaging.codec.concealed_trial import cut_webp, find_avif, find_webp
 from sfumato.imaging.codec.signatures import HEAD, sniff, stored_as
 
-_FORMS: dict[str, tuple[Callable[[bytes], Iterator[str]], Callable[[bytes], bytes] | None]] = {
+FORMS: dict[str, tuple[Callable[[bytes], Iterator[str]], Callable[[bytes], bytes] | None]] = {
     "JPEG": (find_jpeg, cut_jpeg),
     "PNG": (find_png, cut_png),
     "GIF": (find_gif, cut_gif),
@@ -51,7 +51,7 @@ def concealed(data: bytes) -> tuple[str, ...]:
     """
     kind = stored_as(data)
     try:
-        return tuple(dict.fromkeys(_FORMS[kind][0](data)))
+        return tuple(dict.fromkeys(FORMS[kind][0](data)))
     except chunks.MALFORMED as error:
         reason = f"its parts can't be walked to the end ({type(error).__name__})"
         raise SampleError(Code.IMAGE_DECODE, reason) from error
@@ -64,7 +64,7 @@ def cut(data: bytes) -> bytes:
         ValueError and others of `chunks.MALFORMED`, SampleError: it can't be cut.
     """
     kind = sniff(data[:HEAD])
-    cutter = None if kind is None else _FORMS[kind][1]
+    cutter = None if kind is None else FORMS[kind][1]
     if cutter is None:
         raise ValueError("it would have to be written anew")
     return cutter(data)

@@ -98,7 +98,7 @@ def private_metadata(
     allowed = _Allowed(keep_safe, frames)
     try:
         outside = () if whole else concealed(data)
-        return tuple(dict.fromkeys((*_WALKS[kind](data, allowed), *outside)))
+        return tuple(dict.fromkeys((*WALKS[kind](data, allowed), *outside)))
     except chunks.MALFORMED as error:
         reason = f"its parts can't be walked to the end ({type(error).__name__})"
         raise SampleError(Code.IMAGE_DECODE, reason) from error
@@ -378,7 +378,7 @@ def _named(what: str, name: bytes) -> str:
     return f"{what} {name.decode().strip() if name.strip().isalnum() else '?'}"
 
 
-_WALKS: dict[str, Callable[[bytes, _Allowed], Iterator[str]]] = {
+WALKS: dict[str, Callable[[bytes, _Allowed], Iterator[str]]] = {
     "JPEG": _jpeg,
     "PNG": _png,
     "WEBP": _webp,

@@ -38,8 +38,8 @@ from sfumato.imaging.codec.signatures import HEAD, Stored, may_hold_images, snif
 from sfumato.imaging.codec.watching import watch
 from sfumato.types import Pixels
 
-Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "AVIF", "HEIC"]
 _Kind: TypeAlias = Stored | Literal["HEIC"]
+Format: TypeAlias = _Kind | Literal["MPO"]
 
 MAX_PIXELS: Final = 178_956_970  # where Pillow itself refuses: 2**30 / 3 bytes, half of it, twice
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from sfumato.errors import Code, SampleError
 
 Stored: TypeAlias = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"]
+FORMATS: Final[frozenset[str]] = frozenset(get_args(Stored))
 
 HEAD = 512  # bytes that `sniff` and `may_hold_images` want to see, fewer if the file is shorter
 
-_STORED: dict[bytes, Stored] = {
+MAGICS: dict[bytes, Stored] = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"GIF87a": "GIF",
@@ -117,7 +118,7 @@ def sniff(head: bytes) -> Stored | None:
     Args:
         head: the first `HEAD` bytes of the file or more; 18 are enough for all but some AVIF.
     """
-    for magic, kind in _STORED.items():
+    for magic, kind in MAGICS.items():
         if head.startswith(magic):
             return kind
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":

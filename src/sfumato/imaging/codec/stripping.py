@@ -60,7 +60,7 @@ def strip(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
             return data
     kind = sniff(data[:HEAD])
     try:
-        clean = _STRIPPERS[kind](cut(data) if concealed(data) else data)
+        clean = STRIPPERS[kind](cut(data) if concealed(data) else data)
         left = private_metadata(clean, frames=True)
         left += tuple(one.kind for one in embedded_images(clean))
     except chunks.MALFORMED as error:
@@ -222,7 +222,7 @@ def _strip_bmp(data: bytes) -> bytes:
     return bytes(clean)
 
 
-_STRIPPERS: dict[str | None, Callable[[bytes], bytes]] = {
+STRIPPERS: dict[str | None, Callable[[bytes], bytes]] = {
     "JPEG": _strip_jpeg,
     "PNG": _strip_png,
     "WEBP": _strip_webp,

@@ -146,7 +146,7 @@ def whole_images(data: bytes) -> Iterator[Hit]:
 
 def _starts(data: bytes) -> Iterator[_Start]:
     yield from _patterns(data)
-    for magic, walk, kind in _READ:
+    for magic, walk, kind in READ:
         for at in _places(data, magic):
             yield at, kind, walk
     for magic, offset, kind in _NAMED:
@@ -246,7 +246,7 @@ def _coded_film(data: bytes, at: int) -> bool:
     return _FOLLOWING[data[at + 3]].match(data, at + 4, at + 400) is not None
 
 
-_READ: Final[tuple[tuple[bytes, Callable[[bytes], int] | None, str], ...]] = (
+READ: Final[tuple[tuple[bytes, Callable[[bytes], int] | None, str], ...]] = (
     (b"\x89PNG\r\n\x1a\n", _png_end, "PNG"),
     (b"GIF87a", _gif_end, "GIF"),
     (b"GIF89a", _gif_end, "GIF"),

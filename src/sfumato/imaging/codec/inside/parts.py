@@ -72,7 +72,7 @@ def parts_of(data: bytes) -> list[Part]:
         return found
     behind = [0]  # how far the walk came
     try:
-        for part in _CUTTERS[kind](data, behind):
+        for part in CUTTERS[kind](data, behind):
             found.append(part)  # noqa: PERF402 - what comes before the damage counts
     except chunks.MALFORMED:
         rest = data[behind[0] :]
@@ -334,7 +334,7 @@ def _shown(name: bytes) -> str:
     return name.decode("ascii").strip() if name.strip().isalnum() else "?"
 
 
-_CUTTERS: Final[dict[str, Callable[[bytes, list[int]], Iterator[Part]]]] = {
+CUTTERS: Final[dict[str, Callable[[bytes, list[int]], Iterator[Part]]]] = {
     "JPEG": _jpeg,
     "PNG": _png,
     "WEBP": _webp,

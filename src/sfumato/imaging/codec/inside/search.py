@@ -25,8 +25,8 @@ from sfumato.imaging.codec.inside.found import (
     TooMuch,
 )
 from sfumato.imaging.codec.inside.magics import hits
+from sfumato.imaging.codec.signatures import FORMATS
 
-_READ: Final = frozenset(("JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF"))
 # Heads of zlib streams (RFC 1950: the two bytes are a multiple of 31, no dictionary) and of gzip.
 _STREAM: Final = re.compile(
     b"|".join(
@@ -110,7 +110,7 @@ class Search:
             span = (offset + hit.start, offset + hit.end)
             if hit.kind == "TIFF":  # perhaps a block of tags alone
                 images = self._tags(data[hit.start : hit.end], where, span[0])
-            elif hit.kind in _READ:
+            elif hit.kind in FORMATS:
                 images = list(self.image(data[hit.start : hit.end], hit.kind, where, span))
             else:
                 place = span if where.direct else None
