@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from sfumato.errors import Code, SampleError, UsageError
+from sfumato.imaging import codec
 from sfumato.sources.doors import Listing
 from sfumato.sources.notes import state_of
 from sfumato.sources.private import private_folder
@@ -20,9 +21,6 @@ from sfumato.sources.released_names import check_named, check_readable
 from sfumato.sources.walking import walk, without_junk
 from sfumato.types import Failure, Sample, Shard
 
-IMAGES: Final = frozenset(
-    "jpg jpeg jpe jfif png webp bmp dib tif tiff gif apng mpo avif avifs".split()
-)
 # Images by name that can't be read yet: refused, since they may hold faces.
 FOREIGN: Final = frozenset(
     "heic heif hif jxl jp2 j2k jpx psd ico tga pcx pbm pgm ppm pnm svg svgz eps "
@@ -33,7 +31,8 @@ _SHARD_MIN, _SHARD_MEAN_EXTRA, _SHARD_MAX = 256, 256, 1024
 
 def is_image_name(key: str) -> bool:
     """Say whether a file claims by its name to be an image."""
-    return key.rpartition(".")[2].lower() in IMAGES | FOREIGN and "." in key
+    _, dot, ending = key.rpartition(".")
+    return dot == "." and (ending.lower() in codec.ENDINGS or ending.lower() in FOREIGN)
 
 
 def _is_no_matter(problem: Failure) -> bool:

@@ -19,13 +19,14 @@ from sfumato.imaging.codec.inside.removal import take_out
 from sfumato.imaging.codec.metadata import private_metadata
 from sfumato.imaging.codec.reading import MAX_PIXELS, DecodedImage, Format, Header, decode, inspect
 from sfumato.imaging.codec.renderings import pairs
-from sfumato.imaging.codec.signatures import HEAD, may_hold_images, sniff
+from sfumato.imaging.codec.signatures import ENDINGS, HEAD, may_hold_images, sniff
 from sfumato.imaging.codec.stripping import difference, strip
 from sfumato.imaging.codec.thumbnail import thumbnail
 from sfumato.imaging.codec.trimming import trimmed
 from sfumato.imaging.codec.writing import edit
 
 __all__ = [
+    "ENDINGS",
     "HEAD",
     "MAX_PIXELS",
     "DecodedImage",

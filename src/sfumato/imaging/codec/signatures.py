@@ -22,6 +22,20 @@ MAGICS: dict[bytes, Stored] = {
     b"II+\x00": "TIFF",
     b"MM\x00+": "TIFF",
 }
+# What their names end with: a file of such a name is taken for an image; which, its bytes tell.
+ENDINGS: Final[dict[str, str]] = {
+    ending: kind
+    for kind, endings in (
+        ("JPEG", "jpg jpeg jpe jfif mpo"),
+        ("PNG", "png apng"),
+        ("WEBP", "webp"),
+        ("BMP", "bmp dib"),
+        ("TIFF", "tif tiff"),
+        ("GIF", "gif"),
+        ("AVIF", "avif avifs"),
+    )
+    for ending in endings.split()
+}
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of the second header, OS/2 to version 5
 
 # (offset, magic, kind). Kinds are words for a person; the order matters only where magics overlap.
