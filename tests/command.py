@@ -14,7 +14,8 @@ from unittest.mock import patch
 import pytest
 
 from sfumato.cli import main, options
-from sfumato.types import Result, Shard, Task
+from sfumato.pipeline.executors import Result, Task
+from sfumato.types import Shard
 
 
 class Here:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sfumato.review.vocabulary import Answer, Given, Mark
-from sfumato.types import Box, Scope, Verdict
+from sfumato.review.vocabulary import Answer, Given, Mark, Scope, Verdict
+from sfumato.types import Box
 
 DIGEST = "0" * 64
 

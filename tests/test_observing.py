@@ -17,9 +17,10 @@ from PIL import Image
 from sfumato.errors import Code, UsageError
 from sfumato.ledger.ledger import Ledger
 from sfumato.pipeline.driver import STAGES, Job, run, write_report
-from sfumato.types import JSON, Finding, Judgement, Observation, Released
+from sfumato.types import JSON, Finding, Observation
 from sfumato.verification import observing
 from sfumato.verification.cover_area import CoverArea
+from sfumato.verification.observing import Judgement, Released
 from tests import dataset
 from tests.command import Here, sfumato
 from tests.dataset import WATCHER, Dataset, files_of

@@ -22,11 +22,12 @@ from sfumato.errors import Code, UsageError
 from sfumato.imaging import codec
 from sfumato.ledger.ledger import Ledger
 from sfumato.pipeline.driver import STAGES, Job, run, search
+from sfumato.pipeline.executors import Result, Task
 from sfumato.pipeline.executors.local import Local
 from sfumato.release.report.data import Account
 from sfumato.sources import open_source
 from sfumato.sources.private import private_folder
-from sfumato.types import Output, Result, Shard, Task
+from sfumato.types import Output, Shard
 from tests import dataset
 from tests.command import Here
 from tests.dataset import BOX, Dataset, files_of

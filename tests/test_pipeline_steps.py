@@ -28,7 +28,8 @@ from sfumato.pipeline.driver import (
     search,
     write_report,
 )
-from sfumato.pipeline.job import Content, private_files
+from sfumato.pipeline.executors import Result, Task
+from sfumato.pipeline.job import Contents, private_files
 from sfumato.pipeline.settings import software
 from sfumato.pipeline.work import Work
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
@@ -38,18 +39,7 @@ from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.notes import state_of
 from sfumato.sources.private import private_folder
-from sfumato.types import (
-    Decision,
-    Detection,
-    Failure,
-    Finding,
-    Known,
-    Output,
-    Redetection,
-    Result,
-    Shard,
-    Task,
-)
+from sfumato.types import Decision, Detection, Failure, Finding, Known, Output, Redetection, Shard
 from tests import dataset, text_images
 from tests.command import Here
 from tests.dataset import BOX, Dataset, files_of
@@ -212,7 +202,7 @@ def test_what_is_covered_besides_is_told_by_what_it_comes_on_top_of(
     job = data.job()
     searched = replace(job.recipe, detect=replace(job.recipe.detect, boxes=""))
     seen = tuple(Redetection(key, "0", (), ()) for key in "abcde")
-    plan = Plan(Content(Listing((), (), ()), (), {}), (), (), seen)
+    plan = Plan(Contents(Listing((), (), ()), (), {}), (), (), seen)
     people, listed = (
         f"In {count} images, faces are covered besides what {what}."
         for count, what in ((2, "people decided on"), (3, "the file of boxes lists"))

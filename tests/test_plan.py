@@ -13,7 +13,7 @@ import pytest
 
 from sfumato.errors import Code, UsageError
 from sfumato.ledger.ledger import Ledger
-from sfumato.pipeline.job import Content, Job
+from sfumato.pipeline.job import Contents, Job
 from sfumato.pipeline.plan import Plan, make_plan
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
 from sfumato.sources import Listing, Note, open_sink, open_source
@@ -46,10 +46,10 @@ class Site:
     job: Job
 
     @property
-    def content(self) -> Content:
+    def content(self) -> Contents:
         folder = self.job.source.url
         shards = (Shard("s1", folder, KEYS[:2]), Shard("s2", folder, KEYS[2:]))
-        return Content(Listing(KEYS, (), ()), shards, {})
+        return Contents(Listing(KEYS, (), ()), shards, {})
 
     def begin(self, versions: object = NOW, command: str = "detect+obfuscate+verify") -> None:
         recipe = self.job.recipe

@@ -21,12 +21,13 @@ from PIL import Image
 from sfumato.errors import Code, SampleError, UsageError
 from sfumato.ledger.ledger import Ledger
 from sfumato.pipeline.driver import STAGES, Job, run, write_report
+from sfumato.pipeline.executors import Result, Task
 from sfumato.release.report.data import Report
 from sfumato.sources import Note, Sink, imagefolder, notes, open_sink
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.private import private_folder
 from sfumato.sources.selection import Selection
-from sfumato.types import Decision, Detection, Face, Result, Shard, Task
+from sfumato.types import Decision, Detection, Face, Shard
 from tests import dataset, planted
 from tests.command import Here, sfumato
 from tests.dataset import Dataset, files_of

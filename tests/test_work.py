@@ -18,13 +18,14 @@ from PIL import Image
 from sfumato.errors import Code
 from sfumato.ledger.ledger import Ledger
 from sfumato.pipeline.driver import STAGES, Job, run, search
+from sfumato.pipeline.executors import Result, Task
 from sfumato.pipeline.settings import Settings
 from sfumato.pipeline.work import Work
 from sfumato.release.report.data import Report
 from sfumato.sources.disk import PART_SUFFIX
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.private import private_folder
-from sfumato.types import Detection, Failure, Result, Sample, Shard, Task
+from sfumato.types import Detection, Failure, Sample, Shard
 from tests import dataset
 from tests.command import Here
 from tests.dataset import BOX, SIDE, WATCHER, Dataset, files_of

@@ -10,7 +10,7 @@ All data types are frozen, slotted and picklable. Records (`Detection`, `Decisio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, Literal, Protocol, TypeAlias
@@ -28,15 +28,12 @@ Action: TypeAlias = Literal["copied", "obfuscated"]
 # identical: same bytes. exact: the same pixels outside the touched region (in a copied image,
 # which has none, everywhere: only metadata went). reencoded: lossy outside too.
 Encoding: TypeAlias = Literal["identical", "exact", "reencoded"]
-Verdict: TypeAlias = Literal["accept", "correct", "unsure"]
 # What a box holds: a face, or another private thing that is covered as well (a plate, a document).
 Kind: TypeAlias = Literal["face", "private"]
-# Whether a person saw the whole image, or only crops around the proposed boxes.
-Scope: TypeAlias = Literal["whole", "crops"]
 # provisional: in dispute, every box in doubt covered, until an adjudicator has decided.
 Basis: TypeAlias = Literal["merged", "adjudicated", "provisional"]
 # What a file of the release is: an image, another file, or one that nobody looked through.
-Content: TypeAlias = Literal["image", "other", "unchecked"]
+FileKind: TypeAlias = Literal["image", "other", "unchecked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +150,7 @@ class Output:
     faces: tuple[Face, ...]
     ghosts: tuple[Face, ...] = ()
     rejected: tuple[Face, ...] = ()
-    content: Content = "image"
+    content: FileKind = "image"
     state: str = ""
     second_images: int = 0
     second_images_removed: int = 0
@@ -189,19 +186,6 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
-    """An image of the release beside its source.
-
-    `before` and `after` are the upright RGB of both, the same array where the image was copied.
-    """
-
-    sample: Sample
-    output: Output
-    before: Pixels
-    after: Pixels
-
-
-@dataclass(frozen=True, slots=True)
 class Observation:
     """What an observer noted of one image of the release; `digest` is that of the output.
 
@@ -214,30 +198,9 @@ class Observation:
     values: JSON
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What an observer says of a whole set.
-
-    `sentence` may be published, `figures` are for summary.json, and what is wrong is a finding.
-    """
-
-    sentence: str
-    figures: JSON
-    findings: tuple[Finding, ...] = ()
-
-
 Record: TypeAlias = (
     Detection | Decision | Redetection | Assessment | Output | Finding | Failure | Observation
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one key of one shard."""
-
-    shard: str
-    key: str
-    records: tuple[Record, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,42 +267,3 @@ class Obfuscator(Protocol):
     def reaches(self, boxes: Sequence[Box]) -> list[Box]:
         """The rectangles outside of which these faces together change nothing, in their order."""
         ...
-
-
-class Observer(Protocol):
-    """Looks at each image of a release, and then judges the whole set by what it has noted.
-
-    An attack, a search for duplicates, a score: what can only be said of the set. `name` is
-    versioned ("cover-area-1"): another result needs another one.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    def observe(self, image: Released) -> JSON | None:
-        """Return what is noted of an image, if anything: numbers and words, nothing it shows.
-
-        It runs in workers and depends on nothing else.
-        """
-        ...
-
-    def judge(self, observations: Iterable[Observation]) -> Judgement:
-        """Return what follows from the notes of the whole set, in the order of the keys."""
-        ...
-
-
-class Task(Protocol):
-    """What an executor runs: yields the records of each key of the shard, in order."""
-
-    def __call__(self, shard: Shard) -> Iterator[tuple[Record, ...]]: ...
-
-
-class Executor(Protocol):
-    """Runs a task over shards, and nothing else.
-
-    Gives one `Result` for each key, in any order, and takes shards from `shards` as it gets to
-    them: what is known of their images isn't held in memory for all. A worker that dies or hangs
-    loses the key it was at (a `Failure`), never the run.
-    """
-
-    def map(self, task: Task, shards: Iterable[Shard]) -> Iterator[Result]: ...

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from sfumato.errors import Code, ExecutorError, OutputError
-from sfumato.types import Executor, Failure, ImportedBoxes, Known, Output, Record, Shard, Task
+from sfumato.pipeline.executors import Executor, Task
+from sfumato.types import Failure, ImportedBoxes, Known, Output, Record, Shard
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from sfumato.ledger.known import attached
 from sfumato.ledger.ledger import Ledger, is_there
 from sfumato.ledger.records import recipe_from
 from sfumato.pipeline.copying import COPIED, WITHHELD, checked_others, copy_others
+from sfumato.pipeline.executors import Executor, Result
 from sfumato.pipeline.job import (
-    Content,
+    Contents,
     Job,
     address,
     check,
@@ -48,17 +49,7 @@ from sfumato.release.finalize import finish, forget_release
 from sfumato.release.report.data import Report
 from sfumato.sources import Listing, Note, Sink, open_sink, open_source
 from sfumato.sources.disk import fsync
-from sfumato.types import (
-    Detection,
-    Executor,
-    Failure,
-    Finding,
-    Observation,
-    Output,
-    Record,
-    Result,
-    Shard,
-)
+from sfumato.types import Detection, Failure, Finding, Observation, Output, Record, Shard
 from sfumato.verification.failing import checks_of
 
 __all__ = [
@@ -157,7 +148,7 @@ def write_report(out: str | os.PathLike[str], where: Where) -> Report:
 
 
 @contextmanager
-def _begun(job: Job, stages: Sequence[str], sink: Sink | None) -> Iterator[tuple[Ledger, Content]]:
+def _begun(job: Job, stages: Sequence[str], sink: Sink | None) -> Iterator[tuple[Ledger, Contents]]:
     """Check everything, then open OUT and the ledger for this run alone, and note that it began.
 
     Until then nothing stays behind if something is wrong.

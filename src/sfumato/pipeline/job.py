@@ -72,7 +72,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class Contents:
     """What the source holds, cut into shards, and what a file of boxes says of it."""
 
     listing: Listing
@@ -140,7 +140,7 @@ def _check_apart(job: Job) -> None:
             )
 
 
-def check(job: Job) -> Content:
+def check(job: Job) -> Contents:
     """Check all that can be checked before anything is written; return what the source holds.
 
     Raises:
@@ -172,7 +172,7 @@ def check(job: Job) -> Content:
             Ledger(origin, read_only=True).database.close()  # it can be used
     if not is_there(job.ledger):
         check_release(job, None)
-    return Content(listing, tuple(job.source.shards(listing.images)), boxes)
+    return Contents(listing, tuple(job.source.shards(listing.images)), boxes)
 
 
 def _apart(job: Job) -> tuple[Path, ...]:

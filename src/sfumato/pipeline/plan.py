@@ -15,7 +15,7 @@ from typing import Final
 from sfumato.errors import Code, SampleError
 from sfumato.ledger.in_step import InStep
 from sfumato.ledger.ledger import Ledger
-from sfumato.pipeline.job import Content, Job
+from sfumato.pipeline.job import Contents, Job
 from sfumato.pipeline.settings import software
 from sfumato.recipe import only_looks
 from sfumato.sources import Note
@@ -44,7 +44,7 @@ class Plan:
     in the release, and that the job shall cover.
     """
 
-    content: Content
+    content: Contents
     left: tuple[Shard, ...]
     notes: tuple[Note, ...] = ()
     uncovered: tuple[Redetection, ...] = ()
@@ -55,7 +55,7 @@ class Plan:
         return sum(len(shard.keys) for shard in self.left)
 
 
-def make_plan(job: Job, stages: Sequence[str], ledger: Ledger | None, content: Content) -> Plan:
+def make_plan(job: Job, stages: Sequence[str], ledger: Ledger | None, content: Contents) -> Plan:
     """Say which of the source's shards are left, and of those that are done, which images."""
     plan = Plan(content, content.shards)
     # Verification looks at what lies there now: what it found last time proves nothing.

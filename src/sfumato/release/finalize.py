@@ -28,7 +28,7 @@ from sfumato.sources import Note, Sink, Source
 from sfumato.sources.disk import write_atomically
 from sfumato.sources.notes import is_as_noted
 from sfumato.sources.released_names import RESERVED, released_name
-from sfumato.types import Assessment, Content, Detection, Failure, Finding, Output, Record
+from sfumato.types import Assessment, Detection, Failure, FileKind, Finding, Output, Record
 from sfumato.verification.failing import standing
 from sfumato.verification.judging import judged
 from sfumato.version import VERSION
@@ -177,7 +177,7 @@ def _account(
 
 
 def _rows(
-    fate: Record | None, fingerprint: str, *, content: Content = "image"
+    fate: Record | None, fingerprint: str, *, content: FileKind = "image"
 ) -> list[dict[str, object]]:
     if not isinstance(fate, Output | Failure):
         return []

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from sfumato.sources import Sink
 from sfumato.sources.released_names import released_name
-from sfumato.types import Content, Failure, Output
+from sfumato.types import Failure, FileKind, Output
 
 _BATCH: Final = 50_000
 
@@ -99,7 +99,7 @@ def table(sink: Sink, name: str, schema: pa.Schema) -> Iterator[Table]:
 
 
 def manifest_row(
-    outcome: Output | Failure, fingerprint: str, *, content: Content = "image"
+    outcome: Output | Failure, fingerprint: str, *, content: FileKind = "image"
 ) -> dict[str, object]:
     """Return the manifest's row for what became of one file; `content` is what a refused one is."""
     if isinstance(outcome, Failure):

@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from sfumato.types import Box, Face, Kind, Scope, Verdict
+from sfumato.types import Box, Face, Kind
 
+Verdict: TypeAlias = Literal["accept", "correct", "unsure"]
+# Whether a person saw the whole image, or only crops around the proposed boxes.
+Scope: TypeAlias = Literal["whole", "crops"]
 Role: TypeAlias = Literal["reviewer", "adjudicator", "manager"]
 # What a person is sent of an image: all of it, a magnified part, one face in the gallery.
 Extent: TypeAlias = Literal["whole", "crop", "gallery"]

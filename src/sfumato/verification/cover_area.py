@@ -10,7 +10,8 @@ import numpy as np
 
 from sfumato.boxes import covered
 from sfumato.stats.bootstrap import ratio
-from sfumato.types import JSON, Judgement, Observation, Released
+from sfumato.types import JSON, Observation
+from sfumato.verification.observing import Judgement, Released
 
 
 class CoverArea:

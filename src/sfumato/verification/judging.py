@@ -8,8 +8,8 @@ from sfumato.errors import UsageError
 from sfumato.ledger.in_step import InStep
 from sfumato.ledger.ledger import Ledger
 from sfumato.recipe import OBSERVE, Recipe
-from sfumato.types import Judgement, Observation, Output
-from sfumato.verification.observing import observers
+from sfumato.types import Observation, Output
+from sfumato.verification.observing import Judgement, observers
 
 
 def judged(recipe: Recipe, ledger: Ledger) -> Iterator[tuple[str, Judgement]]:

@@ -10,21 +10,70 @@ called without arguments, returns an `Observer`; `SHIPPED` are ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import Final, Protocol
 
 from sfumato.errors import SampleError, UsageError
 from sfumato.imaging import codec
 from sfumato.imaging.in_hand import InHand
 from sfumato.recipe import OBSERVE, Recipe
 from sfumato.sources import Sink
-from sfumato.types import Observation, Observer, Released
+from sfumato.types import JSON, Finding, Observation, Output, Pixels, Sample
 
 GROUP: Final = "sfumato.observers"
 SHIPPED: Final = (EntryPoint("cover-area", "sfumato.verification.cover_area:CoverArea", GROUP),)
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """An image of the release beside its source.
+
+    `before` and `after` are the upright RGB of both, the same array where the image was copied.
+    """
+
+    sample: Sample
+    output: Output
+    before: Pixels
+    after: Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an observer says of a whole set.
+
+    `sentence` may be published, `figures` are for summary.json, and what is wrong is a finding.
+    """
+
+    sentence: str
+    figures: JSON
+    findings: tuple[Finding, ...] = ()
+
+
+class Observer(Protocol):
+    """Looks at each image of a release, and then judges the whole set by what it has noted.
+
+    An attack, a search for duplicates, a score: what can only be said of the set. `name` is
+    versioned ("cover-area-1"): another result needs another one.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name with its version."""
+        ...
+
+    def observe(self, image: Released) -> JSON | None:
+        """Return what is noted of an image, if anything: numbers and words, nothing it shows.
+
+        It runs in workers and depends on nothing else.
+        """
+        ...
+
+    def judge(self, observations: Iterable[Observation]) -> Judgement:
+        """Return what follows from the notes of the whole set, in the order of the keys."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Final, cast
 
 from sfumato.errors import Code, ExecutorError, SampleError, SfumatoError
+from sfumato.pipeline.executors import Result, Task
 from sfumato.sources.names import on_terminal
-from sfumato.types import Failure, Result, Shard, Task
+from sfumato.types import Failure, Shard
 
 SLICE: Final = 8  # keys of a divisible shard given to a worker at once, to share the last fairly
 _NOTHING: Final = Shard("", "", ())

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from sfumato.errors import Code
 from sfumato.release.report.review import ReviewFigures
 from sfumato.release.report.words import MISSED_FACES, not_measured
-from sfumato.types import JSON, Failure, Finding, Judgement
+from sfumato.types import JSON, Failure, Finding
+from sfumato.verification.observing import Judgement
 
 LAYOUT: Final = 2  # of summary.json: raised when a field changes its meaning or goes
 

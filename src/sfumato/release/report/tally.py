@@ -38,10 +38,10 @@ from sfumato.types import (
     Face,
     Failure,
     Finding,
-    Judgement,
     Output,
     Record,
 )
+from sfumato.verification.observing import Judgement
 
 ROWS_SHOWN: Final = 1000
 
