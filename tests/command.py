@@ -15,7 +15,7 @@ import pytest
 
 from sfumato.cli import main, options
 from sfumato.pipeline.executors import Result, Task
-from sfumato.types import Shard
+from sfumato.sources.doors import Shard
 
 
 class Here:

@@ -28,8 +28,9 @@ from sfumato.cli.outcome import clock
 from sfumato.ledger.ledger import Ledger
 from sfumato.ledger.records import recipe_from
 from sfumato.pipeline.executors import Task
+from sfumato.sources.doors import Shard
 from sfumato.sources.private import private_folder
-from sfumato.types import Detection, Face, Shard
+from sfumato.types import Detection, Face
 from tests import dataset
 from tests.command import Done, Here, sfumato
 from tests.dataset import BOX, WATCHER, Dataset, files_of

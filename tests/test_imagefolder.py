@@ -14,11 +14,12 @@ import pytest
 from sfumato.errors import Code, OutputError, SampleError, UsageError
 from sfumato.sources import folder_sink, reading
 from sfumato.sources.disk import PART_SUFFIX
+from sfumato.sources.doors import Shard
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.reading import read_steadily
 from sfumato.sources.released_names import RESERVED
-from sfumato.types import Failure, Sample, Shard
+from sfumato.types import Failure, Sample
 
 
 def put(root: Path, *keys: str) -> None:

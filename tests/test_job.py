@@ -18,8 +18,9 @@ from sfumato.pipeline.job import Job, _apart, check, check_folders, check_releas
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 from sfumato.sources import Sink, open_sink, open_source
 from sfumato.sources.disk import check_writable
+from sfumato.sources.doors import ImportedBoxes
 from sfumato.sources.selection import Globs, Selection
-from sfumato.types import Face, Failure, ImportedBoxes, Output, Record
+from sfumato.types import Face, Failure, Output, Record
 
 RECIPE = Recipe(DetectStep(("a",), ("w",), 9), VerifyStep(("v",), ("x",)))
 URL = "postgresql://server/faces"

@@ -17,16 +17,8 @@ from sfumato.ledger.adoption import _same, adopt
 from sfumato.ledger.database import SQLite, Where
 from sfumato.ledger.ledger import Ledger, append, encode, is_there
 from sfumato.ledger.schema import batches
-from sfumato.types import (
-    Assessment,
-    Decision,
-    Detection,
-    Failure,
-    Finding,
-    ImportedBoxes,
-    Output,
-    Record,
-)
+from sfumato.sources.doors import ImportedBoxes
+from sfumato.types import Assessment, Decision, Detection, Failure, Finding, Output, Record
 from tests.contract.ledger import FACE, RECORDS
 
 OUT = Output("k", "0", "1", "copied", "identical", "", ())

@@ -26,8 +26,9 @@ from sfumato.pipeline.executors import Result, Task
 from sfumato.pipeline.executors.local import Local
 from sfumato.release.report.data import Account
 from sfumato.sources import open_source
+from sfumato.sources.doors import Shard
 from sfumato.sources.private import private_folder
-from sfumato.types import Output, Shard
+from sfumato.types import Output
 from tests import dataset
 from tests.command import Here
 from tests.dataset import BOX, Dataset, files_of

@@ -35,11 +35,12 @@ from sfumato.pipeline.work import Work
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
 from sfumato.sources import Listing, Note, open_sink, open_source
 from sfumato.sources.disk import PART_SUFFIX
+from sfumato.sources.doors import Known, Shard
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.notes import state_of
 from sfumato.sources.private import private_folder
-from sfumato.types import Decision, Detection, Failure, Finding, Known, Output, Redetection, Shard
+from sfumato.types import Decision, Detection, Failure, Finding, Output, Redetection
 from tests import dataset, text_images
 from tests.command import Here
 from tests.dataset import BOX, Dataset, files_of

@@ -17,19 +17,9 @@ from sfumato.pipeline.job import Contents, Job
 from sfumato.pipeline.plan import Plan, make_plan
 from sfumato.recipe import DetectStep, Recipe, VerifyStep
 from sfumato.sources import Listing, Note, open_sink, open_source
+from sfumato.sources.doors import ImportedBoxes, Shard
 from sfumato.sources.notes import state_of
-from sfumato.types import (
-    Decision,
-    Detection,
-    Face,
-    Failure,
-    Finding,
-    ImportedBoxes,
-    Output,
-    Record,
-    Redetection,
-    Shard,
-)
+from sfumato.types import Decision, Detection, Face, Failure, Finding, Output, Record, Redetection
 
 STAGES = ("detect", "obfuscate", "verify")
 KEYS = ("a.jpg", "b.jpg", "c.jpg")

@@ -18,7 +18,8 @@ from sfumato.errors import Code, SampleError, UsageError
 from sfumato.pipeline.driver import STAGES, Job, run
 from sfumato.pipeline.settings import Settings
 from sfumato.sources import Listing, Sink, Source, open_sink, open_source
-from sfumato.types import Failure, Sample, Shard
+from sfumato.sources.doors import Shard
+from sfumato.types import Failure, Sample
 from tests.command import Here
 from tests.contract.sink import SinkContract
 from tests.contract.source import SourceContract

@@ -24,10 +24,11 @@ from sfumato.pipeline.driver import STAGES, Job, run, write_report
 from sfumato.pipeline.executors import Result, Task
 from sfumato.release.report.data import Report
 from sfumato.sources import Note, Sink, imagefolder, notes, open_sink
+from sfumato.sources.doors import Shard
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.private import private_folder
 from sfumato.sources.selection import Selection
-from sfumato.types import Decision, Detection, Face, Shard
+from sfumato.types import Decision, Detection, Face
 from tests import dataset, planted
 from tests.command import Here, sfumato
 from tests.dataset import Dataset, files_of

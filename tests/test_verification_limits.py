@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from sfumato.boxes import grow
+from sfumato.detection.in_hand import Look
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import codec
-from sfumato.imaging.in_hand import Look
 from sfumato.obfuscation import METHODS, Gaussian, strength
 from sfumato.types import Box, Encoding, Face, Finding, Output, Pixels, Sample
 from sfumato.verification.checks import Checks, changed_outside, verify

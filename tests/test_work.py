@@ -23,9 +23,10 @@ from sfumato.pipeline.settings import Settings
 from sfumato.pipeline.work import Work
 from sfumato.release.report.data import Report
 from sfumato.sources.disk import PART_SUFFIX
+from sfumato.sources.doors import Shard
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.private import private_folder
-from sfumato.types import Detection, Failure, Sample, Shard
+from sfumato.types import Detection, Failure, Sample
 from tests import dataset
 from tests.command import Here
 from tests.dataset import BOX, SIDE, WATCHER, Dataset, files_of

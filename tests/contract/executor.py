@@ -19,7 +19,8 @@ import pytest
 
 from sfumato.errors import Code, ExecutorError, OutputError
 from sfumato.pipeline.executors import Executor, Task
-from sfumato.types import Failure, ImportedBoxes, Known, Output, Record, Shard
+from sfumato.sources.doors import ImportedBoxes, Known, Shard
+from sfumato.types import Failure, Output, Record
 
 
 @dataclass(frozen=True)

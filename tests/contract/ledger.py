@@ -18,17 +18,8 @@ from sfumato.ledger.adoption import adopt
 from sfumato.ledger.database import Where
 from sfumato.ledger.ledger import Ledger, append, is_there, latest_query
 from sfumato.sources import Note
-from sfumato.types import (
-    Decision,
-    Detection,
-    Face,
-    Failure,
-    Finding,
-    ImportedBoxes,
-    Output,
-    Record,
-    Redetection,
-)
+from sfumato.sources.doors import ImportedBoxes
+from sfumato.types import Decision, Detection, Face, Failure, Finding, Output, Record, Redetection
 
 FACE = Face((1.5, 2.0, 30.25, 40.0), 0.75, "yunet-2023mar")
 PLATE = Face((3.0, 4.0, 9.5, 7.25), 1.0, "human:p1", "private")

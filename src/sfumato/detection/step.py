@@ -9,11 +9,12 @@ from typing import ClassVar, Final
 from sfumato.boxes import misplaced, too_many
 from sfumato.detection.detect import detect
 from sfumato.detection.detectors import registry
+from sfumato.detection.in_hand import InHand
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import codec
-from sfumato.imaging.in_hand import InHand
 from sfumato.recipe import Recipe
-from sfumato.types import Detection, Face, Failure, ImportedBoxes, Record
+from sfumato.sources.doors import ImportedBoxes
+from sfumato.types import Detection, Face, Failure, Record
 
 _OUTDATED: Final = (
     "an older version searched less of it: run `sfumato detect` again with --no-resume"

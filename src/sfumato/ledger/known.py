@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from sfumato.ledger.ledger import Ledger
 from sfumato.recipe import Recipe, only_looks
-from sfumato.types import Decision, Detection, Failure, Known, Output, Record, Redetection, Shard
+from sfumato.sources.doors import Known, Shard
+from sfumato.types import Decision, Detection, Failure, Output, Record, Redetection
 
 _R = TypeVar("_R", bound=Record)
 

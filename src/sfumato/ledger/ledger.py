@@ -22,7 +22,8 @@ from sfumato.ledger.database import Connection, Row, Where, connect, in_words, i
 from sfumato.ledger.records import decode, encode, imported_from, name_from, understood
 from sfumato.ledger.schema import batches, marks
 from sfumato.sources import Note
-from sfumato.types import Finding, ImportedBoxes, Record
+from sfumato.sources.doors import ImportedBoxes
+from sfumato.types import Finding, Record
 
 __all__ = ["Ledger", "append", "decode", "encode", "is_there", "latest_query"]
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args, get_origin, get_typ
 
 from sfumato.errors import Code, LedgerError
 from sfumato.recipe import Recipe
+from sfumato.sources.doors import ImportedBoxes
 from sfumato.types import (
     JSON,
     Assessment,
@@ -24,7 +25,6 @@ from sfumato.types import (
     Detection,
     Failure,
     Finding,
-    ImportedBoxes,
     Observation,
     Output,
     Record,

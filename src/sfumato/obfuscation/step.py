@@ -18,11 +18,11 @@ from typing import ClassVar
 from sfumato.boxes import apart, as_boxes, covered, grow, iou
 from sfumato.detection.detect import SAME_FACE_IOU, find_near
 from sfumato.detection.detectors import registry
+from sfumato.detection.in_hand import InHand, Look
 from sfumato.detection.step import believe
 from sfumato.errors import Code, SampleError, SfumatoError
 from sfumato.imaging import codec
 from sfumato.imaging.codec import DecodedImage
-from sfumato.imaging.in_hand import InHand, Look
 from sfumato.obfuscation import METHODS, Method, make, strength
 from sfumato.obfuscation.second_images import unwanted
 from sfumato.recipe import ObfuscateStep, Recipe

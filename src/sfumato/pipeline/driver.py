@@ -49,7 +49,8 @@ from sfumato.release.finalize import finish, forget_release
 from sfumato.release.report.data import Report
 from sfumato.sources import Listing, Note, Sink, open_sink, open_source
 from sfumato.sources.disk import fsync
-from sfumato.types import Detection, Failure, Finding, Observation, Output, Record, Shard
+from sfumato.sources.doors import Shard
+from sfumato.types import Detection, Failure, Finding, Observation, Output, Record
 from sfumato.verification.failing import checks_of
 
 __all__ = [

@@ -18,9 +18,10 @@ from sfumato.pipeline.settings import read_boxes, selection_of
 from sfumato.recipe import Recipe
 from sfumato.sources import Listing, Sink, Source
 from sfumato.sources.disk import check_no_folder, check_writable, part_of
+from sfumato.sources.doors import ImportedBoxes, Shard
 from sfumato.sources.private import SUFFIX
 from sfumato.sources.selection import Globs, Selection
-from sfumato.types import Failure, ImportedBoxes, Shard
+from sfumato.types import Failure
 
 _LOG: Final = logging.getLogger(__name__)
 _ALL: Final = Selection()

@@ -19,8 +19,9 @@ from sfumato.pipeline.job import Contents, Job
 from sfumato.pipeline.settings import software
 from sfumato.recipe import only_looks
 from sfumato.sources import Note
+from sfumato.sources.doors import ImportedBoxes, Shard
 from sfumato.sources.notes import is_as_noted
-from sfumato.types import Detection, Failure, ImportedBoxes, Output, Record, Redetection, Shard
+from sfumato.types import Detection, Failure, Output, Record, Redetection
 from sfumato.verification.failing import OTHER_BYTES, last_failed, uncovered
 
 # The same software refuses the same bytes again.

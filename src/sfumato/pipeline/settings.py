@@ -28,8 +28,8 @@ from sfumato.ledger.ledger import Ledger, is_there
 from sfumato.ledger.records import recipe_from, understood
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 from sfumato.sources import Source
+from sfumato.sources.doors import ImportedBoxes
 from sfumato.sources.selection import Selection
-from sfumato.types import ImportedBoxes
 from sfumato.verification.observing import observers
 from sfumato.version import VERSION
 

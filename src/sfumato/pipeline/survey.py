@@ -20,8 +20,9 @@ from sfumato.errors import SampleError, UsageError
 from sfumato.imaging import codec
 from sfumato.pipeline.executors import Executor
 from sfumato.sources import open_source
+from sfumato.sources.doors import Shard
 from sfumato.stats.matching import Truth
-from sfumato.types import Box, Detection, Failure, Record, Sample, Shard
+from sfumato.types import Box, Detection, Failure, Record, Sample
 
 # How to treat images that the labels don't name: leave them out, or take them for faceless.
 UnlistedImage: TypeAlias = Literal["skip", "faceless"]

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from sfumato.detection.in_hand import InHand
 from sfumato.detection.step import Detect
 from sfumato.errors import Code, SampleError
-from sfumato.imaging.in_hand import InHand
 from sfumato.obfuscation.step import Obfuscate
 from sfumato.recipe import OBSERVE, Recipe, only_looks
 from sfumato.sources import Sink, Source
-from sfumato.types import Detection, Failure, Finding, Known, Record, Sample, Shard
+from sfumato.sources.doors import Known, Shard
+from sfumato.types import Detection, Failure, Finding, Record, Sample
 from sfumato.verification.observing import Observe
 from sfumato.verification.step import Verify
 

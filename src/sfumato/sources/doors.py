@@ -4,11 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from sfumato.types import Failure, Sample, Shard
+from sfumato.types import Decision, Detection, Face, Failure, Output, Redetection, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedBoxes:
+    """What a file of boxes says of an image: its faces, or the problem with them, and its size."""
+
+    faces: tuple[Face, ...]
+    problem: str = ""
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one image before a step takes it up: its latest records, imported boxes.
+
+    `searched_less`: the detection is of a version that looked at less of the bytes. None is what
+    there is no record of, or what the steps that are to come don't ask for.
+    """
+
+    detection: Detection | Failure | None = None
+    searched_less: bool = False
+    imported: ImportedBoxes | None = None
+    decision: Decision | None = None
+    redetection: Redetection | None = None
+    output: Output | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A unit of work: some images of one source. `id` depends on content, never on rank.
+
+    `known` says of each key, in order, what is known of it; empty: nothing is. A shard is
+    `divisible` if its source reads some keys of it as fast as they come with all the others.
+    """
+
+    id: str
+    url: str
+    keys: tuple[str, ...]
+    known: tuple[Known, ...] = ()
+    divisible: bool = False
+
+    def part(self, start: int, stop: int | None = None) -> Shard:
+        """Return the keys from `start` up to `stop` (the end, if None), with what is known."""
+        return replace(self, keys=self.keys[start:stop], known=self.known[start:stop])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from typing import Final
 
 from sfumato.errors import Code, SampleError, UsageError
 from sfumato.imaging import codec
-from sfumato.sources.doors import Listing
+from sfumato.sources.doors import Listing, Shard
 from sfumato.sources.notes import state_of
 from sfumato.sources.private import private_folder
 from sfumato.sources.reading import read_in_parts, read_steadily
 from sfumato.sources.released_names import check_named, check_readable
 from sfumato.sources.walking import walk, without_junk
-from sfumato.types import Failure, Sample, Shard
+from sfumato.types import Failure, Sample
 
 # Images by name that can't be read yet: refused, since they may hold faces.
 FOREIGN: Final = frozenset(

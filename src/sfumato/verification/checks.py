@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 
 from sfumato.boxes import apart, as_boxes, grow, iou, misplaced, to_stored
 from sfumato.detection.detect import SAME_FACE_IOU, find
+from sfumato.detection.in_hand import Look
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import codec, jpeg
 from sfumato.imaging.codec import DecodedImage
-from sfumato.imaging.in_hand import Look
 from sfumato.imaging.jpeg import Policy
 from sfumato.imaging.jpeg.independent import compare
 from sfumato.obfuscation import METHODS, strength

@@ -16,9 +16,9 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, Protocol
 
+from sfumato.detection.in_hand import InHand
 from sfumato.errors import SampleError, UsageError
 from sfumato.imaging import codec
-from sfumato.imaging.in_hand import InHand
 from sfumato.recipe import OBSERVE, Recipe
 from sfumato.sources import Sink
 from sfumato.types import JSON, Finding, Observation, Output, Pixels, Sample

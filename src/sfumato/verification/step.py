@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import ClassVar
 
 from sfumato.detection.detectors import registry
+from sfumato.detection.in_hand import InHand
 from sfumato.errors import Code, SampleError
-from sfumato.imaging.in_hand import InHand
 from sfumato.obfuscation.step import method_of
 from sfumato.recipe import Recipe
 from sfumato.sources import Sink

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from sfumato.types import Record, Shard
+from sfumato.sources.doors import Shard
+from sfumato.types import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ from typing import Final, cast
 
 from sfumato.errors import Code, ExecutorError, SampleError, SfumatoError
 from sfumato.pipeline.executors import Result, Task
+from sfumato.sources.doors import Shard
 from sfumato.sources.names import on_terminal
-from sfumato.types import Failure, Shard
+from sfumato.types import Failure
 
 SLICE: Final = 8  # keys of a divisible shard given to a worker at once, to share the last fairly
 _NOTHING: Final = Shard("", "", ())

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sfumato.imaging import codec
 from sfumato.imaging.codec import DecodedImage
-from sfumato.types import Detection, Face, Known, Output, Sample
+from sfumato.sources.doors import Known
+from sfumato.types import Detection, Face, Output, Sample
 
 
 @dataclass(frozen=True, slots=True)
