@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 # OverflowError: an offset of 64 bits that no file can have
@@ -112,6 +112,17 @@ def riff_chunks(
         at = end + (length & 1)
 
 
+def riff_written(parts: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Write chunks, (name, payload) each, as RIFF has them."""
+    return b"".join(n + struct.pack("<I", len(p)) + p + bytes(len(p) % 2) for n, p in parts)
+
+
+def webp_written(parts: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Write a WebP file of chunks."""
+    body = b"WEBP" + riff_written(parts)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 def riff_end(data: bytes) -> int:
     """Return the offset behind a RIFF file by its own word."""
     size: int = struct.unpack_from("<I", data, 4)[0]
@@ -123,7 +134,7 @@ def gif_blocks(data: bytes) -> Iterator[tuple[int, int, int, int]]:
 
     `kind` is 0x21 (extension, with its label), 0x2C (image) or 0x3B (the end).
     """
-    at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+    at = 13 + _colours_size(data[10])
     while True:
         kind, start = data[at], at
         if kind == 0x3B:
@@ -132,8 +143,7 @@ def gif_blocks(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         if kind == 0x21:
             label, at = data[at + 1], at + 2
         elif kind == 0x2C:
-            flags, label = data[at + 9], 0
-            at += 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+            label, at = 0, gif_coded(data, at)
         else:
             raise ValueError("unknown GIF block")
         while size := data[at]:
@@ -142,11 +152,20 @@ def gif_blocks(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         yield kind, label, start, at
 
 
-def gif_payload(blocks: bytes) -> bytes:
-    """Return what the sub-blocks of a GIF hold, up to the empty one."""
-    parts, at = [], 0
-    while size := blocks[at]:
-        parts.append(blocks[at + 1 : at + 1 + size])
+def _colours_size(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def gif_coded(data: bytes, start: int) -> int:
+    """Return where the coded data of a GIF's image begin, behind its colours and code size."""
+    return start + 11 + _colours_size(data[start + 9])
+
+
+def gif_payload(data: bytes, at: int = 0) -> bytes:
+    """Return what the sub-blocks of a GIF from an offset on hold, up to the empty one."""
+    parts = []
+    while size := data[at]:
+        parts.append(data[at + 1 : at + 1 + size])
         at += 1 + size
     return b"".join(parts)
 
@@ -202,6 +221,27 @@ class Tiff:
     order: str  # "<" or ">"
     big: bool
     pages: tuple[Page, ...]
+
+    @property
+    def head(self) -> int:
+        """How many bytes the head takes; it ends with the offset of the first directory."""
+        return 16 if self.big else 8
+
+    @property
+    def wide(self) -> str:
+        """How an offset is written, in the byte order."""
+        return self.order + ("Q" if self.big else "I")
+
+    @property
+    def link(self) -> int:
+        """Where the offset of the first directory stands."""
+        return 8 if self.big else 4
+
+    def put(self, out: bytearray, page: int, number: int, value: int) -> None:
+        """Write a tag of one number anew into a copy of the file."""
+        kind, layout = (16, "HHQQ") if self.big else (4, "HHII")
+        entry = self.pages[page].tags[number].entry
+        struct.pack_into(self.order + layout, out, entry, number, kind, 1, value)
 
     def numbers(self, tag: Tag) -> tuple[int, ...]:
         """Return the values of a tag of whole numbers (BYTE, SHORT, LONG, IFD, LONG8)."""

@@ -43,8 +43,8 @@ def _frames(data: bytes) -> Iterator[tuple[int, int]]:
 
 def _frame(data: bytes, start: int, end: int) -> tuple[int, bytes, int]:
     """Return where a frame's code size stands, its coded data, and how many of them are used."""
-    width, height, flags = struct.unpack_from("<HHB", data, start + 5)
-    at = start + 10 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+    width, height = struct.unpack_from("<HH", data, start + 5)
+    at = chunks.gif_coded(data, start) - 1
     coded, block = [], at + 1
     while block < end and data[block]:
         coded.append(data[block + 1 : block + 1 + data[block]])

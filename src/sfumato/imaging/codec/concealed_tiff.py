@@ -180,16 +180,14 @@ def _alone(tiff: chunks.Tiff, index: int, part: _Part, size: int) -> bytes:
     if 322 in tags:
         told[256] = tiff.number(index, 322, 0)
     out = bytearray(tiff.data)
-    layout = tiff.order + ("HHQQ" if tiff.big else "HHII")
     for tag in told.keys() & tags.keys():
-        struct.pack_into(layout, out, tags[tag].entry, tag, 16 if tiff.big else 4, 1, told[tag])
-    first = min(tag.entry for tag in tags.values()) - (8 if tiff.big else 2)
-    link = "Q" if tiff.big else "I"
-    struct.pack_into(tiff.order + link, out, 8 if tiff.big else 4, first)
-    width = 20 if tiff.big else 12
-    behind = first + (8 if tiff.big else 2) + width * len(tags)
-    if behind + struct.calcsize(link) <= len(out):
-        struct.pack_into(tiff.order + link, out, behind, 0)
+        tiff.put(out, index, tag, told[tag])
+    head, width = (8, 20) if tiff.big else (2, 12)
+    first = min(tag.entry for tag in tags.values()) - head
+    struct.pack_into(tiff.wide, out, tiff.link, first)
+    behind = first + head + width * len(tags)
+    if behind + struct.calcsize(tiff.wide) <= len(out):
+        struct.pack_into(tiff.wide, out, behind, 0)
     return bytes(out)
 
 
@@ -199,10 +197,9 @@ def _plain(tiff: chunks.Tiff, index: int, page: _Page) -> bool:
     right, below = width + page.overhang[0], height + page.overhang[1]
     if right * below > _MOST_PIXELS:
         return False
-    tags, out = tiff.pages[index].tags, bytearray(tiff.data)
-    layout = tiff.order + ("HHQQ" if tiff.big else "HHII")
+    out = bytearray(tiff.data)
     for tag, value in ((256, right), (257, below)):
-        struct.pack_into(layout, out, tags[tag].entry, tag, 16 if tiff.big else 4, 1, value)
+        tiff.put(out, index, tag, value)
     shown = first_pixels(bytes(out), index)
     if shown is None:
         return False

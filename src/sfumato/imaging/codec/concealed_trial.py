@@ -112,11 +112,7 @@ def cut_webp(data: bytes) -> bytes:
     image = [part for part in shown if part[0] in (*_COLOURS, b"ALPH")]
     if list(_webp_image(image)):
         raise ValueError("more than its pixels")
-    body = b"WEBP" + b"".join(
-        name + struct.pack("<I", len(payload)) + payload + b"\x00" * (len(payload) % 2)
-        for name, payload in shown
-    )
-    return b"RIFF" + struct.pack("<I", len(body)) + body + data[chunks.riff_end(data) :]
+    return chunks.webp_written(shown) + data[chunks.riff_end(data) :]
 
 
 def find_avif(data: bytes) -> Iterator[str]:

@@ -87,10 +87,7 @@ def refuse_crumbs(kind: str, data: bytes) -> None:
 def _sub_blocks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield (b"", start, end) of each sub-block of a GIF."""
     for kind, _, start, _ in chunks.gif_blocks(data):
-        at = start + 2
-        if kind == 0x2C:
-            flags = data[start + 9]
-            at = start + 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+        at = chunks.gif_coded(data, start) if kind == 0x2C else start + 2
         while kind != 0x3B and (size := data[at]):
             yield b"", at + 1, at + 1 + size
             at += 1 + size

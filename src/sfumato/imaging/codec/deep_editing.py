@@ -23,7 +23,7 @@ from sfumato.imaging.codec import chunks
 from sfumato.imaging.codec.encoding import Edited, png_extras, tiff_texts
 from sfumato.imaging.codec.profile import published_profile
 from sfumato.imaging.codec.reading import Opened
-from sfumato.imaging.codec.rebuilding import Entry, append_directory, append_part
+from sfumato.imaging.codec.rebuilding import Entry, append_part, one_page
 from sfumato.imaging.codec.renderings import BRIGHT
 from sfumato.imaging.codec.samples import Samples, png_samples, tiff_samples
 from sfumato.imaging.embedded.panorama import panorama_packet
@@ -145,7 +145,7 @@ def _tiff(opened: Opened, samples: Samples, policy: Policy) -> bytes:
         samples[:, 1:] -= samples[:, :-1].copy()
     rows = samples.astype(order + "u2").view(np.uint8).reshape(height, 2 * width * channels)
     per_strip, strips = _strips(rows, _COMPRESSIONS[coding])
-    out = bytearray(opened.data[: 16 if tiff.big else 8])
+    out = bytearray(opened.data[: tiff.head])
     places = [append_part(out, strip) for strip in strips]
     entries: list[Entry] = [
         (number, tags[number].type, tags[number].count, _value(tiff, tags[number]))
@@ -164,9 +164,7 @@ def _tiff(opened: Opened, samples: Samples, policy: Policy) -> bytes:
     profile = published_profile(opened.image.info.get("icc_profile"))
     entries += [(34675, 7, len(profile), profile)] if profile else []
     entries += tiff_texts(opened, policy)
-    link = append_directory(out, tiff, sorted(entries), 8 if tiff.big else 4)
-    struct.pack_into(order + ("Q" if tiff.big else "I"), out, link, 0)
-    return bytes(out)
+    return one_page(out, tiff, entries)
 
 
 def _value(tiff: chunks.Tiff, tag: chunks.Tag) -> bytes:

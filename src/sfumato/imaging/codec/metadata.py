@@ -266,7 +266,7 @@ def _bmp(data: bytes, _: _Allowed) -> Iterator[str]:
 
 def _tiff(data: bytes, allowed: _Allowed) -> Iterator[str]:
     tiff = chunks.parse_tiff(data)
-    referenced = 16 if tiff.big else 8
+    referenced = tiff.head
     yield from said_of_pages(tiff)
     for index, page in enumerate(tiff.pages):
         referenced += page.size + sum(tag.size for tag in page.tags.values() if tag.size > 4)

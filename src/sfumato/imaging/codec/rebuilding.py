@@ -34,8 +34,8 @@ def rebuilt_tiff(data: bytes) -> bytes:
         KeyError, IndexError, struct.error: a directory that doesn't say where its pixels are.
     """
     tiff = chunks.parse_tiff(data)
-    out = bytearray(data[:16] if tiff.big else data[:8])
-    link = len(out) - (8 if tiff.big else 4)  # where the offset of the next directory goes
+    out = bytearray(data[: tiff.head])
+    link = tiff.link  # where the offset of the next directory goes
     chunks.check_apart(tiff, _PROFILE, _MOST_PROFILES)
     orientations = page_orientations(tiff)
     copied = 0
@@ -46,7 +46,7 @@ def rebuilt_tiff(data: bytes) -> bytes:
         if copied > len(data):
             raise ValueError("strips lie on top of each other")
         link = _append_page(out, tiff, index, orientations[index], link)
-    struct.pack_into(tiff.order + ("Q" if tiff.big else "I"), out, link, 0)
+    struct.pack_into(tiff.wide, out, link, 0)
     return bytes(out)
 
 
@@ -64,8 +64,7 @@ def _append_page(out: bytearray, tiff: chunks.Tiff, index: int, turned: int, lin
         if len(value) < tag.size:
             raise ValueError("a value reaches past the end of the file")
         if number in _PLACES:
-            letter = "Q" if tiff.big else "I"
-            packed = struct.pack(f"{tiff.order}{len(places)}{letter}", *places)
+            packed = b"".join(struct.pack(tiff.wide, place) for place in places)
             entries.append((number, 16 if tiff.big else 4, len(places), packed))
         elif number == _PROFILE:
             profile = published_profile(value)
@@ -84,16 +83,23 @@ def append_directory(out: bytearray, tiff: chunks.Tiff, entries: list[Entry], li
 
     `link` is where the offset of this directory goes.
     """
-    order, big = tiff.order, tiff.big
-    inline, pointer, head, entry = (8, "Q", "Q", "HHQ") if big else (4, "I", "H", "HHI")
+    order = tiff.order
+    inline, head, entry = (8, "Q", "HHQ") if tiff.big else (4, "H", "HHI")
     rows = b""
     for number, kind, count, value in entries:
         short = len(value) <= inline
-        field = value if short else struct.pack(order + pointer, append_part(out, value))
+        field = value if short else struct.pack(tiff.wide, append_part(out, value))
         rows += struct.pack(order + entry, number, kind, count) + field.ljust(inline, b"\x00")
     at = append_part(out, struct.pack(order + head, len(entries)) + rows + bytes(inline))
-    struct.pack_into(order + pointer, out, link, at)
+    struct.pack_into(tiff.wide, out, link, at)
     return len(out) - inline
+
+
+def one_page(out: bytearray, tiff: chunks.Tiff, entries: list[Entry]) -> bytes:
+    """Return a file of one directory behind what has been appended, in the form of another."""
+    link = append_directory(out, tiff, sorted(entries), tiff.link)
+    struct.pack_into(tiff.wide, out, link, 0)
+    return bytes(out)
 
 
 def append_part(out: bytearray, part: bytes) -> int:

@@ -19,7 +19,7 @@ from PIL import Image
 from sfumato.imaging.codec import chunks
 from sfumato.imaging.codec._filters import unfilter
 from sfumato.imaging.codec.concealed_png import ADAM7, CHANNELS, rows_size
-from sfumato.imaging.codec.rebuilding import append_directory, append_part
+from sfumato.imaging.codec.rebuilding import append_part, one_page
 
 Samples: TypeAlias = NDArray[np.uint16]  # (h, w, channels) of the stored grid
 
@@ -105,8 +105,7 @@ def _decoded(
     tiff: chunks.Tiff, index: int, parts: list[tuple[int, int]], across: int, depth: int
 ) -> NDArray[np.uint16]:
     """Decode parts as those of a grey page whose rows are so many times as long."""
-    tags, order, big = tiff.pages[index].tags, tiff.order, tiff.big
-    out = bytearray(tiff.data[: 16 if big else 8])
+    tags, out = tiff.pages[index].tags, bytearray(tiff.data[: tiff.head])
     places = [append_part(out, tiff.data[at : at + size]) for at, size in parts]
     told: dict[int, list[int]] = {}
     told |= {tag: [tiff.number(index, tag, 0)] for tag in (257, 259, 266, 278, 323) if tag in tags}
@@ -115,12 +114,10 @@ def _decoded(
     offsets, sizes = (324, 325) if 324 in tags else (273, 279)
     told |= {offsets: places, sizes: [size for _, size in parts]}
     entries = [
-        (tag, 4, len(values), struct.pack(f"{order}{len(values)}I", *values))
-        for tag, values in sorted(told.items())
+        (tag, 4, len(values), struct.pack(f"{tiff.order}{len(values)}I", *values))
+        for tag, values in told.items()
     ]
-    link = append_directory(out, tiff, entries, 8 if big else 4)
-    struct.pack_into(order + ("Q" if big else "I"), out, link, 0)
-    with Image.open(io.BytesIO(out), formats=["TIFF"]) as image:
+    with Image.open(io.BytesIO(one_page(out, tiff, entries)), formats=["TIFF"]) as image:
         return np.asarray(image).astype(np.uint16)
 
 

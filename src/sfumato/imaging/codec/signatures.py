@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
 from sfumato.errors import Code, SampleError
@@ -36,80 +37,63 @@ ENDINGS: Final[dict[str, str]] = {
     )
     for ending in endings.split()
 }
-_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of the second header, OS/2 to version 5
+BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of the second header, OS/2 to version 5
 
-# (offset, magic, kind). Kinds are words for a person; the order matters only where magics overlap.
-_OTHERS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (0, b"II\xbc", "JPEG XR"),
-    (0, b"8BPS", "Photoshop"),
-    (0, b"gimp xcf", "GIMP"),
-    (0, b"\x00\x00\x01\x00", "icon"),
-    (0, b"\x00\x00\x02\x00", "icon"),
-    (0, b"icns", "icon"),
-    (0, b"qoif", "QOI"),
-    (0, b"BPG\xfb", "BPG"),
-    (0, b"FLIF", "FLIF"),
-    (0, b"farbfeld", "farbfeld"),
-    (0, b"DDS ", "DDS"),
-    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
-    (0, b"#?RADIANCE", "Radiance"),
-    (0, b"SIMPLE  =", "FITS"),
-    (0, b"\x01\xda", "SGI image"),
-    (0, b"AT&TFORM", "DjVu"),
-    (128, b"DICM", "DICOM"),
-    (0, b"IIU\x00", "camera raw"),
-    (0, b"IIRO", "camera raw"),
-    (0, b"IIRS", "camera raw"),
-    (0, b"MMOR", "camera raw"),
-    (0, b"FUJIFILMCCD-RAW", "camera raw"),
-    (0, b"FOVb", "camera raw"),
-    (0, b"\x00MRM", "camera raw"),
-    (0, b"II\x1a\x00\x00\x00HEAPCCDR", "camera raw"),
-    (0, b"\x1a\x45\xdf\xa3", "video"),
-    (0, b"\x00\x00\x01\xba", "video"),
-    (0, b"\x00\x00\x01\xb3", "video"),
-    (0, b"FLV\x01", "video"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video"),
-    (0, b"OggS", "video"),
-    (0, b".RMF", "video"),
-    (0, b"YUV4MPEG2", "video"),
-    (4, b"moov", "video"),
-    (4, b"mdat", "video"),
-    (4, b"wide", "video"),
-    (4, b"skip", "video"),
-    (0, b"CWS", "Flash"),
-    (0, b"FWS", "Flash"),
-    (0, b"ZWS", "Flash"),
-    (0, b"%PDF-", "PDF"),
-    (0, b"%!PS", "PostScript"),
-    (0, b"\xc5\xd0\xd3\xc6", "PostScript"),
-    (0, b"{\\rtf", "document"),
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "document"),
-    (0, b"PK\x03\x04", "archive"),
-    (0, b"PK\x05\x06", "archive"),
-    (0, b"PK\x07\x08", "archive"),
-    (257, b"ustar", "archive"),
-    (0, b"\x1f\x8b", "archive"),
-    (0, b"\x1f\x9d", "archive"),
-    (0, b"BZh", "archive"),
-    (0, b"7z\xbc\xaf\x27\x1c", "archive"),
-    (0, b"\xfd7zXZ\x00", "archive"),
-    (0, b"\x5d\x00\x00", "archive"),
-    (0, b"\x28\xb5\x2f\xfd", "archive"),
-    (0, b"\x04\x22\x4d\x18", "archive"),
-    (0, b"Rar!\x1a\x07", "archive"),
-    (0, b"MSCF", "archive"),
-    (0, b"!<arch>\n", "archive"),
-    (0, b"PAR1", "table of data"),
-    (0, b"ARROW1", "table of data"),
-    (0, b"\x89HDF\r\n\x1a\n", "table of data"),
-    (0, b"\x93NUMPY", "table of data"),
-    (0, b"SQLite format 3\x00", "table of data"),
-)
+# What files begin with, by kind (words for a person). Those of the first table hardly come up by
+# chance: `inside.magics` looks for them anywhere.
+LONG: Mapping[str, tuple[bytes, ...]] = {
+    "JPEG XL": (b"\x00\x00\x00\x0cJXL \r\n\x87\n",),
+    "JPEG 2000": (b"\x00\x00\x00\x0cjP  \r\n\x87\n",),
+    "FLIF": (b"FLIF",),
+    "BPG": (b"BPG\xfb",),
+    "farbfeld": (b"farbfeld",),
+    "OpenEXR": (b"\x76\x2f\x31\x01",),
+    "Radiance": (b"#?RADIANCE",),
+    "DjVu": (b"AT&TFORM",),
+    "camera raw": (b"FUJIFILMCCD-RAW",),
+    "video": (
+        *(b"\x1a\x45\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"FLV\x01"),
+        *(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"YUV4MPEG2"),
+    ),
+    "PDF": (b"%PDF-",),
+    "document": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
+    "archive": (
+        *(b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"),
+        *(b"\x04\x22\x4d\x18", b"Rar!\x1a\x07"),
+    ),
+    "table of data": (b"\x93NUMPY", b"\x89HDF\r\n\x1a\n"),
+}
+_SHORT: Mapping[str, tuple[bytes, ...]] = {
+    "JPEG XL": (b"\xff\x0a",),
+    "JPEG 2000": (b"\xff\x4f\xff\x51",),
+    "JPEG XR": (b"II\xbc",),
+    "Photoshop": (b"8BPS",),
+    "GIMP": (b"gimp xcf",),
+    "icon": (b"\x00\x00\x01\x00", b"\x00\x00\x02\x00", b"icns"),
+    "QOI": (b"qoif",),
+    "DDS": (b"DDS ",),
+    "FITS": (b"SIMPLE  =",),
+    "SGI image": (b"\x01\xda",),
+    "camera raw": (
+        *(b"IIU\x00", b"IIRO", b"IIRS", b"MMOR", b"FOVb", b"\x00MRM"),
+        b"II\x1a\x00\x00\x00HEAPCCDR",
+    ),
+    "video": (b"OggS", b".RMF"),
+    "Flash": (b"CWS", b"FWS", b"ZWS"),
+    "PostScript": (b"%!PS", b"\xc5\xd0\xd3\xc6"),
+    "document": (b"{\\rtf",),
+    "archive": (
+        *(b"PK\x05\x06", b"PK\x07\x08", b"\x1f\x8b", b"\x1f\x9d", b"BZh", b"\x5d\x00\x00"),
+        *(b"MSCF", b"!<arch>\n"),
+    ),
+    "table of data": (b"PAR1", b"ARROW1", b"SQLite format 3\x00"),
+}
+# Those that don't begin the file: by their offset.
+_FURTHER_IN: Mapping[int, Mapping[bytes, str]] = {
+    4: dict.fromkeys((b"moov", b"mdat", b"wide", b"skip"), "video"),
+    128: {b"DICM": "DICOM"},
+    257: {b"ustar": "archive"},
+}
 _BRANDS = {  # ISO base media: the brand after "ftyp"; any other brand is a video
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"), "HEIC"),
@@ -142,7 +126,7 @@ def sniff(head: bytes) -> Stored | None:
         if any(brands[at : at + 4] in _AVIF for at in range(0, len(brands), 4)):
             return "AVIF"
     # Two letters are too little: text may begin with them.
-    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in BMP_HEADERS:
         return "BMP"
     return None
 
@@ -173,9 +157,14 @@ def may_hold_images(head: bytes) -> str | None:
     """
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12], "video")
-    for offset, magic, kind in _OTHERS:
-        if head.startswith(magic, offset):
-            return kind
+    for table in (LONG, _SHORT):
+        for kind, magics in table.items():
+            if head.startswith(magics):
+                return kind
+    for offset, kinds in _FURTHER_IN.items():
+        for magic, kind in kinds.items():
+            if head.startswith(magic, offset):
+                return kind
     riff = head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"AVIX")
     if riff or (head.startswith(b"\x47") and head[188:189] == b"\x47"):  # MPEG transport stream
         return "video"

@@ -61,13 +61,10 @@ def webp_frame(frame: bytes) -> list[Chunk]:
 
 def webp_still(parts: list[Chunk]) -> bytes:
     """Return a still WebP of the coded data of one image."""
-    parts = [part for part in parts if part[0] in (b"VP8 ", b"VP8L", b"ALPH")]
-    body = b"WEBP"
+    parts = sorted(part for part in parts if part[0] in (b"VP8 ", b"VP8L", b"ALPH"))
     if len(parts) > 1:
         frame = next(payload for name, payload in parts if name == b"VP8 ")
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", frame, 6))
         sizes = struct.pack("<II", width - 1, height - 1)
-        body += b"VP8X" + struct.pack("<II", 10, 0x10) + sizes[:3] + sizes[4:7]
-    for name, payload in sorted(parts):  # alpha comes first
-        body += name + struct.pack("<I", len(payload)) + payload + b"\x00" * (len(payload) % 2)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
+        parts.insert(0, (b"VP8X", struct.pack("<I", 0x10) + sizes[:3] + sizes[4:7]))
+    return chunks.webp_written(parts)  # alpha comes first

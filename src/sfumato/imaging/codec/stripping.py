@@ -163,7 +163,7 @@ def _strip_webp(data: bytes) -> bytes:
                 continue
             flags, payload = flags | _ICC_FLAG, profile
         elif name == b"ANMF":
-            payload = payload[:16] + _chunks(_frame_parts(data, start, end))
+            payload = payload[:16] + chunks.riff_written(_frame_parts(data, start, end))
         elif name not in _WEBP_PIXELS | {b"VP8X", b"ANIM"}:
             continue
         parts.append((name, payload))
@@ -172,8 +172,7 @@ def _strip_webp(data: bytes) -> bytes:
         head = parts[0][1]
         kept = head[0] & _KNOWN_FLAGS & ~(_EXIF_FLAG | _XMP_FLAG | _ICC_FLAG)
         parts[0] = (b"VP8X", bytes([kept | flags, 0, 0, 0]) + head[4:10])
-    body = b"WEBP" + _chunks(parts)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
+    return chunks.webp_written(parts)
 
 
 def _told_by_webp(data: bytes) -> Told:
@@ -189,13 +188,6 @@ def _frame_parts(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, byt
     for name, first, last in chunks.riff_chunks(data, start + 16, end):
         if name in _WEBP_PIXELS:
             yield name, data[first:last]
-
-
-def _chunks(parts: list[tuple[bytes, bytes]] | Iterator[tuple[bytes, bytes]]) -> bytes:
-    return b"".join(
-        name + struct.pack("<I", len(payload)) + payload + b"\x00" * (len(payload) % 2)
-        for name, payload in parts
-    )
 
 
 def _strip_gif(data: bytes) -> bytes:

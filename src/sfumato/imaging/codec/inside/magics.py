@@ -16,52 +16,26 @@ from typing import Final, TypeAlias
 
 from sfumato.imaging.codec import chunks
 from sfumato.imaging.codec.inside.found import SMALLEST, Budget, TooMuch, bounded
+from sfumato.imaging.codec.signatures import BMP_HEADERS, LONG
 
 # A start of image and a marker; the same with its first byte overwritten, as some cameras do;
 # and tables or a scan without a beginning.
 _JPEG: Final = re.compile(rb"\xff\xd8\xff+[\xc0-\xfe]")
+_FILMS: Final = (b"\x00\x00\x00\x01\x67", b"OggS\x00", b"DKIF\x00\x00")
 _NAMED: Final[tuple[tuple[bytes, int, str], ...]] = (  # magic, where in the file, what it is
-    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", 0, "JPEG XL"),
-    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", 0, "JPEG 2000"),
+    *((magic, 0, kind) for kind, magics in LONG.items() for magic in magics if kind != "video"),
+    *((magic, 0, "film") for magic in (*LONG["video"], *_FILMS)),
+    *((magic, 4, "film") for magic in (b"moov", b"mdat", b"moof")),
+    (b"1AY&SY", 4, "archive"),
     (b"\xff\x4f\xff\x51\x00", 0, "JPEG 2000"),
     (b"II\xbc\x01", 0, "JPEG XR"),
     (b"8BPS\x00", 0, "Photoshop"),
     (b"gimp xcf ", 0, "GIMP"),
-    (b"FLIF", 0, "FLIF"),
-    (b"BPG\xfb", 0, "BPG"),
-    (b"farbfeld", 0, "farbfeld"),
     (b"DDS |\x00\x00\x00", 0, "DDS"),
-    (b"\x76\x2f\x31\x01", 0, "OpenEXR"),
-    (b"#?RADIANCE", 0, "Radiance"),
-    (b"AT&TFORM", 0, "DjVu"),
     (b"\x8aMNG\r\n\x1a\n", 0, "MNG"),
     (b"\x8bJNG\r\n\x1a\n", 0, "JNG"),
     (b"/* XPM */", 0, "XPM"),
-    (b"FUJIFILMCCD-RAW", 0, "camera raw"),
-    (b"\x1a\x45\xdf\xa3", 0, "film"),
-    (b"\x00\x00\x01\xba", 0, "film"),
-    (b"\x00\x00\x01\xb3", 0, "film"),
-    (b"\x00\x00\x00\x01\x67", 0, "film"),
-    (b"FLV\x01", 0, "film"),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", 0, "film"),
-    (b"OggS\x00", 0, "film"),
-    (b"YUV4MPEG2", 0, "film"),
-    (b"DKIF\x00\x00", 0, "film"),
-    (b"moov", 4, "film"),
-    (b"mdat", 4, "film"),
-    (b"moof", 4, "film"),
-    (b"%PDF-", 0, "PDF"),
     (b"%!PS-Adobe", 0, "PostScript"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "document"),
-    (b"PK\x03\x04", 0, "archive"),
-    (b"7z\xbc\xaf\x27\x1c", 0, "archive"),
-    (b"\xfd7zXZ\x00", 0, "archive"),
-    (b"\x28\xb5\x2f\xfd", 0, "archive"),
-    (b"\x04\x22\x4d\x18", 0, "archive"),
-    (b"Rar!\x1a\x07", 0, "archive"),
-    (b"1AY&SY", 4, "archive"),
-    (b"\x93NUMPY", 0, "table of data"),
-    (b"\x89HDF\r\n\x1a\n", 0, "table of data"),
 )
 _HEADLESS: Final = "JPEG without its beginning"
 _PATTERNS: Final = tuple(
@@ -83,7 +57,6 @@ _FOLLOWING: Final = {
     0x01: re.compile(rb"\x67.{3,128}?\x00\x00\x01\x68", re.DOTALL),
 }
 _MOST_TAGS: Final = 1000  # in one directory
-_BMP_HEADERS: Final = (12, 16, 40, 52, 56, 64, 108, 124)
 
 # Where an image may begin: the first byte, what it is, how to find its end, whether it begins
 # there at all.
@@ -177,7 +150,7 @@ def _containers(data: bytes) -> Iterator[_Start]:
             yield at - 4, "AVIF" if still else "film", None
     for at in _places(data, b"BM"):
         size = int.from_bytes(data[at + 2 : at + 6], "little")
-        if int.from_bytes(data[at + 14 : at + 18], "little") in _BMP_HEADERS and size > SMALLEST:
+        if int.from_bytes(data[at + 14 : at + 18], "little") in BMP_HEADERS and size > SMALLEST:
             yield at, "BMP", None
 
 

@@ -264,13 +264,12 @@ def _gif(data: bytes, behind: list[int]) -> Iterator[Part]:
     for kind, label, start, end in bounded(chunks.gif_blocks(data)):
         behind[0] = end
         if kind == 0x2C:
-            yield Part(
-                "among pixels", "pixels", b"".join(_sub_blocks(data, _coded(data, start))), ()
-            )
+            coded = chunks.gif_payload(data, chunks.gif_coded(data, start))
+            yield Part("among pixels", "pixels", coded, ())
         if kind != 0x21 or (label == 0xF9 and end - start == 8):
             continue
         name = data[start + 3 : start + 14] if label == 0xFF else b""
-        body = b"".join(_sub_blocks(data, start + 2))
+        body = chunks.gif_payload(data, start + 2)
         if len(body) <= 11 + _GIF_SIZES.get(name, -12):
             continue
         if name == b"XMP DataXMP":
@@ -288,21 +287,9 @@ def _gif(data: bytes, behind: list[int]) -> Iterator[Part]:
         yield Part("behind the end", "data", data[end:], ((end, len(data)),))
 
 
-def _coded(data: bytes, start: int) -> int:
-    """Return where the coded data of a GIF's image begin, behind its colours."""
-    flags = data[start + 9]
-    return start + 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
-
-
 def _gif_xmp(raw: bytes, body: bytes) -> bytes:
     """Return XMP, which lies there without lengths before a trailer that ends the block."""
     return raw[: -len(_GIF_TRAILER)] if raw.endswith(_GIF_TRAILER) else body[11:]
-
-
-def _sub_blocks(data: bytes, at: int) -> Iterator[bytes]:
-    while size := data[at]:
-        yield data[at + 1 : at + 1 + size]
-        at += 1 + size
 
 
 def _bmp(data: bytes, _: list[int]) -> Iterator[Part]:

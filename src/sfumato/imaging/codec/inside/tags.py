@@ -126,13 +126,11 @@ def _walked(data: bytes, *, pixels: bool) -> _Walk | None:
     """Follow every directory that can be reached; None where not even the first can be read."""
     try:
         first = chunks.parse_tiff(data, first_only=True)
-        link = struct.unpack_from(
-            first.order + ("Q" if first.big else "I"), data, 8 if first.big else 4
-        )[0]
+        (link,) = struct.unpack_from(first.wide, data, first.link)
     except chunks.MALFORMED:
         return None
     walk = _Walk(Tiff(data, first.order, first.big, ()), pixels)
-    walk.told.append((0, 16 if first.big else 8))
+    walk.told.append((0, first.head))
     waiting = [(link, True)]
     seen: set[int] = set()
     while waiting:
@@ -190,8 +188,7 @@ def _pixels(walk: _Walk, tiff: Tiff, at: int, *, shown: bool) -> None:
         walk.previews.append((data[slice(*stream)], stream, "JPEG"))
     elif sum(end - begin for begin, end in told) >= SMALLEST or parts:
         # The same bytes, read from this directory on.
-        link = struct.pack(tiff.order + ("Q" if tiff.big else "I"), at)
-        head = data[:8] if tiff.big else data[:4]
+        link, head = struct.pack(tiff.wide, at), data[: tiff.link]
         where = (min(told)[0], max(told)[1]) if told else (at, at)
         walk.previews.append((head + link + data[len(head) + len(link) :], where, "page"))
 
