@@ -16,7 +16,7 @@ from PIL import Image
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import codec, jpeg
 from sfumato.imaging.codec import heif, private_metadata
-from sfumato.imaging.codec.profile import clean_profile
+from sfumato.imaging.embedded.profile import clean_profile
 from sfumato.obfuscation import Fill
 from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.released_names import released_name

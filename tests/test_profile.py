@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 from sfumato.errors import SampleError
 from sfumato.imaging import codec
 from sfumato.imaging.codec import private_metadata
-from sfumato.imaging.codec.profile import clean_profile, profile_extras
+from sfumato.imaging.embedded.profile import clean_profile, profile_extras
 from sfumato.imaging.embedded.profile_texts import is_plain
 from sfumato.imaging.jpeg.markers import APP2, ICC, icc_profile, walk
 from sfumato.obfuscation import Gaussian

@@ -84,12 +84,8 @@ def write(stream: TextIO, detections: Iterable[Detection], *, digits: int = 2) -
     stream.write('{\n"images": [')
     separator = "\n"
     for image_id, found in enumerate(detections, start=1):
-        image = {
-            "id": image_id,
-            "file_name": found.key,
-            "width": found.width,
-            "height": found.height,
-        }
+        size = {"width": found.width, "height": found.height}
+        image = {"id": image_id, "file_name": found.key, **size}
         stream.write(separator + json.dumps(image, ensure_ascii=False))
         separator = ",\n"
         for face in found.faces:

@@ -201,13 +201,10 @@ def release(
     if before is None:
         raise ValueError("an image with faces must come decoded")
     found, ghosts, edited, last = _covered(sample, before, faces, cover)
-    if left := codec.embedded_images(edited.data):
-        words = f"a further image would stay in the edited file: {left[0].kind}"
-        raise SampleError(Code.IMAGE_UNSUPPORTED, words)
+    _refuse_further_images(edited.data)
     if edited.data == sample.data:
-        return replace(
-            _unchanged(sample, before, found, cover, sink), rejected=faces.rejected
-        ), None
+        same = _unchanged(sample, before, found, cover, sink)
+        return replace(same, rejected=faces.rejected), None
     written = sink.stage(sample, edited.data)
     inside = len(codec.embedded_images(sample.data))
     output = Output(
@@ -224,6 +221,12 @@ def release(
         second_images_removed=inside,  # none stays in an edited file
     )
     return output, last
+
+
+def _refuse_further_images(edited: bytes) -> None:
+    if left := codec.embedded_images(edited):
+        words = f"a further image would stay in the edited file: {left[0].kind}"
+        raise SampleError(Code.IMAGE_UNSUPPORTED, words)
 
 
 def _covered(

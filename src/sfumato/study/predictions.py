@@ -144,21 +144,19 @@ class Predictions:
         _refuse_nan(scores, images, f"Run {run.id}: logits", diverged)
         _refuse_labels(run, images, truth, f"Run {run.id}")
         order = np.argsort(-scores, axis=1, kind="stable")
-        rank = np.argmax(order == truth[:, None], axis=1)
-        highest = scores.max(axis=1)
-        total = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
+        highest, total = scores.max(axis=1), _log_sum(scores)
         probabilities = np.exp(scores - total[:, None])
         best = order[:, :KEPT]
         kept = np.take_along_axis(probabilities, best, axis=1)
         room = ((0, 0), (0, KEPT - best.shape[1]))
         found = cls(
-            run=run,
-            images=tuple(images),
-            labels=truth.astype(np.int32),
+            run,
+            tuple(images),
+            truth.astype(np.int32),
             top5=np.pad(best, room, constant_values=-1).astype(np.int32),
             top5_probability=np.pad(kept, room).astype(np.float32),
             label_probability=probabilities[np.arange(len(images)), truth].astype(np.float32),
-            label_rank=rank.astype(np.int32),
+            label_rank=np.argmax(order == truth[:, None], axis=1).astype(np.int32),
             logit_max=highest.astype(np.float32),
             logsumexp=total.astype(np.float32),
             logits=_halved(scores) if keep_logits else None,
@@ -312,6 +310,13 @@ def _rows(table: pa.Table, name: str, shape: tuple[int, int], where: str) -> NDA
     if values.size != shape[0] * shape[1]:
         raise UsageError(f"{where}: {name!r} needs {shape[1]} values for each image.")
     return values.reshape(shape)
+
+
+def _log_sum(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logarithm of the sum of the exponentials of each row (n, K)."""
+    highest = scores.max(axis=1)
+    total: NDArray[np.float64] = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
+    return total
 
 
 def _halved(scores: NDArray[np.float64]) -> NDArray[np.float16]:

@@ -91,11 +91,9 @@ def verify(
 ) -> list[Finding]:
     """Check one image of the release against its source.
 
-    `before` is the sample decoded, needed if it was obfuscated or written anew; `after` is what
-    was written.
-    `look` is what was seen and measured, with the same detectors and settings, in exactly the
-    bytes of `output.written`; all of that is deterministic, so those bytes need not be looked at
-    again. Any other bytes are.
+    `before` is the sample decoded, needed if it was obfuscated or written anew; `after` is what was
+    written. `look` is what was seen and measured, with the same detectors and settings, in exactly
+    the bytes of `output.written`: these needn't be looked at again. Any other bytes are.
     """
     same = hashlib.sha256(after).hexdigest() == output.written
     copied = output.action == "copied"
@@ -117,8 +115,6 @@ def verify(
     if output.action == "obfuscated":
         if before is None:
             raise ValueError("an obfuscated image is compared with its source, decoded")
-        keep_safe = checks.metadata == "keep-safe"
-        found.append(_metadata(after, output, keep_safe=keep_safe, whole=image.whole))
         found += _edited(before, image, after, output, checks, look)
         if checks.second_reader and output.encoding == "exact":
             found += _second_reading(sample.data, after, output, checks)
@@ -275,11 +271,14 @@ def _edited(
     checks: Checks,
     look: Look | None,
 ) -> list[Finding]:
+    """Find what an obfuscated image holds, changed where it mustn't, or left of its faces."""
+    keep_safe = checks.metadata == "keep-safe"
+    private = _metadata(data, output, keep_safe=keep_safe, whole=after.whole)
     old, new = before.frames[0], after.frames[0]
     if old.shape != new.shape or (before.deep is None) != (after.deep is None):
         words = f"{new.shape[1]}×{new.shape[0]} instead of {old.shape[1]}×{old.shape[0]}"
         words = words if old.shape != new.shape else "another number of bits"
-        return [_finding(output, Code.VERIFY_PIXELS_CHANGED, 255, 0, words)]
+        return [private, _finding(output, Code.VERIFY_PIXELS_CHANGED, 255, 0, words)]
     boxes = [face.box for face in output.faces]
     reaches = checks.obfuscator.reaches([*boxes, *(ghost.box for ghost in output.ghosts)])
     if output.encoding == "exact":
@@ -295,6 +294,7 @@ def _edited(
     left = look.left if look else left_of(before, after, boxes)
     most, words = _most_left(left, boxes, old.shape[1], old.shape[0], output)
     return [
+        private,
         _finding(output, Code.VERIFY_PIXELS_CHANGED, change, limit),
         _finding(output, Code.VERIFY_STRENGTH, most, METHODS[output.method].limit, words),
     ]

@@ -62,11 +62,10 @@ def build(
         yield
         workers.close()
 
+    rate = Rate(*limits.address, clock=clock)
     app = Starlette(
         routes=_routes(site, desk),
-        middleware=[
-            Middleware(Admission, limits=limits, addresses=Rate(*limits.address, clock=clock))
-        ],
+        middleware=[Middleware(Admission, limits=limits, addresses=rate)],
         exception_handlers={
             HTTPException: _http,
             SfumatoError: _refused,

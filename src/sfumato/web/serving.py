@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sfumato.errors import UsageError
 from sfumato.web.limits import OWN_NAMES
@@ -123,23 +123,27 @@ def serve(
         else:
             say(f"The review page is at {where}, for every machine that can reach this one.")
             say(_UNENCRYPTED)
-        config = uvicorn.Config(
-            application,
-            http="h11",
-            ws="none",
-            lifespan="on",
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(place.proxies),
-            forwarded_allow_ips=list(place.proxies),
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
+        config = uvicorn.Config(application, **_settings(place))
         ready(where)
         with _signals_are_enough():
             uvicorn.Server(config).run(sockets=[listening])
+
+
+def _settings(place: Place) -> dict[str, Any]:
+    """Return what uvicorn is told."""
+    return {
+        "http": "h11",
+        "ws": "none",
+        "lifespan": "on",
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": bool(place.proxies),
+        "forwarded_allow_ips": list(place.proxies),
+        "limit_concurrency": _MOST_CONNECTIONS,
+        "timeout_keep_alive": 30,
+        "timeout_graceful_shutdown": _GRACE_S,
+    }
 
 
 @contextmanager

@@ -21,11 +21,11 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin
 from sfumato.errors import Code, SampleError
 from sfumato.imaging.codec import chunks, vp8
 from sfumato.imaging.codec.avif import coarsest, with_colours
-from sfumato.imaging.codec.exif import kept_exif
 from sfumato.imaging.codec.profile import inflated_profile, published_profile
 from sfumato.imaging.codec.reading import Opened
 from sfumato.imaging.embedded.panorama import panorama_packet
 from sfumato.imaging.jpeg import Policy
+from sfumato.imaging.jpeg.exif import kept_exif
 from sfumato.types import Encoding
 
 # The least quality of what is encoded again, however coarse the source: near the top, so that

@@ -10,19 +10,6 @@ from sfumato.imaging.embedded.panorama import is_panorama_packet
 from sfumato.imaging.embedded.profile import UNREADABLE, clean_profile, profile_extras
 from sfumato.imaging.embedded.profile_texts import is_plain
 
-__all__ = [
-    "clean_profile",
-    "inflated_profile",
-    "joined",
-    "png_profile_chunk",
-    "profile_extras",
-    "published_profile",
-    "said_of",
-    "said_of_pages",
-    "said_of_png",
-    "said_of_xmp",
-]
-
 _MOST_PROFILE = 1 << 24  # bytes of a colour profile; a larger one is something else
 _TIFF_PROFILE, _TIFF_XMP = 34675, 700
 _PNG_NAME = b"ICC Profile"

@@ -22,7 +22,6 @@ from sfumato.boxes import upright_size
 from sfumato.errors import Code, SampleError
 from sfumato.imaging.codec import chunks, costs
 from sfumato.imaging.codec.avif import Facts, facts_of, without_false_brand
-from sfumato.imaging.codec.colours import rgb, shape_in_alpha
 from sfumato.imaging.codec.heif import INSTALL, open_heic, reads_heic
 from sfumato.imaging.codec.hostile import HOSTILE
 from sfumato.imaging.codec.jpeg_opening import open_jpeg, refuse_coding, with_end
@@ -33,7 +32,7 @@ from sfumato.imaging.codec.orientation import (
     told_by_pillow,
     told_by_png,
 )
-from sfumato.imaging.codec.renderings import BRIGHT, Deep, further, stored_view
+from sfumato.imaging.codec.renderings import BRIGHT, Deep, further, rgb, shape_in_alpha, stored_view
 from sfumato.imaging.codec.signatures import HEAD, Stored, may_hold_images, sniff
 from sfumato.imaging.codec.watching import watch
 from sfumato.types import Pixels

@@ -21,7 +21,6 @@ from sfumato.imaging import jpeg
 from sfumato.imaging.codec import chunks
 from sfumato.imaging.codec.avif_rebuilding import rebuilt_avif
 from sfumato.imaging.codec.concealed import concealed, cut
-from sfumato.imaging.codec.exif import orientation_exif
 from sfumato.imaging.codec.inside import embedded_images
 from sfumato.imaging.codec.metadata import private_metadata
 from sfumato.imaging.codec.orientation import Told, told_by_png
@@ -35,6 +34,7 @@ from sfumato.imaging.codec.reading import MAX_PIXELS, Opened, guarded, open_imag
 from sfumato.imaging.codec.rebuilding import rebuilt_tiff
 from sfumato.imaging.codec.signatures import HEAD, sniff
 from sfumato.imaging.embedded.panorama import panorama_packet
+from sfumato.imaging.jpeg.exif import orientation_exif
 
 _PNG_KEPT = frozenset(
     b"IHDR PLTE IDAT IEND tRNS cHRM gAMA sBIT sRGB cICP bKGD hIST pHYs acTL fcTL fdAT".split()

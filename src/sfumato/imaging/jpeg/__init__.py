@@ -30,11 +30,8 @@ from sfumato.imaging.jpeg.markers import (
     DRI,
     SOS,
     Policy,
-    Preview,
-    icc_profile,
     kept,
     orientation,
-    previews,
     serialise,
     strip,
     walk,
@@ -48,7 +45,6 @@ __all__ = [
     "Edit",
     "JpegInfo",
     "Policy",
-    "Preview",
     "check_whole",
     "component_values",
     "edit",
@@ -66,7 +62,7 @@ class JpegInfo:
     """What the headers and the metadata of a JPEG file say.
 
     `width` and `height` are those of the stored image, `orientation` is EXIF's, 1 to 8.
-    `markers` are the names of the segments in their order; `icc` is the colour profile or b"".
+    `markers` are the names of the segments in their order.
     """
 
     width: int
@@ -74,12 +70,8 @@ class JpegInfo:
     components: tuple[Component, ...]
     process: Process
     colour: Colour
-    scans: int
-    restart_interval: int
     orientation: int
     markers: tuple[str, ...]
-    previews: tuple[Preview, ...]
-    icc: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +96,7 @@ def inspect(data: bytes, *, max_pixels: int) -> JpegInfo:
             hierarchical files; `IMAGE_TOO_LARGE`; `IMAGE_DECODE` where a header breaks the
             standard or claims more than the data can hold.
     """
-    segments, end = walk(data)
+    segments, _ = walk(data)
     header = read_header(segments, max_pixels=max_pixels)
     frame = header.frame
     return JpegInfo(
@@ -113,12 +105,8 @@ def inspect(data: bytes, *, max_pixels: int) -> JpegInfo:
         components=frame.components,
         process=frame.process,
         colour=header.colour,
-        scans=len(header.scans),
-        restart_interval=header.scans[0].interval,
         orientation=orientation(segments),
         markers=tuple(_name(segment.marker) for segment in segments),
-        previews=previews(data, segments, end),
-        icc=icc_profile(segments),
     )
 
 
@@ -186,22 +174,24 @@ def edit(
     """
     image = read(data, max_pixels=max_pixels)
     frame = image.header.frame
-    count = len(frame.components)
-    each = list(obfuscator) if isinstance(obfuscator, Sequence) else [obfuscator] * count
-    if len(each) != count:
-        raise ValueError(f"{len(each)} obfuscators for {count} components")
+    each = _for_each(obfuscator, len(frame.components))
     if not boxes:
         nothing = np.zeros(frame.block_count, dtype=np.bool_)
         return Edit(data, _masks(frame, nothing), "identical")
     coefficients, touched = edited(image, boxes, each)
-    method: Literal["spliced", "recoded"] = "spliced"
     segments = spliced(image, coefficients, touched)
-    if segments is None:
-        method, segments = "recoded", recoded(image, coefficients)
-    result = serialise(kept(segments, policy))
+    method: Literal["spliced", "recoded"] = "recoded" if segments is None else "spliced"
+    result = serialise(kept(segments or recoded(image, coefficients), policy))
     del segments  # it may be as large as the file
     check(result, image, coefficients, touched)
     return Edit(result, _masks(frame, touched), method)
+
+
+def _for_each(obfuscator: Obfuscator | Sequence[Obfuscator], count: int) -> list[Obfuscator]:
+    each = list(obfuscator) if isinstance(obfuscator, Sequence) else [obfuscator] * count
+    if len(each) != count:
+        raise ValueError(f"{len(each)} obfuscators for {count} components")
+    return each
 
 
 def _masks(frame: Frame, touched: NDArray[np.bool_]) -> tuple[BlockMask, ...]:

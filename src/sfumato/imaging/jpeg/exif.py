@@ -48,6 +48,21 @@ def rebuilt_exif(payload: bytes, turned: int | None, *, keep_safe: bool) -> byte
     return _HEAD + _written(turned, texts, taken)
 
 
+def orientation_exif(orientation: int) -> bytes:
+    """Return an EXIF block with the orientation alone; nothing for the usual one."""
+    return rebuilt_exif(b"", orientation if orientation > 1 else None, keep_safe=False)
+
+
+def kept_exif(block: bytes, orientation: int, policy: str) -> bytes:
+    """Return a block with the orientation, and under "keep-safe" what is safe of another one."""
+    if policy == "keep-safe" and block:
+        block = _HEAD + block.removeprefix(_HEAD)
+        told = orientation_of(block)
+        turned = told if told == orientation else orientation if orientation > 1 else None
+        return rebuilt_exif(block, turned, keep_safe=True)
+    return orientation_exif(orientation)
+
+
 def _byte_order(tiff: bytes) -> str | None:
     return {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
 

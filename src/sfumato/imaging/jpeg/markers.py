@@ -36,7 +36,7 @@ SOF_CODES: Final = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, DAC}
 STRUCTURE: Final = SOF_CODES | {SOS, DQT, DHT, DRI}  # what a decoder needs
 JFIF, JFXX, EXIF = b"JFIF\0", b"JFXX\0", b"Exif\0\0"
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
-ICC, ADOBE, MPF, PHOTOSHOP = b"ICC_PROFILE\0", b"Adobe", b"MPF\0", b"Photoshop 3.0\0"
+ICC, ADOBE = b"ICC_PROFILE\0", b"Adobe"
 
 MOST_SEGMENTS: Final = 20_000  # whatever has more was made to keep its readers busy
 
@@ -53,14 +53,6 @@ class Segment:
     offset: int  # of the 0xFF before the marker code
     payload: bytes  # without the length field
     scan: bytes | memoryview = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A second image inside the file: which part holds it, and at which byte it begins."""
-
-    where: str
-    offset: int
 
 
 def broken(reason: str) -> SampleError:
@@ -303,30 +295,21 @@ def _icc_parts(segments: Sequence[Segment]) -> list[bytes] | None:
     return parts if [part[len(ICC) : len(ICC) + 2] for part in parts] == wanted else None
 
 
-def previews(data: bytes, segments: Sequence[Segment], end: int) -> tuple[Preview, ...]:
-    """Find further images inside the metadata and after the end of the image.
+def holds_preview(data: bytes, segments: Sequence[Segment], end: int) -> bool:
+    """Tell whether a further image lies inside the metadata or after the end of the image.
 
     Whole JPEG files are looked for in every segment by their first bytes, whatever the segment
     claims to be; the uncompressed thumbnails of JFIF, and XMP's in base 64, by their fields.
     """
-    found: list[Preview] = []
     for segment in segments:
+        payload = segment.payload
         if segment.marker in STRUCTURE:
             continue
-        name, payload = _where(segment), segment.payload
-        inside = start_of_image(payload, 0)
-        if inside is not None:
-            found.append(Preview(name, segment.offset + 4 + inside))
-        elif payload.startswith(JFXX) or (
-            payload.startswith(JFIF) and len(payload) >= 14 and payload[12] * payload[13]
-        ):
-            found.append(Preview("JFIF", segment.offset))
-        elif b"/9j/" in payload:  # FF D8 FF in base 64
-            found.append(Preview(f"{name} (base 64)", segment.offset + 4 + payload.index(b"/9j/")))
-    inside = start_of_image(data, end)
-    if inside is not None:
-        found.append(Preview("after the end of the image", inside))
-    return tuple(found)
+        jfif = payload.startswith(JFIF) and len(payload) >= 14 and payload[12] * payload[13]
+        in_base_64 = b"/9j/" in payload  # FF D8 FF
+        if jfif or in_base_64 or payload.startswith(JFXX) or start_of_image(payload, 0) is not None:
+            return True
+    return start_of_image(data, end) is not None
 
 
 def start_of_image(data: bytes, start: int) -> int | None:
@@ -340,10 +323,3 @@ def start_of_image(data: bytes, start: int) -> int | None:
         if data[stop : stop + 1] in (b"\xff", b""):
             return hit.start()
     return None
-
-
-def _where(segment: Segment) -> str:
-    for head, name in ((EXIF, "EXIF"), (PHOTOSHOP, "Photoshop"), (ICC, "ICC"), (MPF, "MPF")):
-        if segment.payload.startswith(head):
-            return name
-    return "COM" if segment.marker == COM else f"APP{segment.marker - APP0}"

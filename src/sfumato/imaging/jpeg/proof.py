@@ -17,9 +17,9 @@ from sfumato.imaging.jpeg.huffman import extends
 from sfumato.imaging.jpeg.image import Coefficients, JpegImage, Words, bits_of, decode, reader_of
 from sfumato.imaging.jpeg.markers import (
     Segment,
+    holds_preview,
     icc_profile,
     orientation,
-    previews,
     published_profile,
     start_of_image,
     walk,
@@ -48,7 +48,7 @@ def check(data: bytes, source: JpegImage, intended: Coefficients, touched: Flags
     segments, end = walk(data)
     header = read_header(segments, max_pixels=frame.width * frame.height)
     _check_headers(source, header, segments)
-    if previews(data, segments, end) or start_of_image(data, 2) is not None:
+    if holds_preview(data, segments, end) or start_of_image(data, 2) is not None:
         raise _failed("a second image is left in the file")
     if _tables_extend(source.header, header):
         _check_bits(source, header, intended, touched)
