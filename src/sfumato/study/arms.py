@@ -223,7 +223,8 @@ def _make(collection: Collection, name: str, making: Making) -> tuple[Arm, dict[
         for one in collection.images
     ]
     wanted = [(task, task.stored()) for task in tasks]
-    todo = [task for task, stored in wanted if not _is_there(stored.path)]
+    there = {s.path for _, s in wanted if s.path.exists() or _refusal(s.path).exists()}
+    todo = [task for task, stored in wanted if stored.path not in there]
     batches = [todo[i : i + _AT_ONCE] for i in range(0, len(todo), _AT_ONCE)]
     done = 0
     for number in spread(_make_all, batches, making.workers):
@@ -238,10 +239,6 @@ def _make(collection: Collection, name: str, making: Making) -> tuple[Arm, dict[
             reason = _refusal(stored.path).read_text(encoding="utf-8")
             lacking[task.image.key] = f"can't be made {name}: {reason}"
     return Arm(name, files), lacking
-
-
-def _is_there(path: Path) -> bool:
-    return path.exists() or _refusal(path).exists()
 
 
 def _refusal(path: Path) -> Path:

@@ -111,7 +111,7 @@ def models(plan: StudyPlan, cell: PlannedRun) -> list[tuple[Split, Training]]:
                     examples=examples,
                     recipe=recipe,
                     seed=cell.seed,
-                    checkpoint=_checkpoint(plan, cell, number),
+                    checkpoint=plan.folder / "models" / f"{_trained_name(plan, cell, number)}.pt",
                     remedy=study.remedy if is_remedy(cell.train_arm) else None,
                     shapes=shapes_of(list(faces.values())),
                     precision=study.training.precision,
@@ -126,10 +126,6 @@ def models(plan: StudyPlan, cell: PlannedRun) -> list[tuple[Split, Training]]:
 def probe_file(plan: StudyPlan, cell: PlannedRun, number: int) -> Path:
     """Return where the probe of a cell's split is kept."""
     return plan.cache / "probes" / f"{_trained_name(plan, cell, number)}.npz"
-
-
-def _checkpoint(plan: StudyPlan, cell: PlannedRun, number: int) -> Path:
-    return plan.folder / "models" / f"{_trained_name(plan, cell, number)}.pt"
 
 
 def _trained_name(plan: StudyPlan, cell: PlannedRun, number: int) -> str:

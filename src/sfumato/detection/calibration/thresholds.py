@@ -13,7 +13,7 @@ for a higher aim.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import exp, log
@@ -47,7 +47,8 @@ def shifted(specification: str, shift: float) -> str:
     Raises:
         UsageError: it names no threshold between 0 and 1.
     """
-    moved = 1 / (1 + exp(-(_log_odds(threshold_of(specification)) + shift)))
+    before = threshold_of(specification)
+    moved = 1 / (1 + exp(-(log(before / (1 - before)) + shift)))
     return registry.adjusted(specification, threshold=float(f"{moved:.3g}"))
 
 
@@ -64,10 +65,6 @@ def threshold_of(specification: str) -> float:
             "as in yunet@640:0.5."
         )
     return threshold
-
-
-def _log_odds(p: float) -> float:
-    return log(p / (1 - p))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +133,11 @@ def tabulate(
     share: float,
     shifts: Sequence[float] = SHIFTS,
     growths: Sequence[float] = GROWTHS,
-    progress: Callable[[], object] = lambda: None,
 ) -> Table:
-    """Judge every setting on every image; `share` of a face's area must be covered.
-
-    `progress` is called after each image.
-    """
+    """Judge every setting on every image; `share` of a face's area must be covered."""
     # As they are written, so that a run finds exactly what is counted here.
     thresholds = [[threshold_of(shifted(s, shift)) for s in specifications] for shift in shifts]
-    rows = []
-    for image in images:
-        rows.append(_judge(image, thresholds, share, growths))
-        progress()
+    rows = [_judge(image, thresholds, share, growths) for image in images]
     covered, false_boxes, false_pixels, needless = (
         np.stack([row[i] for row in rows], axis=-1) for i in range(4)
     )

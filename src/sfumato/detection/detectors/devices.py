@@ -7,7 +7,6 @@ Nothing here falls back on its own: ONNX Runtime would, when a library of CUDA i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import onnxruntime as ort
@@ -50,12 +49,10 @@ def choose(wanted: str) -> str:
     names = [name.strip() for name in wanted.split(",")]
     for name in names:
         if name not in PROVIDERS:
-            raise UsageError(f"There is no device {name!r}: choose from {', '.join(PROVIDERS)}.")
-    for name in names:
-        if is_there(name):
-            return name
-    check(names[0])
-    return names[0]
+            check(name)
+    there = [name for name in names if is_there(name)]
+    check((there or names)[0])
+    return there[0]
 
 
 def open_session(model: str | bytes, device: str) -> ort.InferenceSession:
@@ -77,15 +74,10 @@ def open_session(model: str | bytes, device: str) -> ort.InferenceSession:
     options.enable_mem_pattern = False
     options.log_severity_level = 3  # errors; the warnings list initializers that nothing uses
     session = ort.InferenceSession(model, options, providers=[PROVIDERS[device]])
-    _hold(session.get_providers(), device)
-    return session
-
-
-def _hold(used: Sequence[str], device: str) -> None:
-    """Raise `UsageError` if ONNX Runtime went to another device than asked for."""
-    if PROVIDERS[device] not in used:
+    if PROVIDERS[device] not in session.get_providers():  # it went to another
         raise UsageError(
             f"ONNX Runtime knows {PROVIDERS[device]} but could not start it (its messages are "
             "above): most often CUDA's or cuDNN's libraries are missing or of another version. "
             "Install those that onnxruntime-gpu names, or say --device cpu."
         )
+    return session

@@ -46,15 +46,11 @@ def outside(model: bytes) -> str | None:
     while left:
         kind, message = left.pop()
         for number, value in _fields(message):
-            if kind == "tensor" and _is_outside(number, value):
+            if kind == "tensor" and (number == _EXTERNAL or (number == _LOCATION and value != 0)):
                 return _place(message)
             if number in _INSIDE[kind] and isinstance(value, memoryview):
                 left.append((_INSIDE[kind][number], value))
     return None
-
-
-def _is_outside(number: int, value: int | memoryview) -> bool:
-    return number == _EXTERNAL or (number == _LOCATION and value != 0)
 
 
 def _place(tensor: memoryview) -> str:

@@ -51,7 +51,8 @@ def unseen_channels(opened: Opened, index: int) -> Iterator[NDArray[np.uint8]]:
     kind = opened.header.format
     planes: Iterator[NDArray[np.uint8]]
     if kind == "TIFF":
-        planes = chain(_of_tiff(opened, index), _inks(opened))
+        inks = opened.image.mode == "CMYK" and opened.header.bits == 8
+        planes = chain(_of_tiff(opened, index), _of_cmyk(opened.image) if inks else ())
     elif kind == "BMP":
         planes = _of_bmp(opened.data)
     elif kind == "WEBP" and opened.header.frames == 1:
@@ -102,11 +103,6 @@ def _spare_byte(data: bytes) -> int | None:
     taken = masks[0] | masks[1] | masks[2] | (masks[3] if data[14] >= _WITH_ALPHA else 0)
     spare = [at for at in range(4) if not taken >> 8 * at & 0xFF]
     return spare[0] if spare else None
-
-
-def _inks(opened: Opened) -> Iterator[NDArray[np.uint8]]:
-    if opened.image.mode == "CMYK" and opened.header.bits == 8:
-        yield from _of_cmyk(opened.image)
 
 
 def _of_cmyk(image: Image.Image) -> Iterator[NDArray[np.uint8]]:

@@ -116,7 +116,8 @@ def parse_avif(data: bytes) -> Avif:
     items = {
         i: Item(i, kind, places.get(i, ()), properties.get(i, ())) for i, kind in kinds.items()
     }
-    primary = _primary(data, named[b"pitm"])
+    at = named[b"pitm"].start
+    primary = _number(data, at + 4, 4 if data[at] else 2)
     references = tuple(_references(data, named[b"iref"])) if b"iref" in named else ()
     if primary not in items or any(a not in items or b not in items for _, a, b in references):
         raise ValueError("an item that isn't there")
@@ -143,10 +144,6 @@ def brands(data: bytes, part: Part) -> set[bytes]:
     """Return the brands that a box ftyp names: the major one and those that it is like."""
     named = data[part.start : part.start + 4] + data[part.start + 8 : part.end]
     return {named[at : at + 4] for at in range(0, len(named), 4)}
-
-
-def _primary(data: bytes, part: Part) -> int:
-    return _number(data, part.start + 4, 4 if data[part.start] else 2)
 
 
 def _number(data: bytes, at: int, size: int) -> int:

@@ -172,10 +172,10 @@ def deep_of(samples: Samples, colours: int, bits: int) -> Deep:
     """Choose the tables for upright samples of so many bits: those that show something else."""
     shown = _shown(samples, colours)
     counts = np.bincount(shown.reshape(-1), minlength=_LEVELS)
-    values = np.arange(_LEVELS)
+    values, every = np.arange(_LEVELS), max(int(counts.sum()), 1)
     taken = [np.minimum(values >> (bits - 8), 255)]
     for table in _stretches(counts):
-        if all(_difference(table, other, counts) > _ALIKE for other in taken):
+        if all((np.abs(table - other) * counts).sum() / every > _ALIKE for other in taken):
             taken.append(table)
     by_bytes = bits == 16 and _structured(shown)
     taken += [values & 255] if by_bytes else []
@@ -200,12 +200,6 @@ def _stretches(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         if high > low:
             yield np.clip((values - low) * 255 // (high - low), 0, 255)
     yield below * 255 // max(int(below[-1]), 1)
-
-
-def _difference(
-    table: NDArray[np.int64], other: NDArray[np.int64], counts: NDArray[np.int64]
-) -> float:
-    return float((np.abs(table - other) * counts).sum() / max(int(counts.sum()), 1))
 
 
 def _structured(shown: Samples) -> bool:

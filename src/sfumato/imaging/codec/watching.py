@@ -30,7 +30,8 @@ class Watched(io.BytesIO):
         super().__init__(data)
         self._image = image
         self._limit = limit
-        self._mark = Image.frombytes(image.mode, (image.width, 1), _mark_of(image))
+        mark = _MARK[: image.width * len(image.getbands())]
+        self._mark = Image.frombytes(image.mode, (image.width, 1), mark)
         self.whole = False
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -79,7 +80,3 @@ def _limit(data: bytes) -> int | None:
     except chunks.MALFORMED:
         return None
     return None
-
-
-def _mark_of(image: ImageFile.ImageFile) -> bytes:
-    return _MARK[: image.width * len(image.getbands())]

@@ -35,7 +35,7 @@ def rebuilt_exif(payload: bytes, turned: int | None, *, keep_safe: bool) -> byte
     maker, or a preview.
     """
     tiff = payload[len(_HEAD) :]
-    order = _byte_order(tiff)
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     texts, taken = {}, b""
     if keep_safe and order is not None:
         main = _directory(tiff, order, _long(tiff, order, 4))
@@ -61,10 +61,6 @@ def kept_exif(block: bytes, orientation: int, policy: str) -> bytes:
         turned = told if told == orientation else orientation if orientation > 1 else None
         return rebuilt_exif(block, turned, keep_safe=True)
     return orientation_exif(orientation)
-
-
-def _byte_order(tiff: bytes) -> str | None:
-    return {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
 
 
 def _long(tiff: bytes, order: str, at: int) -> int:

@@ -136,10 +136,10 @@ def kept(segments: Sequence[Segment], policy: Policy) -> list[Segment]:
     result: list[Segment] = []
     seen: set[bytes] = set()
     icc = _published_icc(segments)
-    exif, xmp = _payload(segments, EXIF), _payload(segments, XMP)[len(XMP) :]
+    exif, packet = _payload(segments, EXIF), panorama_packet(_payload(segments, XMP)[len(XMP) :])
     published = {
         EXIF: rebuilt_exif(exif, _told(segments), keep_safe=policy == "keep-safe"),
-        XMP: _headed(XMP, panorama_packet(xmp)),
+        XMP: XMP + packet if packet else b"",
     }
     for segment in segments:
         if segment.marker in STRUCTURE:
@@ -157,10 +157,6 @@ def kept(segments: Sequence[Segment], policy: Policy) -> list[Segment]:
             result.append(Segment(segment.marker, segment.offset, payload))
         seen.add(name)
     return result
-
-
-def _headed(head: bytes, packet: bytes) -> bytes:
-    return head + packet if packet else b""
 
 
 def _published_icc(segments: Sequence[Segment]) -> dict[int, list[Segment]]:

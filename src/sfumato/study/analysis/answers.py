@@ -98,6 +98,8 @@ def answer(
     models = matrix.architectures(question.arms)
     groups = groups_of(matrix, question, top1, models)
     change = contrast(groups, matrix.labels)
+    alone = [groups_of(matrix, question, top1, [model]) for model in models]
+    changes = [contrast(one, matrix.labels).value for one in alone]
     base = StudyAnswer(
         matrix.protocol,
         question,
@@ -107,7 +109,7 @@ def answer(
         change.p,
         equivalence(change, choice.margin),
         bootstrap(groups, np.random.default_rng(choice.seed), rounds=choice.rounds),
-        over_models([_change_of(matrix, question, model).value for model in models]),
+        over_models(changes),
         notes=tuple(_left_out(matrix, models)),
     )
     if not question.is_pair:
@@ -119,12 +121,13 @@ def answer(
 
 
 def _with_levels(matrix: Matrix, base: StudyAnswer) -> StudyAnswer:
-    cells = _cells(matrix, base)
+    cells = [matrix.cell(model, *arms) for model in base.models for arms in base.question.arms]
+    confident = all(cell.confidence is not None for cell in cells)
     return replace(
         base,
         top1=_levels(matrix, base, top1),
         top5=_levels(matrix, base, top5) if _deep(matrix, cells) else None,
-        calibration=_levels(matrix, base, calibration) if _confident(cells) else None,
+        calibration=_levels(matrix, base, calibration) if confident else None,
         rows=tuple(_model_row(matrix, base, model) for model in base.models),
     )
 
@@ -226,25 +229,13 @@ def _seed_error(cell: Cell) -> float:
     return standard_error([float(top1(cell, seed).mean()) for seed in cell.seeds])
 
 
-def _change_of(matrix: Matrix, question: Question, model: str) -> Estimate:
-    return contrast(groups_of(matrix, question, top1, [model]), matrix.labels)
-
-
 def _one_sided(question: Question, term: Term) -> Question:
     return replace(question, terms=(Term(1, term.train, term.test),))
-
-
-def _cells(matrix: Matrix, base: StudyAnswer) -> list[Cell]:
-    return [matrix.cell(model, *arms) for model in base.models for arms in base.question.arms]
 
 
 def _deep(matrix: Matrix, cells: Sequence[Cell]) -> bool:
     """Tell whether the five best classes are known, which says something from six classes on."""
     return len(matrix.classes) > DEPTH and all(cell.depth >= DEPTH for cell in cells)
-
-
-def _confident(cells: Sequence[Cell]) -> bool:
-    return all(cell.confidence is not None for cell in cells)
 
 
 def _cell_row(cell: Cell, labels: NDArray[Any]) -> CellRow:
@@ -296,8 +287,8 @@ def _left_out(matrix: Matrix, models: Sequence[str]) -> list[str]:
 
 def _notes(matrix: Matrix) -> list[str]:
     notes = []
-    single = sorted({str(k.architecture) for k, c in matrix.cells.items() if _is_single(c)})
-    if single:
+    once = {k: c for k, c in matrix.cells.items() if len(c.seeds) < 2 and not c.fixed}
+    if single := sorted({str(key.architecture) for key in once}):
         notes.append(
             f"One seed only for {', '.join(single)}: how trainings differ can't be told, so "
             "intervals are not estimable."
@@ -317,7 +308,3 @@ def _notes(matrix: Matrix) -> list[str]:
     elif affected.sum() < FEWEST:
         notes.append(f"Only {int(affected.sum())} of {len(matrix.images)} images are affected.")
     return notes
-
-
-def _is_single(cell: Cell) -> bool:
-    return len(cell.seeds) < 2 and not cell.fixed

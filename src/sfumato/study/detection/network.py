@@ -8,7 +8,6 @@ watching it look at an image.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -65,8 +64,9 @@ class Backbone(nn.Module):
             [call.channels for call in found.values()], _WIDTH, extra_blocks=LastLevelMaxPool()
         )
         if frozen:
-            for parameter in self._normalisations():
-                parameter.requires_grad_(False)
+            for module in self._normalisations():
+                for parameter in module.parameters(recurse=False):
+                    parameter.requires_grad_(False)
 
     def forward(self, images: torch.Tensor) -> OrderedDict[str, torch.Tensor]:
         """Return the pyramid's maps by level."""
@@ -81,15 +81,13 @@ class Backbone(nn.Module):
         """Switch to training, but for frozen normalisations."""
         super().train(mode)
         if self._frozen:
-            for module in self.body.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 (its base)
-                    module.eval()
+            for module in self._normalisations():
+                module.eval()
         return self
 
-    def _normalisations(self) -> Iterator[nn.Parameter]:
-        for module in self.body.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 (its base)
-                yield from module.parameters(recurse=False)
+    def _normalisations(self) -> list[nn.Module]:
+        kind = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 (its base)
+        return [module for module in self.body.modules() if isinstance(module, kind)]
 
     def _keep(self, stride: int) -> Any:
         def keep(_: Any, __: Any, result: Any) -> None:

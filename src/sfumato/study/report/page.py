@@ -147,11 +147,9 @@ def cell(value: object) -> str:
     """Write a value of a probe's table: numbers with four digits, nothing as a dash."""
     if isinstance(value, float):
         return f"{value:.4g}" if isfinite(value) else "–"
-    return "–" if value is None or value == "" else f"{value:,}" if _is_count(value) else str(value)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "–" if value is None or value == "" else str(value)
 
 
 def _part(part: Answers, margin: float) -> ProtocolPart:

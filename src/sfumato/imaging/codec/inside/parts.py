@@ -76,14 +76,10 @@ def parts_of(data: bytes) -> list[Part]:
             found.append(part)  # noqa: PERF402 - what comes before the damage counts
     except chunks.MALFORMED:
         rest = data[behind[0] :]
-        if not (kind == "JPEG" and _in_scan(data, behind[0])):
+        # A JPEG without its last marker may end in coded pixels.
+        if not (kind == "JPEG" and rest.startswith(b"\xff\xda")):
             found.append(Part("where its structure ends", "data", rest, ((behind[0], len(data)),)))
     return found
-
-
-def _in_scan(data: bytes, at: int) -> bool:
-    """Tell whether a JPEG without its last marker ends in coded pixels."""
-    return data[at : at + 2] == b"\xff\xda"
 
 
 def search_parts(search: Search, data: bytes, where: Where) -> Iterator[Embedded]:
@@ -273,7 +269,9 @@ def _gif(data: bytes, behind: list[int]) -> Iterator[Part]:
         if len(body) <= 11 + _GIF_SIZES.get(name, -12):
             continue
         if name == b"XMP DataXMP":
-            yield Part("in XMP", "data", _gif_xmp(data[start + 14 : end], body), ((start, end),))
+            raw = data[start + 14 : end]  # without lengths, before a trailer that ends the block
+            packet = raw.removesuffix(_GIF_TRAILER) if raw.endswith(_GIF_TRAILER) else body[11:]
+            yield Part("in XMP", "data", packet, ((start, end),))
         elif name == b"ICCRGBG1012":
             yield Part("in the colour profile", "profile", body[11:], ((start, end),))
         else:
@@ -285,11 +283,6 @@ def _gif(data: bytes, behind: list[int]) -> Iterator[Part]:
         yield Part(words, "data", b"".join(bodies), tuple(spans))
     if end < len(data):
         yield Part("behind the end", "data", data[end:], ((end, len(data)),))
-
-
-def _gif_xmp(raw: bytes, body: bytes) -> bytes:
-    """Return XMP, which lies there without lengths before a trailer that ends the block."""
-    return raw[: -len(_GIF_TRAILER)] if raw.endswith(_GIF_TRAILER) else body[11:]
 
 
 def _bmp(data: bytes, _: list[int]) -> Iterator[Part]:

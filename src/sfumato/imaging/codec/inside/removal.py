@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from sfumato.errors import Code, SampleError
@@ -47,7 +48,8 @@ def take_out(data: bytes, images: Sequence[Embedded], *, max_pixels: int = MAX_P
 
 def _ways(data: bytes, images: Sequence[Embedded], max_pixels: int) -> Iterator[bytes | None]:
     yield _cut(data, images)
-    yield _stripped(data, max_pixels)
+    with suppress(SampleError):
+        yield strip(data, max_pixels=max_pixels)
 
 
 def _cut(data: bytes, images: Sequence[Embedded]) -> bytes | None:
@@ -63,16 +65,10 @@ def _cut(data: bytes, images: Sequence[Embedded]) -> bytes | None:
         changes |= cutter(data, parts[number], spans)
     if any(part.name == "behind the end" for part in (parts[one.part] for one in images)):
         # An index of what was behind the end.
-        changes |= {span: b"" for part in parts if _is_index(part) for span in part.spans}
+        indices = [part for part in parts if part.payload.startswith(b"MPF\x00")]
+        changes |= {span: b"" for part in indices for span in part.spans}
     clean = _spliced(data, changes)
     return _framed(clean) if clean.startswith(b"RIFF") else clean
-
-
-def _stripped(data: bytes, max_pixels: int) -> bytes | None:
-    try:
-        return strip(data, max_pixels=max_pixels)
-    except SampleError:
-        return None
 
 
 def _proved(before: bytes, after: bytes, images: Sequence[Embedded], max_pixels: int) -> bool:
@@ -83,10 +79,6 @@ def _proved(before: bytes, after: bytes, images: Sequence[Embedded], max_pixels:
         return difference(before, after, max_pixels=max_pixels) == 0
     except SampleError:
         return False
-
-
-def _is_index(part: Part) -> bool:
-    return part.payload.startswith(b"MPF\x00")
 
 
 def _spliced(data: bytes, changes: dict[Span, bytes]) -> bytes:
