@@ -31,10 +31,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sfumato import boxes
-from sfumato.detection.detectors import decision
+from sfumato.detection.detectors import decision, second_look
 from sfumato.detection.detectors.decision import Decision, Model
-from sfumato.detection.detectors.finder import CANDIDATE, PLANS, Plan, evidence
-from sfumato.types import Boxes
+from sfumato.detection.detectors.finder import CANDIDATE, PLANS, Plan
+from sfumato.detection.detectors.images import as_rgb
+from sfumato.detection.detectors.proposal import propose
+from sfumato.types import Boxes, Pixels
 
 FOLDS = 10
 RIDGE = 0.02  # of a weight of the standardised evidence, for each proposal
@@ -166,6 +168,15 @@ def validated(seen: Sequence[Seen], plan: Plan) -> list[Numbers]:
         for i in np.flatnonzero(fold == k).tolist():
             chances[i] = judged(seen[i], made, plan)
     return chances
+
+
+def evidence(image: Pixels, plan: Plan) -> tuple[Boxes, decision.Scores]:
+    """Return every proposal and all its scores, none left out: what a decision is fitted on."""
+    image = as_rgb(image)
+    proposed = propose(image, plan.sources)
+    seen = second_look.look_at(image, proposed.boxes, (plan.first, *plan.further))
+    scores: NDArray[np.float32] = np.concatenate((proposed.scores, seen.scores), axis=1)
+    return seen.boxes, scores
 
 
 def calibration_error(seen: Sequence[Seen], chances: Sequence[Numbers], floor: float) -> float:

@@ -117,54 +117,28 @@ class Group:
 
 
 def bootstrap(
-    groups: Sequence[Group],
-    rng: np.random.Generator,
-    *,
-    rounds: int = ROUNDS,
-    nested: bool = False,
+    groups: Sequence[Group], rng: np.random.Generator, *, rounds: int = ROUNDS
 ) -> tuple[float, float]:
     """Return the 95 % percentile interval of the weighted sum of the groups' means.
 
-    Each round draws seeds within each group and images. By default all drawn seeds see the same
-    drawn images, as all models are tested on the same ones (Owen 2007, "The pigeonhole
-    bootstrap"). `nested` draws images anew within each drawn seed, as if no image were hard for
-    two models; it is for comparison. (NaN, NaN) if a group has one seed and isn't fixed.
+    Each round draws seeds within each group, and images: all drawn seeds see the same ones, as
+    all models are tested on the same (Owen 2007, "The pigeonhole bootstrap"). (NaN, NaN) if a
+    group has one seed and isn't fixed.
     """
     if any(len(group.values) < 2 and not group.fixed for group in groups):
         return float("nan"), float("nan")
     n = groups[0].values.shape[1]
     step = max(1, _WEIGHTS // n)
-    found = [
-        _round(groups, rng, min(step, rounds - start), n, nested=nested)
-        for start in range(0, rounds, step)
-    ]
+    found = [_round(groups, rng, min(step, rounds - start), n) for start in range(0, rounds, step)]
     return _middle(np.concatenate(found))
 
 
-def _round(
-    groups: Sequence[Group], rng: np.random.Generator, rounds: int, n: int, *, nested: bool
-) -> NDArray[Any]:
-    shared = None if nested else _shares(rng, rounds, n)
+def _round(groups: Sequence[Group], rng: np.random.Generator, rounds: int, n: int) -> NDArray[Any]:
+    shares = (times_drawn(rng, rounds, n) / n).astype(np.float32)
     total = np.zeros(rounds)
     for group in groups:
         values = np.asarray(group.values, dtype=np.float32)
         picked = rng.integers(0, len(values), size=(rounds, len(values)))
-        if shared is not None:
-            means = shared @ values.T
-            drawn = np.take_along_axis(means, picked, axis=1)
-        else:
-            own = [_shares(rng, rounds, n) for _ in values]
-            drawn = np.stack(
-                [
-                    np.einsum("rn,rn->r", own[slot], values[picked[:, slot]])
-                    for slot in range(len(values))
-                ],
-                axis=1,
-            )
+        drawn = np.take_along_axis(shares @ values.T, picked, axis=1)
         total += group.weight * drawn.mean(axis=1)
     return total
-
-
-def _shares(rng: np.random.Generator, rounds: int, n: int) -> NDArray[np.float32]:
-    """Return (rounds, n) shares of each image in as many draws of n with replacement."""
-    return (times_drawn(rng, rounds, n) / n).astype(np.float32)

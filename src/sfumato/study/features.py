@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,14 +44,6 @@ class Seen:
         return [self.place[arm.files[key].id] for key in keys]
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    source: NetworkSource
-    files: tuple[Stored, ...]
-    path: Path
-    device: str
-
-
 def see(
     source: NetworkSource,
     stored: Sequence[Stored],
@@ -71,12 +63,10 @@ def see(
     folder = cache / "features" / source.fingerprint()[:24]
     known = _known(folder)
     lacking = [one for name, one in wanted.items() if name not in known]
-    todo = [
-        _chunk(source, lacking[i : i + _CHUNK], folder, device)
-        for i in range(0, len(lacking), _CHUNK)
-    ]
+    todo = [lacking[i : i + _CHUNK] for i in range(0, len(lacking), _CHUNK)]
+    work = partial(_compute, source, folder, device)
     # One graphics card is one worker.
-    for done, _ in enumerate(spread(_compute, todo, workers if device == "cpu" else 1), start=1):
+    for done, _ in enumerate(spread(work, todo, workers if device == "cpu" else 1), start=1):
         seen = min(done * _CHUNK, len(lacking))
         progress(f"images seen by {source.name}", seen, len(lacking))
     if todo:
@@ -176,25 +166,21 @@ def available(device: str) -> str:
     return device
 
 
-def _chunk(source: NetworkSource, files: Sequence[Stored], folder: Path, device: str) -> _Chunk:
-    name = hashlib.sha256("\n".join(one.id for one in files).encode()).hexdigest()[:32]
-    return _Chunk(source, tuple(files), folder / f"{name}.npz", device)
-
-
 @lru_cache(maxsize=1)  # a worker's tasks follow one another with the same network
 def _eye(source: NetworkSource, fingerprint: str, device: str) -> Eye:  # noqa: ARG001 (part of the key)
     return Eye(load(source), device)
 
 
-def _compute(chunk: _Chunk) -> None:
+def _compute(source: NetworkSource, folder: Path, device: str, files: Sequence[Stored]) -> None:
     with one_thread():
-        eye = _eye(chunk.source, chunk.source.fingerprint(), chunk.device)
-        inputs = [eye.network.preparation.prepare(pixels_of(one)) for one in chunk.files]
-        step = 1 if chunk.device == "cpu" else len(inputs)
+        eye = _eye(source, source.fingerprint(), device)
+        inputs = [eye.network.preparation.prepare(pixels_of(one)) for one in files]
+        step = 1 if device == "cpu" else len(inputs)
         parts = [eye(np.stack(inputs[i : i + step])) for i in range(0, len(inputs), step)]
+    name = hashlib.sha256("\n".join(one.id for one in files).encode()).hexdigest()[:32]
     write_arrays(
-        chunk.path,
-        ids=np.asarray([one.id for one in chunk.files]),
+        folder / f"{name}.npz",
+        ids=np.asarray([one.id for one in files]),
         features=np.concatenate([one for one, _ in parts]),
         logits=np.concatenate([one for _, one in parts]),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -51,20 +52,14 @@ class Mass:
     n: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    source: NetworkSource
-    images: tuple[Looked, ...]
-
-
 def masses(source: NetworkSource, images: Sequence[Looked], workers: int) -> NDArray[np.float64]:
     """Return (n, versions + 1) shares inside faces: of each version's map, and of the area.
 
     NaN where the map is empty (the class gets nothing from any place) or no face is in view.
     """
     step = 16
-    tasks = [_Task(source, tuple(images[i : i + step])) for i in range(0, len(images), step)]
-    return np.concatenate(list(spread(_look, tasks, workers)))
+    batches = [images[i : i + step] for i in range(0, len(images), step)]
+    return np.concatenate(list(spread(partial(_look, source), batches, workers)))
 
 
 def summary(shares: NDArray[np.float64], area: NDArray[np.float64]) -> Mass | None:
@@ -128,13 +123,13 @@ def inside(found: NDArray[np.float64], faces: Sequence[Box], size: int) -> tuple
     return float((found * cells).sum()), float(cells.mean())
 
 
-def _look(task: _Task) -> NDArray[np.float64]:
-    network = load(task.source)
+def _look(source: NetworkSource, images: Sequence[Looked]) -> NDArray[np.float64]:
+    network = load(source)
     for parameter in network.module.parameters():
         parameter.requires_grad_(False)
     preparation = network.preparation
     rows: list[list[float]] = []
-    for one in task.images:
+    for one in images:
         faces = [preparation.moved(grow(face, 0.25), *one.size) for face in one.faces]
         row: list[float] = []
         area = float("nan")

@@ -1,32 +1,7 @@
 """What has to be said of an ONNX file to find faces with it, read from a small TOML file.
 
-    origin = "scrfd-500m-2021"    # versioned name; faces carry it
-    family = "scrfd"              # how outputs become boxes: sfumato.detection.detectors.families
-    licence = "MIT"               # of the weights; `sfumato doctor` shows it
-    trained_on = "WIDER FACE"     # optional
-    file = "scrfd_500m.onnx"      # optional: else this file's name with .onnx
-    long_side = 640               # defaults of @SIDE and :THRESHOLD
-    threshold = 0.5
-
-    [input]
-    channels = "RGB"              # or "BGR"
-    layout = "NCHW"               # or "NHWC"
-    mean = 127.5                  # (pixel - mean) * scale, each a number or three, in the
-    scale = 0.0078125             # order of the channels
-    fill = 0                      # value of the pixels around the image
-    align = "corner"              # the image's place in a larger one, or "centre"
-    multiple = 32                 # both sides are a multiple of it
-    size = [640, 640]             # width and height, if the network takes no other
-    batch = false                 # whether it takes several images at once
-    name = "input.1"              # only needed if there are several inputs
-
-    [outputs]                     # which output is what; the family has the names
-    score_8 = "443"
-
-    [decode]                      # optional: settings of the family
-    anchors = 2
-
-A key that isn't known is refused: a misspelt one would silently mean something else.
+docs/detection.md ("A file") shows one with every key. A key that isn't known is refused: a misspelt
+one would silently mean something else.
 """
 
 from __future__ import annotations
@@ -53,7 +28,12 @@ _ORIGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[A-Za-z0-9._]*[0-9][A-Z
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """How an image becomes the input of a network; `size` is (width, height) or None."""
+    """How an image becomes the input of a network: (pixel - mean) * scale in its channels' order.
+
+    `fill` is the value of the pixels around the image, `align` its place among them; both sides
+    are a multiple of `multiple`, or `size`, (width, height), where the network takes no other.
+    `batch` says whether it takes several images at once; `name` is needed for several inputs.
+    """
 
     channels: Literal["RGB", "BGR"] = "RGB"
     layout: Literal["NCHW", "NHWC"] = "NCHW"

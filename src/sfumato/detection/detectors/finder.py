@@ -16,12 +16,11 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sfumato.assets.weights import WEIGHTS
 from sfumato.boxes import hulls
 from sfumato.detection.detectors import second_look
-from sfumato.detection.detectors.decision import Decision, Model, Probabilities, Scores, Trust
+from sfumato.detection.detectors.decision import Decision, Model, Probabilities, Trust
 from sfumato.detection.detectors.devices import CPU
 from sfumato.detection.detectors.images import as_rgb
 from sfumato.detection.detectors.proposal import Source, from_centerface, from_yunet, propose
@@ -208,15 +207,6 @@ def judge(
         chances[open_ones] = plan.decision.late.probability(late)
         boxes[open_ones] = hulls(boxes[open_ones], more.boxes)
     return boxes, plan.decision.settled(chances, proposed.scores[:, 0])
-
-
-def evidence(image: Pixels, plan: Plan) -> tuple[Boxes, Scores]:
-    """Return every proposal and all its scores, none left out: what a decision is fitted on."""
-    image = as_rgb(image)
-    proposed = propose(image, plan.sources)
-    seen = second_look.look_at(image, proposed.boxes, (plan.first, *plan.further))
-    scores: NDArray[np.float32] = np.concatenate((proposed.scores, seen.scores), axis=1)
-    return seen.boxes, scores
 
 
 def settings(plan: Plan) -> str:

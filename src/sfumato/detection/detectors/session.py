@@ -12,7 +12,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import onnxruntime as ort
@@ -28,6 +28,7 @@ from sfumato.types import Box, Boxes, Face, Pixels
 
 if TYPE_CHECKING:
     from sfumato.detection.detectors._enlarge import Neighbours
+    from sfumato.detection.detectors.description import Description
 
 Tensor: TypeAlias = NDArray[np.float32]  # (1, channels, height, width), 0..255 going in
 Scores: TypeAlias = NDArray[np.float32]  # (n,), 0..1
@@ -61,20 +62,6 @@ class Network:
     overlap: float
     device: str = CPU
     takes_bytes: bool = False
-
-
-class Named(Protocol):
-    """What `faces` needs to know of a network."""
-
-    @property
-    def origin(self) -> str:
-        """Return the versioned name that its faces carry."""
-        ...
-
-    @property
-    def overlap(self) -> float:
-        """Return the IoU above which the weaker of two boxes goes."""
-        ...
 
 
 @functools.cache
@@ -270,7 +257,9 @@ def _cells(window: Window) -> int:
     return (window[2] - window[0]) * (window[3] - window[1]) // STRIDE**2
 
 
-def faces(boxes: Boxes, scores: Scores, size: tuple[int, int], network: Named) -> list[Face]:
+def faces(
+    boxes: Boxes, scores: Scores, size: tuple[int, int], network: Network | Description
+) -> list[Face]:
     """Cut boxes to an image of (width, height), drop slivers, keep the best, suppress doubles."""
     boxes = np.clip(boxes, 0.0, np.array([*size, *size], dtype=np.float32))
     sides = boxes[:, 2:] - boxes[:, :2]

@@ -20,7 +20,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,16 +43,12 @@ class BlazeFace:
     range: str = "back"
     joined: bool = False
     overlap: float = 0.3
+    multiple: ClassVar[int] = 32  # the network of the full range halves five times as well
 
     def __post_init__(self) -> None:
         share(self.overlap)
         if self.range not in RANGES:
             raise ValueError(f"range must be one of {', '.join(RANGES)}, got {self.range!r}")
-
-    @property
-    def multiple(self) -> int:
-        """Return 32; the network of the full range halves five times as well."""
-        return 32
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -26,19 +26,11 @@ class CenterFace:
     """One grid of 4 pixels; heat is a sigmoid already, scale and offset have y before x."""
 
     overlap: float = 0.3
+    multiple: ClassVar[int] = 32  # it halves five times
+    roles: ClassVar[tuple[str, ...]] = ("heat", "scale", "offset")
 
     def __post_init__(self) -> None:
         share(self.overlap)
-
-    @property
-    def multiple(self) -> int:
-        """Return 32: it halves five times."""
-        return 32
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """Return the outputs."""
-        return ("heat", "scale", "offset")
 
     def decode(
         self, outputs: Sequence[Tensor], padded: tuple[int, int], threshold: float

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class RetinaFace:
     sizes: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
     variances: tuple[float, ...] = (0.1, 0.2)
     overlap: float = 0.4
+    roles: ClassVar[tuple[str, ...]] = ("loc", "conf")
 
     def __post_init__(self) -> None:
         positive(strides=self.strides, sizes=self.sizes, variances=self.variances)
@@ -41,11 +43,6 @@ class RetinaFace:
     def multiple(self) -> int:
         """Return the coarsest stride."""
         return max(self.strides)
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """Return the outputs."""
-        return ("loc", "conf")
 
     def priors(self, padded: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return centres (n, 2) and sides (n,) of all priors, in pixels, as the outputs go."""

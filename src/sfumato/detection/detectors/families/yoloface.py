@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class YoloFace:
     columns: bool = False
     strides: tuple[int, ...] = (8, 16, 32)
     overlap: float = 0.45
+    roles: ClassVar[tuple[str, ...]] = ("rows",)
 
     def __post_init__(self) -> None:
         positive(strides=self.strides)
@@ -44,11 +46,6 @@ class YoloFace:
     def multiple(self) -> int:
         """Return the coarsest stride."""
         return max(self.strides)
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """Return the one output."""
-        return ("rows",)
 
     def decode(
         self, outputs: Sequence[Tensor], padded: tuple[int, int], threshold: float

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import product
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -27,19 +28,12 @@ class YuNet:
     """Grids of 8, 16 and 32 pixels; class and objectness are sigmoids already."""
 
     overlap: float = 0.45
+    multiple: ClassVar[int] = 32  # it halves five times
+    # All classes, then all objectnesses, then all boxes.
+    roles: ClassVar[tuple[str, ...]] = tuple(f"{k}_{c}" for k, c in product(_WIDTHS, _CELLS))
 
     def __post_init__(self) -> None:
         share(self.overlap)
-
-    @property
-    def multiple(self) -> int:
-        """Return 32: it halves five times."""
-        return 32
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """Return the outputs: all classes, then all objectnesses, then all boxes."""
-        return tuple(f"{kind}_{cell}" for kind in _WIDTHS for cell in _CELLS)
 
     def decode(
         self, outputs: Sequence[Tensor], padded: tuple[int, int], threshold: float
