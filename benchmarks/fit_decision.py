@@ -33,9 +33,8 @@ from tqdm import tqdm
 from sfumato import boxes
 from sfumato.detection.detectors import decision, second_look
 from sfumato.detection.detectors.decision import Decision, Model
-from sfumato.detection.detectors.finder import CANDIDATE, PLANS, Plan
+from sfumato.detection.detectors.finder import CANDIDATE, PLANS, Plan, propose
 from sfumato.detection.detectors.images import as_rgb
-from sfumato.detection.detectors.proposal import propose
 from sfumato.types import Boxes, Pixels
 
 FOLDS = 10

@@ -14,8 +14,7 @@ from PIL import Image
 from sfumato.assets import demo_images
 from sfumato.detection.detectors import finder, parse, second_look, session
 from sfumato.detection.detectors.decision import Model
-from sfumato.detection.detectors.finder import CANDIDATE, PLANS, Finder
-from sfumato.detection.detectors.proposal import propose
+from sfumato.detection.detectors.finder import CANDIDATE, PLANS, Finder, propose
 from sfumato.errors import UsageError
 from sfumato.types import Boxes, Detector, Pixels
 from tests.contract.detector import FaceDetectorContract, noise, overlap
@@ -63,7 +62,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counted["crops"] += len(boxes) * len(looks)
         return look_at(image, boxes, looks)
 
-    monkeypatch.setattr("sfumato.detection.detectors.proposal.find", finding)
+    monkeypatch.setattr("sfumato.detection.detectors.finder.find", finding)
     monkeypatch.setattr("sfumato.detection.detectors.finder.second_look.look_at", looking)
     return counted
 

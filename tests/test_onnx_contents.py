@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sfumato.assets import weights
 from sfumato.detection.detectors import session
-from sfumato.detection.detectors.onnx_contents import outside
+from sfumato.detection.detectors.onnx_file import outside
 from sfumato.detection.detectors.registry import parse
 from sfumato.errors import UsageError
 from tests.onnx_models import described

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sfumato.detection.detectors import proposal
-from sfumato.detection.detectors.proposal import from_centerface, from_yunet, propose
+from sfumato.detection.detectors.finder import from_centerface, from_yunet, propose
 from sfumato.detection.detectors.session import Network
 from sfumato.types import Box, Face, Pixels
 

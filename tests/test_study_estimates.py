@@ -14,7 +14,7 @@ from sfumato.study.analysis.estimates import (
     over_models,
     standard_error,
 )
-from sfumato.study.analysis.mcnemar import mcnemar
+from sfumato.study.analysis.measures import mcnemar
 
 
 def pair(seed: int = 0, n: int = 400, seeds: int = 3, loss: float = 0.1) -> list[Group]:

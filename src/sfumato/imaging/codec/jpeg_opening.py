@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from contextlib import suppress
 
 from PIL import Image, ImageFile, JpegImagePlugin
@@ -10,7 +12,6 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import jpeg
 from sfumato.imaging.codec import chunks
-from sfumato.imaging.codec.hostile import HOSTILE
 
 _LOSSLESS, _HIERARCHICAL = (0xC3, 0xCB), (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF)  # frame headers
 _END = b"\xff\xd9"
@@ -63,3 +64,23 @@ def with_end(data: bytes, max_pixels: int) -> bytes:
     except SampleError:
         return data  # Pillow shall say what is wrong with it
     return data + (_END[1:] if data.endswith(b"\xff") else _END)
+
+
+# What Pillow was seen to raise, or may raise by its source, on bytes that are no sound image.
+# Not a plain `Exception`: a mistake of ours in a caller's code shall not look like a bad file.
+HOSTILE = (
+    OSError,  # truncated, unidentified, "decoder error -2"
+    SyntaxError,  # broken headers, by Pillow's convention
+    EOFError,  # fewer frames than announced
+    ValueError,  # sizes, tags, Unicode
+    TypeError,  # tags of another type than expected
+    AttributeError,  # a header that left something unset
+    LookupError,  # IndexError, KeyError: offsets, unknown modes and compressions
+    ArithmeticError,  # ZeroDivisionError, OverflowError: rationals, offsets
+    RuntimeError,  # and NotImplementedError, RecursionError
+    AssertionError,  # Pillow asserts that a header set what it needs
+    BufferError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)

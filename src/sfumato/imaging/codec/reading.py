@@ -23,8 +23,7 @@ from sfumato.errors import Code, SampleError
 from sfumato.imaging.codec import chunks, costs
 from sfumato.imaging.codec.avif import Facts, facts_of, without_false_brand
 from sfumato.imaging.codec.heif import INSTALL, open_heic, reads_heic
-from sfumato.imaging.codec.hostile import HOSTILE
-from sfumato.imaging.codec.jpeg_opening import open_jpeg, refuse_coding, with_end
+from sfumato.imaging.codec.jpeg_opening import HOSTILE, open_jpeg, refuse_coding, with_end
 from sfumato.imaging.codec.orientation import (
     Told,
     page_orientations,

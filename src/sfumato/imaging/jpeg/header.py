@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.errors import Code, SampleError
+from sfumato.imaging.jpeg.huffman import STANDARD
 from sfumato.imaging.jpeg.markers import (
     ADOBE,
     APP0,
@@ -30,7 +31,6 @@ from sfumato.imaging.jpeg.markers import (
     Segment,
     broken,
 )
-from sfumato.imaging.jpeg.standard_tables import STANDARD
 
 Process: TypeAlias = Literal["baseline", "extended", "progressive"]
 Colour: TypeAlias = Literal["grey", "YCbCr", "RGB", "CMYK", "YCCK", "other"]

@@ -18,9 +18,8 @@ from sfumato.imaging.jpeg.header import (
     read_header,
     read_huffman,
 )
-from sfumato.imaging.jpeg.huffman import lookup
+from sfumato.imaging.jpeg.huffman import STANDARD, lookup
 from sfumato.imaging.jpeg.markers import DHT, SOS, Segment, broken, walk
-from sfumato.imaging.jpeg.standard_tables import STANDARD
 
 Coefficients = NDArray[np.int16]  # (blocks, 64): quantised, in zigzag order
 Words = NDArray[np.uint64]  # [i]: the 64 bits from bit 32 * i on

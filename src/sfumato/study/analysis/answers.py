@@ -30,8 +30,7 @@ from sfumato.study.analysis.estimates import (
     standard_error,
 )
 from sfumato.study.analysis.matrix import Cell, Matrix
-from sfumato.study.analysis.mcnemar import mcnemar
-from sfumato.study.analysis.measures import calibration_values
+from sfumato.study.analysis.measures import calibration_values, mcnemar
 from sfumato.study.analysis.pairs import pairs
 from sfumato.study.analysis.precision import precisions
 from sfumato.study.analysis.remedies import remedy

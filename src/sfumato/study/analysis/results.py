@@ -11,7 +11,7 @@ from sfumato.stats.bootstrap import ROUNDS
 from sfumato.study.analysis.comparisons import Question
 from sfumato.study.analysis.estimates import Equivalence, Estimate
 from sfumato.study.analysis.matrix import Key
-from sfumato.study.analysis.mcnemar import McNemar
+from sfumato.study.analysis.measures import McNemar
 from sfumato.study.analysis.pairs import ClassPair
 from sfumato.study.analysis.precision import ClassPrecision
 from sfumato.study.analysis.remedies import RemedyEffect
