@@ -2,8 +2,7 @@
 
 A frame header that tells less rows or columns than were coded leaves the rest in the file: no
 viewer shows it, and anybody who writes the old size back sees it. The blocks that the header asks
-for are passed over here (in progressive files read, since a refinement depends on what came
-before), and what lies behind them in any restart interval of any scan is left over.
+for are read here, and what lies behind them in any restart interval of any scan is left over.
 """
 
 from __future__ import annotations
@@ -11,20 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sfumato.imaging.jpeg._extent import fill_steps, passed_over
 from sfumato.imaging.jpeg.header import Frame, Header, Scan, read_header
-from sfumato.imaging.jpeg.huffman import lookup
 from sfumato.imaging.jpeg.image import advance, bits_of, read_interval, reader_of
 from sfumato.imaging.jpeg.markers import SOS, Segment, broken, walk
 
 _ANY_SIZE = 1 << 32  # `read_header` refuses what the data can't hold
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
-_SHORT = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +46,7 @@ def extents(data: bytes) -> tuple[Extent, ...]:
     precision = np.full((len(header.frame.components), 64), -1, dtype=np.int8)
     for scan in header.scans:  # one that comes again would show nothing
         advance(precision, scan)
-    if header.frame.process == "progressive":
-        used = _read(header)
-    else:
-        used = [_passed(header.frame, scan) for scan in header.scans]
-    return tuple(Extent(*place, bits) for place, bits in zip(places, used, strict=True))
+    return tuple(Extent(*place, bits) for place, bits in zip(places, _used(header), strict=True))
 
 
 def left_over(data: bytes, scan: Extent) -> bytes:
@@ -102,22 +92,6 @@ def _places(data: bytes, segments: Sequence[Segment]) -> list[tuple[int, int]]:
     return places
 
 
-def _passed(frame: Frame, scan: Scan) -> tuple[int, ...]:
-    words, bounds = bits_of(scan)
-    entries, rows, steps = _tables(scan.dc_tables, scan.ac_tables)
-    owners, ends = frame.owners(scan.components), []
-    for at, end, mcus in _shares(frame, scan, bounds):
-        found = passed_over(words, entries, steps, rows, owners, at, end, mcus)
-        if found < 0:
-            raise broken(
-                "a code that is in no Huffman table"
-                if found == -1
-                else "the data end before the image does"
-            )
-        ends.append(found - at)
-    return tuple(ends)
-
-
 def _shares(frame: Frame, scan: Scan, bounds: Sequence[int]) -> list[tuple[int, int, int]]:
     """Return (first bit, bit behind, MCUs) of each restart interval that the image has."""
     single = len(scan.components) == 1
@@ -130,36 +104,26 @@ def _shares(frame: Frame, scan: Scan, bounds: Sequence[int]) -> list[tuple[int, 
     return [(8 * bounds[i], 8 * bounds[i + 1], min(step, mcus - i * step)) for i in range(count)]
 
 
-@lru_cache(maxsize=16)
-def _tables(
-    dc: tuple[bytes, ...], ac: tuple[bytes, ...]
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """Return the lookups of a scan one behind the other, their rows, and their steps."""
-    rows, entries, base = [], [], 0
-    steps = np.zeros(_SHORT * len(ac), dtype=np.int32)
-    for index, pair in enumerate(zip(dc, ac, strict=True)):
-        for table in pair:
-            found = lookup(table)
-            rows.append((base, found.limit))
-            entries.append(found.entries)
-            base += len(found.entries)
-        fill_steps(entries[-1], steps[_SHORT * index : _SHORT * (index + 1)])
-    return np.concatenate(entries), np.asarray(rows, dtype=np.int32), steps
+def _used(header: Header) -> list[tuple[int, ...]]:
+    """Read the scans; return how many bits of each restart interval their blocks take.
 
-
-def _read(header: Header) -> list[tuple[int, ...]]:
-    """Read the scans of a progressive file, as `image.decode` does."""
+    Of a sequential scan nobody asks what its blocks hold: all go to the same place. A progressive
+    one depends on what came before.
+    """
     frame = header.frame
-    coefficients = np.zeros((frame.block_count, 64), dtype=np.int16)
-    busy = np.zeros(frame.block_count, dtype=np.uint8)
+    progressive = frame.process == "progressive"
+    coefficients = np.zeros((frame.block_count if progressive else 1, 64), dtype=np.int16)
+    busy = np.zeros(len(coefficients), dtype=np.uint8)
     used = []
     for scan in header.scans:
         order = frame.order(scan.components)
+        order = order if progressive else np.zeros_like(order)
         words, bounds = bits_of(scan)
         reader = reader_of(frame, scan, order, words, coefficients, busy)
+        positions = np.zeros(len(order), dtype=np.int64)
         ends, mcu = [], 0
         for at, end, mcus in _shares(frame, scan, bounds):
-            found = read_interval(reader, frame, scan, (at, end), (mcu, mcu + mcus))
+            found = read_interval(reader, frame, scan, (at, end), (mcu, mcu + mcus), positions)
             ends.append(found - at)
             mcu += mcus
         used.append(tuple(ends))

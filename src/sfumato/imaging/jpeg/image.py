@@ -186,12 +186,10 @@ def read_interval(
     scan: Scan,
     bits: tuple[int, int],
     mcus: tuple[int, int],
-    positions: NDArray[np.int64] | None = None,
+    positions: NDArray[np.int64],
 ) -> int:
     """Read the MCUs of one restart interval between two bits; return the bit behind the last."""
     if frame.process != "progressive":
-        if positions is None:
-            raise ValueError("a sequential scan notes where its MCUs begin")
         return reader.sequential(*bits, *mcus, positions)
     if scan.first == 0 and scan.high == 0:
         return reader.dc_first(*bits, *mcus, scan.low)
