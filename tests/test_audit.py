@@ -16,7 +16,7 @@ from sfumato.annotations import groups_csv
 from sfumato.assets import demo_images
 from sfumato.audit.chart import chart
 from sfumato.audit.groups import add_computed, add_measured, assign, boxes_of, cut
-from sfumato.audit.rates import NOT_KNOWN, Column, Group, compare
+from sfumato.audit.rates import NOT_KNOWN, Group, compare
 from sfumato.detection.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.sources import open_source
@@ -164,7 +164,7 @@ def compared(
     columns: dict[str, list[str]], missed: list[bool], images: list[int], min_faces: int = 10
 ) -> dict[tuple[str, str], Group]:
     made = compare(
-        [Column(name, values) for name, values in columns.items()],
+        columns,
         np.array(missed),
         np.array(images),
         seed=0,

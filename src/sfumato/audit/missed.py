@@ -9,7 +9,7 @@ import numpy as np
 
 from sfumato import boxes
 from sfumato.audit.groups import Values, cut
-from sfumato.audit.rates import Column, Group, compare
+from sfumato.audit.rates import Group, compare
 from sfumato.audit.table import SAYS_NOT
 from sfumato.stats.matching import shares
 from sfumato.types import JSON, Box, Face
@@ -49,7 +49,7 @@ def compared(
     numbers = {key: number for number, key in enumerate(faces)}
     flags = np.array([open_ones[key][i] for key, i in order])
     groups = compare(
-        [Column(name, cut([values[key][i].get(name, "") for key, i in order])) for name in columns],
+        {name: cut([values[key][i].get(name, "") for key, i in order]) for name in columns},
         flags,
         np.array([numbers[key] for key, _ in order]),
         seed=asked.seed,

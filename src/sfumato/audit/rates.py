@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -61,32 +61,26 @@ class Group:
         return self.corrected < LEVEL and not self.difference_low <= 0 <= self.difference_high
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of values; each follows the faces. "" is not known."""
-
-    name: str
-    values: Sequence[str]
-
-
 def compare(
-    columns: Sequence[Column],
+    columns: Mapping[str, Sequence[str]],
     missed: NDArray[np.bool_],
     images: NDArray[np.intp],
     *,
     seed: int,
     min_faces: int,
 ) -> list[Group]:
-    """Return the groups of all columns; `missed` and `images` (numbers) follow the faces.
+    """Return the groups of all columns by name; all values follow the faces, "" is not known.
+
+    So do `missed` and `images` (numbers).
 
     Groups are in the order of their names, faces of unknown value last. Groups of fewer than
     `min_faces` are counted and not tested; in a column of more than twelve groups they are put
     together.
     """
     groups: list[Group] = []
-    for column in columns:
-        values = np.array([value or NOT_KNOWN for value in column.values], dtype=object)
-        groups += _column(column.name, values, missed, images, seed, min_faces)
+    for name, column in columns.items():
+        values = np.array([value or NOT_KNOWN for value in column], dtype=object)
+        groups += _column(name, values, missed, images, seed, min_faces)
     return _corrected(groups)
 
 

@@ -101,21 +101,11 @@ def _rows_of(source: PredictionFile) -> list[_Rows]:
             f"{source.path} doesn't say which run it is of (no column {', '.join(gone)}): write "
             f"TRAIN/TEST/SEED={source.path.name}."
         )
-    architecture = _texts(table, "architecture") if "architecture" in names else None
-    keys = [
-        (
-            _UNNAMED if architecture is None else architecture[i],
-            train,
-            test,
-            _seed(seed, source.path),
-        )
-        for i, (train, test, seed) in enumerate(
-            zip(*(_texts(table, name) for name in _RUN_COLUMNS[1:]), strict=True)
-        )
-    ]
+    unnamed = [_UNNAMED] * table.num_rows
+    said = (_texts(table, name) if name in names else unnamed for name in _RUN_COLUMNS)
     found: dict[tuple[str, str, str, int], list[int]] = {}
-    for i, key in enumerate(keys):
-        found.setdefault(key, []).append(i)
+    for i, (architecture, train, test, seed) in enumerate(zip(*said, strict=True)):
+        found.setdefault((architecture, train, test, _seed(seed, source.path)), []).append(i)
     return [_take(table, np.array(rows), source.path, run) for run, rows in found.items()]
 
 

@@ -6,8 +6,9 @@ depend on, as plain JSON, for the fingerprints of runs; workers and devices are 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -199,7 +200,9 @@ class Study:
 
     def settings(self, *parts: str) -> JSON:
         """Return these parts as plain JSON, without paths: what they hold is counted elsewhere."""
-        return {part: _plain(getattr(self, part)) for part in parts}
+        values = {part: getattr(self, part) for part in parts}
+        plain: JSON = json.loads(json.dumps(values, default=_plain, sort_keys=True))
+        return plain
 
 
 def load(folder: Path) -> Study:
@@ -301,10 +304,4 @@ def _check_ranges(study: Study) -> None:
 
 
 def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {key: _plain(one) for key, one in asdict(value).items()}
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in sorted(value.items())}
-    if isinstance(value, tuple | list):
-        return [_plain(one) for one in value]
-    return "" if isinstance(value, Path) else value
+    return "" if isinstance(value, Path) else asdict(value)

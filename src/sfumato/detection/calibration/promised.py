@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from sfumato.detection.calibration.thresholds import Promise, Table, shifted
+from sfumato.detection.calibration.thresholds import Promise, Setting, Table, shifted
 from sfumato.stats.bootstrap import ratio
 from sfumato.stats.intervals import Estimate
 from sfumato.types import JSON
@@ -47,8 +47,12 @@ def as_json(
             "false_pixels": _plain(made.false_pixels),
             "needless_pixels": _plain(made.needless),
         },
-        "on_these_images": _at(table, at.shift, at.growth, rng),
-        "before": _before(table, specs, rng),
+        "on_these_images": _at(table, at, rng),
+        "before": {
+            "detectors": list(specs),
+            "expand": table.growths[table.usual.growth],
+            **_at(table, table.usual, rng),
+        },
         "curve": _curve(table, specs),
     }
 
@@ -70,22 +74,16 @@ def _curve(table: Table, specs: tuple[str, ...]) -> list[JSON]:
     ]
 
 
-def _before(table: Table, specs: tuple[str, ...], rng: np.random.Generator) -> JSON:
-    """Return what the detectors do as they are."""
-    at = table.usual
-    found = _at(table, at.shift, at.growth, rng)
-    return {"detectors": list(specs), "expand": table.growths[at.growth], **found}
-
-
-def _at(table: Table, shift: int, growth: int, rng: np.random.Generator) -> JSON:
+def _at(table: Table, at: Setting, rng: np.random.Generator) -> JSON:
     ones = np.ones(table.images)
     columns = {
-        "false_boxes": table.false_boxes[shift],
-        "false_pixels": table.false_pixels[shift, growth],
-        "needless_pixels": table.needless[shift, growth],
+        "false_boxes": table.false_boxes[at.shift],
+        "false_pixels": table.false_pixels[at.shift, at.growth],
+        "needless_pixels": table.needless[at.shift, at.growth],
     }
     figures = {name: _plain(ratio(c, ones, rng, share=False)) for name, c in columns.items()}
-    return {"recall": _plain(ratio(table.covered[shift, growth], table.faces, rng)), **figures}
+    recall = ratio(table.covered[at.shift, at.growth], table.faces, rng)
+    return {"recall": _plain(recall), **figures}
 
 
 def _plain(estimate: Estimate) -> JSON:

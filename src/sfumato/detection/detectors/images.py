@@ -14,17 +14,9 @@ def as_rgb(image: Pixels) -> Pixels:
     be made visible. RGB comes back as it is, without a copy. Raises `ValueError` for anything
     else: another type than uint8, another shape, no pixels.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or not image.size:
-        raise ValueError(_refusal(image))
-    channels = image.shape[2]
-    if channels == 3:
+    shape = image.shape
+    if image.dtype != np.uint8 or len(shape) != 3 or not image.size or shape[2] not in (1, 3, 4):
+        raise ValueError(f"image must be (h, w, 1, 3 or 4) uint8, got {shape} {image.dtype}")
+    if shape[2] == 3:
         return image
-    if channels == 1:
-        return np.repeat(image, 3, axis=2)
-    if channels == 4:
-        return np.ascontiguousarray(image[..., :3])
-    raise ValueError(_refusal(image))
-
-
-def _refusal(image: Pixels) -> str:
-    return f"image must be (h, w, 1, 3 or 4) uint8, got {image.shape} {image.dtype}"
+    return np.repeat(image, 3, axis=2) if shape[2] == 1 else np.ascontiguousarray(image[..., :3])

@@ -26,7 +26,7 @@ from sfumato.boxes import clip, union
 from sfumato.detection.detectors import meter
 from sfumato.detection.detectors.images import as_rgb
 from sfumato.errors import Code, MissingExtra, SampleError, UsageError
-from sfumato.types import Face, Pixels
+from sfumato.types import Box, Face, Pixels
 
 NAME: Final = "rekognition-detectfaces"
 CAP: Final = 100  # faces in an answer, at most
@@ -91,21 +91,14 @@ class Rekognition:
 
     def _search(self, image: Pixels) -> list[Face]:
         height, width = image.shape[:2]
-        found = list(self._part(image, 0, 0, DEPTH))
-        faces = (self._face(box, score, width, height) for box, score in found)
-        kept = [face for face in faces if face is not None]
+        kept = [
+            Face(inside, min(score, 1.0), NAME)
+            for box, score in list(self._part(image, 0, 0, DEPTH))
+            if score >= self.threshold and (inside := clip(box, width, height)) is not None
+        ]
         return union([kept], SAME_FACE)
 
-    def _face(self, box: tuple[float, ...], score: float, width: int, height: int) -> Face | None:
-        x0, y0, x1, y1 = box
-        inside = clip((x0, y0, x1, y1), width, height)
-        if inside is None or score < self.threshold:
-            return None
-        return Face(inside, min(score, 1.0), NAME)
-
-    def _part(
-        self, image: Pixels, x: float, y: float, depth: int
-    ) -> Iterator[tuple[tuple[float, ...], float]]:
+    def _part(self, image: Pixels, x: float, y: float, depth: int) -> Iterator[tuple[Box, float]]:
         """Yield (box in pixels of the whole, score) for a part of an image at (x, y)."""
         height, width = image.shape[:2]
         details = _ask(_encoded(image))

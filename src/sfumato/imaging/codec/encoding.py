@@ -74,9 +74,7 @@ def _write_jpeg(opened: Opened, edited: Image.Image, policy: Policy) -> Edited:
         progressive="progressive" in image.info,
         optimize=True,
         keep_rgb=_rgb_inside(image),
-        icc_profile=published_profile(image.info.get("icc_profile")),
-        exif=_exif(opened, policy),
-        xmp=panorama_packet(opened.xmp),
+        **_beside(opened, policy),
     )
     if data[6:11] == b"JFIF\x00" and "jfif_density" in image.info:
         density = struct.pack(">BHH", image.info["jfif_unit"], *image.info["jfif_density"])
@@ -157,13 +155,8 @@ def _colour_key(image: Image.Image, edited: Image.Image, bits: int) -> Any:
 
 
 def _write_webp(opened: Opened, edited: Image.Image, policy: Policy) -> Edited:
-    settings: dict[str, Any] = {
-        "icc_profile": published_profile(opened.image.info.get("icc_profile")),
-        "exif": _exif(opened, policy),
-        "xmp": panorama_packet(opened.xmp),
-    }
+    settings = {**_beside(opened, policy), "exact": True}  # colours under full transparency too
     frame = _vp8_frame(opened.data)
-    settings["exact"] = True  # colours under full transparency too
     if frame is None:  # lossless: quality is effort
         data = _save(edited, "WEBP", lossless=True, quality=75, **settings)
         return Edited(data, "exact")
@@ -192,8 +185,7 @@ def _write_avif(opened: Opened, edited: Image.Image, policy: Policy) -> Edited:
     limit = 0 if facts.finest is None else facts.finest
     if facts.varies:
         limit = min(limit, _FINE)
-    profile = published_profile(opened.image.info.get("icc_profile"))
-    data = b""
+    beside, data = _beside(opened, policy), b""
     for quality in _AVIF_QUALITIES:
         data = _save(
             edited,
@@ -201,9 +193,7 @@ def _write_avif(opened: Opened, edited: Image.Image, policy: Policy) -> Edited:
             quality=quality,
             subsampling=facts.sampling,
             range="full" if facts.full_range else "limited",
-            icc_profile=profile,
-            exif=_exif(opened, policy),
-            xmp=panorama_packet(opened.xmp),
+            **beside,
             codec="aom",
             speed=8,
             max_threads=1,  # with more the bytes may differ
@@ -213,7 +203,7 @@ def _write_avif(opened: Opened, edited: Image.Image, policy: Policy) -> Edited:
         written = coarsest(data)
         if written is not None and written <= limit:
             break
-    if profile is None and facts.colours is not None:
+    if beside["icc_profile"] is None and facts.colours is not None:
         data = with_colours(data, facts.colours)
     return Edited(data, "reencoded")
 
@@ -283,6 +273,13 @@ def _write_gif(opened: Opened, edited: Image.Image, _: Policy) -> Edited:
 
 def _exif(opened: Opened, policy: Policy) -> bytes:
     return kept_exif(opened.exif, opened.header.orientation, policy)
+
+
+def _beside(opened: Opened, policy: Policy) -> dict[str, Any]:
+    """Return what is written beside the pixels, by Pillow's names."""
+    profile = published_profile(opened.image.info.get("icc_profile"))
+    exif, xmp = _exif(opened, policy), panorama_packet(opened.xmp)
+    return {"icc_profile": profile, "exif": exif, "xmp": xmp}
 
 
 def _safe_text(value: object) -> str:

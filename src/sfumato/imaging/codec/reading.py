@@ -32,7 +32,7 @@ from sfumato.imaging.codec.orientation import (
     told_by_png,
 )
 from sfumato.imaging.codec.renderings import BRIGHT, Deep, further, rgb, shape_in_alpha, stored_view
-from sfumato.imaging.codec.signatures import HEAD, Stored, may_hold_images, sniff
+from sfumato.imaging.codec.signatures import HEAD, Stored, may_hold_images, sniff, stored_as
 from sfumato.imaging.codec.watching import watch
 from sfumato.types import Pixels
 
@@ -254,19 +254,14 @@ def _open(kind: _Kind, data: bytes) -> ImageFile.ImageFile:
 
 
 def _kind(data: bytes) -> _Kind:
-    if not data:
-        raise SampleError(Code.IMAGE_EMPTY, "the file is empty")
-    head = data[:HEAD]
-    if kind := sniff(head):
-        return kind
-    other = may_hold_images(head)
-    if other == "HEIC":
-        if reads_heic():
-            return "HEIC"
-        raise SampleError(Code.IMAGE_UNSUPPORTED, f"reading HEIC needs: {INSTALL}")
-    if other:
+    other = None if sniff(data[:HEAD]) else may_hold_images(data[:HEAD])
+    if other is None:
+        return stored_as(data)
+    if other != "HEIC":
         raise SampleError(Code.IMAGE_UNSUPPORTED, f"sfumato doesn't read this kind: {other}")
-    raise SampleError(Code.IMAGE_UNRECOGNISED, "the bytes are not those of an image")
+    if not reads_heic():
+        raise SampleError(Code.IMAGE_UNSUPPORTED, f"reading HEIC needs: {INSTALL}")
+    return "HEIC"
 
 
 def _refuse_large(pixels: int, max_pixels: int) -> None:

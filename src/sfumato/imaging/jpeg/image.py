@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from sfumato.imaging.jpeg._decode import ScanReader, unstuffed
 from sfumato.imaging.jpeg.header import (
-    ZIGZAG,
     Frame,
     Header,
     Numbers,
@@ -46,14 +45,6 @@ class JpegImage:
     begins: tuple[int, ...]
     ends: tuple[int, ...]
     positions: NDArray[np.int64]
-
-    def plane(self, index: int) -> NDArray[np.int16]:
-        """Return a component's coefficients, padding included: (rows, columns, 8, 8)."""
-        numbers = self.header.frame.numbers(index)
-        flat = self.coefficients[numbers[0, 0] : numbers[-1, -1] + 1]
-        blocks = np.empty_like(flat)
-        blocks[:, ZIGZAG] = flat
-        return blocks.reshape(*numbers.shape, 8, 8)
 
 
 def read(data: bytes, *, max_pixels: int) -> JpegImage:

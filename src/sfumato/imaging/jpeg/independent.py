@@ -31,11 +31,6 @@ class Comparison:
     blocks_in_reach: int
     blocks_outside: int
 
-    @property
-    def only_faces_changed(self) -> bool:
-        """Whether nothing differs outside the reach of the boxes."""
-        return not (self.tables_differ or self.sampling_differs or self.blocks_outside)
-
 
 def compare(
     before: bytes, after: bytes, boxes: Sequence[Box], obfuscator: Obfuscator, *, max_pixels: int

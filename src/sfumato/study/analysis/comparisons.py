@@ -137,14 +137,12 @@ def common_seeds(cells: Sequence[Cell]) -> list[int]:
 
 def top1(cell: Cell, seed: int) -> NDArray[np.float64]:
     """Return 1 where the best class is the label."""
-    hit: NDArray[np.float64] = (cell.rank[cell.seeds.index(seed)] == 0).astype(np.float64)
-    return hit
+    return np.asarray(cell.rank[cell.seeds.index(seed)] == 0, dtype=np.float64)
 
 
 def top5(cell: Cell, seed: int) -> NDArray[np.float64]:
     """Return 1 where the label is among the five best classes."""
-    hit: NDArray[np.float64] = (cell.rank[cell.seeds.index(seed)] < 5).astype(np.float64)
-    return hit
+    return np.asarray(cell.rank[cell.seeds.index(seed)] < 5, dtype=np.float64)
 
 
 def _costs(there: set[tuple[str, str]]) -> Iterator[Question]:
