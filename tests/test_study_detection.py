@@ -588,9 +588,9 @@ def test_a_study_transfers_to_detection(
     (probe,) = read_probes(folder)
     assert probe.kind == "detection"
     each, change = probe.tables
-    assert {row[1] for row in each.rows} == {"original", "fill", "random weights"}
-    assert len(each.rows) == 3 * 2 * 2  # two seeds, two measures
-    assert {row[1] for row in change.rows} == {"fill", "random weights"}
+    assert {row[1] for row in each["rows"]} == {"original", "fill", "random weights"}
+    assert len(each["rows"]) == 3 * 2 * 2  # two seeds, two measures
+    assert {row[1] for row in change["rows"]} == {"fill", "random weights"}
     assert "Faster R-CNN on small-cnn, trained on shapes. Changed by fill" in probe.headline
     written = path.stat().st_mtime_ns
     consequences.look(outcome.plan)

@@ -6,7 +6,6 @@ Names of classes, architectures and arms are hostile input, as in `sfumato.relea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
@@ -15,15 +14,13 @@ from sfumato.release.report.charts.differences import Dot, changed, curve, fores
 from sfumato.release.report.charts.svg import Svg, signed
 from sfumato.release.report.page import template
 from sfumato.study.analysis.estimates import Estimate
-from sfumato.study.analysis.precision import ClassPrecision
-from sfumato.study.analysis.results import Analysis, Answers, GridRow, StudyAnswer
+from sfumato.study.analysis.results import Analysis, Answers, StudyAnswer
 from sfumato.study.analysis.subsets import Subset
 from sfumato.study.published import ARMS, MODELS, averages
 from sfumato.study.report.probes import KINDS, Probe, image, of_kind
 from sfumato.study.report.words import (
     ALPHA,
     PROTOCOLS,
-    Headline,
     headlines,
     main_answers,
     p_words,
@@ -48,37 +45,6 @@ _FOREST: Final = {
     "interaction": "interaction",
     "remedy": "train, test clear",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ProtocolPart:
-    """What the page shows of one protocol."""
-
-    answers: Answers
-    title: str
-    headlines: list[Headline]
-    forest: Svg | None
-    trains: list[str]
-    tests: list[str]
-    grid: dict[tuple[str, str], GridRow]
-    details: list[Detail]
-
-
-@dataclass(frozen=True, slots=True)
-class Detail:
-    """What the page shows of one arm: an answer with its charts and its classes in order."""
-
-    id: str
-    is_main: bool
-    answer: StudyAnswer
-    verdict: str
-    tone: str
-    area: Svg | None
-    overlap: Svg | None
-    scatter: Svg | None
-    classes: list[Subset]
-    twins: dict[str, str]
-    precisions: dict[str, ClassPrecision]
 
 
 def render(
@@ -152,46 +118,48 @@ def cell(value: object) -> str:
     return "–" if value is None or value == "" else str(value)
 
 
-def _part(part: Answers, margin: float) -> ProtocolPart:
+def _part(part: Answers, margin: float) -> dict[str, Any]:
+    """Return what the page shows of one protocol, by the template's names."""
     rows = [
         changed(f"{one.question.arm}: {words}", *_points(one.change))
         for kind, words in _FOREST.items()
         for one in part.of_kind(kind)
     ]
-    grid = {(row.train, row.test): row for row in part.grid}
     image = forest(f"forest-{part.protocol}", "Changes in top-1", rows, margin=100 * margin)
     main = main_answers(part)
     detailed = sorted((one for one in part.answers if one.classes), key=lambda o: o not in main)
-    return ProtocolPart(
-        part,
-        PROTOCOLS.get(part.protocol, part.protocol),
-        headlines(part),
-        image if rows else None,
-        _arms(row.train for row in part.grid),
-        _arms(row.test for row in part.grid),
-        grid,
-        [
+    return {
+        "answers": part,
+        "title": PROTOCOLS.get(part.protocol, part.protocol),
+        "headlines": headlines(part),
+        "forest": image if rows else None,
+        "trains": _arms(row.train for row in part.grid),
+        "tests": _arms(row.test for row in part.grid),
+        "grid": {(row.train, row.test): row for row in part.grid},
+        "details": [
             _detail(f"{part.protocol}-{i}", one, is_main=one in main)
             for i, one in enumerate(detailed)
         ],
-    )
+    }
 
 
-def _detail(id_: str, one: StudyAnswer, *, is_main: bool) -> Detail:
+def _detail(id_: str, one: StudyAnswer, *, is_main: bool) -> dict[str, Any]:
+    """Return what the page shows of one arm: an answer with its charts and its classes in order."""
     judged, tone = verdict(one)
-    return Detail(
-        id_,
-        is_main,
-        one,
-        judged,
-        tone,
-        _curve(f"area-{id_}", one.areas, "obfuscated share of the image, %"),
-        _curve(f"overlap-{id_}", one.overlaps, "share of the object's box under faces, %"),
-        _scatter(f"classes-{id_}", one),
-        _classes(one),
-        _twins(one),
-        {row.name: row for row in one.precisions or ()},
-    )
+    area, overlap = "obfuscated share of the image, %", "share of the object's box under faces, %"
+    return {
+        "id": id_,
+        "is_main": is_main,
+        "answer": one,
+        "verdict": judged,
+        "tone": tone,
+        "area": _curve(f"area-{id_}", one.areas, area),
+        "overlap": _curve(f"overlap-{id_}", one.overlaps, overlap),
+        "scatter": _scatter(f"classes-{id_}", one),
+        "classes": _classes(one),
+        "twins": _twins(one),
+        "precisions": {row.name: row for row in one.precisions or ()},
+    }
 
 
 def _curve(id_: str, subsets: Sequence[Subset], label: str) -> Svg | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sfumato.annotations.documents import parse_json
 from sfumato.errors import UsageError
@@ -30,23 +30,14 @@ _JPEG: Final = b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeTable:
-    """A table as it was written; cells are text, numbers or None."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Probe:
-    """One file of `probes/`; `images` are (path, caption)."""
+    """One file of `probes/`; `images` are (path, caption), `tables` have title, columns, rows."""
 
     kind: str
     architecture: str
     protocol: str
     headline: str
-    tables: tuple[ProbeTable, ...]
+    tables: tuple[JSON, ...]
     images: tuple[tuple[Path, str], ...]
     alarms: int
 
@@ -58,14 +49,7 @@ class Probe:
             "protocol": self.protocol,
             "headline": self.headline,
             "alarms": self.alarms,
-            "tables": [
-                {
-                    "title": table.title,
-                    "columns": list(table.columns),
-                    "rows": [list(row) for row in table.rows],
-                }
-                for table in self.tables
-            ],
+            "tables": list(self.tables),
         }
 
 
@@ -116,12 +100,11 @@ def _read(path: Path) -> Probe:
         raise UsageError(f"{path} is no record of a probe: {error} is missing or wrong.") from error
 
 
-def _table(record: JSON) -> ProbeTable:
-    columns = tuple(str(name) for name in record["columns"])
-    rows = tuple(tuple(row) for row in record["rows"])
+def _table(record: JSON) -> JSON:
+    columns, rows = [str(name) for name in record["columns"]], [list(row) for row in record["rows"]]
     if any(len(row) != len(columns) for row in rows):
         raise TypeError(f"a row of {record['title']!r} that doesn't fit its columns")
-    return ProbeTable(str(record["title"]), columns, rows)
+    return {"title": str(record["title"]), "columns": columns, "rows": rows}
 
 
 def _image(beside: Path, record: JSON) -> tuple[Path, str]:
