@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from sfumato.detection.detectors import proposal
-from sfumato.detection.detectors.finder import from_centerface, from_yunet, propose
+from sfumato.detection.detectors import centerface, proposal, yunet
+from sfumato.detection.detectors.finder import Source, propose
 from sfumato.detection.detectors.session import Network
 from sfumato.types import Box, Face, Pixels
 
 IMAGE = np.zeros((100, 100, 3), dtype=np.uint8)
-SOURCES = (from_yunet(640, 0.2), from_centerface(640, 0.1))
+SOURCES = (Source(yunet.NETWORK, 640, 0.2), Source(centerface.NETWORK_8BIT, 640, 0.1))
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ Everything here is a pure function; arrays are ``(n, 4)``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.types import Box, Boxes, Face
+
+F = TypeVar("F", np.float32, np.float64)
 
 LEAST_INSIDE: Final = 0.5  # share of a box inside its image from which it is believed
 
@@ -26,19 +28,25 @@ def as_boxes(boxes: Sequence[Box]) -> Boxes:
     return np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
 
 
-def area(boxes: Boxes) -> NDArray[np.float32]:
+def area(boxes: NDArray[F]) -> NDArray[F]:
     """Return the (n,) areas in square pixels; inverted boxes have none."""
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    product: NDArray[np.float32] = sides[:, 0] * sides[:, 1]
+    product: NDArray[F] = sides[:, 0] * sides[:, 1]
+    return product
+
+
+def shared(a: NDArray[F], b: NDArray[F]) -> NDArray[F]:
+    """Return the (n, m) areas that two sets of boxes have in common, in square pixels."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.maximum(high - low, 0)
+    product: NDArray[F] = sides[..., 0] * sides[..., 1]
     return product
 
 
 def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Return the (n, m) intersection over union of two sets of boxes."""
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    sides = np.maximum(bottom_right - top_left, 0)
-    both = sides[..., 0] * sides[..., 1]
+    both = shared(a, b)
     either = area(a)[:, None] + area(b)[None, :] - both
     overlap: NDArray[np.float32] = both / np.maximum(either, np.finfo(np.float32).tiny)
     return overlap

@@ -84,9 +84,9 @@ def match(truth: Truth, found: Sequence[Face], iou: float) -> Fits:
     places = np.asarray([face.box for face in found], dtype=np.float64).reshape(-1, 4)
     wanted = np.asarray(truth.faces, dtype=np.float64).reshape(-1, 4)
     regions = np.asarray(truth.ignored, dtype=np.float64).reshape(-1, 4)
-    both = _intersection(places, wanted)
-    overlap = both / (_area(places)[:, None] + _area(wanted)[None, :] - both)
-    inside = _intersection(places, regions) / _area(places)[:, None]
+    both, sizes = boxes.shared(places, wanted), boxes.area(places)[:, None]
+    overlap = both / (sizes + boxes.area(wanted)[None, :] - both)
+    inside = boxes.shared(places, regions) / sizes
     free = np.ones(len(wanted), dtype=bool)
     for i in np.argsort([-f.score for f in found], kind="stable"):
         open_ = np.where(free, overlap[i], -1.0)
@@ -96,17 +96,3 @@ def match(truth: Truth, found: Sequence[Face], iou: float) -> Fits:
             face[i], free[best] = best, False
     ignored = (face < 0) & (inside >= floor).any(axis=1)
     return Fits(face, ignored)
-
-
-def _area(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    sides = places[:, 2:] - places[:, :2]
-    product: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
-    return product
-
-
-def _intersection(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    sides = np.maximum(high - low, 0)
-    product: NDArray[np.float64] = sides[..., 0] * sides[..., 1]
-    return product

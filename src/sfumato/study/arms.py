@@ -139,7 +139,9 @@ def make(
             below, lacking = make(collection, [method_of(name)], making)
             arm = _remedied(collection, below[method_of(name)], name, making)
         elif name == "original":
-            arm, lacking = _originals(collection), {}
+            root, lacking = collection.root, {}
+            files = {one.key: Stored(root / one.key, one.digest) for one in collection.images}
+            arm = Arm("original", files)
         else:
             arm, lacking = _make(collection, name, making)
         made[name] = arm
@@ -196,12 +198,6 @@ def _read(collection: Collection, name: str, root: Path) -> tuple[Arm, dict[str,
             "be a folder with the same names."
         )
     return Arm(name, files), lacking
-
-
-def _originals(collection: Collection) -> Arm:
-    root = collection.root
-    files = {one.key: Stored(root / one.key, one.digest) for one in collection.images}
-    return Arm("original", files)
 
 
 def _remedied(collection: Collection, base: Arm, name: str, making: Making) -> Arm:

@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -52,16 +53,6 @@ class Source:
     floor: float
 
 
-def from_yunet(long_side: int, floor: float) -> Source:
-    """Return YuNet as a source: quick, sees the smallest faces when an image is enlarged."""
-    return Source(yunet.NETWORK, long_side, floor)
-
-
-def from_centerface(long_side: int, floor: float) -> Source:
-    """Return CenterFace in 8 bits as a source: takes animals for people least."""
-    return Source(centerface.NETWORK_8BIT, long_side, floor)
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a profile searches.
@@ -72,12 +63,14 @@ class Plan:
     """
 
     sources: tuple[Source, ...]
-    first: Look
     further: tuple[Look, ...]
     decision: Decision
     threshold: float
+    first: Look = STRETCHED
 
 
+# Quick, and sees the smallest faces when an image is enlarged; takes animals for people least.
+_YUNET, _CENTERFACE = partial(Source, yunet.NETWORK), partial(Source, centerface.NETWORK_8BIT)
 _FURTHER: Final = (NEAR, CLOSE, WIDE, NEAR_BY_YUNET)
 _DOUBT: Final = (0.03, 0.97)
 # Of what YuNet sees from 0.6 on and CenterFace in no crop, one in fourteen is a face (imagenet).
@@ -87,8 +80,7 @@ _TRUST: Final = Trust(score=0.6, chance=0.08)
 PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
     {
         "fast": Plan(
-            sources=(from_yunet(576, 0.35),),
-            first=STRETCHED,
+            sources=(_YUNET(576, 0.35),),
             further=(),
             decision=Decision(
                 early=Model((0.9324, 1.9036), -0.7977),
@@ -99,8 +91,7 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
             threshold=0.01,
         ),
         "default": Plan(
-            sources=(from_yunet(960, 0.18), from_yunet(320, 0.35)),
-            first=STRETCHED,
+            sources=(_YUNET(960, 0.18), _YUNET(320, 0.35)),
             further=_FURTHER,
             decision=Decision(
                 early=Model((0.5033, 0.3141, 1.3202), 0.5381),
@@ -112,13 +103,12 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
         ),
         "high": Plan(
             sources=(
-                from_yunet(960, 0.15),
-                from_yunet(640, 0.25),
-                from_yunet(320, 0.35),
-                from_centerface(640, 0.08),
-                from_centerface(960, 0.09),
+                _YUNET(960, 0.15),
+                _YUNET(640, 0.25),
+                _YUNET(320, 0.35),
+                _CENTERFACE(640, 0.08),
+                _CENTERFACE(960, 0.09),
             ),
-            first=STRETCHED,
             further=_FURTHER,
             decision=Decision(
                 early=Model((0.2229, 0.169, 0.23, 0.2218, 0.4252, 1.1748), 2.0487),

@@ -38,8 +38,9 @@ def refuse_costly(image: Image.Image, kind: str, data: bytes) -> None:
     """Raise for an image, opened but not decoded, that is hollow or has too many scans."""
     pixels = image.width * image.height
     refuse_hollow(pixels * 2 if kind == "WEBP" else pixels, len(data))  # its decoder holds two
-    if image.info.get("progressive"):
-        refuse_scans(data, pixels)
+    scans = data.count(b"\xff\xda")  # some of them may be those of previews
+    if image.info.get("progressive") and scans * pixels > SCANNED_PIXELS:
+        raise SampleError(Code.IMAGE_TOO_LARGE, f"JPEG of {scans} scans over {pixels} pixels each")
 
 
 def refuse_hollow(pixels: int, size: int) -> None:
@@ -99,10 +100,3 @@ def refuse_strips(tiff: chunks.Tiff) -> None:
         if any(page.tags[tag].count > STRIPS for tag in (273, 324) if tag in page.tags):
             words = f"TIFF page of more than {STRIPS} strips or tiles"
             raise SampleError(Code.IMAGE_UNSUPPORTED, words)
-
-
-def refuse_scans(data: bytes, pixels: int) -> None:
-    """Raise IMAGE_TOO_LARGE for a JPEG whose scans together go over too many pixels."""
-    scans = data.count(b"\xff\xda")  # some of them may be those of previews
-    if scans * pixels > SCANNED_PIXELS:
-        raise SampleError(Code.IMAGE_TOO_LARGE, f"JPEG of {scans} scans over {pixels} pixels each")

@@ -177,10 +177,9 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         for index, frame in enumerate(_frames(opened, max_pixels)):
             frames.append(frame)
             others.append(further(opened, index))
-        views = tuple(view for other in others for view in other.views)
+        views = tuple(view for several, _, _ in others for view in several)
         whole = watched is not None and watched.whole
-        first = others[0]
-        return DecodedImage(opened.header, tuple(frames), whole, views, first.deep, first.alpha)
+        return DecodedImage(opened.header, tuple(frames), whole, views, *others[0][1:])
 
 
 def first_frame(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -188,7 +187,7 @@ def first_frame(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     with guarded(max_pixels):
         opened = open_image(data, max_pixels)
         frame = next(_frames(opened, max_pixels))
-        deep = further(opened, 0).deep if opened.header.bits > 8 else None
+        deep = further(opened, 0)[1] if opened.header.bits > 8 else None
         dark = deep is not None and int(deep.samples.max()) < BRIGHT
         return deep.views()[0] if deep is not None and dark and deep.tables else frame
 

@@ -64,17 +64,8 @@ class Deep:
                 yield shown
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Further:
-    """What a frame shows besides its colours: renderings of it, all its bits, its alpha."""
-
-    views: tuple[Pixels, ...] = ()
-    deep: Deep | None = None
-    alpha: Pixels | None = None
-
-
-def further(opened: Opened, index: int) -> Further:
-    """Return the other renderings of the frame that is loaded, upright.
+def further(opened: Opened, index: int) -> tuple[list[Pixels], Deep | None, Pixels | None]:
+    """Return other renderings of the frame that is loaded, all its bits, its alpha, upright.
 
     Raises:
         SampleError: IMAGE_UNSUPPORTED where a frame has more than 8 bits that can't be read.
@@ -94,7 +85,7 @@ def further(opened: Opened, index: int) -> Further:
     for unseen in unseen_channels(opened, index):
         views.append(_rgb(upright(unseen[..., None], turned)))
     views += unseen_colours(opened) if index == 0 else []
-    return Further(tuple(views), deep, alpha)
+    return views, deep, alpha
 
 
 def _deep(opened: Opened, index: int, turned: int) -> Deep | None:

@@ -9,7 +9,7 @@ names nothing in it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +33,7 @@ from sfumato.imaging.codec.profile import (
 from sfumato.imaging.codec.reading import MAX_PIXELS, Opened, guarded, open_image
 from sfumato.imaging.codec.rebuilding import rebuilt_tiff
 from sfumato.imaging.codec.signatures import HEAD, sniff
+from sfumato.imaging.codec.stills import webp_frame
 from sfumato.imaging.embedded.panorama import panorama_packet
 from sfumato.imaging.jpeg.exif import orientation_exif
 
@@ -163,7 +164,8 @@ def _strip_webp(data: bytes) -> bytes:
                 continue
             flags, payload = flags | _ICC_FLAG, profile
         elif name == b"ANMF":
-            payload = payload[:16] + chunks.riff_written(_frame_parts(data, start, end))
+            inner = [one for one in webp_frame(payload) if one[0] in _WEBP_PIXELS]
+            payload = payload[:16] + chunks.riff_written(inner)
         elif name not in _WEBP_PIXELS | {b"VP8X", b"ANIM"}:
             continue
         parts.append((name, payload))
@@ -182,12 +184,6 @@ def _told_by_webp(data: bytes) -> Told:
         if name in (b"EXIF", b"XMP "):
             found.setdefault(name, data[start:end])
     return Told(found.get(b"EXIF", b""), found.get(b"XMP ", b""))
-
-
-def _frame_parts(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    for name, first, last in chunks.riff_chunks(data, start + 16, end):
-        if name in _WEBP_PIXELS:
-            yield name, data[first:last]
 
 
 def _strip_gif(data: bytes) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -60,11 +61,8 @@ class ClassPair:
 
 def pairs(matrix: Matrix, question: Question, models: Sequence[str]) -> list[ClassPair]:
     """Return the confused pairs, at most one for two classes, the clearest swaps first."""
-    found = _found(
-        matrix,
-        lambda measure: groups_of(matrix, question, measure, models),
-        candidates(confusions(matrix, question, models), matrix.labels),
-    )
+    which = candidates(confusions(matrix, question, models), matrix.labels)
+    found = _found(matrix, partial(groups_of, matrix, question, models=models), which)
     tested = [k for k, pair in enumerate(found) if pair.swap.is_estimable]
     for k, p in zip(tested, holm([found[k].swap.cautious_p for k in tested]), strict=True):
         found[k] = replace(found[k], p_holm=p)
