@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from sfumato.detection.detectors import centerface, proposal, yunet
+from sfumato.detection.detectors import centerface, finder, yunet
 from sfumato.detection.detectors.finder import Source, propose
 from sfumato.detection.detectors.session import Network
 from sfumato.types import Box, Face, Pixels
@@ -32,7 +32,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Box, float]
         found = [Face(box, score, network.origin) for box, score in said.get(network.file, [])]
         return [face for face in found if face.score >= threshold]
 
-    monkeypatch.setattr(proposal, "find", find)
+    monkeypatch.setattr(finder, "find", find)
     return said
 
 
@@ -79,7 +79,7 @@ def test_the_best_stay_where_there_are_too_many(
         ((x, y, x + 15, y + 15), score) for (x, y), score in zip(places, scores, strict=True)
     ]
     found = propose(IMAGE, SOURCES)
-    assert len(found.boxes) == proposal.MOST
+    assert len(found.boxes) == finder.MOST
     np.testing.assert_allclose(
-        found.scores[:, 0], sorted(scores, reverse=True)[: proposal.MOST], rtol=1e-6
+        found.scores[:, 0], sorted(scores, reverse=True)[: finder.MOST], rtol=1e-6
     )

@@ -260,15 +260,11 @@ def _bytes(task: _Task) -> bytes:
         return _as_jpeg(codec.decode(data).frames[0], task.arms.quality)
     boxes: Sequence[Box] = task.image.faces
     if is_random(task.arm):
-        boxes = random_places(task.image, task.arms.seed)
+        one = task.image
+        rng = draws(task.arms.seed, "places", one.key)
+        boxes = elsewhere(one.faces, one.faces, (one.width, one.height), rng)
     method = obfuscation.make(method_of(task.arm), expand=task.arms.expand)
     return codec.edit(data, boxes, method, on_unsupported="reencode").data if boxes else data
-
-
-def random_places(image: StudyImage, seed: int) -> list[Box]:
-    """Return where the arm `random-…` covers an image: its faces' shapes, and no face."""
-    rng = draws(seed, "places", image.key)
-    return elsewhere(image.faces, image.faces, (image.width, image.height), rng)
 
 
 def _as_jpeg(pixels: Pixels, quality: int) -> bytes:

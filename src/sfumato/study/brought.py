@@ -105,7 +105,9 @@ def _rows_of(source: PredictionFile) -> list[_Rows]:
     said = (_texts(table, name) if name in names else unnamed for name in _RUN_COLUMNS)
     found: dict[tuple[str, str, str, int], list[int]] = {}
     for i, (architecture, train, test, seed) in enumerate(zip(*said, strict=True)):
-        found.setdefault((architecture, train, test, _seed(seed, source.path)), []).append(i)
+        if not re.fullmatch(r"\d+", seed):
+            raise UsageError(f"{source.path}: the seed {seed!r} is no whole number.")
+        found.setdefault((architecture, train, test, int(seed)), []).append(i)
     return [_take(table, np.array(rows), source.path, run) for run, rows in found.items()]
 
 
@@ -174,7 +176,9 @@ def _of_best(rows: _Rows, classes: tuple[str, ...]) -> RunOutcome:
     hits = top == labels[:, None]
     depth = top.shape[1]
     rank = np.where(hits.any(axis=1), hits.argmax(axis=1), depth).astype(np.int32)
-    _refuse_twice(rows)
+    if len(set(rows.images)) != len(rows.images):
+        twice = Counter(rows.images).most_common(1)[0][0]
+        raise UsageError(f"{rows.where} has a prediction for {twice!r} more than once.")
     return RunOutcome(
         _run(rows, classes), rows.images, labels, top[:, 0], rank, rows.confidence, None, depth
     )
@@ -228,15 +232,3 @@ def _matrix(table: pa.Table, where: str) -> NDArray[np.float32]:
     if not table.num_rows or flat.size % table.num_rows:
         raise UsageError(f"{where}: logits must be a list of the same length for each image.")
     return flat.reshape(table.num_rows, -1)
-
-
-def _seed(text: str, path: Path) -> int:
-    if not re.fullmatch(r"\d+", text):
-        raise UsageError(f"{path}: the seed {text!r} is no whole number.")
-    return int(text)
-
-
-def _refuse_twice(rows: _Rows) -> None:
-    if len(set(rows.images)) != len(rows.images):
-        twice = Counter(rows.images).most_common(1)[0][0]
-        raise UsageError(f"{rows.where} has a prediction for {twice!r} more than once.")

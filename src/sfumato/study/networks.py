@@ -92,7 +92,9 @@ def load(source: NetworkSource) -> Network:
     """
     torch = need_torch()
     state = None if source.weights in (NO_WEIGHTS, DOWNLOAD) else _read(Path(source.weights))
-    outputs = source.outputs or (1000 if state is None else _outputs(state))
+    # The number of classes: the rows of the last weights, as networks list them.
+    last = [value for value in state.values() if value.ndim >= 1][-1:] if state else []
+    outputs = source.outputs or (int(last[0].shape[0]) if last else 1000)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(source.seed)
         module, preparation = _build(source.name, outputs, download=source.weights == DOWNLOAD)
@@ -282,9 +284,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise UsageError(f"{path} holds no weights by name (a state_dict).")
     return {key.removeprefix("module."): value for key, value in state.items()}
-
-
-def _outputs(state: Mapping[str, Any]) -> int:
-    """Return the number of classes: the rows of the last weights, as networks list them."""
-    last = [value for value in state.values() if value.ndim >= 1][-1]
-    return int(last.shape[0])

@@ -67,14 +67,9 @@ def allowed(path: Path, tariff: Tariff) -> Iterator[None]:
             os.environ[VARIABLE] = before
 
 
-def is_allowed() -> bool:
-    """Say whether images may leave this machine."""
-    return VARIABLE in os.environ
-
-
 def consent(detector: str) -> None:
     """Raise `UsageError` unless images may leave this machine."""
-    if not is_allowed():
+    if VARIABLE not in os.environ:
         raise UsageError(
             f"{detector} sends images to a service outside this machine: say --allow-upload if "
             "they may go there (docs/detection.md, Other detectors)."

@@ -51,8 +51,8 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             yield STRAY, at, start
         at = start
         at += 1
-        if data[at] == 0xFF:  # any number of fill bytes may come before a marker
-            at = _behind_fill(data, at)
+        fill = _behind.match(data, at)  # any number of bytes may come before a marker
+        at = fill.end() if fill else at
         marker, at = data[at], at + 1
         if marker == EOI:
             yield EOI, at, at
@@ -71,11 +71,6 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
                 raise ValueError("no end of image")
             at = found.start()
     raise ValueError("too many segments")
-
-
-def _behind_fill(data: bytes, at: int) -> int:
-    found = _behind.match(data, at)
-    return at if found is None else found.end()
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

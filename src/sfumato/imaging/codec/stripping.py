@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -132,10 +133,6 @@ def _profile_of(opened: Opened) -> bytes | None:
 # One function for each format: the file -> the file without its metadata.
 
 
-def _strip_jpeg(data: bytes) -> bytes:
-    return jpeg.strip(data, "all")
-
-
 def _strip_png(data: bytes) -> bytes:
     told = told_by_png(data)
     parts = []
@@ -211,7 +208,7 @@ def _strip_bmp(data: bytes) -> bytes:
 
 
 STRIPPERS: dict[str | None, Callable[[bytes], bytes]] = {
-    "JPEG": _strip_jpeg,
+    "JPEG": partial(jpeg.strip, policy="all"),
     "PNG": _strip_png,
     "WEBP": _strip_webp,
     "GIF": _strip_gif,

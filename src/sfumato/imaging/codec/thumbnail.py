@@ -6,16 +6,16 @@ import io
 
 from PIL import Image
 
-from sfumato.imaging.codec.reading import MAX_PIXELS, first_frame
+from sfumato.imaging.codec.reading import first_frame
 
 
-def thumbnail(data: bytes, longer_side: int, *, max_pixels: int = MAX_PIXELS) -> bytes:
+def thumbnail(data: bytes, longer_side: int) -> bytes:
     """Return the first frame, upright, as a JPEG of at most `longer_side` pixels, no metadata.
 
     Raises:
         SampleError: as `decode`.
     """
-    image = Image.fromarray(first_frame(data, max_pixels=max_pixels))
+    image = Image.fromarray(first_frame(data))
     image.thumbnail((longer_side, longer_side), Image.Resampling.BOX)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=85)

@@ -23,8 +23,8 @@ _MOST_ENTRIES: Final = 65_535
 def orientation(exif: bytes, xmp: bytes = b"") -> int:
     """Return how an image is to be turned, 1 to 8; 1 where nothing is said, or nonsense."""
     told = told_by_exif(exif) if exif else None
-    if told is None and xmp:
-        told = told_by_xmp(xmp)
+    if told is None and (found := _IN_XMP.search(xmp)):
+        told = int(found.group(1))
     return told if told is not None and 1 <= told <= 8 else 1
 
 
@@ -37,12 +37,6 @@ def told_by_exif(block: bytes) -> int | None:
         return _tag(_HEADS.sub(b"", block))
     except (struct.error, KeyError, IndexError, OverflowError, MemoryError):
         return None
-
-
-def told_by_xmp(packet: bytes) -> int | None:
-    """Return the first digit behind `tiff:Orientation` in a packet of XMP; None without one."""
-    found = _IN_XMP.search(packet)
-    return int(found.group(1)) if found else None
 
 
 def from_raw_profile(text: bytes) -> bytes:

@@ -166,6 +166,7 @@ def properties(packet: bytes, namespace: str) -> dict[str, str]:
     """
     if len(packet) > _MOST_BYTES:
         return {}
+    low_first = packet[:2] in (b"\xff\xfe", b"<\x00")  # UTF-16, low byte first
     reader = _Properties(namespace)
     parser = expat.ParserCreate(namespace_separator=_BETWEEN)
     parser.buffer_text = True
@@ -174,16 +175,10 @@ def properties(packet: bytes, namespace: str) -> dict[str, str]:
     parser.CharacterDataHandler = reader.text
     parser.StartDoctypeDeclHandler = _refuse
     try:
-        parser.Parse(_trimmed(packet), True)
+        parser.Parse(packet.rstrip(b"\x00") + b"\x00" * low_first, True)  # some end with zeros
     except (expat.ExpatError, _Refused, ValueError, LookupError):
         return {}
     return reader.found
-
-
-def _trimmed(packet: bytes) -> bytes:
-    """Return a packet without the zeros that some writers end it with."""
-    trimmed = packet.rstrip(b"\x00")
-    return trimmed + b"\x00" * (packet[:2] in (b"\xff\xfe", b"<\x00"))  # UTF-16, low byte first
 
 
 def _refuse(*_: object) -> None:

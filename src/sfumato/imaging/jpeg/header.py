@@ -206,7 +206,9 @@ def read_header(segments: Sequence[Segment], *, max_pixels: int) -> Header:
         elif segment.marker == DHT:
             huffman |= read_huffman(segment.payload)
         elif segment.marker == DRI:
-            interval = _read_interval(segment.payload)
+            if len(segment.payload) != 2:
+                raise broken("restart interval of a wrong length")
+            interval = int.from_bytes(segment.payload, "big")
         elif segment.marker == SOS:
             scans.append(_read_scan(segment, frame, huffman, interval))
             _latch(frame, scans[-1], quantisers, latched)
@@ -228,12 +230,6 @@ def _latch(
             if slot not in quantisers:
                 raise broken("quantisation table missing")
             latched[index] = quantisers[slot]
-
-
-def _read_interval(payload: bytes) -> int:
-    if len(payload) != 2:
-        raise broken("restart interval of a wrong length")
-    return int.from_bytes(payload, "big")
 
 
 def _read_frame(segment: Segment, max_pixels: int) -> Frame:

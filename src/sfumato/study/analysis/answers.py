@@ -111,7 +111,7 @@ def answer(
         over_models(changes),
         notes=tuple(_left_out(matrix, models)),
     )
-    if not question.is_pair:
+    if [term.weight for term in question.terms] != [-1, 1]:  # no plain difference
         return base
     base = _with_levels(matrix, base)
     whole = _difference(matrix, base, groups)
@@ -214,18 +214,18 @@ def _model_row(matrix: Matrix, base: StudyAnswer, model: str) -> ModelRow:
     tests = tuple(
         (seed, mcnemar(top1(before, seed) == 1, top1(after, seed) == 1)) for seed in shared
     )
+    errors = [
+        standard_error([float(top1(cell, seed).mean()) for seed in cell.seeds])
+        for cell in (before, after)
+    ]
     return ModelRow(
         model,
         tuple(sorted({*before.seeds, *after.seeds})),
         _levels(matrix, base, top1, [model]),
         _levels(matrix, base, top5, [model]) if deep else None,
-        tuple(_seed_error(cell) for cell in (before, after)),  # type: ignore[arg-type]
+        (errors[0], errors[1]),
         tests,
     )
-
-
-def _seed_error(cell: Cell) -> float:
-    return standard_error([float(top1(cell, seed).mean()) for seed in cell.seeds])
 
 
 def _one_sided(question: Question, term: Term) -> Question:

@@ -57,11 +57,6 @@ class Question:
         """Return the (train, test) arms that it needs."""
         return [(term.train, term.test) for term in self.terms]
 
-    @property
-    def is_pair(self) -> bool:
-        """Tell whether it is a plain difference: terms of weight -1 and 1."""
-        return [term.weight for term in self.terms] == [-1, 1]
-
 
 def difference(
     kind: str, arm: str, before: tuple[str, str], after: tuple[str, str], title: str

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sfumato.errors import UsageError
@@ -144,7 +145,8 @@ def read_matrices(study: Path, regions: Path | None = None) -> list[Matrix]:
     outcomes = []
     for folder, _ in runs_of(study):
         found = read_run(folder)
-        outcomes.append(RunOutcome.of_predictions(found, folder if _keeps_logits(folder) else None))
+        kept = "logits" in pq.read_schema(folder / PREDICTIONS_FILE).names
+        outcomes.append(RunOutcome.of_predictions(found, folder if kept else None))
     path = regions or study / REGIONS_FILE
     known = read_regions(path) if regions or path.is_file() else None
     return matrices_of(outcomes, known)
@@ -269,12 +271,6 @@ def _refuse_other_labels(
             f"Labels don't match: {images[at]!r} is {one!r} in {_name(first)} and {two!r} in "
             f"{_name(other)} ({int(differ.sum())} of {len(images)} images differ)."
         )
-
-
-def _keeps_logits(folder: Path) -> bool:
-    import pyarrow.parquet as pq
-
-    return "logits" in pq.read_schema(folder / PREDICTIONS_FILE).names
 
 
 def _name(outcome: RunOutcome) -> str:

@@ -157,7 +157,8 @@ def _detail(id_: str, one: StudyAnswer, *, is_main: bool) -> dict[str, Any]:
         "overlap": _curve(f"overlap-{id_}", one.overlaps, overlap),
         "scatter": _scatter(f"classes-{id_}", one),
         "classes": _classes(one),
-        "twins": _twins(one),
+        # What each class of a confusable pair is confused with.
+        "twins": {a: b for p in one.pairs for a, b in ((p.first, p.second), (p.second, p.first))},
         "precisions": {row.name: row for row in one.precisions or ()},
     }
 
@@ -196,12 +197,6 @@ def _classes(one: StudyAnswer) -> list[Subset]:
         one.classes, key=lambda row: (not row.p_holm < ALPHA, -abs(row.found.value), row.name)
     )
     return order[:CLASSES_SHOWN]
-
-
-def _twins(one: StudyAnswer) -> dict[str, str]:
-    """Return what each class of a confusable pair is confused with."""
-    pairs = [(pair.first, pair.second) for pair in one.pairs]
-    return {name: other for a, b in pairs for name, other in ((a, b), (b, a))}
 
 
 def _points(found: Estimate) -> tuple[float, float | None, float | None]:

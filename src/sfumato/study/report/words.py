@@ -93,9 +93,9 @@ def verdict(one: StudyAnswer) -> tuple[str, str]:
     return f"undecided: neither a difference nor equivalence within {margin} is shown", "open"
 
 
-def with_interval(found: Estimate, unit: str = "points") -> str:
+def with_interval(found: Estimate) -> str:
     """Write a difference in points with its interval."""
-    value = f"{signed(100 * found.value)} {unit}"
+    value = f"{signed(100 * found.value)} points"
     if not found.is_estimable:
         return f"{value} (interval not estimable: {found.why})"
     return f"{value} (95 % interval {signed(100 * found.low)} to {signed(100 * found.high)})"

@@ -74,7 +74,9 @@ class Search:
         if len(data) < SMALLEST:
             yield from self._unnamed(data, where, (offset, offset + len(data)))
             return
-        self._enter(data, where)
+        self.budget.look(len(data))
+        if where.depth > DEEPEST:
+            raise TooMuch
         behind = 0
         for start, end, found in self._recognised(data, where, offset):
             yield from found
@@ -95,11 +97,6 @@ class Search:
         from sfumato.imaging.codec.inside.parts import search_parts  # the two call each other
 
         yield from search_parts(self, data, where.inside())
-
-    def _enter(self, data: bytes, where: Where) -> None:
-        self.budget.look(len(data))
-        if where.depth > DEEPEST:
-            raise TooMuch
 
     def _recognised(
         self, data: bytes, where: Where, offset: int
