@@ -14,9 +14,9 @@ from PIL import Image
 
 from sfumato.annotations import groups_csv
 from sfumato.assets import demo_images
-from sfumato.audit.chart import chart
 from sfumato.audit.groups import add_computed, add_measured, assign, boxes_of, cut
 from sfumato.audit.rates import NOT_KNOWN, Group, compare
+from sfumato.audit.table import chart
 from sfumato.detection.detectors import registry
 from sfumato.errors import UsageError
 from sfumato.sources import open_source

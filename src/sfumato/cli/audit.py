@@ -14,10 +14,9 @@ from sfumato import boxes as geometry
 from sfumato import obfuscation
 from sfumato.annotations.groups_csv import GroupFile
 from sfumato.annotations.groups_csv import read as read_groups
-from sfumato.audit.chart import chart
 from sfumato.audit.groups import COMPUTED, Values, add_columns, assign, boxes_of, wanted
 from sfumato.audit.missed import Asked, compared
-from sfumato.audit.table import as_text
+from sfumato.audit.table import as_text, chart
 from sfumato.cli import options, told
 from sfumato.cli.faces import detections
 from sfumato.cli.progress import progress

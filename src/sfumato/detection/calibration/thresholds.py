@@ -277,16 +277,13 @@ def _held_out(
 
     A mean over the ways to cut the images into folds.
     """
-    sums = {
-        name: np.zeros(table.images)
-        for name in ("covered", "false_boxes", "false_pixels", "needless")
-    }
+    names = ("covered", "false_boxes", "false_pixels", "needless")
+    sums = {name: np.zeros(table.images) for name in names}
     for folds in cuts:
         for fold in np.unique(folds):
             out = folds == fold
             at = choose(table, aim, ~out)
-            sums["covered"][out] += table.covered[at.shift, at.growth, out]
-            sums["false_boxes"][out] += table.false_boxes[at.shift, out]
-            sums["false_pixels"][out] += table.false_pixels[at.shift, at.growth, out]
-            sums["needless"][out] += table.needless[at.shift, at.growth, out]
+            for name in names:
+                there = getattr(table, name)[at.shift]
+                sums[name][out] += (there if name == "false_boxes" else there[at.growth])[out]
     return {name: total / len(cuts) for name, total in sums.items()}

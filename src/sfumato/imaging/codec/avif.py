@@ -46,7 +46,8 @@ def facts_of(data: bytes) -> Facts:
     if not shown:
         raise ValueError("no coded image")
     heads = {item.id: av1.sequences(avif.bytes_of(item)) for item in shown}
-    first = next((heads[i.id] for i in shown if not _is_alpha(avif, i)), heads[shown[0].id])[0]
+    alpha = {source for kind, source, _ in avif.references if kind == b"auxl"}
+    first = next((heads[i.id] for i in shown if i.id not in alpha), heads[shown[0].id])[0]
     every = [head for several in heads.values() for head in several]
     sizes = [avif.size(item) for item in avif.items.values() if item.property(b"ispe")]
     sizes += [(head.width, head.height) for head in every]
@@ -102,10 +103,6 @@ def without_false_brand(data: bytes) -> bytes:
         if patched[at : at + 4] == _GAIN_MAP:
             patched[at : at + 4] = b"mif1"
     return bytes(patched)
-
-
-def _is_alpha(avif: Avif, item: Item) -> bool:
-    return any(kind == b"auxl" and source == item.id for kind, source, _ in avif.references)
 
 
 def _nclx(data: bytes, item: Item) -> tuple[int, int, bool] | None:

@@ -128,15 +128,12 @@ def _extras(profile: bytes, tags: list[_Tag]) -> Iterator[str]:
         kept = _kept(profile, tag)
         if kept is None:
             lost = True
-            yield f"{'text' if tag.name in TEXTS else 'tag'} {_shown(tag.name)}"
+            name = "".join(chr(byte) if 33 <= byte < 127 else "?" for byte in tag.name)
+            yield f"{'text' if tag.name in TEXTS else 'tag'} {name}"
             continue
         rest[tag.at : tag.at + len(kept)] = bytes(len(kept))
     if not lost and any(rest):
         yield "unused bytes"
-
-
-def _shown(name: bytes) -> str:
-    return "".join(chr(byte) if 33 <= byte < 127 else "?" for byte in name)
 
 
 def _kept(profile: bytes, tag: _Tag) -> bytes | None:

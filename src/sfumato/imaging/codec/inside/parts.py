@@ -31,6 +31,7 @@ from sfumato.imaging.codec.signatures import HEAD, sniff
 _CODED: Final = frozenset((*range(0xC0, 0xD0), 0x01, *range(0xD0, 0xD8), 0xD9, 0xDA, 0xDB))
 _LENGTHS: Final = {0xDC: 2, 0xDD: 2}  # DNL, DRI
 _NAMES: Final = {chunks.STRAY: "between segments", 0xFE: "in a comment"}
+_EXIF_HEAD: Final = b"Exif\x00\x00"
 _IDENTIFIED: Final = 48  # bytes in which the name of an application segment ends
 
 _PNG_SIZES: Final = {
@@ -95,7 +96,8 @@ def search_part(search: Search, part: Part, where: Where) -> Iterator[Embedded]:
     payload = part.payload
     match part.reading:
         case "exif":
-            yield from tags.search_exif(search, payload, where)
+            start = len(_EXIF_HEAD) if payload.startswith(_EXIF_HEAD) else 0
+            yield from tags.search_tags(search, payload[start:], where, start, pixels=False)
         case "tiff":
             yield from tags.search_tags(search, payload, where, 0, pixels=True)
         case "photoshop":

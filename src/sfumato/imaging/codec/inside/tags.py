@@ -14,7 +14,6 @@ from sfumato.imaging.codec.chunks import Page, Tag, Tiff
 from sfumato.imaging.codec.inside.found import DEEPEST, SMALLEST, Embedded, Span, TooMuch
 from sfumato.imaging.codec.inside.search import Search, Where
 
-_EXIF_HEAD: Final = b"Exif\x00\x00"
 _WIDTH, _COMPRESSION, _STRIPS, _TILES = 256, 259, 273, 324
 _JPEG_AT, _JPEG_SIZE, _JPEG_CODED = 513, 514, (6, 7)
 _XMP, _IPTC, _PHOTOSHOP, _PROFILE = 700, 33723, 34377, 34675
@@ -45,12 +44,6 @@ class _Walk:
     numbers: dict[int, int] = field(default_factory=dict)  # of a value's place: its tag
     previews: list[tuple[bytes, Span, str]] = field(default_factory=list)
     streams: list[Span] = field(default_factory=list)  # JPEG-coded strips of what is shown
-
-
-def search_exif(search: Search, payload: bytes, where: Where) -> Iterator[Embedded]:
-    """Yield the images in an EXIF block: previews, notes, gaps."""
-    start = len(_EXIF_HEAD) if payload.startswith(_EXIF_HEAD) else 0
-    yield from search_tags(search, payload[start:], where, start, pixels=False)
 
 
 def search_tags(
