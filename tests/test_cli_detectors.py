@@ -25,7 +25,7 @@ def test_the_doctor_tells_the_licence_of_a_described_detector(tmp_path: Path) ->
     path.write_text("origin = 3")
     done = sfumato("doctor", "--detector", f"onnx:{path}", "--json")
     assert done.code == 1
-    assert "origin can't be 3" in json.loads(done.out)["problems"][f"onnx:{path}"]
+    assert "family must be one of" in json.loads(done.out)["problems"][f"onnx:{path}"]
 
 
 def test_the_loss_of_clean_weights_is_said_and_is_that_of_the_docs(tmp_path: Path) -> None:

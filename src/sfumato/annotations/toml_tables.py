@@ -25,6 +25,8 @@ def build(kind: Any, value: Any, where: str, path: Path) -> Any:
     Raises:
         UsageError: an unknown key, a missing one, or a value of another kind; it is named.
     """
+    if is_dataclass(value):  # made before
+        return value
     origin = get_origin(kind)
     if origin in (Union, UnionType):
         (kind,) = (one for one in get_args(kind) if one is not type(None))

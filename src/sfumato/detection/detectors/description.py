@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -75,11 +75,18 @@ class Description:
     family: Family
     licence: str
     outputs: tuple[str, ...]
-    input: Input
+    input: Input = field(default_factory=Input)
     trained_on: str = ""
     file: str = ""
     long_side: int = 640
     threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not _ORIGIN.fullmatch(self.origin):
+            words = "origin must be a name with a version, such as scrfd-500m-2021"
+            raise ValueError(f"{words}, got {self.origin!r}")
+        if not self.licence.strip():
+            raise ValueError("licence is empty: say under which terms the weights may be used")
 
     @property
     def overlap(self) -> float:
@@ -105,21 +112,6 @@ class Description:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
-    """What a file says, but for its table [decode]."""
-
-    origin: str
-    family: str
-    licence: str
-    outputs: Mapping[str, str]
-    input: Input = field(default_factory=Input)
-    trained_on: str = ""
-    file: str = ""
-    long_side: int = 640
-    threshold: float = 0.5
-
-
 def read(path: Path) -> Description:
     """Read a description; raises `UsageError` with what is wrong in it."""
     try:
@@ -136,27 +128,23 @@ def read(path: Path) -> Description:
         single = {"mean", "scale"} & {k for k, v in shape.items() if isinstance(v, int | float)}
         shape |= {key: [shape[key]] * 3 for key in single}
     try:
-        return _described(build(_Told, data, "", path), decode, path)
+        family = _family(data.get("family"), decode, path)
+        named = build(Mapping[str, str], data.get("outputs", {}), "outputs", path)
+        if named.keys() != set(family.roles):
+            told = ", ".join(named) or "nothing"
+            raise ValueError(f"[outputs] must name {', '.join(family.roles)}, not {told}")
+        data |= {"family": family, "outputs": [named[role] for role in family.roles]}
+        described: Description = build(Description, data, "", path)
     except ValueError as error:
         raise UsageError(f"{path}: {error}.") from error
+    return described
 
 
-def _described(told: _Told, decode: Any, path: Path) -> Description:
-    if not _ORIGIN.fullmatch(told.origin):
-        raise ValueError(
-            f"origin must be a name with a version, such as scrfd-500m-2021, got {told.origin!r}"
-        )
-    if not told.licence.strip():
-        raise ValueError("licence is empty: say under which terms the weights may be used")
-    if told.family not in FAMILIES:
-        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {told.family!r}")
-    family: Family = build(FAMILIES[told.family], decode, "decode", path)
-    if told.outputs.keys() != set(family.roles):
-        named = ", ".join(told.outputs) or "nothing"
-        raise ValueError(f"[outputs] must name {', '.join(family.roles)}, not {named}")
-    values = {one.name: getattr(told, one.name) for one in fields(told)}
-    outputs = tuple(told.outputs[role] for role in family.roles)
-    return Description(**{**values, "family": family, "outputs": outputs})
+def _family(name: object, settings: Any, path: Path) -> Family:
+    if not isinstance(name, str) or name not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {name!r}")
+    family: Family = build(FAMILIES[name], settings, "decode", path)
+    return family
 
 
 def _within(key: str, value: int, low: int, high: int) -> None:
