@@ -76,7 +76,7 @@ def test_strip_leaves_no_preview(where: str, policy: jpeg.Policy) -> None:
     assert not holds_preview(stripped, *walk(stripped))
     assert second_starts(stripped) == 0
     assert icc_profile(walk(stripped)[0]) == icc()
-    assert set(info.markers) <= {"APP0", "APP1", "APP2", "DQT", "DHT", "SOF0", "SOS"}
+    assert set(info.markers) <= {0xE0, 0xE1, 0xE2, 0xDB, 0xC4, 0xC0, 0xDA}
     assert np.array_equal(pixels(stripped), pixels(data))
     assert stripped.endswith(b"\xff\xd9")
 
@@ -120,7 +120,7 @@ def test_orientation_survives_alone(orientation: int, policy: jpeg.Policy) -> No
 def test_orientation_that_makes_no_sense_is_1_and_goes(orientation: int | None) -> None:
     data = with_segments(saved(), exif_segment(orientation))
     assert jpeg.inspect(data, max_pixels=MAX_PIXELS).orientation == 1
-    assert "APP1" not in jpeg.inspect(jpeg.strip(data, "all"), max_pixels=MAX_PIXELS).markers
+    assert 0xE1 not in jpeg.inspect(jpeg.strip(data, "all"), max_pixels=MAX_PIXELS).markers
 
 
 def test_big_endian_and_broken_exif() -> None:
@@ -162,7 +162,7 @@ def test_inspect_tells_the_headers() -> None:
     assert (info.width, info.height) == (173, 141)
     assert [(c.h, c.v) for c in info.components] == [(2, 1), (1, 1), (1, 1)]
     assert (info.process, info.colour, info.orientation) == ("baseline", "YCbCr", 1)
-    assert info.markers == ("APP0", "DQT", "DQT", "SOF0", "DHT", "DHT", "DHT", "DHT", "DRI", "SOS")
+    assert bytes(info.markers).hex(" ") == "e0 db db c0 c4 c4 c4 c4 dd da"
 
 
 @pytest.mark.parametrize(

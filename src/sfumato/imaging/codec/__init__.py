@@ -17,7 +17,7 @@ from sfumato.imaging.codec.heif import is_heic, reads_heic
 from sfumato.imaging.codec.inside import Embedded, embedded_images
 from sfumato.imaging.codec.inside.removal import take_out
 from sfumato.imaging.codec.metadata import private_metadata
-from sfumato.imaging.codec.reading import MAX_PIXELS, DecodedImage, Format, Header, decode, inspect
+from sfumato.imaging.codec.reading import MAX_PIXELS, DecodedImage, decode, inspect
 from sfumato.imaging.codec.renderings import pairs
 from sfumato.imaging.codec.signatures import ENDINGS, HEAD, may_hold_images, sniff
 from sfumato.imaging.codec.stripping import difference, strip
@@ -32,8 +32,6 @@ __all__ = [
     "DecodedImage",
     "Edited",
     "Embedded",
-    "Format",
-    "Header",
     "concealed",
     "decode",
     "difference",

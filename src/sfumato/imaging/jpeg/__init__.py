@@ -23,12 +23,7 @@ from sfumato.imaging.jpeg.editing import edited
 from sfumato.imaging.jpeg.header import Colour, Component, Frame, Process, read_header
 from sfumato.imaging.jpeg.image import read
 from sfumato.imaging.jpeg.markers import (
-    APP0,
-    COM,
-    DHT,
-    DQT,
-    DRI,
-    SOS,
+    APP14,
     Policy,
     kept,
     orientation,
@@ -41,9 +36,7 @@ from sfumato.imaging.jpeg.writing import recoded, spliced
 from sfumato.types import Box, Obfuscator
 
 __all__ = [
-    "Component",
     "Edit",
-    "JpegInfo",
     "Policy",
     "check_whole",
     "component_values",
@@ -54,15 +47,13 @@ __all__ = [
 
 BlockMask: TypeAlias = NDArray[np.bool_]  # (rows, columns) of a component, without padding
 
-_NAMES = {DQT: "DQT", DHT: "DHT", DRI: "DRI", SOS: "SOS", COM: "COM"}
-
 
 @dataclass(frozen=True, slots=True)
 class JpegInfo:
     """What the headers and the metadata of a JPEG file say.
 
     `width` and `height` are those of the stored image, `orientation` is EXIF's, 1 to 8.
-    `markers` are the names of the segments in their order.
+    `markers` are those of the segments in their order.
     """
 
     width: int
@@ -71,7 +62,7 @@ class JpegInfo:
     process: Process
     colour: Colour
     orientation: int
-    markers: tuple[str, ...]
+    markers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +97,13 @@ def inspect(data: bytes, *, max_pixels: int) -> JpegInfo:
         process=frame.process,
         colour=header.colour,
         orientation=orientation(segments),
-        markers=tuple(_name(segment.marker) for segment in segments),
+        markers=tuple(segment.marker for segment in segments),
     )
 
 
 def check_whole(data: bytes, *, max_pixels: int) -> None:
     """Decode a JPEG file; raises as `edit` does where coded data are missing or corrupt."""
     read(data, max_pixels=max_pixels)
-
-
-def _name(marker: int) -> str:
-    if marker in _NAMES:
-        return _NAMES[marker]
-    return f"APP{marker - APP0}" if marker >= APP0 else f"SOF{marker - 0xC0}"
 
 
 def component_values(info: JpegInfo, colour: tuple[int, int, int]) -> tuple[int, ...]:
@@ -134,7 +119,7 @@ def component_values(info: JpegInfo, colour: tuple[int, int, int]) -> tuple[int,
         case "YCbCr":
             return _ycc(*colour)
         case "CMYK":
-            return (*colour, 255) if "APP14" in info.markers else (*inks, 0)
+            return (*colour, 255) if APP14 in info.markers else (*inks, 0)
         case "YCCK":  # decoders turn YCC to RGB and take that for the inverse of the inks
             return (*_ycc(*inks), 255)
     return colour
