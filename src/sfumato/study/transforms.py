@@ -99,7 +99,11 @@ class RandomFaceObfuscation:
         return [(0.0, 0.0, side, side)]
 
     def _changed(self, image: Any, faces: Sequence[Box]) -> Any:
-        rng = self.rng if self.rng is not None else _seeded_by_torch()
+        rng = self.rng
+        if rng is None:
+            import torch
+
+            rng = np.random.default_rng(int(torch.randint(2**62, ()).item()))
         if isinstance(image, Image.Image):
             pixels = np.asarray(image.convert("RGB"))
             return Image.fromarray(self.apply(pixels, faces, rng))
@@ -130,9 +134,3 @@ def _boxes(faces: Any) -> list[Box]:
     """Return boxes from a list, an array or a tensor (n, 4)."""
     rows = np.asarray(faces, dtype=np.float64).reshape(-1, 4)
     return [(float(a), float(b), float(c), float(d)) for a, b, c, d in rows]
-
-
-def _seeded_by_torch() -> np.random.Generator:
-    import torch
-
-    return np.random.default_rng(int(torch.randint(2**62, ()).item()))

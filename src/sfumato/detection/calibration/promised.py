@@ -13,13 +13,7 @@ from sfumato.types import JSON
 
 
 def as_json(
-    made: Promise,
-    table: Table,
-    specs: tuple[str, ...],
-    *,
-    wanted: float,
-    share: float,
-    seed: int,
+    made: Promise, table: Table, specs: tuple[str, ...], *, wanted: float, share: float, seed: int
 ) -> JSON:
     """Return all that is known of the choice as plain data."""
     rng = np.random.default_rng(seed)

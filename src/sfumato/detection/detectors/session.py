@@ -103,7 +103,11 @@ def tensor(
     filled = np.empty((1, 3, y1 - y0, x1 - x0), dtype=np.float32)
     part = (x0, y0, min(x1, width), min(y1, height))
     if width < image.shape[1] or height < image.shape[0]:
-        _shrink_into(filled[0], image, size, part, order)
+        rows, columns = part[3] - y0, part[2] - x0
+        filled[:, :, rows:], filled[..., columns:] = 0, 0
+        # Planes of one channel convert four times as fast as interleaved pixels.
+        for plane, channel in zip(filled[0], _channels(image, size, part, order), strict=True):
+            plane[:rows, :columns] = np.asarray(channel)
     else:
         across = _neighbours(image.shape[1], width, x0, x1)
         down = _neighbours(image.shape[0], height, y0, y1)
@@ -135,21 +139,6 @@ def scaled_bytes(image: Pixels, long_side: int, window: Window) -> Pixels:
 def _neighbours(size: int, new_size: int, start: int, stop: int) -> Neighbours:
     at, weights = neighbours(size, new_size)
     return at[:, start:stop], weights[:, start:stop]
-
-
-def _shrink_into(
-    filled: NDArray[np.float32],
-    image: Pixels,
-    size: tuple[int, int],
-    part: Window,
-    order: tuple[int, int, int],
-) -> None:
-    width, height = part[2] - part[0], part[3] - part[1]
-    filled[:, height:] = 0
-    filled[:, :, width:] = 0
-    # Planes of one channel convert four times as fast as interleaved pixels.
-    for plane, channel in zip(filled, _channels(image, size, part, order), strict=True):
-        plane[:height, :width] = np.asarray(channel)
 
 
 def _whole_strides(side: int) -> int:

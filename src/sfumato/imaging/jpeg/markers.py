@@ -85,7 +85,9 @@ def walk(data: bytes) -> tuple[list[Segment], int]:
         stop = at + 1 + int.from_bytes(data[at + 1 : at + 3], "big")
         if stop < at + 3 or stop > len(data):
             raise broken(f"segment at byte {offset} is cut off")
-        end = _end_of_scan(data, stop) if marker == SOS else stop
+        end = end_of_scan(data, stop) if marker == SOS else stop
+        if end < 0:
+            raise broken(f"stray fill bytes at byte {~end}")
         # Scans are as large as the file: looked at, not copied.
         segments.append(Segment(marker, offset, data[at + 3 : stop], memoryview(data)[stop:end]))
         if len(segments) > MOST_SEGMENTS:
@@ -115,14 +117,6 @@ def _refuse_marker(marker: int, offset: int) -> None:
     if marker in names:
         raise SampleError(Code.IMAGE_UNSUPPORTED, f"JPEG: {names[marker]}")
     raise broken(f"marker 0x{marker:02X} at byte {offset} has no place there")
-
-
-def _end_of_scan(data: bytes, start: int) -> int:
-    """Return where entropy-coded data end: at a marker that is no restart marker."""
-    end = end_of_scan(data, start)
-    if end < 0:
-        raise broken(f"stray fill bytes at byte {~end}")
-    return end
 
 
 def kept(segments: Sequence[Segment], policy: Policy) -> list[Segment]:

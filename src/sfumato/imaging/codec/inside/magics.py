@@ -118,7 +118,11 @@ def whole_images(data: bytes) -> Iterator[Hit]:
 
 
 def _starts(data: bytes) -> Iterator[_Start]:
-    yield from _patterns(data)
+    for match in _JPEG.finditer(data):
+        yield match.start(), "JPEG", _jpeg_end
+    for kind, pattern in _PATTERNS:
+        for match in pattern.finditer(data):
+            yield match.start(), kind, None
     for magic, walk, kind in READ:
         for at in _places(data, magic):
             yield at, kind, walk
@@ -128,14 +132,6 @@ def _starts(data: bytes) -> Iterator[_Start]:
             if at >= offset and (check is None or check(data, at)):
                 yield at - offset, kind, None
     yield from _containers(data)
-
-
-def _patterns(data: bytes) -> Iterator[_Start]:
-    for match in _JPEG.finditer(data):
-        yield match.start(), "JPEG", _jpeg_end
-    for kind, pattern in _PATTERNS:
-        for match in pattern.finditer(data):
-            yield match.start(), kind, None
 
 
 def _containers(data: bytes) -> Iterator[_Start]:
