@@ -18,11 +18,13 @@ from sfumato.review.merging import (
     TOO_LITTLE,
     UNSURE,
     Dispute,
+    Merged,
     Merging,
     decide,
-    merge,
+    merged,
     weighted_median,
 )
+from sfumato.review.places import images
 from sfumato.review.vocabulary import Given, Mark
 from sfumato.types import Box, Decision, Face
 from tests.review_answers import DIGEST, box, drawn, proposed, said
@@ -35,6 +37,14 @@ SHOWN = proposed(box(0), box(40))
 
 def places(marks: Sequence[Mark]) -> list[Box]:
     return [mark.box for mark in marks]
+
+
+def merge(
+    given: Sequence[Given], crowd: Crowd | None = None, settings: Merging | None = None
+) -> Merged:
+    settings = settings or Merging()
+    (image,) = images(given, overlap=settings.overlap)
+    return merged(image, crowd or Crowd(), settings)
 
 
 # --- one image --------------------------------------------------------------------------------
@@ -152,12 +162,6 @@ def test_the_kind_is_voted_on() -> None:
     crowd = Crowd({"ann": SPAM, "ben": CAREFUL, "eve": SPAM})
     assert merge(answers, crowd).faces[0].kind == "face"
     assert merge(answers[:2]).faces[0].kind == "face"
-
-
-def test_answers_to_two_images_are_not_one() -> None:
-    with pytest.raises(ValueError, match="2 images"):
-        merge([said("ann"), said("ben", key="b.jpg")])
-    assert merge([]).faces == ()
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def test_seconds_are_a_median_and_all_of_it_is_json() -> None:
     answers[2] = replace(answers[2], answer=replace(answers[2].answer, seconds=90.0))
     (ann,) = performances(list(images(answers)), crowd=Crowd())
     assert ann.seconds == 4.0
-    plain = ann.plain()
+    plain = ann.as_json()
     assert plain == json.loads(json.dumps(plain, allow_nan=False))
     assert plain["recall"]["value"] is None
     assert plain["weight"] == pytest.approx(Crowd().stranger.value)

@@ -18,6 +18,7 @@ from sfumato.errors import UsageError
 from sfumato.imaging import codec
 from sfumato.ledger.ledger import Ledger
 from sfumato.pipeline.settings import Settings, last_recipe, read_boxes, verify_step
+from sfumato.sources import open_source
 
 CSV = "path,x0,y0,x1,y1\na.jpg,10,10,40,40\n"
 COCO = {
@@ -141,8 +142,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def test_boxes_are_given_to_the_images_that_they_name(coco: Path, ledger: Ledger) -> None:
     recipe = Settings(boxes=coco).recipe()
-    boxes, unused = read_boxes(coco, ["a.jpg", "b.jpg"], recipe)
-    assert unused == ()
+    boxes = read_boxes(coco, ["a.jpg", "b.jpg"], recipe, open_source(coco.parent))
     ledger.import_boxes(recipe.detect.boxes, boxes)
     given = ledger.imported(recipe.detect.boxes, ["a.jpg", "b.jpg"]).pop("a.jpg")
     assert [face.box for face in given.faces] == [(10, 10, 40, 40)]
@@ -152,9 +152,9 @@ def test_boxes_are_given_to_the_images_that_they_name(coco: Path, ledger: Ledger
 
 def test_a_name_that_fits_no_image_is_wrong_where_it_would_expose_a_face(boxes: Path) -> None:
     with pytest.raises(UsageError, match=r"'a\.jpg'.*--unlisted refuse"):
-        read_boxes(boxes, ["b.jpg"], Settings(boxes=boxes).recipe())
+        read_boxes(boxes, ["b.jpg"], Settings(boxes=boxes).recipe(), open_source(boxes.parent))
     refuse = Settings(boxes=boxes, unlisted="refuse").recipe()
-    assert read_boxes(boxes, ["b.jpg"], refuse) == ({}, ("a.jpg",))
+    assert read_boxes(boxes, ["b.jpg"], refuse, open_source(boxes.parent)) == {}
 
 
 # --- covering -----------------------------------------------------------------------------------

@@ -147,14 +147,8 @@ def _drawn(result: Mapping[str, Any], size: tuple[int, int], path: Path, where: 
     if not isinstance(labels, list) or len(labels) != 1:
         raise UsageError(f"{path}: {where}: a rectangle must have one label, got {shown(labels)}")
     x, y, width, height, turn = (
-        number(value.get(field, default), path, f"{where}, {field}")
-        for field, default in (
-            ("x", None),
-            ("y", None),
-            ("width", None),
-            ("height", None),
-            ("rotation", 0),
-        )
+        number({"rotation": 0, **value}.get(field), path, f"{where}, {field}")
+        for field in ("x", "y", "width", "height", "rotation")
     )
     corner = (x / 100 * size[0], y / 100 * size[1])
     box = _upright(corner, (width / 100 * size[0], height / 100 * size[1]), turn)

@@ -160,7 +160,7 @@ def check(job: Job) -> Contents:
     boxes: dict[str, ImportedBoxes] = {}
     if job.boxes is not None:
         # Names of what is excluded are no misspelt ones.
-        boxes, _ = read_boxes(job.boxes, whole.images, job.recipe, job.source)
+        boxes = read_boxes(job.boxes, whole.images, job.recipe, job.source)
     check_writable(job.private)
     page = job.private / "report.html"
     for path in (*private_files(job), part_of(page)):

@@ -201,11 +201,11 @@ def _digest(path: Path) -> str:
 
 
 def read_boxes(
-    path: Path, keys: Sequence[str], recipe: Recipe, source: Source | None = None
-) -> tuple[dict[str, ImportedBoxes], tuple[str, ...]]:
-    """Return what a file says of the images of the source, and the names that fit no image.
+    path: Path, keys: Sequence[str], recipe: Recipe, source: Source
+) -> dict[str, ImportedBoxes]:
+    """Return what a file says of the images of the source.
 
-    These are also said, and so is, with `source`, if most boxes lie outside their images.
+    It is said if names fit no image, or if most boxes lie outside their images.
 
     Raises:
         UsageError: the file can't be read, or it names images that aren't there while images
@@ -222,7 +222,7 @@ def read_boxes(
     if matched.unused:
         words = "%s names %d images that aren't in the source, such as %r."
         _LOG.warning(words, path, len(matched.unused), matched.unused[0])
-    note = scale_note(source, matched.faces, recipe.detect.max_pixels) if source else ""
+    note = scale_note(source, matched.faces, recipe.detect.max_pixels)
     if note:
         _LOG.warning("%s: %s", path, note)
     given = {
@@ -232,7 +232,7 @@ def read_boxes(
         for key, faces in matched.faces.items()
     }
     given.update({key: ImportedBoxes((), problem) for key, problem in matched.problems.items()})
-    return given, matched.unused
+    return given
 
 
 def software() -> dict[str, str]:

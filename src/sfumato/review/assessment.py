@@ -15,7 +15,7 @@ import numpy as np
 
 from sfumato.boxes import as_boxes, iou
 from sfumato.review.outcome import Merged
-from sfumato.review.quality import GOLD_IOU, passes
+from sfumato.review.quality import passes
 from sfumato.review.remainder import Remainder
 from sfumato.review.vocabulary import Given, Mark
 from sfumato.stats.bootstrap import ratio
@@ -45,11 +45,9 @@ def assess(given: Sequence[Given], merged: Merged, left: Remainder, seed: int = 
     return Assessment("", json.dumps(figures, separators=(",", ":")))
 
 
-def gold(given: Iterable[Given], limit: float = GOLD_IOU) -> JSON:
+def gold(given: Iterable[Given]) -> JSON:
     """Return the share of gold images that were answered well, with Wilson's interval."""
-    passed = [
-        passes(one.answer.marks, one.gold, iou=limit) for one in given if one.gold is not None
-    ]
+    passed = [passes(one.answer.marks, one.gold) for one in given if one.gold is not None]
     if not passed:
         return {"value": None, "low": None, "high": None, "n": 0}
     low, high = wilson(sum(passed), len(passed))

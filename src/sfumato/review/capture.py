@@ -17,6 +17,7 @@ from statistics import NormalDist
 from typing import Final
 
 from sfumato.stats.intervals import LEVEL
+from sfumato.types import JSON
 
 INDEPENDENCE: Final = (
     "both find a face independently of each other, each face as easily as any other; faces that "
@@ -28,21 +29,24 @@ INDEPENDENCE: Final = (
 class Recapture:
     """How many faces there are in all, and how many of them nobody found, with intervals.
 
-    `seen` is how many at least one has found. `bias` says what the figure assumes, and where it
-    goes wrong if that isn't so.
+    `seen` is how many at least one has found.
     """
 
-    method: str
     seen: int
     total: float
     low: float
     high: float
-    bias: str
 
     @property
     def unseen(self) -> float:
         """How many faces nobody found."""
         return self.total - self.seen
+
+    def as_json(self) -> JSON:
+        """Return how many nobody found, with its interval and what it assumes."""
+        low, high = self.low - self.seen, self.high - self.seen
+        figures = {"seen": self.seen, "unseen": self.unseen, "low": low, "high": high}
+        return {"method": "Chapman", **figures, "assumption": INDEPENDENCE}
 
 
 def chapman(both: int, first: int, second: int, level: float = LEVEL) -> Recapture:
@@ -67,4 +71,4 @@ def chapman(both: int, first: int, second: int, level: float = LEVEL) -> Recaptu
     low, high = (seen - 0.5 + unseen * exp(sign * z * spread) for sign in (-1, 1))
     # Where one of both found nothing, the estimate may lie outside its own interval.
     low, high = min(max(low, seen), total), max(high, total)
-    return Recapture("Chapman", seen, total, low, high, INDEPENDENCE)
+    return Recapture(seen, total, low, high)

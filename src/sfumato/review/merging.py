@@ -108,19 +108,6 @@ def decide(
         yield _settled(image) or _decided(image, weights, settings)
 
 
-def merge(
-    given: Sequence[Given], crowd: Crowd | None = None, settings: Merging = Merging()
-) -> Merged:
-    """Merge the answers to one image. Without a crowd, everybody counts the same.
-
-    Raises `ValueError` if they are about several images.
-    """
-    found = list(images(given, overlap=settings.overlap))
-    if len(found) > 1:
-        raise ValueError(f"answers to {len(found)} images can't be merged into one")
-    return merged(found[0], crowd or Crowd(), settings) if found else Merged(())
-
-
 def merged(image: ReviewedImage, crowd: Crowd, settings: Merging) -> Merged:
     """Merge an image whose places are known."""
     people = [one.person for one in image.given if one.answer.verdict != "unsure"]

@@ -10,10 +10,10 @@ import hashlib
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Final, cast, get_args
+from typing import Final, get_args
 
 from sfumato.errors import UsageError
-from sfumato.ledger.database import Database, Row
+from sfumato.ledger.database import Database
 from sfumato.review.vocabulary import Person, Role
 
 _BYTES: Final = 32
@@ -63,13 +63,6 @@ def invite(db: Database, name: str, role: Role, *, days: float = 30, now: float 
     return secret
 
 
-def role_of(db: Database, name: str) -> Role | None:
-    """Return the role of the person of this name; None if there is none."""
-    for (role,) in db.rows("SELECT role FROM review_people WHERE name = ?", (name.strip(),)):
-        return cast("Role", role)
-    return None
-
-
 def barred(db: Database, name: str) -> bool:
     """Say whether the link of the person of this name was revoked."""
     return bool(
@@ -107,9 +100,7 @@ def recognise(db: Database, secret: str, *, now: float = 0) -> Person | None:
         "WHERE secret = ? AND revoked IS NULL AND expires > ?",
         (hashed(secret), now or time.time()),
     )
-    for person, role, name in found:
-        return Person(person, role, name)
-    return None
+    return Person(*found[0]) if found else None
 
 
 def revoke(db: Database, who: str, *, now: float = 0) -> int:
@@ -124,11 +115,8 @@ def revoke(db: Database, who: str, *, now: float = 0) -> int:
 
 def find(db: Database, who: str) -> Person | None:
     """Return the person with this name or id, invited still or not."""
-    for person, role, name in db.rows(
-        "SELECT id, role, name FROM review_people WHERE name = ? OR id = ?", (who, who)
-    ):
-        return Person(person, role, name)
-    return None
+    found = db.rows("SELECT id, role, name FROM review_people WHERE name = ? OR id = ?", (who, who))
+    return Person(*found[0]) if found else None
 
 
 def people(db: Database) -> list[Invited]:
@@ -137,14 +125,7 @@ def people(db: Database) -> list[Invited]:
         "SELECT id, role, name, invited, expires, revoked, answered, gold, passed, seconds "
         "FROM review_people ORDER BY name"
     )
-    return [_invited(row) for row in rows]
-
-
-def _invited(row: Row) -> Invited:
-    person, role, name, invited, expires, revoked, answered, gold, passed, seconds = row
-    return Invited(
-        Person(person, role, name), invited, expires, revoked, answered, gold, passed, seconds
-    )
+    return [Invited(Person(*row[:3]), *row[3:]) for row in rows]
 
 
 def hashed(secret: str) -> str:

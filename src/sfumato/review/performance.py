@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from math import isnan
 from statistics import median
 from typing import Final, TypeAlias
 
@@ -17,8 +16,9 @@ import numpy as np
 
 from sfumato.review.crowd import Crowd
 from sfumato.review.places import Place, ReviewedImage
-from sfumato.review.quality import GOLD_IOU, passes
+from sfumato.review.quality import passes
 from sfumato.review.vocabulary import Given, Mark
+from sfumato.review.wording import plain
 from sfumato.stats.bootstrap import ratio
 from sfumato.stats.intervals import Estimate, wilson
 from sfumato.stats.matching import Truth, match
@@ -51,22 +51,16 @@ class Performance:
     gold: Estimate
     weight: float | None = None
 
-    def plain(self) -> JSON:
-        """Return it as plain data for JSON; None for what was not measured."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+    def as_json(self) -> JSON:
+        """Return it as JSON; None for what was not measured."""
+        figures: JSON = plain(asdict(self))
+        return figures
 
 
-def performances(
-    images: Sequence[ReviewedImage],
-    *,
-    iou: float = FIT,
-    gold_iou: float = GOLD_IOU,
-    crowd: Crowd | None = None,
-) -> list[Performance]:
+def performances(images: Sequence[ReviewedImage], crowd: Crowd | None = None) -> list[Performance]:
     """Return everybody's figures, by pseudonym.
 
-    `iou` is what a box must reach to match a face of a gold image, `gold_iou` what the unions
-    must reach to pass it. An answer "unsure" is counted, and judged by nothing.
+    An answer "unsure" is counted, and judged by nothing.
     """
     given: defaultdict[str, list[Given]] = defaultdict(list)
     agreed: defaultdict[str, Pairs] = defaultdict(list)
@@ -76,23 +70,16 @@ def performances(
         if image.truth is None:
             for person, pair in _agreements(image.places).items():
                 agreed[person].append(pair)
-    return [
-        _performance(person, given[person], agreed[person], (iou, gold_iou), crowd)
-        for person in sorted(given)
-    ]
+    return [_performance(who, given[who], agreed[who], crowd) for who in sorted(given)]
 
 
 def _performance(
-    person: str,
-    given: Sequence[Given],
-    agreed: Pairs,
-    limits: tuple[float, float],
-    crowd: Crowd | None,
+    person: str, given: Sequence[Given], agreed: Pairs, crowd: Crowd | None
 ) -> Performance:
     sure = [one for one in given if one.answer.verdict != "unsure"]
     checked = [(one.answer.marks, one.gold) for one in sure if one.gold is not None]
-    counts = [(_matches(marks, gold, limits[0]), marks, gold) for marks, gold in checked]
-    passed = sum(passes(marks, gold, iou=limits[1]) for marks, gold in checked)
+    counts = [(_matches(marks, gold), marks, gold) for marks, gold in checked]
+    passed = sum(passes(marks, gold) for marks, gold in checked)
     times = [one.answer.seconds for one in given]
     return Performance(
         person,
@@ -123,9 +110,9 @@ def _agreements(places: Iterable[Place]) -> dict[str, tuple[int, int]]:
     return counts
 
 
-def _matches(marks: Sequence[Mark], truth: Sequence[Mark], iou: float) -> int:
+def _matches(marks: Sequence[Mark], truth: Sequence[Mark]) -> int:
     faces = [mark.face("person", 0.5) for mark in marks]
-    fits = match(Truth(0, 0, tuple(mark.box for mark in truth)), faces, iou)
+    fits = match(Truth(0, 0, tuple(mark.box for mark in truth)), faces, FIT)
     return int((fits.face >= 0).sum())
 
 
@@ -140,9 +127,3 @@ def _of_trials(hits: int, trials: int) -> Estimate:
     if not trials:
         return _NOTHING
     return Estimate(hits, trials, hits / trials, *wilson(hits, trials))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return None if isinstance(value, float) and isnan(value) else value

@@ -44,16 +44,7 @@ class Remainder:
         found = wording.as_json(self.estimate)
         found["short"] = _short(self.estimate)
         found["disputed"] = self.disputed
-        found["recapture"] = None
-        if self.recapture is not None:
-            found["recapture"] = {
-                "method": self.recapture.method,
-                "seen": self.recapture.seen,
-                "unseen": self.recapture.unseen,
-                "low": self.recapture.low - self.recapture.seen,
-                "high": self.recapture.high - self.recapture.seen,
-                "assumption": self.recapture.bias,
-            }
+        found["recapture"] = self.recapture.as_json() if self.recapture else None
         return found
 
 

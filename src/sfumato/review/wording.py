@@ -49,7 +49,7 @@ def assumptions(result: Estimate) -> tuple[str, ...]:
 
 def as_json(result: Estimate) -> JSON:
     """Return the estimate as JSON, figures and words; what isn't finite is null."""
-    figures: JSON = _plain(asdict(result))
+    figures: JSON = plain(asdict(result))
     return {
         "measured": result.overall is not None,
         "sentence": sentence(result),
@@ -121,11 +121,12 @@ def _percent(share: float) -> str:
     return f"{percent:.2g} %" if percent < 1 else f"{percent:.1f} %"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return figures as JSON has them: None for what isn't finite."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not isfinite(value):
         return None
     return value

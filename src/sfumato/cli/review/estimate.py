@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from sfumato.cli.review.desk import common, opened
 from sfumato.cli.review.merge import decide
+from sfumato.review.capture import INDEPENDENCE
 from sfumato.review.effort import Effort, plan
 from sfumato.review.estimation import Figure, Part
 from sfumato.review.remainder import Remainder
@@ -45,7 +47,7 @@ def estimate(src: Path, **values: Any) -> int:
         _, left = decide(campaign)
     effort = plan(left.strata, values["half_width"]) if values["planned"] and left.strata else None
     if values["as_json"]:
-        click.echo(json.dumps({**left.as_json(), "plan": _plan(effort) if effort else None}))
+        click.echo(json.dumps({**left.as_json(), "plan": asdict(effort) if effort else None}))
         return 0
     click.echo(sentence(left.estimate))
     if left.disputed:
@@ -59,14 +61,6 @@ def estimate(src: Path, **values: Any) -> int:
     return 0
 
 
-def _plan(effort: Effort) -> dict[str, Any]:
-    return {
-        "more": effort.more,
-        "half_width": effort.half_width,
-        "strata": [{"stratum": a.stratum, "size": a.size, "more": a.more} for a in effort.strata],
-    }
-
-
 def _tables(left: Remainder) -> None:
     parts = left.estimate.strata
     if parts:
@@ -78,7 +72,7 @@ def _tables(left: Remainder) -> None:
         click.echo(
             f"\nBeside it, by capture and recapture of faces that people added: "
             f"{again.unseen:,.1f} ({again.low - again.seen:,.1f} to {again.high - again.seen:,.1f})"
-            f" that neither of two people found. It assumes that {again.bias}."
+            f" that neither of two people found. It assumes that {INDEPENDENCE}."
         )
 
 

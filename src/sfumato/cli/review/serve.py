@@ -136,7 +136,8 @@ def _invite(campaign: Campaign, names: tuple[str, ...], days: float) -> list[tup
     """Return (name, role, secret) of new links; who had a role keeps it."""
     links: list[tuple[str, str, str]] = []
     for name in dict.fromkeys(name.strip() for name in names or (OWNER,)):
-        role = people.role_of(campaign.database, name) or ("reviewer" if names else "manager")
+        known = people.find(campaign.database, name)
+        role = known.role if known else "reviewer" if names else "manager"
         links.append((name, role, people.invite(campaign.database, name, role, days=days)))
     return links
 

@@ -71,7 +71,7 @@ def _person(one: Invited, work: Performance | None, now: float) -> JSON:
         "answered": one.answered,
         "gold": one.gold,
         "gold_passed": one.passed,
-        "performance": work.plain() if work else None,
+        "performance": work.as_json() if work else None,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -58,21 +59,12 @@ def take(src: Path, file: Path, **values: Any) -> int:
         sheets = load(file, values["tool"], labels=values["labels"], empty=values["empty"])
         taken = incoming(campaign.database, sheets, values["tool"])
     if values["as_json"]:
-        click.echo(json.dumps(_summary(taken)))
+        problems = [{"name": name, "reason": reason} for name, reason in taken.problems]
+        told = {**asdict(taken), "people": len(taken.people), "problems": problems}
+        click.echo(json.dumps(told))
     else:
         _say(taken)
     return int(bool(taken.unknown or taken.conflicting or taken.problems))
-
-
-def _summary(taken: Taken) -> dict[str, Any]:
-    return {
-        "answers": taken.answers,
-        "again": taken.again,
-        "people": len(taken.people),
-        "unknown": taken.unknown,
-        "conflicting": taken.conflicting,
-        "problems": [{"name": name, "reason": reason} for name, reason in taken.problems],
-    }
 
 
 def _say(taken: Taken) -> None:
