@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
-from typing import Final, TextIO, TypeAlias
+from typing import Final, TextIO, TypeAlias, TypeVar
 
 from sfumato.annotations import boxes_csv, coco, princeton
 from sfumato.annotations.entries import Entry, reading
@@ -51,64 +51,51 @@ LAYOUTS: Final[Mapping[Layout, Syntax]] = {
     "princeton": Syntax(b"[", princeton.read, princeton.write),
     "csv": Syntax(b"", boxes_csv.read, boxes_csv.write, faceless=False),
 }
+_V = TypeVar("_V")
 _plain = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Coordinates of a whole file that stay below this are fractions of the image, not pixels.
 _FRACTIONS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
-    """A box file seen from a source: each key is in exactly one of the first three.
-
-    `problems` (key to reason) and `missing` are to be refused as `BOXES_MISSING`. `sizes` are
-    the (width, height) that the file gives for a key: an image that is of another size upright
-    has its boxes in another frame, and must be refused too. `unused` are names of the file that
-    no key took. `uncounted` are those of `faces` that are no faces which must be found.
-    """
-
-    faces: Mapping[str, tuple[Face, ...]]
-    problems: Mapping[str, str]
-    missing: tuple[str, ...]
-    unused: tuple[str, ...]
-    sizes: Mapping[str, tuple[int, int]]
-    uncounted: Mapping[str, tuple[Face, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class BoxFile:
-    """The boxes of a file by the file's own names of the images, in the order of the file.
+    """The boxes of a file, by the file's own names of the images or, matched, by a source's keys.
 
     A name is either in `faces` (empty: no face) or, with the reason, in `problems`. `sizes` are
-    the widths and heights of images, where the layout has them (COCO). `uncounted` are those of
-    `faces` that a run covers too but that nobody must find: crowds, art, what is unclear.
+    the (width, height) of images, where the layout has them (COCO): one of another size upright has
+    its boxes in another frame, and must be refused. `uncounted` are those of `faces` that a run
+    covers too but that nobody must find: crowds, art, what is unclear. Of a matched file, `missing`
+    are keys that it doesn't name, and `unused` are its names that no key took.
     """
 
-    path: Path
-    layout: Layout
     faces: Mapping[str, tuple[Face, ...]]
     problems: Mapping[str, str]
     sizes: Mapping[str, tuple[int, int]]
     uncounted: Mapping[str, tuple[Face, ...]] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
-    def match(self, keys: Sequence[str]) -> Matched:
+    def match(self, keys: Sequence[str]) -> BoxFile:
         """Pair the names of the file with the keys of a source.
 
         Exact names first, then those that differ in spelling or in a root folder alone, and
-        only where one pairing is possible; see `sfumato.annotations.name_match.pair`.
+        only where one pairing is possible; see `sfumato.annotations.name_match.pair`. Keys that
+        could have several names are in `problems`.
         """
-        names = self.faces.keys() | self.problems.keys()
-        pairing = pair(names, keys)
-        found = pairing.names
-        problems = {k: self.problems[name] for k, name in found.items() if name in self.problems}
-        problems.update(dict.fromkeys(pairing.ambiguous, "several entries or images fit"))
-        used = set(found.values())
-        return Matched(
-            {k: self.faces[name] for k, name in found.items() if name in self.faces},
-            problems,
-            tuple(key for key in keys if key not in found and key not in problems),
+        pairing = pair(self.faces.keys() | self.problems.keys(), keys)
+
+        def of(values: Mapping[str, _V]) -> dict[str, _V]:
+            return {k: values[name] for k, name in pairing.names.items() if name in values}
+
+        doubtful = dict.fromkeys(pairing.ambiguous, "several entries or images fit")
+        used = set(pairing.names.values())
+        return BoxFile(
+            of(self.faces),
+            {**of(self.problems), **doubtful},
+            of(self.sizes),
+            of(self.uncounted),
+            tuple(key for key in keys if key not in pairing.names and key not in doubtful),
             tuple(name for name in (*self.faces, *self.problems) if name not in used),
-            {k: self.sizes[name] for k, name in found.items() if name in self.sizes},
-            {k: self.uncounted[name] for k, name in found.items() if name in self.uncounted},
         )
 
 
@@ -124,13 +111,12 @@ def load(path: Path) -> BoxFile:
         UsageError: the file can't be read, is of no known layout, holds what isn't a number
             where one is needed, or gives fractions of the image instead of pixels.
     """
-    layout = layout_of(path)
     faces: dict[str, tuple[Face, ...]] = {}
     found: dict[str, list[Face]] = {}
     uncounted: dict[str, list[Face]] = {}
     problems: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
-    for entry in LAYOUTS[layout].read(path):
+    for entry in LAYOUTS[layout_of(path)].read(path):
         name, box, score, origin, size, kind, _ = entry
         faces.setdefault(name, ())
         if size is not None and sizes.setdefault(name, size) != size:
@@ -150,7 +136,7 @@ def load(path: Path) -> BoxFile:
     for name in problems:
         del faces[name]
     left_out = {name: tuple(group) for name, group in uncounted.items() if name in faces}
-    return BoxFile(path, layout, faces, problems, sizes, left_out)
+    return BoxFile(faces, problems, sizes, left_out)
 
 
 def _refuse_fractions(

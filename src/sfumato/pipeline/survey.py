@@ -79,7 +79,7 @@ def read_labels(
     return Labels(dict(sorted(faces.items())), ignored, matched.sizes, matched.unused)
 
 
-def _sound(file: Path, keys: Sequence[str]) -> box_files.Matched:
+def _sound(file: Path, keys: Sequence[str]) -> box_files.BoxFile:
     matched = box_files.load(file).match(keys)
     for key, problem in matched.problems.items():
         raise UsageError(f"{file}: {key!r}: {problem}. Mend it: labels must be right.")
