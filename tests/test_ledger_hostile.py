@@ -21,7 +21,7 @@ from sfumato.errors import LedgerError, UsageError
 from sfumato.ledger.database import Where, named
 from sfumato.ledger.ledger import Ledger, decode, encode, is_there
 from sfumato.ledger.records import imported_from, recipe_from
-from sfumato.pipeline.driver import private_of
+from sfumato.pipeline.job import private_of
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 from sfumato.sources import Note
 from sfumato.web import serving

@@ -18,18 +18,17 @@ from sfumato.pipeline import driver
 from sfumato.pipeline.driver import (
     STAGES,
     Job,
-    Plan,
     _file_listing,
     _notes,
     _tell,
     _work,
-    private_of,
     run,
     search,
     write_report,
 )
 from sfumato.pipeline.executors import Result, Task
-from sfumato.pipeline.job import Contents, private_files
+from sfumato.pipeline.job import Contents, private_files, private_of
+from sfumato.pipeline.plan import Plan
 from sfumato.pipeline.settings import software
 from sfumato.pipeline.work import Work
 from sfumato.recipe import DetectStep, Recipe, VerifyStep

@@ -11,7 +11,8 @@ import click
 from sfumato.cli import options
 from sfumato.cli.outcome import conclude
 from sfumato.cli.run import absolute
-from sfumato.pipeline.driver import private_of, write_report
+from sfumato.pipeline.driver import write_report
+from sfumato.pipeline.job import private_of
 from sfumato.sources.private import private_folder
 
 

@@ -30,12 +30,8 @@ def adopt(ledger: Ledger, other: Where, fingerprint: str) -> None:
             if less:
                 found = [record.key for record in fresh if isinstance(record, Detection)]
                 behind = theirs.searched_less(fingerprint, found)
-                fresh = [one for one in fresh if one.key not in behind or not _is_found(one)]
+                fresh = [one for one in fresh if one.key not in behind]  # the latest of each key
             ledger.commit((fingerprint, record) for record in fresh)
-
-
-def _is_found(record: Record) -> bool:
-    return isinstance(record, Detection)
 
 
 def _same(one: Where, other: Where) -> bool:

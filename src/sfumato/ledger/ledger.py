@@ -244,12 +244,7 @@ class Ledger:
 
     def latest_of(self, fingerprint: str, kinds: Sequence[str], key: str) -> Record | None:
         """Return the latest record of these kinds for one key, or None."""
-        rows = self._rows(
-            "SELECT kind, body FROM records WHERE fingerprint = ? AND "  # noqa: S608
-            f"kind IN ({marks(kinds)}) AND key = ? ORDER BY seq DESC LIMIT 1",
-            (fingerprint, *kinds, key),
-        )
-        return decode(*rows[0]) if rows else None
+        return next(self.latest_among(fingerprint, kinds, [key]), None)
 
     def searched_less(self, fingerprint: str, keys: Iterable[str]) -> set[str]:
         """Return the keys whose last detection is of a version that looked at less of them.

@@ -32,7 +32,6 @@ from sfumato.pipeline.job import (
     Job,
     address,
     check,
-    check_folders,
     check_place,
     check_release,
     observed,
@@ -53,21 +52,7 @@ from sfumato.sources.doors import Shard
 from sfumato.types import Detection, Failure, Finding, Observation, Output, Record
 from sfumato.verification.failing import checks_of
 
-__all__ = [
-    "STAGES",
-    "Job",
-    "Plan",
-    "Progress",
-    "check",
-    "check_folders",
-    "check_release",
-    "make_plan",
-    "planned",
-    "private_of",
-    "run",
-    "search",
-    "write_report",
-]
+__all__ = ["STAGES", "Job", "Progress", "planned", "run", "search", "write_report"]
 
 _LOG: Final = logging.getLogger(__name__)
 

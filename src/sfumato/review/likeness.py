@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
+from sfumato import boxes
 from sfumato.review import quality
 from sfumato.review.vocabulary import Mark
 from sfumato.types import Box
@@ -183,8 +184,9 @@ def _placed(
             continue
         place = min(fitting, key=lambda place: _unlike(placed[place], face.box))
         moved = pool.sides(_on(face.box, placed[place], rng), donor.marks[place].box)
-        others = [box for other, box in enumerate(placed) if other != place]
-        if _inside(moved, size) and all(_iou(moved, box) <= _APART for box in others):
+        others = boxes.as_boxes([box for other, box in enumerate(placed) if other != place])
+        overlap = boxes.iou(boxes.as_boxes([moved]), others)
+        if _inside(moved, size) and overlap.max(initial=0.0) <= _APART:
             placed[place] = moved
             free.remove(place)
     return placed
@@ -248,13 +250,3 @@ def _area(box: Box) -> float:
 
 def _unlike(one: Box, other: Box) -> float:
     return abs(math.log(max(_area(one), 1e-9) / max(_area(other), 1e-9)))
-
-
-def _iou(one: Box, other: Box) -> float:
-    meet = _area(
-        (
-            *(max(one[0], other[0]), max(one[1], other[1])),
-            *(min(one[2], other[2]), min(one[3], other[3])),
-        )
-    )
-    return meet / max(_area(one) + _area(other) - meet, 1e-9)
