@@ -101,7 +101,7 @@ def checked(made: World, rng: np.random.Generator, *, draw: bool) -> list[Stratu
     if draw:
         return drawn(made, size, rng)
     if rng.random() < 0.5:
-        sizes = sampling.share_out(populations, size, sampling.Rules())
+        sizes = sampling.share_out(populations, size)
     else:
         share = size / sum(populations.values())
         sizes = {cell: max(1, round(of * share)) for cell, of in populations.items()}

@@ -12,10 +12,9 @@ from scipy import stats
 
 from sfumato.errors import UsageError
 from sfumato.review import sampling
-from sfumato.review.sampling import Draw, Rules
+from sfumato.review.sampling import Draw
 from sfumato.types import Detection, Face
 
-RULES = Rules()
 FACE = Face((1.0, 1.0, 5.0, 5.0), 0.9, "file")
 
 
@@ -35,8 +34,8 @@ def images(**classes: tuple[int, int, int]) -> list[Detection]:
     ]
 
 
-def drawn(of: list[Detection], size: int, seed: int = 0, rules: Rules = RULES) -> Draw:
-    return sampling.draw(of, size, np.random.default_rng(seed), rules=rules)
+def drawn(of: list[Detection], size: int, seed: int = 0) -> Draw:
+    return sampling.draw(of, size, np.random.default_rng(seed))
 
 
 def sizes(draw: Draw) -> dict[str, tuple[int, int]]:
@@ -74,9 +73,10 @@ def test_small_classes_are_pooled_by_how_often_they_show_faces() -> None:
     assert draw.stratum_of(detection("d3/x.jpg", "faces")).endswith("10 %+: faces found")
 
 
-def test_thousands_of_classes_are_all_pooled() -> None:
+def test_thousands_of_classes_are_all_pooled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "SMALL", 5)
     classes = {f"c{i}": (10, 0, 0) for i in range(60)}
-    draw = drawn(images(**classes), 50, rules=Rules(small=5))
+    draw = drawn(images(**classes), 50)
     assert len(draw.strata) == 1
     assert draw.strata[0].population == 600
 

@@ -111,8 +111,10 @@ def _sheet(name: str, annotation: Mapping[str, Any], path: Path, where: str) -> 
         drawn.append(_drawn(result, size, path, where))
     lead = annotation.get("lead_time")
     seconds = float(lead) if isinstance(lead, int | float) and math.isfinite(lead) else 0.0
-    who = _who(annotation.get("completed_by"))
-    return Sheet(name, who, tuple(drawn), size, seconds, problem, worked_on=True)
+    who = annotation.get("completed_by")
+    who = who.get("id") if isinstance(who, dict) else who
+    annotator = "" if who is None else str(who)
+    return Sheet(name, annotator, tuple(drawn), size, seconds, problem, worked_on=True)
 
 
 def _foreign(result: Mapping[str, Any]) -> str:
@@ -124,12 +126,6 @@ def _foreign(result: Mapping[str, Any]) -> str:
     placed = isinstance(value, dict) and not _PLACES.isdisjoint(value)
     is_shape = placed or kind.endswith("labels")
     return f"a shape that is no labelled rectangle ({kind})" if is_shape else ""
-
-
-def _who(completed_by: object) -> str:
-    if isinstance(completed_by, dict):
-        completed_by = completed_by.get("id")
-    return "" if completed_by is None else str(completed_by)
 
 
 def _size(result: Mapping[str, Any], path: Path, where: str) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from sfumato.ledger.database import Connection, Row
 from sfumato.review import quality
@@ -63,8 +63,7 @@ GONE: Final = (
 _LEAVE: Final = f"UPDATE review_people SET served = ?, {' = ?, '.join(_PLACES)} = ? WHERE id = ?"  # noqa: S608
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """How far a person has come: behind (rank, item) of the order.
 
     `wrapped`: images served when they last looked from the beginning and found nothing.
@@ -127,8 +126,7 @@ def sit_down(db: Connection, person: str, now: float, *, gallery: bool, tutorial
 
 def leave(db: Connection, desk: Desk) -> None:
     """Store how far the person has come."""
-    places = [desk.places[course] for course in _COURSES]
-    values = [x for place in places for x in (place.rank, place.item, place.wrapped, place.epoch)]
+    values = [value for course in _COURSES for value in desk.places[course]]
     db.execute(_LEAVE, (desk.served, *values, desk.person))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from sfumato.ledger.database import Connection, Database, Row
 from sfumato.review.choice import Desk, Pick
 from sfumato.review.likeness import Pool, wrong
-from sfumato.review.store import count, marks_from, written
+from sfumato.review.store import count, marks_from, put, written
 from sfumato.review.vocabulary import Mark
 
 
@@ -31,11 +31,7 @@ def add(database: Database, truths: Mapping[str, tuple[Mark, ...]]) -> int:
             "SELECT COUNT(*), COUNT(CASE WHEN truth = '[]' THEN 1 END) FROM review_gold"
         ).fetchone()
         for name, number in zip(("gold", "gold_empty"), row or (0, 0), strict=True):
-            db.execute(
-                "INSERT INTO review_campaign (name, value) VALUES (?, ?) "
-                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (name, str(number)),
-            )
+            put(db, name, str(number))
     return done
 
 

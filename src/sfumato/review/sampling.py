@@ -29,22 +29,11 @@ from sfumato.types import JSON, Detection
 State: TypeAlias = Literal["nothing", "doubtful", "faces"]
 Cell: TypeAlias = tuple[str, State]  # group and what was found
 # Upper ends of the share of images with faces by which small groups are pooled.
+_UNFOUND: Final = 0.8  # of a sample, drawn where no face was found
+_LEAST: Final = 10  # images of each stratum, if it has as many
+SMALL: Final = 500  # images of a group below which it is pooled
+_MOST: Final = 50  # groups that stand by themselves; if more would, all are pooled
 BANDS: Final = ((0.01, "faces in under 1 %"), (0.1, "faces in 1 to 10 %"), (1.1, "faces in 10 %+"))
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How a sample is shared out.
-
-    `unfound` is the share of it drawn where no face was found, `least` how many images each
-    stratum gets (if it has as many). Groups of fewer than `small` images are pooled, and all
-    groups if more than `most` would stand by themselves.
-    """
-
-    unfound: float = 0.8
-    least: int = 10
-    small: int = 500
-    most: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +78,7 @@ def state_of(detection: Detection) -> State:
     return "doubtful" if detection.candidates else "nothing"
 
 
-def draw(
-    detections: Iterable[Detection],
-    size: int,
-    rng: np.random.Generator,
-    *,
-    rules: Rules = Rules(),
-) -> Draw:
+def draw(detections: Iterable[Detection], size: int, rng: np.random.Generator) -> Draw:
     """Draw about so many images. `detections` are iterated twice: no iterator.
 
     Raises:
@@ -104,9 +87,9 @@ def draw(
     """
     secret = rng.bytes(16)
     frame = _Frame(detections, secret)
-    groups = _pooled(frame.cells, rules)
+    groups = _pooled(frame.cells)
     populations = frame.populations(groups)
-    return frame.draw(groups, share_out(populations, size, rules))
+    return frame.draw(groups, share_out(populations, size))
 
 
 def renew(drawn: Draw, detections: Iterable[Detection], size: int) -> Draw:
@@ -123,9 +106,9 @@ def renew(drawn: Draw, detections: Iterable[Detection], size: int) -> Draw:
     had = sum(len(stratum.keys) for stratum in drawn.strata)
     if not frame.cells or (same and size <= had):
         return drawn
-    groups = drawn.groups if same else _pooled(frame.cells, Rules())
+    groups = drawn.groups if same else _pooled(frame.cells)
     populations = frame.populations(groups)
-    sizes = share_out(populations, max(size, had, len(populations)), Rules())
+    sizes = share_out(populations, max(size, had, len(populations)))
     if same:
         sizes = {cell: max(wanted, len(before[cell].keys)) for cell, wanted in sizes.items()}
     return frame.draw(groups, sizes)
@@ -238,15 +221,15 @@ def _name(group: str, state: State) -> str:
     return f"{group or 'all'}: {found}"
 
 
-def _pooled(cells: Mapping[Cell, int], rules: Rules) -> dict[str, str]:
+def _pooled(cells: Mapping[Cell, int]) -> dict[str, str]:
     """Return for each group the one it counts in: itself, or the pool of its band."""
     totals: Counter[str] = Counter()
     faces: Counter[str] = Counter()
     for (name, state), images in cells.items():
         totals[name] += images
         faces[name] += images if state == "faces" else 0
-    large = {name for name, images in totals.items() if images >= rules.small}
-    alone = large if len(large) <= rules.most else set()
+    large = {name for name, images in totals.items() if images >= SMALL}
+    alone = large if len(large) <= _MOST else set()
     if len(totals) == 1:
         alone = set(totals)
     return {
@@ -259,17 +242,17 @@ def _band(share: float) -> str:
     return "pooled classes, " + next(name for end, name in BANDS if share < end)
 
 
-def share_out(populations: Mapping[Cell, int], size: int, rules: Rules) -> dict[Cell, int]:
+def share_out(populations: Mapping[Cell, int], size: int) -> dict[Cell, int]:
     """Give each stratum its least, and the rest by population and by whether a face was found."""
     if size < len(populations):
         raise UsageError(
             f"a sample of {size} is too small: there are {len(populations)} strata, and each "
             "needs an image."
         )
-    least = max(1, min(rules.least, size // max(len(populations), 1)))
+    least = max(1, min(_LEAST, size // max(len(populations), 1)))
     sizes = {cell: min(least, images) for cell, images in populations.items()}
     while (rest := size - sum(sizes.values())) > 0:
-        weights = _weights({c: populations[c] - sizes[c] for c in populations}, rules.unfound)
+        weights = _weights({c: populations[c] - sizes[c] for c in populations})
         if not weights:
             break
         for cell, weight in sorted(weights.items(), key=lambda item: (-item[1], item[0])):
@@ -279,12 +262,12 @@ def share_out(populations: Mapping[Cell, int], size: int, rules: Rules) -> dict[
     return sizes
 
 
-def _weights(free: Mapping[Cell, int], unfound: float) -> dict[Cell, float]:
+def _weights(free: Mapping[Cell, int]) -> dict[Cell, float]:
     """Return what share of the next images each stratum with free ones gets."""
     sides: Counter[bool] = Counter()
     for (_, state), images in free.items():
         sides[state == "faces"] += images
-    shares = {False: unfound if sides[True] else 1.0, True: 1 - unfound if sides[False] else 1.0}
+    shares = {False: _UNFOUND if sides[True] else 1.0, True: 1 - _UNFOUND if sides[False] else 1.0}
     return {
         (name, state): shares[state == "faces"] * images / sides[state == "faces"]
         for (name, state), images in free.items()

@@ -238,11 +238,16 @@ def campaign(database: Database, name: str, default: str = "") -> str:
 def note(database: Database, name: str, value: str) -> None:
     """Set a value of the campaign. The queue's own: layout, slots, items, gold, epoch."""
     with database.transaction() as db:
-        db.execute(
-            "INSERT INTO review_campaign (name, value) VALUES (?, ?) "
-            "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            (name, value),
-        )
+        put(db, name, value)
+
+
+def put(db: Connection, name: str, value: str) -> None:
+    """Set a value of the campaign in a transaction."""
+    db.execute(
+        "INSERT INTO review_campaign (name, value) VALUES (?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        (name, value),
+    )
 
 
 def count(db: Connection, name: str, more: int) -> None:

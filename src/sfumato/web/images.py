@@ -138,14 +138,13 @@ class ServedImages:
 
 def seen_around(boxes: Sequence[Box]) -> tuple[Box, ...]:
     """Return what may be seen where only the surroundings of proposals may: grown boxes."""
-    return tuple(_seen(box) for box in boxes)
-
-
-def _seen(box: Box) -> Box:
-    x0, y0, x1, y1 = grow(box, _GROWN)
-    more_x = max(0.0, _LEAST_SEEN - (x1 - x0)) / 2
-    more_y = max(0.0, _LEAST_SEEN - (y1 - y0)) / 2
-    return (x0 - more_x, y0 - more_y, x1 + more_x, y1 + more_y)
+    seen: list[Box] = []
+    for box in boxes:
+        x0, y0, x1, y1 = grow(box, _GROWN)
+        more_x = max(0.0, _LEAST_SEEN - (x1 - x0)) / 2
+        more_y = max(0.0, _LEAST_SEEN - (y1 - y0)) / 2
+        seen.append((x0 - more_x, y0 - more_y, x1 + more_x, y1 + more_y))
+    return tuple(seen)
 
 
 def _jpeg(pixels: Pixels, longest: int) -> bytes:

@@ -20,13 +20,13 @@ class Shelf(Generic[T]):
     want the same thing at once make it once: the second waits.
     """
 
-    def __init__(self, limit: int, weigh: Callable[[T], int], *, locks: int = 64) -> None:
+    def __init__(self, limit: int, weigh: Callable[[T], int]) -> None:
         self.limit = limit
         self.bytes = 0
         self._weigh = weigh
         self._kept: OrderedDict[Hashable, T] = OrderedDict()
         self._guard = threading.Lock()
-        self._making = tuple(threading.Lock() for _ in range(locks))
+        self._making = tuple(threading.Lock() for _ in range(64))
 
     def get(self, name: Hashable, make: Callable[[], T]) -> T:
         """Return the thing of this name, made now if it isn't here; raises what `make` raises."""

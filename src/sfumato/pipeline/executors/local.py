@@ -58,7 +58,7 @@ class _Worker:
                     **_KEPT_MEMORY,
                     **os.environ,
                     **_ONE_THREAD,
-                    "PYTHONPATH": os.pathsep.join(_paths()),
+                    "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
                 },
                 start_new_session=True,  # Ctrl-C is for the driver, which ends its workers
             )
@@ -145,7 +145,7 @@ class Local:
                 worker.end()
                 todo.appendleft(worker.left.part(1))
                 reason = f"not done within {self.timeout_s:.0f} s"
-                yield _failed(worker, Code.DETECTOR_TIMEOUT, reason)
+                yield _failed(worker.left, 0, Code.DETECTOR_TIMEOUT, reason)
 
     def _hangs(self, worker: _Worker) -> bool:
         waited = time.monotonic() - worker.since
@@ -157,10 +157,6 @@ class Local:
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _paths() -> list[str]:
-    return [path or os.getcwd() for path in sys.path]
 
 
 def _slices(shards: Iterable[Shard]) -> Iterator[Shard]:
@@ -188,15 +184,15 @@ def _bury(worker: _Worker, todo: deque[Shard], suspects: set[tuple[str, str]]) -
     suspect = (worker.left.id, worker.left.keys[0])
     if suspect in suspects:
         reason = f"the worker died twice at it (exit code {worker.process.returncode})"
-        yield _failed(worker, Code.WORKER_DIED, reason)
+        yield _failed(worker.left, 0, Code.WORKER_DIED, reason)
     else:
         suspects.add(suspect)
         todo.appendleft(worker.left.part(0, 1))
 
 
-def _failed(worker: _Worker, code: Code, reason: str) -> Result:
-    key = worker.left.keys[0]
-    return Result(worker.left.id, key, (Failure(key, "run", code, reason),))
+def _failed(shard: Shard, place: int, code: Code, reason: str) -> Result:
+    key = shard.keys[place]
+    return Result(shard.id, key, (Failure(key, "run", code, reason),))
 
 
 def serve() -> None:
@@ -235,7 +231,7 @@ def _work(task: Task, shard: Shard) -> Iterator[Result | SfumatoError]:
                 yield Result(shard.id, shard.keys[done - 1], records)
         except SampleError as error:
             done += 1
-            yield _refused(shard, done - 1, error)
+            yield _failed(shard, done - 1, error.code, error.reason)
         except SfumatoError as error:
             yield error
             return
@@ -243,13 +239,8 @@ def _work(task: Task, shard: Shard) -> Iterator[Result | SfumatoError]:
             traceback.print_exc()
             reason = f"{type(error).__name__} in the program: please report it"
             done += 1
-            yield _refused(shard, done - 1, SampleError(Code.INTERNAL_ERROR, reason))
+            yield _failed(shard, done - 1, Code.INTERNAL_ERROR, reason)
         if done == before:
             left = len(shard.keys) - done
             yield ExecutorError(f"the task yielded nothing for {left} keys of a shard")
             return
-
-
-def _refused(shard: Shard, place: int, error: SampleError) -> Result:
-    key = shard.keys[place]
-    return Result(shard.id, key, (Failure(key, "run", error.code, error.reason),))

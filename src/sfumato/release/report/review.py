@@ -103,8 +103,7 @@ def changes(proposed: Sequence[Face], decision: Decision) -> Changes:
 
 def of_image(detection: Detection | None, decision: Decision | None) -> Changes:
     """Return what a decision changed; nothing if it is of other bytes, in dispute, or not there."""
-    if decision is None or detection is None or decision.digest != detection.digest:
+    if decision is None or detection is None or decision.basis == "provisional":
         return Changes()
-    if decision.basis == "provisional":
-        return Changes()
-    return changes(detection.faces, decision)
+    same = decision.digest == detection.digest
+    return changes(detection.faces, decision) if same else Changes()
