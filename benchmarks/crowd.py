@@ -39,11 +39,11 @@ from simulated import CAREFUL, SPAMMERS, Campaign, Scene, campaign, look, review
 from tqdm import tqdm
 
 from sfumato.review.crowd import Crowd, estimate
-from sfumato.review.merging import Dispute, decide
+from sfumato.review.merging import decide
 from sfumato.review.places import images, places
 from sfumato.review.vocabulary import Given, Mark
 from sfumato.stats.matching import Truth, match
-from sfumato.types import JSON, Box, Face
+from sfumato.types import JSON, Box, Decision, Face
 
 SETS = ("crowds", "blind", "grey", "portraits")
 METHODS = ("merged", "covered", "judged", "majority")
@@ -95,14 +95,12 @@ def attempt(scenes_: Sequence[Scene], replicas: int, seed: int, gold: int = GOLD
     open_ = {scene.key: scene for scene in made.open_}
     crowd = estimate(list(images(given)))
     results = [r for r in decide(given, crowd=crowd) if r.key in open_]
-    decisions = [r.provisional if isinstance(r, Dispute) else r for r in results]
-    covered = {d.key: [face.box for face in d.faces] for d in decisions}
-    merged = {d.key: [face.box for face in d.faces if face.score >= 0.5] for d in decisions}
-    disputes = [r for r in results if isinstance(r, Dispute)]
+    covered = {d.key: [face.box for face in d.faces] for d in results}
+    merged = {d.key: [face.box for face in d.faces if face.score >= 0.5] for d in results}
+    disputes = [r for r in results if r.basis == "provisional"]
     judgements = [_judged(open_[d.key], d, rng) for d in disputes]
     after = decide([*given, *judgements], adjudicators={"judge"}, crowd=crowd)
-    final = [r.provisional if isinstance(r, Dispute) else r for r in after]
-    judged = {d.key: [face.box for face in d.faces] for d in final if d.key in open_}
+    judged = {d.key: [face.box for face in d.faces] for d in after if d.key in open_}
     by_image = groupby(sorted(given, key=lambda g: g.key), key=lambda g: g.key)
     plain = {key: majority(list(some)) for key, some in by_image if key in open_}
     return Tried(
@@ -116,10 +114,10 @@ def attempt(scenes_: Sequence[Scene], replicas: int, seed: int, gold: int = GOLD
     )
 
 
-def _judged(scene: Scene, dispute: Dispute, rng: np.random.Generator) -> Given:
-    shown = tuple(Mark(f.box, f.kind, f"p{i}") for i, f in enumerate(dispute.provisional.faces))
+def _judged(scene: Scene, dispute: Decision, rng: np.random.Generator) -> Given:
+    shown = tuple(Mark(f.box, f.kind, f"p{i}") for i, f in enumerate(dispute.faces))
     answer = look(scene, CAREFUL, shown, rng.normal(0.3, 0.7, len(shown)).tolist(), rng)
-    return Given(scene.key, dispute.digest, "judge", answer, shown, "")
+    return Given(scene.key, dispute.digest, "judge", answer, shown)
 
 
 def _alone(made: Campaign, rng: np.random.Generator) -> list[dict[str, list[Box]]]:

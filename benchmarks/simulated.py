@@ -274,7 +274,7 @@ def reviewed(campaign_: Campaign, replicas: int, rng: np.random.Generator) -> li
                 answered[person] += 1
             shown, tell = campaign_.proposals[scene.key], campaign_.tell[scene.key]
             answer = look(scene, campaign_.people[person], shown, tell, rng)
-            given.append(Given(scene.key, "0" * 64, person, answer, shown, ""))
+            given.append(Given(scene.key, "0" * 64, person, answer, shown))
             answered[person] += 1
     return given
 
@@ -284,7 +284,7 @@ def _checked(scene: Scene, person: str, habit: Habit, rng: np.random.Generator) 
     shown = _spoilt(truth, scene.width, scene.height, int(rng.integers(2**62)))
     tell = rng.normal(0.3, 0.7, len(shown)).tolist()
     answer = look(scene, habit, shown, tell, rng)
-    return Given(scene.key, "0" * 64, person, answer, shown, "", truth)
+    return Given(scene.key, "0" * 64, person, answer, shown, truth)
 
 
 def _spoilt(

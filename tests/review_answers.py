@@ -33,4 +33,4 @@ def said(
     gold: tuple[Mark, ...] | None = None,
 ) -> Given:
     answer = Answer(verdict, tuple(marks), 4.0, scope)
-    return Given(key, DIGEST, person, answer, tuple(shown), "", gold)
+    return Given(key, DIGEST, person, answer, tuple(shown), gold)

@@ -17,7 +17,6 @@ from sfumato.review.merging import (
     SIDES,
     TOO_LITTLE,
     UNSURE,
-    Dispute,
     Merged,
     Merging,
     decide,
@@ -180,8 +179,8 @@ def test_how_much_boxes_must_overlap_is_a_setting() -> None:
     assert len(merge(answers).faces) == 1
     assert len(merge(answers, settings=apart).faces) == 2
     (one,) = decide(answers, settings=apart)
-    assert isinstance(one, Dispute)
-    assert len(one.provisional.faces) == 2
+    assert one.basis == "provisional"
+    assert len(one.faces) == 2
 
 
 def test_the_limits_are_those_that_the_docs_state() -> None:
@@ -322,10 +321,8 @@ def test_decisions_and_disputes_of_a_campaign() -> None:
     assert gold == Decision(
         "gold.jpg", DIGEST, (Face(box(3), 1.0, "human:gold"),), "adjudicated", ()
     )
-    assert isinstance(split, Dispute)
-    assert split.why == (EXISTENCE,)
-    assert places(split.doubtful) == [face.box for face in split.provisional.faces]
-    assert [face.box for face in split.provisional.faces] == [box(0), box(40)]
+    assert split.basis == "provisional"
+    assert [face.box for face in split.faces] == [box(0), box(40)]
 
 
 def test_a_decision_rests_on_the_sure_and_says_how_likely_each_face_is() -> None:

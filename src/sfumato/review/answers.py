@@ -18,7 +18,7 @@ from sfumato.review.store import (
     marks_from,
     written,
 )
-from sfumato.review.vocabulary import Answer, Given, Mark, Receipt
+from sfumato.review.vocabulary import Answer, Given, Mark
 
 # The lock is inside: the image's own row stays free.
 _FIND: Final = """
@@ -78,8 +78,8 @@ def take_slot(db: Connection, work: Work) -> bool:
     return bool(taken.rowcount)
 
 
-def store(db: Connection, work: Work, answer: Answer, *, iou: float, now: float) -> Receipt:
-    """Store an answer, its record in the ledger, and the person's counters."""
+def store(db: Connection, work: Work, answer: Answer, *, iou: float, now: float) -> float | None:
+    """Store an answer and the person's counters; return the score if this was a tutorial."""
     answer = _settled(work, answer)
     # Of every answer, used of those to gold questions: it takes as long for each.
     row = db.execute("SELECT truth FROM review_gold WHERE item = ?", (work.item,)).fetchone()
@@ -105,11 +105,11 @@ def store(db: Connection, work: Work, answer: Answer, *, iou: float, now: float)
         "passed = passed + ?, seconds = seconds + ? WHERE id = ?",
         (int(not work.gold), int(work.gold), int(passed or 0), answer.seconds, work.person),
     )
-    return _receipt(work, score)
+    return score if work.tutorial else None
 
 
-def repeated(db: Connection, work: Work, answer: Answer) -> Receipt:
-    """Return the receipt of the stored answer if this is the same one; `seconds` don't count.
+def repeated(db: Connection, work: Work, answer: Answer) -> float | None:
+    """Return what `store` returned if the stored answer is the same; `seconds` don't count.
 
     Raises:
         Conflict: it is another.
@@ -120,29 +120,27 @@ def repeated(db: Connection, work: Work, answer: Answer) -> Receipt:
     assert row is not None
     if (answer.verdict, written(_settled(work, answer).marks)) != (row[0], row[1]):
         raise Conflict("This image is answered already, and differently.")
-    return _receipt(work, row[2])
+    return float(row[2]) if work.tutorial else None
 
 
 def given(database: Database) -> Iterator[Given]:
     """Yield all stored answers, in the order of keys."""
     rows = database.read(
         "SELECT i.key, i.digest, b.person, b.verdict, b.marks, b.seconds, b.scope, "
-        "COALESCE(a.shown, i.proposals), i.stratum, g.truth, i.queue FROM review_answers AS b "
+        "COALESCE(a.shown, i.proposals), g.truth, i.queue FROM review_answers AS b "
         "JOIN review_items AS i ON i.id = b.item "
         "JOIN review_assignments AS a ON a.id = b.assignment "
         "LEFT JOIN review_gold AS g ON g.item = b.item AND i.queue = ? "
         "ORDER BY i.key, i.round, a.id",
         (GOLD,),
     )
-    for key, digest, person, verdict, marks, seconds, scope, shown, *rest in rows:
-        stratum, truth, queue = rest
+    for key, digest, person, verdict, marks, seconds, scope, shown, truth, queue in rows:
         yield Given(
             key,
             digest,
             person,
             Answer(verdict, marks_from(marks), seconds, scope),
             marks_from(shown),
-            stratum,
             None if truth is None else marks_from(truth),
             adjudication=queue == ADJUDICATION,
         )
@@ -167,7 +165,3 @@ def _traced(mark: Mark, proposed: Mark | None) -> Mark:
     if (mark.box, mark.kind) == (proposed.box, proposed.kind):
         return proposed
     return Mark(mark.box, mark.kind, mark.proposal)
-
-
-def _receipt(work: Work, score: float | None) -> Receipt:
-    return Receipt(work.token, score if work.tutorial else None)

@@ -2,9 +2,9 @@
 
 Places come from `places`, weights from `crowd`. A place shows something with a probability
 from the weighted votes; its box is the weighted median of those who said yes, side by side; its
-kind is their weighted vote. What stays in doubt is a `Dispute`, which carries a decision all the
-same: **until somebody has judged, every box in doubt is covered**. A face that is missed is worse
-than a box too many, so a box goes only when it is likely wrong.
+kind is their weighted vote. Where something stays in doubt, the decision is provisional: **until
+somebody has judged, every box in doubt is covered**. A face that is missed is worse than a box too
+many, so a box goes only when it is likely wrong.
 
 What people and detectors gave is never changed.
 """
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from sfumato.review.crowd import Crowd, Weight, estimate
 from sfumato.review.places import OVERLAP, Place, ReviewedImage, images
 from sfumato.review.vocabulary import Given, Mark
-from sfumato.types import Box, Decision
+from sfumato.types import Basis, Box, Decision
 
 Word = TypeVar("Word", bound=str)
 
@@ -76,28 +76,17 @@ class Merged:
         return bool(self.why)
 
 
-@dataclass(frozen=True, slots=True)
-class Dispute:
-    """An image that waits for an adjudicator: why, and which boxes are in doubt.
-
-    `provisional` covers them all, and is what holds if a release can't wait.
-    """
-
-    key: str
-    digest: str
-    why: tuple[str, ...]
-    doubtful: tuple[Mark, ...]
-    provisional: Decision
-
-
 def decide(
     given: Iterable[Given],
     *,
     adjudicators: Collection[str] = (),
     settings: Merging = Merging(),
     crowd: Crowd | None = None,
-) -> Iterator[Decision | Dispute]:
+) -> Iterator[Decision]:
     """Yield what holds for each image that was answered, by key; see `images` for the rest.
+
+    "provisional" are decisions that wait for an adjudicator: they cover every box in doubt, and
+    hold if a release can't wait.
 
     `adjudicators` are the ids of people whose last word holds, whatever others said. A gold
     image's decision is its truth. Without `crowd`, weights are estimated from these answers.
@@ -142,14 +131,12 @@ def _settled(image: ReviewedImage) -> Decision | None:
     return Decision(image.key, image.digest, faces, "adjudicated", people)
 
 
-def _decided(image: ReviewedImage, crowd: Crowd, settings: Merging) -> Decision | Dispute:
+def _decided(image: ReviewedImage, crowd: Crowd, settings: Merging) -> Decision:
     result = merged(image, crowd, settings)
     people = tuple(one.person for one in image.given if one.answer.verdict != "unsure")
     faces = tuple(mark.face(MERGED, mark.score or 0.0) for mark in result.faces)
-    decision = Decision(image.key, image.digest, faces, "merged", people)
-    if not result.disputed:
-        return decision
-    return Dispute(image.key, image.digest, result.why, result.doubtful, decision)
+    basis: Basis = "provisional" if result.disputed else "merged"
+    return Decision(image.key, image.digest, faces, basis, people)
 
 
 # --- one place ----------------------------------------------------------------------------------

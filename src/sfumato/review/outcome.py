@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sfumato.ledger.ledger import Ledger
-from sfumato.review.merging import Dispute, decide
+from sfumato.review.merging import decide
 from sfumato.review.queue import Queue
 from sfumato.review.store import marks_from
 from sfumato.review.vocabulary import MOST_MARKS, Given, Item, Mark
@@ -42,14 +42,8 @@ def merge(
     """
     needed = queue.replicas()
     complete = _complete(given, needed)
-    decisions: list[Decision] = []
-    disputes: list[Dispute] = []
-    for one in decide(complete, adjudicators=frozenset(adjudicators)):
-        if isinstance(one, Dispute):
-            disputes.append(one)
-            decisions.append(replace(one.provisional, basis="provisional"))
-        else:
-            decisions.append(one)
+    decisions = list(decide(complete, adjudicators=frozenset(adjudicators)))
+    disputes = [one for one in decisions if one.basis == "provisional"]
     waiting = len({one.key for one in given}) - len(decisions)
     decisions += _unasked_gold(ledger, {one.key for one in decisions})
     decisions = _with_unshown(decisions, complete, ledger, fingerprint)
@@ -116,7 +110,7 @@ def _complete(given: Sequence[Given], needed: Mapping[str, int]) -> list[Given]:
 
 
 def _for_adjudicators(
-    disputes: Iterable[Dispute], ledger: Ledger, fingerprint: str
+    disputes: Iterable[Decision], ledger: Ledger, fingerprint: str
 ) -> Iterable[Item]:
     of_key = {dispute.key: dispute for dispute in disputes}
     for rank, found in enumerate(ledger.latest_among(fingerprint, ("detection",), of_key)):
@@ -128,7 +122,7 @@ def _for_adjudicators(
                 width=found.width,
                 height=found.height,
                 label="",
-                proposals=tuple(map(Mark.of, dispute.provisional.faces)),
+                proposals=tuple(map(Mark.of, dispute.faces)),
                 rank=rank,
                 reason="adjudication",
                 replicas=1,

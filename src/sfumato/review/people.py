@@ -28,7 +28,6 @@ class Invited:
     """
 
     person: Person
-    invited: float
     expires: float
     revoked: float | None
     answered: int
@@ -122,7 +121,7 @@ def find(db: Database, who: str) -> Person | None:
 def people(db: Database) -> list[Invited]:
     """Return everybody who was ever invited, by name."""
     rows = db.rows(
-        "SELECT id, role, name, invited, expires, revoked, answered, gold, passed, seconds "
+        "SELECT id, role, name, expires, revoked, answered, gold, passed, seconds "
         "FROM review_people ORDER BY name"
     )
     return [Invited(Person(*row[:3]), *row[3:]) for row in rows]

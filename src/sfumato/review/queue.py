@@ -40,13 +40,12 @@ from sfumato.review.vocabulary import (
     Mark,
     Person,
     Progress,
-    Receipt,
 )
 
 _TOKEN_BYTES: Final = 24
 _RECLAIMED: Final = 50  # leases that ran out, taken back by one request
 _LEASE: Final = (
-    "SELECT a.token, a.person, i.key, i.digest, i.width, i.height, a.draft, "
+    "SELECT a.token, i.key, i.digest, i.width, i.height, a.draft, "
     "COALESCE(a.shown, i.proposals), a.expires, a.version, a.whole, i.queue, a.gallery, a.state "
     "FROM review_assignments AS a JOIN review_items AS i ON i.id = a.item "
 )
@@ -152,7 +151,7 @@ class Queue:
             shown = would if golden else None
             marks = marks_from(shown or pick.proposals)
             lease = Lease(
-                *(secrets.token_urlsafe(_TOKEN_BYTES), desk.person, pick.key, pick.digest),
+                *(secrets.token_urlsafe(_TOKEN_BYTES), pick.key, pick.digest),
                 *(pick.width, pick.height, marks),
                 shown=marks,
                 expires=expires,
@@ -228,8 +227,10 @@ class Queue:
             raise Expired("Time ran out and somebody else has this image; your draft is kept.")
         return stored
 
-    def submit(self, token: str, person: Person, answer: Answer) -> Receipt:
-        """Store an answer, once; the same answer again gives the same receipt.
+    def submit(self, token: str, person: Person, answer: Answer) -> float | None:
+        """Store an answer, once; return its score, in [0, 1], after a tutorial, else None.
+
+        The same answer again changes nothing, and gives the same.
 
         Raises:
             UnknownLease: of this person there is none of that token.
@@ -247,7 +248,7 @@ class Queue:
                 db.execute("SELECT 1 FROM review_people WHERE id = ? {lock}", (person.id,))
             held = work.state == LENT or answers.take_slot(db, work)
             if held:
-                receipt = answers.store(
+                score = answers.store(
                     db, work, answer, iou=self.settings.gold_iou, now=self._clock()
                 )
             else:
@@ -255,7 +256,7 @@ class Queue:
                 _keep(db, work.assignment, (work.state, work.version + 1, draft), expires=0.0)
         if not held:
             raise Expired("Time ran out and somebody else has this image; your boxes are kept.")
-        return receipt
+        return score
 
     def give_back(self, token: str, person: Person) -> None:
         """End a lease without an answer; others get the image, this person only at the end.
@@ -325,11 +326,11 @@ def _take(db: Connection, picks: Sequence[Pick]) -> None:
 
 
 def _lease(row: Row, now: float) -> Lease:
-    token, person, key, digest, width, height, draft, shown, *rest = row
+    token, key, digest, width, height, draft, shown, *rest = row
     expires, version, whole, queue, gallery, state = rest
     begun = marks_from(shown)
     return Lease(
-        *(token, person, key, digest, width, height),
+        *(token, key, digest, width, height),
         *(marks_from(draft) if draft else begun, begun, expires, version),
         whole=bool(whole),
         adjudication=queue == ADJUDICATION,

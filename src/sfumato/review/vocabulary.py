@@ -90,7 +90,6 @@ class Lease:
     """
 
     token: str
-    person: str
     key: str
     digest: str
     width: int
@@ -120,14 +119,6 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """That an answer is stored. `score` in [0, 1]: only after a tutorial, else None."""
-
-    token: str
-    score: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Given:
     """One person's stored answer, for statistics. `gold`: the item's truth, if it is known.
 
@@ -140,7 +131,6 @@ class Given:
     person: str
     answer: Answer
     proposals: tuple[Mark, ...]
-    stratum: str
     gold: tuple[Mark, ...] | None = None
     adjudication: bool = False
 

@@ -81,11 +81,11 @@ class Desk:
         return JSONResponse({"version": await self._workers.ledger(save)})
 
     async def answer(self, request: Request, person: Person) -> Response:
-        """Store the answer; the same again is the same receipt."""
+        """Store the answer; the same again changes nothing."""
         lease = await self._lease(request, person)
         answer = bodies.answer(bodies.parse(await request.body()), _frame(lease))
         submit = partial(self._queue.submit, lease.token, person, answer)
-        return JSONResponse({"score": (await self._workers.ledger(submit)).score})
+        return JSONResponse({"score": await self._workers.ledger(submit)})
 
     async def give_back(self, request: Request, person: Person) -> Response:
         """Let somebody else have the image."""
