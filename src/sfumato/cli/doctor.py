@@ -14,21 +14,11 @@ import click
 
 from sfumato.assets import weights
 from sfumato.cli import options
+from sfumato.cli.extras import EXTRAS
 from sfumato.detection.detectors import registry
 from sfumato.errors import SfumatoError
 from sfumato.pipeline.executors.local import available_cores
 from sfumato.pipeline.settings import software
-
-# What each extra adds, and the module that shows whether it is there.
-EXTRAS: dict[str, tuple[str, str]] = {
-    "review": ("starlette", "the review page, its statistics, paid participants"),
-    "postgres": ("psycopg", "a ledger on a PostgreSQL server"),
-    "study": ("torch", "whether recognition survives"),
-    "cloud": ("boto3", "the detector rekognition, which sends images to a service"),
-    "verify": ("jpeglib", "a second, independent reader of JPEG coefficients"),
-    "dev": ("pytest", "what tests, checks and benchmarks of sfumato itself need"),
-    "heif": ("pi_heif", "HEIC images are read"),
-}
 
 
 @click.command()
@@ -111,7 +101,7 @@ def _providers(problems: dict[str, str]) -> list[str]:
 
 
 def _extra(name: str) -> str:
-    module, adds = EXTRAS[name]
-    if find_spec(module):
+    packages, adds = EXTRAS[name]
+    if find_spec(packages[0]):
         return f"installed ({adds})"
     return f"not installed; `pip install 'sfumato[{name}]'` adds {adds}"

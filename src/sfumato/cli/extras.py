@@ -7,20 +7,19 @@ from typing import Final
 
 from sfumato.errors import MissingExtra
 
-# SciPy comes with two: `missing` asks which verb it is.
-_EXTRAS: Final = {
-    "boto3": "cloud",
-    "botocore": "cloud",
-    "httpx": "review",
-    "jpeglib": "verify",
-    "psycopg": "postgres",
-    "psycopg_pool": "postgres",
-    "scipy": "review",
-    "starlette": "review",
-    "timm": "study",
-    "torch": "study",
-    "torchvision": "study",
-    "uvicorn": "review",
+# Of each extra the packages that it brings, the first of which shows whether it is there, and what
+# it adds. SciPy comes with two: `missing` asks which verb it is.
+EXTRAS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "review": (
+        ("starlette", "httpx", "scipy", "uvicorn"),
+        "the review page, its statistics, paid participants",
+    ),
+    "postgres": (("psycopg", "psycopg_pool"), "a ledger on a PostgreSQL server"),
+    "study": (("torch", "timm", "torchvision"), "whether recognition survives"),
+    "cloud": (("boto3", "botocore"), "the detector rekognition, which sends images to a service"),
+    "verify": (("jpeglib",), "a second, independent reader of JPEG coefficients"),
+    "dev": (("pytest",), "what tests, checks and benchmarks of sfumato itself need"),
+    "heif": (("pi_heif",), "HEIC images are read"),
 }
 
 
@@ -30,9 +29,10 @@ def missing(error: ImportError, words: Sequence[str]) -> MissingExtra | None:
     `words` are those of the command line.
     """
     package = (error.name or "").partition(".")[0]
-    if package not in _EXTRAS:
+    extra = next((name for name, (brought, _) in EXTRAS.items() if package in brought), None)
+    if extra is None:
         return None
-    extra = "study" if "study" in words[:1] else _EXTRAS[package]
+    extra = "study" if "study" in words[:1] else extra
     return MissingExtra(
         f"This needs {package}, which can't be loaded ({error}): pip install 'sfumato[{extra}]'."
     )

@@ -3,5 +3,5 @@
     detections --planning--> items --queue--> leases --web or files--> answers
     answers --quality--> weights --merging--> decisions --estimation--> what is still missed
 
-`records` has the vocabulary. Nothing here knows of HTTP; `sfumato.web` serves the page.
+`vocabulary` has the words. Nothing here knows of HTTP; `sfumato.web` serves the page.
 """

@@ -24,7 +24,7 @@ from sfumato.review import answers, people
 from sfumato.review.quality import GOLD_IOU
 from sfumato.review.store import ANSWERED, LENT, Conflict, count, marks_from
 from sfumato.review.vocabulary import MOST_MARKS, Answer, Mark, Person
-from sfumato.types import Boxes, Detection
+from sfumato.types import Detection
 
 _EVERYTHING: Final = 1 << 40
 _SAME: Final = 0.999
@@ -156,7 +156,7 @@ def _answer(sheet: Annotated, shown: Sequence[Mark], size: tuple[int, int]) -> A
 
 def _traced(marks: Sequence[Mark], shown: Sequence[Mark]) -> list[Mark]:
     """Tell which proposal each box was made from: best overlaps first, each proposal once."""
-    overlap = iou(_boxes(marks), _boxes(shown))
+    overlap = iou(*(as_boxes([mark.box for mark in some]) for some in (marks, shown)))
     traced = list(marks)
     while overlap.size and overlap.max() > _MOVED:
         row, column = (int(i) for i in np.unravel_index(overlap.argmax(), overlap.shape))
@@ -167,7 +167,3 @@ def _traced(marks: Sequence[Mark], shown: Sequence[Mark]) -> list[Mark]:
         traced[row] = proposed if same else replace(mark, proposal=proposed.proposal)
         overlap[row, :] = overlap[:, column] = 0
     return traced
-
-
-def _boxes(marks: Sequence[Mark]) -> Boxes:
-    return as_boxes([mark.box for mark in marks])

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
-from sfumato.boxes import misplaced
+from sfumato.boxes import clip, misplaced
 from sfumato.review.vocabulary import MOST_MARKS, Answer, Mark
 from sfumato.types import Box
 from sfumato.web.refusals import Refusal
@@ -122,8 +122,7 @@ def _as_proposed(found: Sequence[Mark], frame: Frame) -> bool:
     return all(
         mark.kind == proposed.kind
         and all(
-            abs(a - b) <= _SAME
-            for a, b in zip(mark.box, _clipped(proposed.box, frame), strict=True)
+            abs(a - b) <= _SAME for a, b in zip(mark.box, _inside(proposed.box, frame), strict=True)
         )
         for mark, proposed in pairs
     )
@@ -184,21 +183,14 @@ def _box(value: object, frame: Frame) -> Box:
     if not (x1 > x0 and y1 > y0):
         raise Refusal(422, "WRONG_BOX", "A box must have its left side left and its top on top.")
     low, right, bottom = -_SLACK, frame.width + _SLACK, frame.height + _SLACK
-    if x0 < low or y0 < low or x1 > right or y1 > bottom:
+    outside = x0 < low or y0 < low or x1 > right or y1 > bottom
+    if outside or misplaced((x0, y0, x1, y1), frame.width, frame.height):
         raise Refusal(422, "WRONG_BOX", "A box lies outside the image.")
-    if misplaced((x0, y0, x1, y1), frame.width, frame.height):
-        raise Refusal(422, "WRONG_BOX", "A box lies outside the image.")
-    return _clipped((x0, y0, x1, y1), frame)
+    return _inside((x0, y0, x1, y1), frame)
 
 
-def _clipped(box: Box, frame: Frame) -> Box:
-    x0, y0, x1, y1 = box
-    return (
-        max(x0, 0.0),
-        max(y0, 0.0),
-        min(x1, float(frame.width)),
-        min(y1, float(frame.height)),
-    )
+def _inside(box: Box, frame: Frame) -> Box:
+    return clip(box, frame.width, frame.height) or box
 
 
 def crop(text: str, frame: Frame, most: int) -> tuple[int, int, int, int]:
@@ -207,29 +199,24 @@ def crop(text: str, frame: Frame, most: int) -> tuple[int, int, int, int]:
     Raises:
         Refusal: 422 WRONG_CROP.
     """
+    wrong = Refusal(
+        422, "WRONG_CROP", "“crop” must be left,top,right,bottom inside the image, not too large."
+    )
     parts = text.split(",") if len(text) <= 100 else []
     try:
-        numbers = [float(part) for part in parts]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4 or not all(math.isfinite(number) for number in numbers):
-        raise _wrong_crop()
+        x0, y0, x1, y1 = map(float, parts)
+    except ValueError as error:  # also of more or fewer than four
+        raise wrong from error
     low, right, bottom = -_SLACK, frame.width + _SLACK, frame.height + _SLACK
-    x0, y0, x1, y1 = numbers
+    # NaN fails every comparison.
     if not (low <= x0 < x1 <= right and low <= y0 < y1 <= bottom):
-        raise _wrong_crop()
+        raise wrong
     left, top = max(0, math.floor(x0)), max(0, math.floor(y0))
     window = (left, top, min(frame.width, math.ceil(x1)), min(frame.height, math.ceil(y1)))
     sides = (window[2] - window[0], window[3] - window[1])
     if min(sides) < 1 or max(sides) > most:
-        raise _wrong_crop()
+        raise wrong
     return window
-
-
-def _wrong_crop() -> Refusal:
-    return Refusal(
-        422, "WRONG_CROP", "“crop” must be left,top,right,bottom inside the image, not too large."
-    )
 
 
 def _only(body: Mapping[str, Any], names: Collection[str]) -> None:

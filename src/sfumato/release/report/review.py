@@ -8,7 +8,8 @@ the latest `Assessment`; there is no name and no pseudonym in either.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
+from operator import add
 from typing import Final
 
 import numpy as np
@@ -38,11 +39,7 @@ class Changes:
     private: int = 0
 
     def __add__(self, other: Changes) -> Changes:
-        return Changes(*(a + b for a, b in zip(self._counts(), other._counts(), strict=True)))
-
-    def _counts(self) -> tuple[int, ...]:
-        counts: tuple[int, ...] = tuple(asdict(self).values())
-        return counts
+        return Changes(*map(add, astuple(self), astuple(other)))
 
     @property
     def proposed(self) -> int:

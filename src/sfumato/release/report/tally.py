@@ -7,9 +7,8 @@ number of rows for the lists. The report doesn't depend on the order of the imag
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Final, TypeVar
 
@@ -54,14 +53,6 @@ LEFT_EDGES: Final = (*(n / 10 for n in range(11)), 2.0)  # last bin: over the li
 LEFT_CAP: Final = 1000.0  # times the limit: more, and what is no number, counts as this
 
 
-@dataclass(slots=True)
-class _ClassTally:
-    fates: Counter[str] = field(default_factory=Counter)
-    searched: int = 0
-    with_faces: int = 0
-    faces: int = 0
-
-
 _R = TypeVar("_R", bound=Record)
 
 
@@ -79,7 +70,7 @@ class Tally:
     def __init__(self, about: About) -> None:
         self._about = about
         self._cover = _cover(about)
-        self._classes: dict[str, _ClassTally] = {}
+        self._classes: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._encodings: Counter[str] = Counter()
         self._refusals: Counter[Code] = Counter()
         self._checks: dict[Code, list[int]] = {}
@@ -151,8 +142,7 @@ class Tally:
         """Count a file that is no image and was to be copied; None: it was, without a record."""
         if isinstance(fate, Failure):
             self._others["refused"] += 1
-            self._refusals[fate.code] += 1
-            self._refused.add(fate)
+            self._refuse(fate)
         else:
             self._others["copied"] += 1
             self._others["unchecked"] += fate is not None and fate.content == "unchecked"
@@ -179,7 +169,7 @@ class Tally:
     def report(self) -> Report:
         """Return what was counted so far."""
         classes = tuple(_class_count(label, row) for label, row in sorted(self._classes.items()))
-        fates = sum((row.fates for row in self._classes.values()), Counter[str]())
+        fates = sum(self._classes.values(), Counter[str]())
         return Report(
             about=self._about,
             account=_account(fates),
@@ -201,28 +191,25 @@ class Tally:
         )
 
     def _count_fate(self, label: str, fate: Output | Failure | None) -> None:
-        if label not in self._classes:
-            self._classes[label] = _ClassTally()
-        fates = self._classes[label].fates
-        match fate:
-            case None:
-                fates["unfinished"] += 1
-            case Output():
-                fates[fate.action] += 1
-                self._encodings[fate.encoding] += 1
-                if fate.second_images:
-                    held, gone = fate.second_images, fate.second_images_removed
-                    self._second.update(files=1, images=held, removed=gone)
-            case Failure():
-                fates["refused"] += 1
-                self._refusals[fate.code] += 1
-                self._refused.add(fate)
+        row = self._classes[label]
+        if fate is None:
+            row["unfinished"] += 1
+        elif isinstance(fate, Failure):
+            row["refused"] += 1
+            self._refuse(fate)
+        else:
+            row[fate.action] += 1
+            self._encodings[fate.encoding] += 1
+            if fate.second_images:
+                held, gone = fate.second_images, fate.second_images_removed
+                self._second.update(files=1, images=held, removed=gone)
+
+    def _refuse(self, failure: Failure) -> None:
+        self._refusals[failure.code] += 1
+        self._refused.add(failure)
 
     def _count_faces(self, label: str, faces: Sequence[Face], seen: Detection | None) -> None:
-        row = self._classes[label]
-        row.searched += 1
-        row.with_faces += bool(faces)
-        row.faces += len(faces)
+        self._classes[label].update(searched=1, with_faces=bool(faces), faces=len(faces))
         self._per_image[len(faces)] += 1
         for face in faces:
             # A person's name stays in the ledger.
@@ -281,8 +268,8 @@ def _account(fates: Counter[str]) -> Account:
     return Account(**{name: fates[name] for name in Account.__dataclass_fields__})
 
 
-def _class_count(label: str, row: _ClassTally) -> ClassCount:
-    return ClassCount(label, _account(row.fates), row.searched, row.with_faces, row.faces)
+def _class_count(label: str, row: Counter[str]) -> ClassCount:
+    return ClassCount(label, _account(row), row["searched"], row["with_faces"], row["faces"])
 
 
 def _finding_order(finding: Finding) -> tuple[str, str, str, str]:
