@@ -58,14 +58,13 @@ class GroupFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
-    """The numbers of the columns."""
+class _Columns:
+    """Which columns say what; no `index` or `box` where there is none."""
 
-    path: int
-    index: int | None
-    box: tuple[int, ...]
-    corners: bool
-    groups: Mapping[str, int]
+    path: str
+    index: str
+    box: tuple[str, ...]
+    groups: tuple[str, ...]
 
 
 def read(path: Path) -> GroupFile:
@@ -77,15 +76,15 @@ def read(path: Path) -> GroupFile:
     try:
         with reading(path), path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
-            header = next(reader, [])
-            places = _places([column.strip() for column in header], path)
-            rows = tuple(_rows(reader, places, len(header), path))
+            header = [column.strip() for column in next(reader, [])]
+            columns = _columns(header, path)
+            rows = tuple(_rows(reader, header, columns, path))
     except csv.Error as error:
         raise wrong(path, "start", f"CSV ({error})") from error
-    return GroupFile(path, tuple(places.groups), rows)
+    return GroupFile(path, columns.groups, rows)
 
 
-def _places(header: Sequence[str], path: Path) -> _Places:
+def _columns(header: Sequence[str], path: Path) -> _Columns:
     named = [column for column in header if column]  # pandas writes its row numbers without a name
     counts = Counter(named)
     twice = sorted(column for column, count in counts.items() if count > 1)
@@ -95,49 +94,40 @@ def _places(header: Sequence[str], path: Path) -> _Places:
     if not paths:
         raise wrong(path, "line 1", f"a column {' or '.join(_PATHS)} in {shown(','.join(header))}")
     indices = [column for column in _INDICES if column in named]
-    corners = all(column in named for column in _CORNERS)
-    box = _CORNERS if corners else _SIDES if all(c in named for c in _SIDES) else ()
+    box = next((some for some in (_CORNERS, _SIDES) if all(one in named for one in some)), ())
     spoken_for = {paths[0], *indices[:1], *box}
-    return _Places(
-        header.index(paths[0]),
-        header.index(indices[0]) if indices else None,
-        tuple(header.index(column) for column in box),
-        corners,
-        {column: header.index(column) for column in named if column not in spoken_for},
-    )
+    groups = tuple(column for column in named if column not in spoken_for)
+    return _Columns(paths[0], indices[0] if indices else "", box, groups)
 
 
 def _rows(
-    reader: Iterator[list[str]], places: _Places, length: int, path: Path
+    reader: Iterator[list[str]], header: Sequence[str], columns: _Columns, path: Path
 ) -> Iterator[GroupRow]:
     for line, cells in enumerate(reader, start=2):
         if not cells:
             continue
         where = f"row {line}"
-        if len(cells) != length:
-            raise wrong(path, where, f"{length} cells as in the header, got {len(cells)}")
-        name = image_name(name_from(cells[places.path].strip()), path, where)
-        box, faulty = _box([cells[i].strip() for i in places.box], places, path, where)
-        values = {column: cells[i].strip() for column, i in places.groups.items()}
-        yield GroupRow(line, name, _index(cells, places, path, where), box, faulty, values)
+        if len(cells) != len(header):
+            raise wrong(path, where, f"{len(header)} cells as in the header, got {len(cells)}")
+        row = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
+        name = image_name(name_from(row[columns.path]), path, where)
+        index = row[columns.index] if columns.index else ""
+        if index and not index.isdecimal():
+            raise wrong(path, where, f"the number of a face, from 0, got {shown(index)}")
+        box, faulty = _box([row[column] for column in columns.box], columns, path, where)
+        values = {column: row[column] for column in columns.groups}
+        yield GroupRow(line, name, int(index) if index else None, box, faulty, values)
 
 
-def _index(cells: Sequence[str], places: _Places, path: Path, where: str) -> int | None:
-    cell = "" if places.index is None else cells[places.index].strip()
-    if not cell:
-        return None
-    if not cell.isdecimal():
-        raise wrong(path, where, f"the number of a face, from 0, got {shown(cell)}")
-    return int(cell)
-
-
-def _box(cells: Sequence[str], places: _Places, path: Path, where: str) -> tuple[Box | None, bool]:
+def _box(
+    cells: Sequence[str], columns: _Columns, path: Path, where: str
+) -> tuple[Box | None, bool]:
     if not any(cells):
         return None, False
     try:
         a, b, c, d = map(float, cells)
     except ValueError:
         raise wrong(path, where, f"four numbers, got {shown(','.join(cells))}") from None
-    box = (a, b, c, d) if places.corners else (a, b, a + c, b + d)
+    box = (a, b, c, d) if columns.box == _CORNERS else (a, b, a + c, b + d)
     right = all(map(isfinite, box)) and box[2] > box[0] and box[3] > box[1]
     return (box, False) if right else (None, True)

@@ -48,10 +48,8 @@ def merge(
     decisions += _unasked_gold(ledger, {one.key for one in decisions})
     decisions = _with_unshown(decisions, complete, ledger, fingerprint)
     queue.fill(_for_adjudicators(disputes, ledger, fingerprint))
-    before = {}
-    for was in ledger.latest_among(fingerprint, ("decision",), (one.key for one in decisions)):
-        if isinstance(was, Decision):
-            before[was.key] = _unscored(was)
+    known = ledger.latest_among(fingerprint, ("decision",), (one.key for one in decisions))
+    before = {was.key: _unscored(was) for was in known if isinstance(was, Decision)}
     fresh = [(fingerprint, one) for one in decisions if before.get(one.key) != _unscored(one)]
     ledger.commit(fresh)
     return Merged(len(decisions) - len(disputes), len(fresh), len(disputes), waiting)

@@ -7,7 +7,7 @@ miss: to wait for its adjudicator would leave out the very images with misses. E
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -151,23 +151,16 @@ def _recapture(images: Iterable[Checked], given: Iterable[Given]) -> Recapture |
     for look in given:
         if _saw_all(look) and not look.adjudication:
             looks[look.key].append(look)
-    both = first = second = 0
+    found_by: Counter[tuple[bool, ...]] = Counter()
     for one in images:
-        if len(looks[one.key]) < 2:
-            continue
-        proposed = [face.box for face in (*one.found.faces, *one.found.candidates)]
-        added = [box for box in _faces(one.decision) if not near(box, proposed)]
         seen = [[mark.box for mark in look.answer.marks] for look in looks[one.key][:2]]
-        for box in added:
-            by = [near(box, boxes) for boxes in seen]
-            both, first, second = (
-                both + all(by),
-                first + (by == [True, False]),
-                second + (by == [False, True]),
-            )
-    if not both + first + second:
-        return None  # nothing was added: it says nothing
-    return capture.chapman(both, first, second)
+        if len(seen) == 2:
+            proposed = [face.box for face in (*one.found.faces, *one.found.candidates)]
+            added = [box for box in _faces(one.decision) if not near(box, proposed)]
+            found_by.update(tuple(near(box, boxes) for boxes in seen) for box in added)
+    both, first, second = (found_by[by] for by in ((True, True), (True, False), (False, True)))
+    # Where nothing was added, it says nothing.
+    return capture.chapman(both, first, second) if both + first + second else None
 
 
 def near(box: Box, boxes: Sequence[Box]) -> bool:
