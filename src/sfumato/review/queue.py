@@ -49,6 +49,10 @@ _LEASE: Final = (
     "COALESCE(a.shown, i.proposals), a.expires, a.version, a.whole, i.queue, a.gallery, a.state "
     "FROM review_assignments AS a JOIN review_items AS i ON i.id = a.item "
 )
+_LEND: Final = (
+    "INSERT INTO review_assignments (token, item, person, state, gold, tutorial, gallery, whole, "
+    "lent, expires, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _PROGRESS: Final = """
 SELECT (SELECT value FROM review_campaign WHERE name = 'slots'),
     (SELECT value FROM review_campaign WHERE name = 'gold'),
@@ -148,7 +152,7 @@ class Queue:
                 leases.append(_again(db, pick, expires, gallery=gallery, whole=whole))
                 continue
             would = gold.shown(desk, pick, lenders) if lenders is not None else None
-            shown = would if golden else None
+            shown = would if golden else None  # made for every image: it takes its time
             marks = marks_from(shown or pick.proposals)
             lease = Lease(
                 *(secrets.token_urlsafe(_TOKEN_BYTES), pick.key, pick.digest),
@@ -166,11 +170,7 @@ class Queue:
                     *(int(gallery), int(whole), desk.now, expires, shown),
                 )
             )
-        db.executemany(
-            "INSERT INTO review_assignments (token, item, person, state, gold, tutorial, "
-            "gallery, whole, lent, expires, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+        db.executemany(_LEND, rows)
         return leases
 
     def held(self, person: Person) -> list[Lease]:

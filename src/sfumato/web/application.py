@@ -53,9 +53,8 @@ def build(
         UsageError: the page isn't part of the installation.
     """
     workers = Workers(decodes=limits.decodes, waiting=limits.waiting)
-    images = ServedImages(root, memory=limits.memory)
     site = _Site(database, limits, workers, statics.Statics(page), clock)
-    desk = Desk(database, queue, images, workers)
+    desk = Desk(database, queue, ServedImages(root, memory=limits.memory), workers)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

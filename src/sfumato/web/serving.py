@@ -103,9 +103,7 @@ def serve(
     say: Callable[[str], None],
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve until a signal (SIGINT, SIGTERM) ends it; what was begun is finished first.
-
-    Then it returns, whatever the signal.
+    """Serve until a signal (SIGINT, SIGTERM) ends it, and return when what was begun is finished.
 
     `say` gets sentences for the operator, `ready` the address once it can be reached. No request
     is logged: the paths of links are secrets.
@@ -118,10 +116,9 @@ def serve(
 
     with closing(listen(place)) as listening:
         where = address(place, listening.getsockname()[1])
-        if place.local:
-            say(f"The review page is at {where}, for this machine only.")
-        else:
-            say(f"The review page is at {where}, for every machine that can reach this one.")
+        whom = "this machine only" if place.local else "every machine that can reach this one"
+        say(f"The review page is at {where}, for {whom}.")
+        if not place.local:
             say(_UNENCRYPTED)
         config = uvicorn.Config(application, **_settings(place))
         ready(where)
