@@ -357,6 +357,17 @@ def test_an_artefact_takes_the_place_of_a_link_and_is_not_written_behind_it(
     assert (source / "c/1.jpg").read_bytes() == b"c/1.jpg"
 
 
+def test_a_release_needs_a_folder_that_can_be_written_to(tmp_path: Path) -> None:
+    put(tmp_path, "file")
+    with pytest.raises(UsageError, match=f"^{tmp_path}/file is a file: choose a folder"):
+        sink_at(tmp_path / "file", tmp_path / "src").check()
+    with pytest.raises(OutputError, match=f"write to {tmp_path}/file/out: a file stands where"):
+        sink_at(tmp_path / "file" / "out", tmp_path / "src").check()
+    sink_at(tmp_path / "new" / "out", tmp_path / "src").check()
+    assert files_below(tmp_path) == {"file": b"file"}
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("part", [False, True])
 @pytest.mark.parametrize("name", sorted(RESERVED))
 def test_a_folder_where_an_artefact_goes_is_said_before_anything_is_written(

@@ -21,6 +21,7 @@ from sfumato.sources.disk import check_writable
 from sfumato.sources.doors import ImportedBoxes
 from sfumato.sources.selection import Globs, Selection
 from sfumato.types import Face, Failure, Output, Record
+from tests.unprivileged import bound_by_rights
 
 RECIPE = Recipe(DetectStep(("a",), ("w",), 9), VerifyStep(("v",), ("x",)))
 URL = "postgresql://server/faces"
@@ -143,7 +144,7 @@ def test_a_folder_that_may_not_be_written_to_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[tuple[Path, int]]()
-    monkeypatch.setattr(os, "access", lambda *how: asked.append(how))
+    monkeypatch.setattr(os, "access", lambda *how, **_: asked.append(how))
     for flags, words in (
         (os.ST_RDONLY | os.ST_NOSUID, "the disk is read-only"),
         (os.ST_NOSUID, "permission denied"),
@@ -153,6 +154,45 @@ def test_a_folder_that_may_not_be_written_to_is_said(
         with pytest.raises(OutputError, match=f"write to {tmp_path}/x/y: {words}. Mend that"):
             check_writable(tmp_path / "x" / "y")
     assert asked == [(tmp_path, os.W_OK | os.X_OK)] * 3
+
+
+def test_a_name_that_is_too_long_is_said_before_anything_is_written(
+    job: Job, tmp_path: Path
+) -> None:
+    long = "x" * 256
+    words = "a name is too long for this file system: shorten it"
+    for wrong in (
+        replace(job, out=release(tmp_path / long)),
+        replace(job, out=release(tmp_path / "new" / long / "out")),
+        replace(job, out=release(tmp_path / "o"), ledger=tmp_path / long),
+        replace(job, out=release(tmp_path / "o"), ledger=tmp_path / long / "l.sqlite"),
+        replace(job, ledger=job.private / ("l" * 252)),  # with -wal
+        replace(job, ledger=URL, out=release(tmp_path / long[:-7])),  # with .sfumato
+    ):
+        with pytest.raises(OutputError, match=words):
+            check(wrong)
+    check(replace(job, ledger=job.private / ("l" * 251)))
+    with pytest.raises(UsageError, match="is not a folder"):
+        check(replace(job, source=open_source(tmp_path / long)))
+    assert sorted(os.listdir(tmp_path)) == ["src"]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o300, 0o400, 0o500, 0o600])
+@pytest.mark.parametrize("name", ["out", "out.sfumato", "kept"])
+def test_a_folder_that_may_not_be_used_is_said_before_anything_is_written(
+    job: Job, tmp_path: Path, name: str, mode: int
+) -> None:
+    wanted = replace(job, ledger=tmp_path / "kept" / "l.sqlite") if name == "kept" else job
+    (tmp_path / name).mkdir()
+    (tmp_path / name).chmod(mode)
+    with bound_by_rights():
+        if mode == 0o300 and name != "out":  # who may write there need not list it
+            check(wanted)
+        else:
+            with pytest.raises(OutputError, match=f"write to {tmp_path / name}: .*permission"):
+                check(wanted)
+    (tmp_path / name).chmod(0o755)
+    assert os.listdir(tmp_path / name) == []
 
 
 @pytest.mark.parametrize("name", ["lock", "report.html", ".report.html.sfumato-part"])

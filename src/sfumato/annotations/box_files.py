@@ -157,7 +157,8 @@ def layout_of(path: Path) -> Layout:
     Raises:
         UsageError: the file can't be read or starts like none of them.
     """
-    if path.exists() and not path.is_file():  # a pipe could be read once, and we read twice
+    # A pipe could be read once, and we read twice.
+    if os.path.exists(path) and not os.path.isfile(path):
         raise UsageError(f"{path}: expected a file with boxes (COCO, Princeton JSON or CSV)")
     with reading(path), path.open("rb") as stream:
         start = stream.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()

@@ -9,6 +9,7 @@ object that is `difficult` counts neither way, and so is a crowd. Boxes of an ob
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -30,7 +31,7 @@ def sheets(names: Path) -> Iterator[Sheet]:
         UsageError: a file is missing, can't be read, or isn't of this layout.
     """
     folder = names.parent.parent.parent / "Annotations"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UsageError(
             f"{names}: there is no folder {folder} with the annotations of the images it lists: "
             "name a list of VOC's ImageSets/Main."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -164,7 +165,7 @@ def _globs_or_nothing(
 ) -> tuple[str, ...] | None:
     """Return the patterns of `--copy-other`, none for the bare flag; None where it isn't said."""
     for glob in value:
-        if glob and Path(glob).is_dir():
+        if glob and os.path.isdir(glob):
             raise click.BadParameter(
                 f"{glob!r} is a folder, and was taken for a pattern: put --copy-other behind SRC "
                 "and OUT, or before another option."

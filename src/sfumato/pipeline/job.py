@@ -117,7 +117,7 @@ def check_folders(job: Job) -> None:
                 "published: choose another folder for it."
             )
     _check_apart(job)
-    if not is_url(job.ledger) and Path(job.ledger).is_dir():
+    if not is_url(job.ledger) and os.path.isdir(job.ledger):
         raise UsageError(f"The ledger ({job.ledger}) is a folder: give a file, such as one in it.")
 
 
@@ -134,7 +134,7 @@ def _check_apart(job: Job) -> None:
         )
     private = Path(os.path.realpath(job.private))
     for folder in (private, *private.parents):
-        if all((folder / name).exists() for name in ("manifest.parquet", "faces.parquet")):
+        if all(os.path.exists(folder / name) for name in ("manifest.parquet", "faces.parquet")):
             raise UsageError(
                 f"The ledger ({named(job.ledger)}) must not lie in {folder}, a release, which is "
                 "published: choose another folder for it."

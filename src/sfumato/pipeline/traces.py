@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,9 +13,9 @@ class Start:
 
     def __init__(self, folders: Sequence[Path], files: Sequence[Path]) -> None:
         above = {one for folder in folders for one in (folder, *folder.parents)}
-        missing = (folder for folder in above if not folder.exists())
+        missing = (folder for folder in above if not os.path.exists(folder))
         self._folders = sorted(missing, key=lambda folder: -len(folder.parts))
-        self._files = [file for file in files if not file.exists()]
+        self._files = [file for file in files if not os.path.exists(file)]
         self.done = False
 
     @contextmanager

@@ -16,6 +16,8 @@ from sfumato.errors import OutputError, UsageError
 from sfumato.sources import private
 
 PART_SUFFIX: Final = ".sfumato-part"
+LONGEST_NAME: Final = 255  # bytes, on every common file system
+_IN_FORCE: Final = os.access in os.supports_effective_ids
 _PART: Final = re.compile(rf"\.([0-9a-f]{{24}}\.[0-9a-z]+|[a-z]+\.[a-z]+){re.escape(PART_SUFFIX)}")
 
 
@@ -83,7 +85,7 @@ def make_folder(path: Path) -> None:
     Raises:
         OutputError: the disk refuses.
     """
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    missing = [folder for folder in (path, *path.parents) if not os.path.exists(folder)]
     try:
         path.mkdir(parents=True, exist_ok=True)
         for folder in reversed(missing):
@@ -93,6 +95,16 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"{path} can't be made: {error.strerror}.") from error
 
 
+def may_write(folder: Path) -> bool:
+    """Say whether files can be put into a folder that is there, with the rights in force."""
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=_IN_FORCE)
+
+
+def _check_names(path: Path) -> None:
+    if any(len(os.fsencode(name)) > LONGEST_NAME for name in path.parts):
+        raise OutputError(cannot_write(path, OSError(errno.ENAMETOOLONG, "")))
+
+
 def check_no_folder(path: Path, *, replaced: bool = True) -> None:
     """Make sure that a file can be put in this place.
 
@@ -100,8 +112,10 @@ def check_no_folder(path: Path, *, replaced: bool = True) -> None:
 
     Raises:
         UsageError: a folder stands there.
+        OutputError: its name is too long.
     """
-    if path.is_dir() and not (replaced and path.is_symlink()):
+    _check_names(path)
+    if os.path.isdir(path) and not (replaced and os.path.islink(path)):
         raise UsageError(f"{path} is a folder, and a file of sfumato's goes there: remove it.")
 
 
@@ -109,14 +123,15 @@ def check_writable(place: Path) -> None:
     """Make sure that a folder can be written to, or made if it isn't there.
 
     Raises:
-        OutputError: the disk is read-only, or permission is denied.
+        OutputError: the disk is read-only, permission is denied, or a name is too long.
     """
+    _check_names(place)
     folder = place
     while not os.path.lexists(folder):
         folder = folder.parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         why = "a file stands where a folder is needed"
-    elif os.access(folder, os.W_OK | os.X_OK):
+    elif may_write(folder):
         return
     elif os.statvfs(folder).f_flag & os.ST_RDONLY:
         why = "the disk is read-only"

@@ -80,22 +80,29 @@ class FolderSink:
 
         Raises:
             UsageError: a file stands there, or a folder where a file of its own belongs.
-            OutputError: the disk is read-only, or permission is denied.
+            OutputError: the disk is read-only, permission is denied, or a name is too long.
         """
-        if self.root.exists() and not self.root.is_dir():
+        if os.path.exists(self.root) and not self.is_there():
             raise UsageError(f"{self.root} is a file: choose a folder for the release.")
+        check_writable(self.root)
         for name in sorted(RESERVED):
             check_no_folder(self.root / name)
             check_no_folder(part_of(self.root / name))
-        check_writable(self.root)
 
     def is_there(self) -> bool:
         """Say whether anything was ever put there."""
-        return self.root.is_dir()
+        return os.path.isdir(self.root)
 
     def is_empty(self) -> bool:
-        """Say whether nothing lies there, or nothing is there at all."""
-        return not self.root.is_dir() or not any(self.root.iterdir())
+        """Say whether nothing lies there, or nothing is there at all.
+
+        Raises:
+            OutputError: nobody may look.
+        """
+        try:
+            return not self.is_there() or not os.listdir(self.root)
+        except PermissionError as error:
+            raise OutputError(cannot_write(self.root, error)) from error
 
     def begin(self) -> FolderSink:
         """Return the same sink with temporary names of its own."""
@@ -286,7 +293,7 @@ class FolderSink:
         """Say whether there is a file of this name, or a link, wherever it leads."""
         path = self.root / name
         inside = self._link_above(path.parent) is None
-        return inside and (path.is_file() or path.is_symlink())
+        return inside and (os.path.isfile(path) or os.path.islink(path))
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files, and the folders that are empty then; durably.

@@ -75,7 +75,7 @@ class ImageFolder:
         Raises:
             UsageError: there is no such folder, or it can't be listed.
         """
-        if not self.root.is_dir():
+        if not os.path.isdir(self.root):
             raise UsageError(f"{self.root} is not a folder: give the folder that holds the images.")
         keys: list[str] = []
         failures: list[Failure] = []

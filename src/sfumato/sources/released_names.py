@@ -10,13 +10,13 @@ from typing import Final
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import codec
 from sfumato.imaging.codec.heif import INSTALL
+from sfumato.sources.disk import LONGEST_NAME
 from sfumato.sources.doors import Source
 
 # What the release itself puts at its top.
 RESERVED: Final = frozenset({"manifest.parquet", "faces.parquet", "summary.json", "report.html"})
 _HEIC: Final = frozenset(("heic", "heif", "hif"))  # read with the extra `heif`
 _JPEG: Final = frozenset(("jpg", "jpeg", "jpe", "jfif"))
-_LONGEST_NAME: Final = 255  # bytes, on every common file system
 
 
 def released_name(key: str) -> str:
@@ -75,7 +75,7 @@ def check_free(key: str, source: Source) -> None:
     if source.holds(name):
         words = f"it would be released as {last}, which the source has too: rename one of them"
         raise SampleError(Code.NAME_TAKEN, words)
-    if len(os.fsencode(last)) > _LONGEST_NAME:
+    if len(os.fsencode(last)) > LONGEST_NAME:
         raise SampleError(Code.NAME_TAKEN, "its name has no room for .jpg: shorten it")
 
 

@@ -7,6 +7,7 @@ Both lie in `runs/<run id>/` of a study's folder, `run.json` written last: a fol
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -230,7 +231,8 @@ def runs_of(study: Path) -> list[tuple[Path, Run]]:
     Raises:
         UsageError: there is none, or the record of one is damaged.
     """
-    found = [(path.parent, read_record(path)) for path in sorted(study.glob(f"runs/*/{RUN_FILE}"))]
+    records = study.glob(f"runs/*/{RUN_FILE}") if os.path.isdir(study / "runs") else ()
+    found = [(path.parent, read_record(path)) for path in sorted(records)]
     if not found:
         raise UsageError(f"{study} holds no finished run: run `sfumato study run` there first.")
     return found

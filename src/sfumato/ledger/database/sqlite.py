@@ -22,6 +22,7 @@ from sfumato.ledger.database.sql import (
     worded,
 )
 from sfumato.sources import private
+from sfumato.sources.disk import may_write
 
 
 class SQLite:
@@ -147,13 +148,10 @@ def _to_be_read(path: Path) -> str:
     beside the file, such as on a read-only disk, and there is no -wal of somebody who writes, it
     is read as a file that doesn't change.
     """
-    real = os.path.realpath(path)
+    real = Path(os.path.realpath(path))
     if os.path.exists(f"{real}-wal"):
         return "ro"
-    effective = os.access in os.supports_effective_ids
-    if os.access(os.path.dirname(real), os.W_OK | os.X_OK, effective_ids=effective):
-        return "rw"
-    return "ro&immutable=1"
+    return "rw" if may_write(real.parent) else "ro&immutable=1"
 
 
 def _executed(db: sqlite3.Connection, sql: str, parameters: Sequence[object]) -> sqlite3.Cursor:
