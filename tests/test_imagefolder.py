@@ -20,6 +20,7 @@ from sfumato.sources.imagefolder import ImageFolder
 from sfumato.sources.reading import read_steadily
 from sfumato.sources.released_names import RESERVED
 from sfumato.types import Failure, Sample
+from tests.unprivileged import bound_by_rights
 
 
 def put(root: Path, *keys: str) -> None:
@@ -282,7 +283,7 @@ def test_nothing_is_written_behind_a_link_to_a_folder(folders: tuple[Path, Path]
     out.mkdir()
     (out / "c").symlink_to(source / "c")
     (out / "deep").symlink_to(source / "deep")
-    before = files_below(source)
+    before, folders_before = files_below(source), sorted(source.rglob("*"))
     for key, link in (("c/1.jpg", "c"), ("deep/er/1.jpg", "deep"), ("deep/new/1.jpg", "deep")):
         words = f"write to {out}/{link}: a link stands where a folder is needed: remove it"
         with pytest.raises(OutputError, match=words):
@@ -292,6 +293,7 @@ def test_nothing_is_written_behind_a_link_to_a_folder(folders: tuple[Path, Path]
         with pytest.raises(OutputError, match=words):
             sink.remove([key])
     assert files_below(source) == before
+    assert sorted(source.rglob("*")) == folders_before
 
 
 def test_what_lies_behind_a_link_to_a_folder_is_not_in_the_release(
@@ -310,6 +312,9 @@ def test_what_lies_behind_a_link_to_a_folder_is_not_in_the_release(
     assert sink.names() == {"c"}
     (out / "c").unlink()
     put(out, *keys)
+    (out / "dead.jpg").symlink_to("nothing")
+    assert sink.holds("dead.jpg")  # it can be removed
+    assert not sink.holds("c/d")
     assert all(sink.state(key) for key in keys)
     assert [note.key for note in sink.notes(keys)] == keys
     assert all(map(sink.holds, keys))
@@ -399,6 +404,62 @@ def test_folders_whose_names_are_on_the_disk_are_not_synced_with_each_shard(
         synced.clear()
         sink.publish([each.key])
         assert sorted(synced) == sorted([sink.staged(each.key), out / "c", *above])
+
+
+def test_what_is_published_is_whole_before_it_has_its_name_and_new_folders_are_kept(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = folders
+    sink, calls = sink_at(out, source), list[tuple[str, Path]]()
+    replaced = os.replace
+
+    def replace(staged: Path, final: Path) -> None:
+        calls.append(("replace", final))
+        replaced(staged, final)
+
+    monkeypatch.setattr(folder_sink, "fsync", lambda path: calls.append(("fsync", path)))
+    monkeypatch.setattr(os, "replace", replace)
+    keys = ["a/b/1.jpg", "a/b/2.jpg"]
+    for key in keys:
+        sink.stage(sample(key, b"x"), b"edited")
+    sink.publish(keys)
+    assert set(calls[:2]) == {("fsync", sink.staged(key)) for key in keys}
+    assert calls[2:4] == [("replace", sink.final(key)) for key in keys]
+    assert set(calls[4:]) == {("fsync", folder) for folder in (out, out / "a", out / "a" / "b")}
+
+
+def test_an_artefact_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    sink, name = sink_at(tmp_path, tmp_path), "summary.json"
+
+    def write() -> None:
+        with sink.writing(name) as file:
+            file.write(b"new")
+            if broken:
+                raise KeyboardInterrupt
+
+    broken = True
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert os.listdir(tmp_path) == []
+    broken = False
+    tmp_path.chmod(0o555)
+    with bound_by_rights(), pytest.raises(PermissionError):
+        write()
+    tmp_path.chmod(0o755)
+    (tmp_path / name).mkdir()
+    with pytest.raises(OutputError, match="a folder stands where a file is needed"):
+        write()
+    assert list((tmp_path / name).iterdir()) == []
+
+
+def test_a_run_links_as_was_asked_for(folders: tuple[Path, Path]) -> None:
+    source, out = folders
+    asked = FolderSink(out, like=ImageFolder(source), link="hard")
+    one, two = asked.begin(), asked.begin()
+    assert one.token != two.token
+    same = sample("c/1.jpg", b"c/1.jpg")
+    one.stage(same, same.data)
+    assert one.staged(same.key).samefile(source / same.key)
 
 
 def test_a_disk_that_refuses_to_rename_is_an_error_of_the_run(

@@ -25,7 +25,7 @@ from sfumato.imaging.codec.reading import first_frame
 from sfumato.imaging.codec.renderings import deep_of
 from sfumato.obfuscation import Fill, Gaussian, ImageNet, Pixelate, strength
 from sfumato.obfuscation.step import left_of
-from sfumato.types import Face, Obfuscator, Output, Sample
+from sfumato.types import Face, Finding, Obfuscator, Output, Sample
 from sfumato.verification.checks import Checks, verify
 from tests.concealing import encoded, png_chunk, tiff
 from tests.recipes import recipe
@@ -530,14 +530,17 @@ def test_indices_that_look_the_same_are_a_view_and_become_one(kind: str) -> None
 
 
 def findings(before: bytes, after: bytes) -> dict[Code, bool]:
+    return {finding.code: finding.passed for finding in verified(before, after)}
+
+
+def verified(before: bytes, after: bytes) -> list[Finding]:
     digests = [hashlib.sha256(data).hexdigest() for data in (before, after)]
     sample = Sample("a.png", "", before, digests[0])
     faces = (Face(BOX, 1.0, "file"),)
     read, written = digests
     output = Output("a.png", read, written, "obfuscated", "exact", "gaussian", faces)
     checks = Checks(recipe(), Gaussian(), ())
-    found = verify(sample, codec.decode(before), after, output, checks)
-    return {finding.code: finding.passed for finding in found}
+    return verify(sample, codec.decode(before), after, output, checks)
 
 
 def test_an_edited_file_passes_its_checks() -> None:
@@ -575,8 +578,24 @@ def test_a_copy_of_16_bits_is_searched_again_where_nobody_did() -> None:
 def test_a_change_of_the_lowest_bit_away_from_the_faces_is_seen() -> None:
     data = png(samples(3))
     after = read_png(codec.edit(data, [BOX], Gaussian()).data)
-    after[79, 95, 1] ^= 1
-    assert not findings(data, png(after))[Code.VERIFY_PIXELS_CHANGED]
+    for row, column, bits in ((79, 95, 1), (0, 0, 4)):
+        after[row, column, 1] ^= bits
+        (moved,) = (
+            one for one in verified(data, png(after)) if one.code is Code.VERIFY_PIXELS_CHANGED
+        )
+        assert (moved.passed, moved.limit) == (False, 0)
+        assert moved.value == pytest.approx(bits / 257, rel=1e-6)
+
+
+def test_a_image_of_16_bits_that_became_one_of_8_is_another() -> None:
+    drawn = samples(3)
+    deep, flat = png(drawn), encoded(Image.fromarray((drawn >> 8).astype(np.uint8)), "PNG")
+    for before, after in ((deep, flat), (flat, deep)):
+        (moved,) = (
+            one for one in verified(before, after) if one.code is Code.VERIFY_PIXELS_CHANGED
+        )
+        assert (moved.passed, moved.value, moved.limit) == (False, 255, 0)
+        assert moved.detail == "another number of bits"
 
 
 # Channels and colours that no viewer shows

@@ -141,7 +141,7 @@ def test_what_changes_inside_a_reach_is_passed_over_and_what_changes_beside_it_i
     inside[slice(*rows), slice(*columns)] = True
     after = np.where(inside[..., None], np.uint8(200), before)
     assert changed_outside(before, after, [reach], fringe=0, cell=cell) == 0
-    for row, column in ((0, 0), (0, 47), (39, 0), (39, 47), (16, 13), (21, 8), (15, 9), (10, 5)):
+    for row, column in ((0, 0), (0, 47), (39, 0), (39, 47), (16, 13), (21, 8), (0, 10), (10, 0)):
         if not inside[row, column]:
             other = after.copy()
             other[row, column] += 64
