@@ -40,7 +40,7 @@ EQUIVALENT: Final = Path(__file__).with_name("equivalent_mutants.txt")
 SUITES: Final = {
     "obfuscation.step": ("release", "misplaced_boxes", "sixteen_bits", "work", "second"),
     "obfuscation.second_images": ("second",),
-    "pipeline.driver": ("pipeline_steps", "durability", "pipeline", "truth", "copying"),
+    "pipeline.driver": ("driver", "pipeline_steps", "durability", "pipeline", "truth", "copying"),
     "ledger.published": ("published", "truth"),
     "pipeline.plan": ("plan", "truth", "pipeline_steps", "pipeline", "decisions"),
     "verification.failing": ("failing", "truth", "pipeline", "decisions"),

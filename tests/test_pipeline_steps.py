@@ -153,6 +153,7 @@ def test_a_search_writes_records_and_no_image(data: Dataset) -> None:
         assert ledger.done("detect", prints["detect"]) != set()
         assert ledger.done("obfuscate", prints["obfuscate"]) == set()
         listed = dict(ledger.listing())
+        assert list(ledger.read("SELECT command FROM runs")) == [("detect",)]
     assert [one.key for one in found] == keys_of(data)
     assert [one.key for one in found if isinstance(one, Failure)] == ["n03/text.jpg"]
     boxes = {one.key: [face.box for face in one.faces] for one in found
