@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sfumato.errors import UsageError
+from sfumato.errors import Code, UsageError
 from sfumato.ledger.ledger import Ledger
 from sfumato.pipeline import driver
-from sfumato.pipeline.driver import STAGES, Job, Plan, _begun, _take, _work, run, write_report
+from sfumato.pipeline.driver import (
+    STAGES,
+    Job,
+    Plan,
+    _begun,
+    _commit,
+    _take,
+    _work,
+    run,
+    write_report,
+)
 from sfumato.pipeline.job import Content
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 from sfumato.sources import Listing, Note, open_sink, open_source
@@ -22,9 +34,13 @@ from sfumato.sources.private import private_folder
 from sfumato.types import (
     Detection,
     Face,
+    Failure,
+    Finding,
     ImportedBoxes,
+    Output,
     Redetection,
     Result,
+    Sample,
     Shard,
     Task,
 )
@@ -225,6 +241,52 @@ def test_what_was_seen_read_and_imported_is_known_before_the_work(job: Job) -> N
             assert [one.imported for one in shard.known] == [None, given if boxes else None]
             assert list(ledger.notes()) == [note]
             assert dict(ledger.listing()) == dict.fromkeys(KEYS, "image")
+
+
+@pytest.mark.parametrize("killed", ["before", "after", ""])
+def test_what_is_being_published_is_ours_and_is_not_believed(
+    job: Job, monkeypatch: pytest.MonkeyPatch, killed: str
+) -> None:
+    """Killed between two renames, nobody knows which bytes lie there."""
+    sink = job.release.begin()
+    sink.make()
+    job.private.mkdir(mode=0o700)
+    publish = type(sink).publish
+    before = Note("a.jpg", "of before", "state")
+    after = Output("a.jpg", "0", sha256(b"new"), "copied", "identical", "", ())
+    results = [
+        Result("s", "a.jpg", (after, Finding("a.jpg", Code.VERIFY_COUNT, True, 0, 0, ""))),
+        Result("s", "b.jpg", (Failure("b.jpg", "detect", Code.IMAGE_DECODE, ""),)),
+    ]
+    sink.stage(Sample("a.jpg", "", b"", "0"), b"new")
+    unknown, verified = Note("a.jpg", "", ""), RECIPE.fingerprint("verify")
+    with Ledger(job.ledger) as ledger:
+        ledger.commit((), notes=[before])
+
+        def noting(self: Any, keys: Iterable[str]) -> None:
+            assert (list(ledger.notes()), ledger.done("verify", verified)) == ([unknown], set())
+            if killed == "before":
+                raise KeyboardInterrupt
+            publish(self, keys)
+            if killed == "after":
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(type(sink), "publish", noting)
+        with suppress(KeyboardInterrupt):
+            _commit("s", results, _work(job, STAGES, sink), ledger)
+        assert sink.holds("a.jpg") == (killed != "before")
+        (note,) = ledger.notes()
+        fates = list(ledger.latest(RECIPE.fingerprint("obfuscate"), ["output", "failure"]))
+        done = ledger.done("verify", verified)
+        if killed:
+            assert (note, fates, done) == (unknown, [], set())
+        else:
+            assert (note.digest, note.state) == (sha256(b"new"), sink.state("a.jpg"))
+            assert ([fate.key for fate in fates], done) == (list(KEYS), {"s"})
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 # --- a report alone -----------------------------------------------------------------------------

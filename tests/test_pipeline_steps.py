@@ -311,7 +311,22 @@ def test_what_is_copied_or_not_is_listed_and_recorded(
         *(("broken.jpg", False), ("kept.txt", True), ("new.txt", False), ("out.txt", True)),
     ]
     assert (sink.root / "out.txt").read_text() == "out.txt"
-    assert {note.key for note in ledger.notes()} == {"gone.txt", "kept.txt", "out.txt"}
+    there = {key: hashlib.sha256(key.encode()).hexdigest() for key in ("kept.txt", "out.txt")}
+    assert {note.key: note.digest for note in ledger.notes()} == {"gone.txt": "", **there}
+
+
+def test_what_was_decided_on_a_image_is_not_decided_on_another_file_of_its_name(
+    texts: tuple[Job, FolderSink, Ledger],
+) -> None:
+    """Nor is what somebody else put into the release looked at as if it had been copied."""
+    job, sink, ledger = texts
+    ledger.list_source({"new.txt": "excluded", "kept.txt": "image", "out.txt": "withheld"})
+    (sink.root / "out.txt").write_text("theirs")
+    _file_listing(job, ("verify",), LISTING, sink, ledger)
+    decided = {"kept.txt": "ignored", "new.txt": "ignored", "out.txt": "withheld"}
+    assert dict(ledger.listing()) == LISTED | decided
+    found = {one.key for one in ledger.findings(job.recipe.fingerprint("verify"))}
+    assert found == {"broken.jpg"}
 
 
 # --- what is done again -------------------------------------------------------------------------
