@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,10 @@ from sfumato.pipeline.driver import (
     write_report,
 )
 from sfumato.pipeline.job import Content
+from sfumato.pipeline.work import Work
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 from sfumato.sources import Listing, Note, open_sink, open_source
+from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.private import private_folder
 from sfumato.types import (
     Detection,
@@ -71,6 +72,10 @@ def started(ledger: Ledger, job: Job, command: str, recipe: Recipe | None = None
         recipe=json.dumps(told),
         versions='{"searched":1}',
     )
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 class Nobody:
@@ -243,50 +248,67 @@ def test_what_was_seen_read_and_imported_is_known_before_the_work(job: Job) -> N
             assert dict(ledger.listing()) == dict.fromkeys(KEYS, "image")
 
 
-@pytest.mark.parametrize("killed", ["before", "after", ""])
-def test_what_is_being_published_is_ours_and_is_not_believed(
-    job: Job, monkeypatch: pytest.MonkeyPatch, killed: str
-) -> None:
-    """Killed between two renames, nobody knows which bytes lie there."""
+AFTER = Output("a.jpg", "0", sha256(b"new"), "copied", "identical", "", ())
+RESULTS = [
+    Result("s", "a.jpg", (AFTER, Finding("a.jpg", Code.VERIFY_COUNT, True, 0, 0, ""))),
+    Result("s", "b.jpg", (Failure("b.jpg", "detect", Code.IMAGE_DECODE, ""),)),
+]
+UNKNOWN = Note("a.jpg", "", "")
+
+
+@pytest.fixture
+def staged(job: Job) -> Iterator[tuple[Work, Ledger]]:
+    """An image that was staged, where a note tells what lay there before."""
     sink = job.release.begin()
     sink.make()
     job.private.mkdir(mode=0o700)
-    publish = type(sink).publish
-    before = Note("a.jpg", "of before", "state")
-    after = Output("a.jpg", "0", sha256(b"new"), "copied", "identical", "", ())
-    results = [
-        Result("s", "a.jpg", (after, Finding("a.jpg", Code.VERIFY_COUNT, True, 0, 0, ""))),
-        Result("s", "b.jpg", (Failure("b.jpg", "detect", Code.IMAGE_DECODE, ""),)),
-    ]
     sink.stage(Sample("a.jpg", "", b"", "0"), b"new")
-    unknown, verified = Note("a.jpg", "", ""), RECIPE.fingerprint("verify")
     with Ledger(job.ledger) as ledger:
-        ledger.commit((), notes=[before])
+        ledger.commit((), notes=[Note("a.jpg", "of before", "state")])
+        yield _work(job, STAGES, sink), ledger
 
-        def noting(self: Any, keys: Iterable[str]) -> None:
-            assert (list(ledger.notes()), ledger.done("verify", verified)) == ([unknown], set())
-            if killed == "before":
-                raise KeyboardInterrupt
+
+@pytest.mark.parametrize("published", [False, True])
+def test_what_is_being_published_is_ours_and_is_not_believed(
+    staged: tuple[Work, Ledger], monkeypatch: pytest.MonkeyPatch, published: bool
+) -> None:
+    """Killed between two renames, nobody knows which bytes lie there."""
+    work, ledger = staged
+    publish = FolderSink.publish
+
+    def dying(self: FolderSink, keys: Iterable[str]) -> None:
+        assert list(ledger.notes()) == [UNKNOWN]
+        if published:
             publish(self, keys)
-            if killed == "after":
-                raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
-        monkeypatch.setattr(type(sink), "publish", noting)
-        with suppress(KeyboardInterrupt):
-            _commit("s", results, _work(job, STAGES, sink), ledger)
-        assert sink.holds("a.jpg") == (killed != "before")
-        (note,) = ledger.notes()
-        fates = list(ledger.latest(RECIPE.fingerprint("obfuscate"), ["output", "failure"]))
-        done = ledger.done("verify", verified)
-        if killed:
-            assert (note, fates, done) == (unknown, [], set())
-        else:
-            assert (note.digest, note.state) == (sha256(b"new"), sink.state("a.jpg"))
-            assert ([fate.key for fate in fates], done) == (list(KEYS), {"s"})
+    monkeypatch.setattr(FolderSink, "publish", dying)
+    with pytest.raises(KeyboardInterrupt):
+        _commit("s", RESULTS, work, ledger)
+    assert list(ledger.notes()) == [UNKNOWN]
+    assert list(ledger.latest(RECIPE.fingerprint("obfuscate"), ["output", "failure"])) == []
+    assert list(ledger.read("SELECT id FROM shards")) == []
 
 
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def test_what_was_published_is_noted_recorded_and_done(staged: tuple[Work, Ledger]) -> None:
+    work, ledger = staged
+    assert work.sink is not None
+    _commit("s", RESULTS, work, ledger)
+    (note,) = ledger.notes()
+    assert (note.digest, note.state) == (sha256(b"new"), work.sink.state("a.jpg"))
+    fates = list(ledger.latest(RECIPE.fingerprint("obfuscate"), ["output", "failure"]))
+    assert fates == [AFTER, RESULTS[1].records[0]]
+    done = set(ledger.read("SELECT stage, fingerprint, id, from_key, to_key FROM shards"))
+    assert done == {(stage, RECIPE.fingerprint(stage), "s", *KEYS) for stage in STAGES}
+
+
+def test_where_nothing_is_released_nothing_is_published(staged: tuple[Work, Ledger]) -> None:
+    work, ledger = staged
+    assert work.sink is not None
+    _commit("s", RESULTS, replace(work, stages=("detect", "verify")), ledger)
+    assert not work.sink.holds("a.jpg")
+    assert [note.digest for note in ledger.notes()] == ["of before"]
+    assert {stage for (stage,) in ledger.read("SELECT stage FROM shards")} == {"detect", "verify"}
 
 
 # --- a report alone -----------------------------------------------------------------------------
