@@ -137,6 +137,10 @@ def test_a_folder_can_be_written_to_or_made(job: Job, tmp_path: Path) -> None:
             OutputError, match=f"{place}: a file stands where a folder is needed. Mend"
         ):
             check_writable(place)
+    for place in (tmp_path / ("x" * 256), tmp_path / "new" / ("x" * 256) / "y"):
+        with pytest.raises(OutputError, match="a name is too long"):
+            check_writable(place)
+    check_writable(tmp_path / ("x" * 255))
     assert not (tmp_path / "new").exists()
 
 
