@@ -18,7 +18,6 @@ from sfumato.pipeline import driver
 from sfumato.pipeline.driver import (
     STAGES,
     Job,
-    Plan,
     _begun,
     _commit,
     _take,
@@ -26,10 +25,13 @@ from sfumato.pipeline.driver import (
     run,
     write_report,
 )
-from sfumato.pipeline.job import Content
+from sfumato.pipeline.executors import Result, Task
+from sfumato.pipeline.job import Contents
+from sfumato.pipeline.plan import Plan
 from sfumato.pipeline.work import Work
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 from sfumato.sources import Listing, Note, open_sink, open_source
+from sfumato.sources.doors import ImportedBoxes, Shard
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.private import private_folder
 from sfumato.types import (
@@ -37,13 +39,9 @@ from sfumato.types import (
     Face,
     Failure,
     Finding,
-    ImportedBoxes,
     Output,
     Redetection,
-    Result,
     Sample,
-    Shard,
-    Task,
 )
 
 RECIPE = Recipe(DetectStep(("a",), ("w",), 9), VerifyStep(("v",), ("x",)))
@@ -208,7 +206,7 @@ def test_what_is_to_be_done_anew_is_not_done_until_it_is(
 ) -> None:
     """What will lie in the release isn't what was verified, by whatever detectors."""
     left, other = Shard("left", job.source.url, KEYS), Shard("other", job.source.url, ("c.jpg",))
-    content = Content(Listing(KEYS, (), ()), (left, other), {})
+    content = Contents(Listing(KEYS, (), ()), (left, other), {})
     checked = replace(RECIPE, verify=VerifyStep(("u",), ("z",)))
     foreign = replace(RECIPE, obfuscate=ObfuscateStep("fill"))
     (job.private).mkdir(mode=0o700)
@@ -233,7 +231,7 @@ def test_what_was_seen_read_and_imported_is_known_before_the_work(job: Job) -> N
     note = Note("b.jpg", "1", "state")
     left = Shard("left", job.source.url, KEYS)
     given = ImportedBoxes((FACE,))
-    content = Content(Listing(KEYS, (), ()), (left,), {"b.jpg": given})
+    content = Contents(Listing(KEYS, (), ()), (left,), {"b.jpg": given})
     recipe = replace(RECIPE, detect=DetectStep((), (), 9, "boxes", "faceless"))
     (job.private).mkdir(mode=0o700)
     with Ledger(job.ledger) as ledger:

@@ -64,34 +64,39 @@ def finish(
     Raises:
         OutputError: the disk refuses.
     """
-    about = About(recipe.published(), recipe.fingerprint("verify"), source.name, VERSION)
-    tally = Tally(about)
     try:
-        with (  # left in reverse: the manifest is renamed into place last
-            table(sink, "manifest.parquet", MANIFEST) as manifest,
-            table(sink, "faces.parquet", FACES) as faces,
-        ):
-            there = sink.names() - RESERVED
-            files = _Files(sink, there, source, ledger)
-            expected = _account(recipe, ledger, tally, manifest, faces, files)
-            ledger.commit((), notes=files.read)
-            for assessment in ledger.latest(recipe.fingerprint("detect"), ("assessment",)):
-                if isinstance(assessment, Assessment):
-                    tally.assessed(assessment)
-            for name, judgement in judged(recipe, ledger):
-                tally.judged(name, judgement)
-            if tidy:
-                there -= _remove_stale(sink, expected, ledger)
-            for finding in _names_and_counts(there, expected, source):
-                tally.finding(finding)
-            report = tally.report()
-            manifest.withheld = bool(files.wrong or expected - there or report.account.unfinished)
-            _write_pages(report, _pairs(tally.choose(), source, sink), sink, private)
+        return _finished(recipe, source, sink, ledger, private, tidy=tidy)
     except OSError as error:
         raise OutputError(
             f"Can't write to {sink.url}: {str(error.strerror or error).rstrip('.')}. Make room or "
             "mend that, then run the same command again to go on."
         ) from error
+
+
+def _finished(
+    recipe: Recipe, source: Source, sink: Sink, ledger: Ledger, private: Path, *, tidy: bool
+) -> Report:
+    tally = Tally(About(recipe.published(), recipe.fingerprint("verify"), source.name, VERSION))
+    with (  # left in reverse: the manifest is renamed into place last
+        table(sink, "manifest.parquet", MANIFEST) as manifest,
+        table(sink, "faces.parquet", FACES) as faces,
+    ):
+        there = sink.names() - RESERVED
+        files = _Files(sink, there, source, ledger)
+        expected = _account(recipe, ledger, tally, manifest, faces, files)
+        ledger.commit((), notes=files.read)
+        for assessment in ledger.latest(recipe.fingerprint("detect"), ("assessment",)):
+            if isinstance(assessment, Assessment):
+                tally.assessed(assessment)
+        for name, judgement in judged(recipe, ledger):
+            tally.judged(name, judgement)
+        if tidy:
+            there -= _remove_stale(sink, expected, ledger)
+        for finding in _names_and_counts(there, expected, source):
+            tally.finding(finding)
+        report = tally.report()
+        manifest.withheld = bool(files.wrong or expected - there or report.account.unfinished)
+        _write_pages(report, _pairs(tally.choose(), source, sink), sink, private)
     return report
 
 
