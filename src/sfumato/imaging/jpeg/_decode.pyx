@@ -81,6 +81,19 @@ cdef inline bint holds_ff(uint32_t four) noexcept:
     return (four & (~four - <uint32_t>0x01010101) & <uint32_t>0x80808080) != 0
 
 
+def same_bits(const uint64_t[::1] a, int64_t at, const uint64_t[::1] b, int64_t other,
+              int64_t count):
+    """Return whether `count` bits of two scans are the same, from these positions on."""
+    while count >= 32:
+        if (a[at >> 5] << (at & 31)) >> 32 != (b[other >> 5] << (other & 31)) >> 32:
+            return False
+        at += 32
+        other += 32
+        count -= 32
+    return count <= 0 or (
+        (a[at >> 5] << (at & 31)) >> (64 - count) == (b[other >> 5] << (other & 31)) >> (64 - count))
+
+
 cdef inline int appended(uint64_t bits, int length, int size) noexcept:
     """Return the `size` bits after a code of `length` bits, as they are."""
     return <int>((bits << length) >> 1 >> (63 - size))
@@ -194,8 +207,11 @@ cdef class ScanReader:
         self.busy, self.last_dc = busy, last_dc
 
     def sequential(self, int64_t at, int64_t end, Py_ssize_t mcu, Py_ssize_t stop,
-                   int64_t[::1] positions):
-        """Read the MCUs of one restart interval (T.81 F.2); note the bit at which each begins."""
+                   int64_t[::1] positions, bint first_of_interval=True):
+        """Read MCUs of one restart interval (T.81 F.2); note the bit at which each begins.
+
+        Where they are not the first of their interval, the MCU before has to be there already.
+        """
         cdef Py_ssize_t i, blocks = self.owners.shape[0]
         cdef size_t first
         cdef const uint64_t[::1] words = self.words
@@ -214,6 +230,8 @@ cdef class ScanReader:
         for i in range(blocks):
             owner = owners[i] = self.owners[i]
             dc_tables[owner], ac_tables[owner] = self.table(2 * owner), self.table(2 * owner + 1)
+            if not first_of_interval:
+                last_dc[owner] = self.coefficients[order[mcu - 1, i], 0]
         while mcu < stop:
             positions[mcu] = at
             for i in range(blocks):

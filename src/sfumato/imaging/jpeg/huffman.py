@@ -97,6 +97,16 @@ def extended(table: bytes, symbols: Sequence[int]) -> bytes | None:
     return None
 
 
+def extends(new: bytes, old: bytes) -> bool:
+    """Return whether every code of the old table is in the new one, for the same symbol."""
+    if new == old:
+        return True
+    a, b = codes(old), codes(new)
+    used = a.lengths > 0
+    same = (a.codes == b.codes) & (a.lengths == b.lengths)
+    return bool(same[used].all())
+
+
 def best_table(counts: Sequence[int]) -> bytes:
     """Return the table with which symbols that occur this often take the fewest bits.
 
