@@ -242,7 +242,7 @@ class TestDescriptionsThatAreWrong:
             ("fill = 3", "size = [0, 640]", r"input\.size must lie in"),
             ("fill = 3", "name = 'pixels'", "must have one input, named .* image"),
             ("fill = 3", "layout = 'NHWC'", "fixed to .* 3 pixels|doesn't fit its description"),
-            ("[outputs]", "[outputs", "is no TOML"),
+            ("[outputs]", "[outputs", "is not TOML"),
         ],
     )
     def test_it_is_said_what_is_wrong(self, old: str, new: str, words: str, tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_elsewhere_covers_what_is_no_face() -> None:
         ("[data]\nimages = 'x'\nfold = 3", r"aren't known in data: fold"),
         ("seeds = ['one']", r"seeds can't be 'one': it must be a whole number"),
         ("seeds = [1]", r"lacks data"),
-        ("[arms]\ntrain = ['blur']\n[data]\nimages='x'", r"'blur' is no arm"),
+        ("[arms]\ntrain = ['blur']\n[data]\nimages='x'", r"'blur' is not an arm"),
         ("[arms]\ntest = ['remedy-fill']\n[data]\nimages='x'", r"is for training alone"),
         ("[data]\nimages='x'\nboxes='b'\ndetector='fast'", r"come from one of"),
         ("[data]\nimages='x'\n[training]\nrecipe='yang'", r"recipe must be one of"),

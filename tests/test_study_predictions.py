@@ -157,7 +157,7 @@ def test_a_damaged_file_and_a_missing_column_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"protocol": "guess"}, "no protocol"),
+        ({"protocol": "guess"}, "not a protocol"),
         ({"classes": ("cat",)}, "at least two classes"),
         ({"classes": ("cat", "cat")}, "same name: cat"),
         ({"train_arm": ""}, "train arm"),

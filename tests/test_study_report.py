@@ -130,7 +130,7 @@ def test_damaged_probes_are_named(probed: Path) -> None:
     for change, words in (
         ({"kind": "other"}, "its kind must be shortcut"),
         ({"tables": [{"title": "x", "columns": ["a"], "rows": [[1, 2]]}]}, "doesn't fit"),
-        ({"images": [{"file": "../a.png", "caption": ""}]}, "lies elsewhere"),
+        ({"images": [{"file": "../a.png", "caption": ""}]}, "an image in another folder"),
         ({"headline": None, "tables": None}, "missing or wrong"),
     ):
         path.write_text(json.dumps({**good, **change}))
@@ -140,7 +140,7 @@ def test_damaged_probes_are_named(probed: Path) -> None:
     with pytest.raises(UsageError, match="can't be read"):
         read_probes(probed)
     path.write_text("no image")
-    with pytest.raises(UsageError, match="no PNG or JPEG"):
+    with pytest.raises(UsageError, match="not a PNG or JPEG"):
         image(path)
 
 

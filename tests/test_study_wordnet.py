@@ -135,10 +135,10 @@ def test_paths_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can't be read: No such file"):
         supercategories(tmp_path / "data.noun", CLASSES, LIST)
     (tmp_path / "data.noun").mkdir()
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="is not a file"):
         supercategories(tmp_path, CLASSES, LIST)
     os.mkfifo(tmp_path / "pipe.noun")  # opening it would wait for ever
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="is not a file"):
         supercategories(tmp_path / "pipe.noun", CLASSES, LIST)
 
 

@@ -102,7 +102,7 @@ def _paired(groups: GroupFile, keys: Sequence[str]) -> Iterable[tuple[str, Group
     names = dict.fromkeys(row.name for row in groups.rows)
     key_of = {name: key for key, name in pair(names, keys).names.items()}
     if not key_of:
-        raise UsageError(f"{groups.path} names none of the labelled images: mend its paths.")
+        raise UsageError(f"{groups.path} names none of the labelled images: correct its paths.")
     return [(key_of[row.name], row) for row in groups.rows if row.name in key_of]
 
 

@@ -93,7 +93,7 @@ def _rows_of(source: PredictionFile) -> list[_Rows]:
         raise UsageError(f"{source.path} lacks the columns {', '.join(missing)}.")
     for name in table.column_names:
         if table[name].null_count:
-            raise UsageError(f"{source.path}: column {name!r} has empty places.")
+            raise UsageError(f"{source.path}: column {name!r} has empty cells.")
     if source.run is not None:
         return [_take(table, np.arange(table.num_rows), source.path, source.run)]
     if gone := [name for name in _RUN_COLUMNS[1:] if name not in names]:
@@ -106,7 +106,7 @@ def _rows_of(source: PredictionFile) -> list[_Rows]:
     found: dict[tuple[str, str, str, int], list[int]] = {}
     for i, (architecture, train, test, seed) in enumerate(zip(*said, strict=True)):
         if not re.fullmatch(r"\d+", seed):
-            raise UsageError(f"{source.path}: the seed {seed!r} is no whole number.")
+            raise UsageError(f"{source.path}: the seed {seed!r} is not a whole number.")
         found.setdefault((architecture, train, test, int(seed)), []).append(i)
     return [_take(table, np.array(rows), source.path, run) for run, rows in found.items()]
 
@@ -171,7 +171,7 @@ def _of_best(rows: _Rows, classes: tuple[str, ...]) -> RunOutcome:
     assert rows.top is not None, "its caller has looked"
     unknown = sorted({name for name in rows.top.ravel() if name not in place})
     if unknown:
-        raise UsageError(f"{rows.where} predicts {unknown[0]!r}, which is no class of the others.")
+        raise UsageError(f"{rows.where} predicts {unknown[0]!r}, a class the other files lack.")
     top = np.vectorize(place.__getitem__, otypes=[np.int32])(rows.top)
     hits = top == labels[:, None]
     depth = top.shape[1]
@@ -217,7 +217,7 @@ def _numbers(table: pa.Table, name: str, where: str) -> NDArray[np.float32]:
     try:
         return np.asarray(table[name].to_numpy(), dtype=np.float32)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{where}: column {name!r} holds something that is no number.") from error
+        raise UsageError(f"{where}: column {name!r} holds a value that is not a number.") from error
 
 
 def _confidence(table: pa.Table, where: str) -> NDArray[np.float32]:

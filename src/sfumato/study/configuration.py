@@ -209,7 +209,7 @@ def load(folder: Path) -> Study:
     """Read `study.toml` of a study's folder.
 
     Raises:
-        UsageError: the file is missing or no TOML, has an unknown key, or holds a wrong value.
+        UsageError: the file is missing or isn't TOML, has an unknown key, or holds a wrong value.
     """
     path = folder / FILE
     try:
@@ -241,8 +241,8 @@ def method_of(arm: str) -> str:
     method = arm.removeprefix(_RANDOM).removeprefix(_REMEDY)
     if method not in METHODS or arm not in (method, _RANDOM + method, _REMEDY + method):
         raise UsageError(
-            f"{arm!r} is no arm: original, reencoded, {', '.join(METHODS)} are, and random- or "
-            "remedy- before a method."
+            f"{arm!r} is not an arm: choose original, reencoded, {', '.join(METHODS)}, or random- "
+            "or remedy- before a method."
         )
     return method
 
@@ -271,7 +271,7 @@ def _check(study: Study) -> None:
         ("detection", [one.name for one in study.detection]),
     ):
         if len(set(values)) != len(values):
-            raise UsageError(f"{name} names something twice.")
+            raise UsageError(f"{name} lists a value twice.")
     if study.data.test is None and study.data.folds < 2:
         raise UsageError(f"data.folds must be at least 2, not {study.data.folds}.")
     if sum(bool(x) for x in (study.data.boxes, study.data.ledger, study.data.detector)) > 1:
@@ -289,7 +289,7 @@ def _check_ranges(study: Study) -> None:
     if not (0 <= study.remedy.p <= 1 and 0 <= study.remedy.elsewhere <= 1):
         raise UsageError("remedy.p and remedy.elsewhere are probabilities: 0 to 1.")
     if wrong := [method for method in study.remedy.methods if method not in METHODS]:
-        raise UsageError(f"remedy.methods: {wrong[0]!r} is none of {', '.join(METHODS)}.")
+        raise UsageError(f"remedy.methods: {wrong[0]!r} is not one of {', '.join(METHODS)}.")
     if study.workers < 0:
         raise UsageError("workers must be at least 0.")
     for architecture in study.architectures:

@@ -228,7 +228,7 @@ def _from_ledger(path: Path, images: Sequence[StudyImage]) -> dict[str, tuple[Bo
     with Ledger(path, read_only=True) as ledger:
         last = ledger.last_run("%")
         if last is None:
-            raise UsageError(f"{path} knows of no searched images: run `sfumato detect` first.")
+            raise UsageError(f"{path} lists no searched images: run `sfumato detect` first.")
         recipe = recipe_from(last[2])
         known: dict[str, tuple[Box, ...]] = {}
         for stage, kind in (("detect", "detection"), ("obfuscate", "output")):

@@ -142,7 +142,7 @@ def head_of(module: Any, outputs: int, name: str) -> Any:
         or (isinstance(layer, torch.nn.Conv2d) and layer.out_channels == outputs)
     ]
     if not heads:
-        raise UsageError(f"{name} has no last layer with {outputs} outputs: it is no classifier.")
+        raise UsageError(f"{name} has no last layer with {outputs} outputs: not a classifier.")
     return heads[-1]
 
 
@@ -202,7 +202,7 @@ def _build(name: str, outputs: int, *, download: bool) -> tuple[Any, Preparation
         return _lite(name, outputs)
     library, _, bare = name.rpartition("/")
     if library not in ("", "torchvision", "timm"):
-        raise UsageError(f"{name!r} is no network: write NAME, torchvision/NAME or timm/NAME.")
+        raise UsageError(f"{name!r} is not a network: write NAME, torchvision/NAME or timm/NAME.")
     need_torchvision()  # timm imports it too
     models = import_module("torchvision.models")
     if library != "timm" and bare in models.list_models(module=models):

@@ -58,7 +58,7 @@ class Run:
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise UsageError(
-                f"{self.protocol!r} is no protocol of a study: {', '.join(PROTOCOLS)} are."
+                f"{self.protocol!r} is not a protocol: choose one of {', '.join(PROTOCOLS)}."
             )
         for name in ("architecture", "train_arm", "test_arm"):
             if not getattr(self, name):
@@ -87,12 +87,12 @@ class Run:
             UsageError: a key is missing or holds something else, or the layout is another one.
         """
         if not isinstance(record, dict) or record.get("layout") != LAYOUT:
-            raise UsageError(f"{where} is no record of a run (layout {LAYOUT} of sfumato study).")
+            raise UsageError(f"{where} is not a run record (layout {LAYOUT} of sfumato study).")
         words = ("architecture", "protocol", "train_arm", "test_arm")
         kinds: dict[str, type] = {**dict.fromkeys(words, str), "seed": int, "classes": list}
         for name, kind in kinds.items():
             if not isinstance(record.get(name), kind):
-                raise UsageError(f"{where}: {name!r} is missing or no {kind.__name__}.")
+                raise UsageError(f"{where}: {name!r} is missing or not a {kind.__name__}.")
         known = {name: record[name] for name in kinds}
         known |= {name: str(record.get(name, "")) for name in ("dataset", "fingerprint", "device")}
         known["classes"] = tuple(map(str, record["classes"]))
@@ -288,7 +288,7 @@ def _of_table(table: pa.Table, run: Run, where: str) -> Predictions:
         raise UsageError(f"{where} lacks the columns {', '.join(missing)}.")
     for name in table.column_names:
         if table[name].null_count:
-            raise UsageError(f"{where}: column {name!r} has empty places.")
+            raise UsageError(f"{where}: column {name!r} has empty cells.")
     flat: dict[str, Any] = {n: np.asarray(table[n], dtype=kind) for n, kind in _FLAT.items()}
     rows = table.num_rows
     return Predictions(
@@ -355,7 +355,7 @@ def _refuse_nan(values: NDArray[Any], images: Sequence[str], what: str, why: str
     bad = ~np.isfinite(values if values.ndim > 1 else values[:, None]).all(axis=1)
     if bad.any():
         raise UsageError(
-            f"{what} of {int(bad.sum())} of {len(images)} images are no numbers (NaN or infinite), "
+            f"{what} of {int(bad.sum())} of {len(images)} images aren't numbers (NaN or infinite), "
             f"the first {images[int(bad.argmax())]!r}.{why}"
         )
 

@@ -43,7 +43,7 @@ class Preparation:
         if not 0 < self.size <= self.resize:
             raise UsageError(f"size {self.size} must be above 0 and at most resize {self.resize}.")
         if self.filter not in _FILTERS:
-            raise UsageError(f"unknown filter {self.filter!r}: choose of {', '.join(_FILTERS)}.")
+            raise UsageError(f"unknown filter {self.filter!r}: choose from {', '.join(_FILTERS)}.")
 
     def window(self, width: int, height: int) -> tuple[int, int, int, int]:
         """Return the resized width and height, and the left and top of the part that is kept.

@@ -54,7 +54,7 @@ def fit(features: Floats, labels: NDArray[np.int64], classes: int, l2: float) ->
     """
     if not np.isfinite(features).all():
         raise UsageError(
-            "A network's features hold values that are no numbers (NaN or infinite): its weights "
+            "A network's features hold values that are not numbers (NaN or infinite): its weights "
             "are damaged or don't fit it."
         )
     mean = features.mean(axis=0, dtype=np.float64)

@@ -134,7 +134,7 @@ def read(study: Study) -> Tried:
 def _there(what: str, *paths: Path | None) -> None:
     for path in paths:
         if path is not None and not path.exists():
-            raise UsageError(f"{what}: there is no {path}.")
+            raise UsageError(f"{what}: {path} doesn't exist.")
 
 
 def probed(tried: Tried, into: ModelLook, protocol: str, _: Path) -> JSON:

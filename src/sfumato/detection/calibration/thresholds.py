@@ -231,7 +231,7 @@ def promise(table: Table, wanted: float, rng: np.random.Generator) -> Promise:
     """
     with_face = int(np.count_nonzero(table.faces))
     if not with_face:
-        raise UsageError("No face is labelled in these images: there is no recall to speak of.")
+        raise UsageError("No face is labelled in these images, so recall can't be measured.")
     cuts = [rng.permutation(table.images) % FOLDS for _ in range(CUTS)]
     for step in range(_AIMS + 1):
         aim = wanted + (1 - wanted) * step / _AIMS

@@ -122,7 +122,7 @@ def read(path: Path) -> Description:
             "a TOML file beside it or instead of it (docs/detection.md, Other detectors)."
         ) from error
     except ValueError as error:
-        raise UsageError(f"{path} is no TOML: {error}.") from error
+        raise UsageError(f"{path} is not TOML: {error}.") from error
     decode, shape = data.pop("decode", {}), data.get("input")
     if isinstance(shape, dict):  # one number is that of each channel
         single = {"mean", "scale"} & {k for k, v in shape.items() if isinstance(v, int | float)}

@@ -248,7 +248,7 @@ def _file_in(path: Path) -> Path:
 def _opened(path: Path) -> Iterator[Nouns]:
     try:
         if not path.is_file() and path.exists():
-            raise UsageError(f"{path} is no file: name WordNet's {FILE} or its folder.")
+            raise UsageError(f"{path} is not a file: name WordNet's {FILE} or its folder.")
         with path.open("rb") as file:
             yield Nouns(path, file)
     except OSError as error:

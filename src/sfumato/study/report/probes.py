@@ -75,7 +75,7 @@ def image(path: Path) -> str:
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}.") from error
     if len(data) > _LARGEST or not data.startswith((_PNG, _JPEG)):
-        raise UsageError(f"{path} is no PNG or JPEG of at most 4 MB.")
+        raise UsageError(f"{path} is not a PNG or JPEG of at most 4 MB.")
     return data_uri(data)
 
 
@@ -85,7 +85,7 @@ def _read(path: Path) -> Probe:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} can't be read: {error}") from error
     if not isinstance(record, dict) or record.get("kind") not in KINDS:
-        raise UsageError(f"{path} is no record of a probe: its kind must be {', '.join(KINDS)}.")
+        raise UsageError(f"{path} is not a probe record: its kind must be {', '.join(KINDS)}.")
     try:
         return Probe(
             record["kind"],
@@ -97,7 +97,7 @@ def _read(path: Path) -> Probe:
             len(record.get("alarms", ())),
         )
     except (KeyError, TypeError) as error:
-        raise UsageError(f"{path} is no record of a probe: {error} is missing or wrong.") from error
+        raise UsageError(f"{path} is not a probe record: {error} is missing or wrong.") from error
 
 
 def _table(record: JSON) -> JSON:
@@ -110,7 +110,7 @@ def _table(record: JSON) -> JSON:
 def _image(beside: Path, record: JSON) -> tuple[Path, str]:
     name = str(record["file"])
     if Path(name).name != name:
-        raise TypeError(f"an image that lies elsewhere, {name!r}")
+        raise TypeError(f"an image in another folder, {name!r}")
     return beside.parent / name, str(record["caption"])
 
 
