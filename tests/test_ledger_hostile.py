@@ -167,6 +167,17 @@ def test_the_settings_of_a_run_are_held_to_their_types() -> None:
         recipe_from(json.dumps({**plain, "obfuscate": {"expand": "0.25"}}))
 
 
+@pytest.mark.parametrize(("kind", "name"), [("detection", "width"), ("output", "second_images")])
+def test_what_is_counted_is_a_number_that_tables_hold(kind: str, name: str) -> None:
+    _, body = encode(RECORDS[kind])
+    for count in (0, 1, 2**31 - 1):
+        found = decode(kind, json.dumps({**json.loads(body), name: count}))
+        assert getattr(found, name) == count
+    for wrong in (-1, 2**31, 10**400, 1.0):
+        with pytest.raises(LedgerError, match="TypeError"):
+            decode(kind, json.dumps({**json.loads(body), name: wrong}))
+
+
 def test_what_a_box_says_is_held_to_its_type() -> None:
     face = {"box": [1, 2, 3.5, 4], "score": 0.5, "origin": "file", "kind": "private"}
     for odd in variants(face):

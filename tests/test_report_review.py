@@ -88,6 +88,8 @@ def test_figures_that_are_not_understood_are_a_sentence_and_not_published() -> N
                 assert "Who looked, and how well" in render(made.report(), private=private)
     assert taken
     assert all(odd.keys() == FIGURES.keys() for odd in taken)
+    for name in ("answers", "reviewers", "decided", "disputed"):
+        assert all(type(odd[name]) is int and 0 <= odd[name] < 2**31 for odd in taken)
     for name, unknown in (("name", "anna"), ("layout", 3), ("answers", True)):
         with pytest.raises(LedgerError, match=r"the figures of a review .* update sfumato"):
             tally(Assessment("", json.dumps({**FIGURES, name: unknown})))
