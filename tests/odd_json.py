@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-_ODD: list[Any] = [None, True, -1, 7, 1.5, float("nan"), 10**400, "?", [], [1], {}, {"a": 1}]
+_ODD: list[Any] = [None, True, -1, 7, 1.5, float("nan"), 10**400, "?", "1.5", [], [1], {}, {"a": 1}]
 
 
 def variants(value: Any) -> Iterator[Any]:

@@ -24,6 +24,7 @@ from sfumato.ledger.records import imported_from, recipe_from
 from sfumato.pipeline.job import private_of
 from sfumato.recipe import DetectStep, ObfuscateStep, Recipe, VerifyStep
 from sfumato.sources import Note
+from sfumato.types import Finding
 from sfumato.web import serving
 from tests import dataset
 from tests.command import Done, sfumato
@@ -176,6 +177,17 @@ def test_what_is_counted_is_a_number_that_tables_hold(kind: str, name: str) -> N
     for wrong in (-1, 2**31, 10**400, 1.0):
         with pytest.raises(LedgerError, match="TypeError"):
             decode(kind, json.dumps({**json.loads(body), name: wrong}))
+
+
+def test_what_is_measured_is_a_number() -> None:
+    _, body = encode(RECORDS["finding"])
+    for value in (0, 1, 2.5, -1):
+        found = decode("finding", json.dumps({**json.loads(body), "value": value}))
+        assert isinstance(found, Finding)
+        assert (found.value, type(found.value)) == (value, type(value))  # nothing is rewritten
+    for wrong in ("1.5", True, None, 10**400):
+        with pytest.raises(LedgerError, match="can't read"):
+            decode("finding", json.dumps({**json.loads(body), "value": wrong}))
 
 
 def test_what_a_box_says_is_held_to_its_type() -> None:
