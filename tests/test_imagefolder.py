@@ -362,6 +362,15 @@ def test_an_artefact_takes_the_place_of_a_link_and_is_not_written_behind_it(
     assert (source / "c/1.jpg").read_bytes() == b"c/1.jpg"
 
 
+def test_a_folder_into_which_nobody_may_look_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    put(tmp_path / "out", "theirs")
+    (tmp_path / "out").chmod(0o300)
+    with bound_by_rights(), pytest.raises(OutputError, match="permission is denied"):
+        sink_at(tmp_path / "out", tmp_path / "src").is_empty()
+    (tmp_path / "out").chmod(0o755)
+    assert not sink_at(tmp_path / "out", tmp_path / "src").is_empty()
+
+
 def test_a_release_needs_a_folder_that_can_be_written_to(tmp_path: Path) -> None:
     put(tmp_path, "file")
     with pytest.raises(UsageError, match=f"^{tmp_path}/file is a file: choose a folder"):

@@ -164,8 +164,9 @@ def test_the_settings_of_a_run_are_held_to_their_types() -> None:
             assert (name, value) == ("colour", None) or type(value) in (of_type, int)
         assert one.published()
         assert len(one.fingerprint("verify")) == 64
-    with pytest.raises(LedgerError, match="the settings of a run"):
-        recipe_from(json.dumps({**plain, "obfuscate": {"expand": "0.25"}}))
+    for wrong in ({"expand": "0.25"}, {"colour": [1, 2]}, {"colour": [1, 2, 3, 4]}):
+        with pytest.raises(LedgerError, match=r"holds the settings of a run that this version"):
+            recipe_from(json.dumps({**plain, "obfuscate": wrong}))
 
 
 @pytest.mark.parametrize(("kind", "name"), [("detection", "width"), ("output", "second_images")])

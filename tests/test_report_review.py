@@ -88,6 +88,8 @@ def test_figures_that_are_not_understood_are_a_sentence_and_not_published() -> N
                 assert "Who looked, and how well" in render(made.report(), private=private)
     assert taken
     assert all(odd.keys() == FIGURES.keys() for odd in taken)
+    for name in ("agreement", "gold"):
+        assert all(odd[name].keys() == {"value", "low", "high", "n"} for odd in taken)
     for name in ("answers", "reviewers", "decided", "disputed"):
         assert all(type(odd[name]) is int and 0 <= odd[name] < 2**31 for odd in taken)
     for name, unknown in (("name", "anna"), ("layout", 3), ("answers", True)):
@@ -100,6 +102,8 @@ def test_shares_of_nothing_and_of_all_are_taken() -> None:
     figures = {**FIGURES, "gold": whole, "seconds_per_image": None}
     made = tally(Assessment("", json.dumps(figures)))
     assert "100 %" in render(made.report(), private=True)
+    none = {"value": 0, "low": 0.0, "high": 0.2, "n": 20}
+    tally(Assessment("", json.dumps({**FIGURES, "gold": none, "seconds_per_image": 0})))
     for wrong in ({**whole, "value": 1.01}, {**whole, "low": -0.01}, {**whole, "high": None}):
         with pytest.raises(LedgerError):
             tally(Assessment("", json.dumps({**FIGURES, "gold": wrong})))
