@@ -437,6 +437,20 @@ def test_what_is_published_is_whole_before_it_has_its_name_and_new_folders_are_k
     assert set(calls[4:]) == {("fsync", folder) for folder in (out, out / "a", out / "a" / "b")}
 
 
+def test_what_is_removed_is_gone_from_the_disk_with_the_folders_that_are_empty_then(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = folders
+    put(out, "a/b/1.jpg", "a/2.jpg", "c/3.jpg", "4.jpg")
+    synced = dict[Path, list[str]]()
+    monkeypatch.setattr(
+        folder_sink, "fsync", lambda path: synced.update({path: sorted(os.listdir(path))})
+    )
+    sink_at(out, source).remove(["a/b/1.jpg", "c/3.jpg"])
+    assert synced == {out / "a": ["2.jpg"], out: ["4.jpg", "a"]}
+    assert sorted(files_below(out)) == ["4.jpg", "a/2.jpg"]
+
+
 def test_an_artefact_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     sink, name = sink_at(tmp_path, tmp_path), "summary.json"
 

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,8 @@ def test_the_settings_of_a_run_are_held_to_their_types() -> None:
             assert (name, value) == ("colour", None) or type(value) in (of_type, int)
         assert one.published()
         assert len(one.fingerprint("verify")) == 64
-    for wrong in ({"expand": "0.25"}, {"colour": [1, 2]}, {"colour": [1, 2, 3, 4]}):
+    wrongs = ({"expand": "0.25"}, {"expand": inf}, {"colour": [1, 2]}, {"colour": [1, 2, 3, 4]})
+    for wrong in wrongs:
         with pytest.raises(LedgerError, match=r"holds the settings of a run that this version"):
             recipe_from(json.dumps({**plain, "obfuscate": wrong}))
 
