@@ -26,6 +26,7 @@ from sfumato.types import Assessment, Decision, Failure, Finding, Output, Record
 from tests.report_records import (
     ABOUT,
     DIGEST,
+    FIGURES,
     detection,
     face,
     finding,
@@ -34,7 +35,6 @@ from tests.report_records import (
     strength,
     tallied,
 )
-from tests.test_report_review import FIGURES
 
 
 def test_account_is_said_in_one_line() -> None:

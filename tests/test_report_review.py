@@ -14,7 +14,7 @@ from sfumato.release.report.review import Changes, changes
 from sfumato.release.report.tally import Tally
 from sfumato.types import Assessment, Box, Decision, Detection, Face
 from tests.odd_json import variants
-from tests.report_records import ABOUT, DIGEST, output
+from tests.report_records import ABOUT, DIGEST, FIGURES, output
 
 FOUND = Face((10.0, 20.0, 42.0, 60.0), 0.75, "finder-1")
 OTHER = Face((100.0, 20.0, 132.0, 60.0), 0.2, "finder-1")
@@ -47,19 +47,6 @@ def tally(assessment: Assessment | None = None, *, digest: str = DIGEST) -> Tall
     if assessment is not None:
         made.assessed(assessment)
     return made
-
-
-FIGURES = {
-    "layout": 2,
-    "answers": 12,
-    "reviewers": 3,
-    "decided": 7,
-    "disputed": 1,
-    "agreement": {"value": 0.9, "low": 0.8, "high": 0.96, "n": 40},
-    "gold": {"value": None, "low": None, "high": None, "n": 0},
-    "seconds_per_image": 4.5,
-    "estimate": {"sentence": "Between 2 and 9 faces are left <b>.", "short": "2 to 9"},
-}
 
 
 def test_the_report_shows_what_people_changed_and_quotes_the_estimate() -> None:
