@@ -250,6 +250,7 @@ AFTER = Output("a.jpg", "0", sha256(b"new"), "copied", "identical", "", ())
 RESULTS = [
     Result("s", "a.jpg", (AFTER, Finding("a.jpg", Code.VERIFY_COUNT, True, 0, 0, ""))),
     Result("s", "b.jpg", (Failure("b.jpg", "detect", Code.IMAGE_DECODE, ""),)),
+    Result("s", "c.jpg", ()),
 ]
 UNKNOWN = Note("a.jpg", "", "")
 
@@ -297,7 +298,7 @@ def test_what_was_published_is_noted_recorded_and_done(staged: tuple[Work, Ledge
     fates = list(ledger.latest(RECIPE.fingerprint("obfuscate"), ["output", "failure"]))
     assert fates == [AFTER, RESULTS[1].records[0]]
     done = set(ledger.read("SELECT stage, fingerprint, id, from_key, to_key FROM shards"))
-    assert done == {(stage, RECIPE.fingerprint(stage), "s", *KEYS) for stage in STAGES}
+    assert done == {(one, RECIPE.fingerprint(one), "s", "a.jpg", "c.jpg") for one in STAGES}
 
 
 def test_where_nothing_is_released_nothing_is_published(staged: tuple[Work, Ledger]) -> None:
