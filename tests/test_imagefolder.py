@@ -449,6 +449,8 @@ def test_what_is_removed_is_gone_from_the_disk_with_the_folders_that_are_empty_t
     sink_at(out, source).remove(["a/b/1.jpg", "c/3.jpg"])
     assert synced == {out / "a": ["2.jpg"], out: ["4.jpg", "a"]}
     assert sorted(files_below(out)) == ["4.jpg", "a/2.jpg"]
+    sink_at(out, source).remove(["4.jpg", "a/2.jpg"])
+    assert list(out.iterdir()) == []  # the release's own folder stays
 
 
 def test_an_artefact_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

@@ -295,6 +295,8 @@ def test_verification_looks_at_what_was_copied_and_leaves_the_rest_as_it_was_dec
         unreadable = ("broken.jpg", Code.VERIFY_UNREADABLE, False)
         looked = [("kept.txt", Code.VERIFY_OTHER, True)] if where else []
         assert found == [unreadable, *looked]
+        broken = next(iter(ledger.findings(job.recipe.fingerprint("verify"))))
+        assert (broken.value, broken.limit) == (1, 0)
     assert list(ledger.notes()) == []
 
 
