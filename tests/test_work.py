@@ -15,15 +15,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sfumato.detection.detectors import registry
+from sfumato.detection.step import Detect
 from sfumato.errors import Code
+from sfumato.detection.in_hand import InHand
 from sfumato.ledger.ledger import Ledger
+from sfumato.obfuscation.step import _cover, _works_here
 from sfumato.pipeline.driver import STAGES, Job, run, search
 from sfumato.pipeline.executors import Result, Task
 from sfumato.pipeline.settings import Settings
 from sfumato.pipeline.work import Work
 from sfumato.release.report.data import Report
 from sfumato.sources.disk import PART_SUFFIX
-from sfumato.sources.doors import Shard
+from sfumato.sources.doors import Known, Shard
 from sfumato.sources.folder_sink import FolderSink
 from sfumato.sources.private import private_folder
 from sfumato.types import Detection, Failure, Sample
@@ -95,6 +99,33 @@ def test_a_copy_under_another_name_has_its_own_boxes(data: Dataset) -> None:
     report = run(data.job(), STAGES, Here())
     assert refused(report) == {}
     assert (data.out / twin).read_bytes() == (data.source / twin).read_bytes()
+
+
+def test_a_known_detection_is_of_the_class_that_the_source_says_now() -> None:
+    recipe = Settings().recipe()
+    found = Detection("a.png", "0", 9, 9, (), label="before")
+    sample = Sample("a.png", "now", b"", "0", state="s")
+    (again,) = Detect(recipe)(InHand(sample, Known(found)))
+    assert again == found
+    assert (again.label, again.state) == ("now", "s")
+
+
+def test_a_detector_of_an_earlier_check_is_looked_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def uploading(specs: list[str]) -> list[str]:
+        asked.extend(specs)
+        return []
+
+    monkeypatch.setattr(registry, "uploading", uploading)
+    recipe = Settings().recipe()
+    _works_here.cache_clear()
+    for _ in range(3):
+        assert len(_cover(recipe, ["yunet@320:0.31"]).detectors) == 2
+    assert asked == ["yunet@320:0.31"]
+    _works_here.cache_clear()
 
 
 # --- boxes from a file --------------------------------------------------------------------------

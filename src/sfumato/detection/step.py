@@ -40,7 +40,8 @@ class Detect:
         """
         held.detection = self._detection(held)
         if self.search:
-            yield replace(held.detection, state=held.sample.state)
+            sample = held.sample
+            yield replace(held.detection, state=sample.state, label=sample.label)
 
     def _detection(self, held: InHand) -> Detection:
         found = held.known.detection

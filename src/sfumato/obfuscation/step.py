@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import ClassVar
 
 from sfumato.boxes import apart, as_boxes, covered, grow, iou
@@ -170,6 +170,7 @@ def method_of(step: ObfuscateStep) -> Method:
     return make(step.method, expand=step.expand, colour=step.colour)
 
 
+@cache  # making one from its specification takes milliseconds, and each image asks
 def _works_here(spec: str) -> bool:
     """Say whether a detector is there still and keeps images on this machine.
 
