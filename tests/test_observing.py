@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.errors import Code, UsageError
+from sfumato.errors import Code, SampleError, UsageError
 from sfumato.ledger.ledger import Ledger
 from sfumato.pipeline.driver import STAGES, Job, run, write_report
-from sfumato.types import JSON, Finding, Observation
+from sfumato.types import JSON, Face, Finding, Observation, Output, Sample
 from sfumato.verification import observing
 from sfumato.verification.cover_area import CoverArea
 from sfumato.verification.observing import Judgement, Released
@@ -55,6 +55,14 @@ class Twins:
 
 class Newer(Twins):
     name: ClassVar[str] = "twins-2"
+
+
+class TwinsOf2(Twins):
+    name: ClassVar[str] = "twins-of-2-1"
+
+
+class Nameless(Twins):
+    name = None  # type: ignore[assignment]
 
 
 @pytest.fixture
@@ -139,14 +147,126 @@ def test_what_cannot_be_read_any_more_is_not_observed(data: Dataset) -> None:
 
 
 def test_an_observer_of_another_version_is_said_and_stops_no_report(
-    data: Dataset, monkeypatch: pytest.MonkeyPatch
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run(watched(data), STAGES, Here())
     bring(monkeypatch, "Newer")
     report = write_report(data.out, data.job().ledger)
-    assert "twins-2" in dict(report.judged)["twins-1"].sentence
+    assert dict(report.judged)["twins-1"].sentence.startswith("Not measured")
+    assert "observe again by 'twins-2'" in caplog.text
     with pytest.raises(UsageError, match="observe again by 'twins-2'"):
         observing.observers(("twins-1",))
+
+
+def test_what_else_is_installed_here_is_not_published(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(watched(data), STAGES, Here())
+    mine = EntryPoint("secret-project", f"{__name__}:Twins", observing.GROUP)
+    for points in ((mine,), (mine, EntryPoint("twins", f"{__name__}:Gone", observing.GROUP))):
+        monkeypatch.setattr(observing, "SHIPPED", points)
+        observing.observers.cache_clear()
+        write_report(data.out, data.job().ledger)
+        for name in ("summary.json", "report.html"):
+            text = (data.out / name).read_text()
+            assert ("Not measured: this observer" in text, "secret" in text) == (True, False)
+            assert __name__ not in text
+    assert "choose one of secret-project" in caplog.text
+    assert "The observer 'twins' can't be loaded (AttributeError" in caplog.text
+
+
+def test_a_release_is_verified_where_the_observer_of_its_run_is_gone(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(watched(data), STAGES, Here())
+    bring(monkeypatch, "Newer")
+    done = sfumato("verify", data.source, data.out)
+    assert (done.code, done.err.count("Traceback")) == (0, 0)
+    assert "twins-1' isn't asked" in caplog.text
+    assert "observed" not in json.loads((data.out / "summary.json").read_text())
+    assert sfumato("verify", data.source, data.out, "--observe", "twins").code == 0
+    assert list(json.loads((data.out / "summary.json").read_text())["observed"]) == ["twins-2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "words"),
+    [
+        ("twins", "Gone", "can't be loaded .AttributeError"),
+        ("twins", "Twins.name", "can't be loaded .TypeError"),
+        ("triplets", "Twins", "calls itself 'twins-1': its name must be triplets-NUMBER"),
+        ("twins", "Nameless", "calls itself None"),
+    ],
+)
+def test_an_observer_that_cannot_be_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, what: str, words: str
+) -> None:
+    point = EntryPoint(name, f"{__name__}:{what}", observing.GROUP)
+    monkeypatch.setattr(observing, "SHIPPED", (point,))
+    observing.observers.cache_clear()
+    with pytest.raises(UsageError, match=words):
+        observing.observers((name,))
+
+
+def test_an_observer_whose_kind_ends_with_a_number_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    point = EntryPoint("twins-of-2", f"{__name__}:TwinsOf2", observing.GROUP)
+    monkeypatch.setattr(observing, "SHIPPED", (point,))
+    observing.observers.cache_clear()
+    assert [one.name for one in observing.observers(("twins-of-2", "twins-of-2-1"))] == (
+        ["twins-of-2-1"] * 2
+    )
+
+
+@pytest.mark.parametrize("values", [{"n": np.float32(1)}, {"n": float("nan")}, ["n"]])
+def test_notes_that_cannot_be_stored_end_the_run_with_a_sentence(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, values: JSON
+) -> None:
+    monkeypatch.setattr(Twins, "observe", lambda _, image: values)
+    with pytest.raises(UsageError, match=r"observer 'twins-1' notes of '.*' what is no plain JSON"):
+        run(watched(data), STAGES, Here())
+
+
+@pytest.mark.parametrize(
+    ("judgement", "words"),
+    [
+        (None, "can't judge .ZeroDivisionError: nothing"),
+        ("fine", "returns no Judgement"),
+        (Judgement("s", {"sentence": "another"}), "returns no Judgement"),
+        (Judgement("s", {"x": float("inf")}), "gives as figures what is no plain JSON"),
+    ],
+)
+def test_a_judgement_that_cannot_be_published_is_refused_with_a_sentence(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, judgement: Judgement | None, words: str
+) -> None:
+    def judge(_: Twins, observations: Iterable[Observation]) -> Judgement:
+        assert list(observations)
+        if judgement is None:
+            raise ZeroDivisionError("nothing")
+        return judgement
+
+    monkeypatch.setattr(Twins, "judge", judge)
+    with pytest.raises(UsageError, match=words):
+        run(watched(data), STAGES, Here())
+    assert not (data.out / "manifest.parquet").exists()
+    assert run(data.job(), STAGES, Here()).verdict == "passed"  # as the sentence says
+
+
+def test_what_checks_found_holds_though_an_observer_refuses_the_image(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def observe(_: Twins, image: Released) -> None:
+        raise SampleError(Code.IMAGE_DECODE, "not for me")
+
+    run(data.job(), STAGES, Here())
+    monkeypatch.setattr(Twins, "observe", observe)
+    job, key = watched(data), data.with_face[0]
+    (data.out / key).write_bytes((data.source / key).read_bytes())
+    run(job, ("verify",), Here())
+    with Ledger(job.ledger) as ledger:
+        found = [one for one in ledger.findings(job.recipe.fingerprint("verify")) if one.key == key]
+    failed = {one.code for one in found if not one.passed}
+    assert failed >= {Code.VERIFY_BYTES_CHANGED, Code.VERIFY_UNREADABLE}
 
 
 @pytest.mark.slow
@@ -170,3 +290,13 @@ def test_the_area_of_covers_is_measured_by_the_command(data: Dataset) -> None:
 
 def test_without_an_edited_image_the_area_is_not_measured() -> None:
     assert CoverArea().judge([]).sentence.startswith("Not measured")
+
+
+def test_specks_of_boxes_are_not_measured() -> None:
+    before = np.zeros((8, 8, 3), np.uint8)
+    face = Face((1.0, 1.0, 1.1, 1.1), 1.0, "file")
+    output = Output("a.png", "0", "1", "obfuscated", "exact", "fill", (face,))
+    image = Released(Sample("a.png", "", b"", "0"), output, before, before + np.uint8(1))
+    assert CoverArea().observe(image) is None
+    large = replace(output, faces=(replace(face, box=(1.0, 1.0, 3.0, 3.0)),))
+    assert CoverArea().observe(replace(image, output=large)) == {"changed": 64, "boxes": 4.0}

@@ -129,12 +129,18 @@ def verify_step(specs: Sequence[str], device: str = "") -> VerifyStep:
 
 
 def observed_by(names: Iterable[str], before: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the full names of observers, with those of `before`, in order.
+    """Return the full names of observers, in order, with those of `before` that are still here.
 
     Raises:
         UsageError: there is none of a name.
     """
-    return tuple(sorted({*before, *(one.name for one in observers(tuple(names)))}))
+    named = {one.name for one in observers(tuple(names))}
+    for name in before:
+        try:
+            named |= {one.name for one in observers((name,))}
+        except UsageError as error:  # a check mustn't depend on what nobody asks for now
+            _LOG.warning("Observer %r isn't asked: %s", name, error)
+    return tuple(sorted(named))
 
 
 def last_recipe(ledgers: Sequence[Where], stage: str, missing: str) -> Recipe:

@@ -17,7 +17,7 @@ from sfumato.obfuscation.step import Obfuscate
 from sfumato.recipe import OBSERVE, Recipe, only_looks
 from sfumato.sources import Sink, Source
 from sfumato.sources.doors import Known, Shard
-from sfumato.types import Detection, Failure, Finding, Record, Sample
+from sfumato.types import Detection, Failure, Finding, Observation, Record, Sample
 from sfumato.verification.observing import Observe
 from sfumato.verification.step import Verify
 
@@ -93,7 +93,9 @@ class Work:
         if "obfuscate" in self.stages and not searched:  # it may lie staged
             stage = "obfuscate"
             self._sink().discard(held.sample.key)
-        found = [one for one in records if isinstance(one, Detection)]
+        # What checks found in what lies in the release holds; a staged image isn't there any more.
+        kept = (Detection, Finding, Observation) if only_looks(self.stages) else Detection
+        found = [one for one in records if isinstance(one, kept)]
         return (*found, Failure(held.sample.key, stage, error.code, error.reason))
 
     def _unreadable(self, failure: Failure, known: Known) -> tuple[Record, ...]:

@@ -30,9 +30,11 @@ class CoverArea:
             return None
         height, width = before.shape[:2]
         whole = (0.0, 0.0, float(width), float(height))
-        inside = covered(whole, [face.box for face in output.faces]) * width * height
+        inside = round(covered(whole, [face.box for face in output.faces]) * width * height, 1)
+        if not inside:  # specks of boxes: a ratio to nothing says nothing
+            return None
         changed = int(np.count_nonzero((before != after).any(axis=2)))
-        return {"changed": changed, "boxes": round(inside, 1)}
+        return {"changed": changed, "boxes": inside}
 
     def judge(self, observations: Iterable[Observation]) -> Judgement:
         """Return the ratio of both sums over all images, with an interval, and the largest one."""

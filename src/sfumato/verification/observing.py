@@ -9,6 +9,7 @@ called without arguments, returns an `Observer`; `SHIPPED` are ours.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -105,7 +106,23 @@ class Observe:
         observer = observers((self.observer,))[0]
         values = observer.observe(Released(held.sample, output, before, after))
         if values is not None:
+            check_plain(values, f"The observer {self.observer!r} notes of {output.key!r}")
             yield Observation(output.key, output.written, observer.name, values)
+
+
+def check_plain(values: object, whose: str) -> None:
+    """Make sure that what an observer returned can be stored and read by anybody.
+
+    Raises:
+        UsageError: it isn't plain JSON; `whose` begins the sentence.
+    """
+    try:
+        json.dumps(values, allow_nan=False)
+        plain = isinstance(values, dict)
+    except (TypeError, ValueError, RecursionError):
+        plain = False
+    if not plain:
+        raise UsageError(f"{whose} what is no plain JSON: mend the observer, or leave it out.")
 
 
 @cache
@@ -121,11 +138,25 @@ def observers(names: tuple[str, ...]) -> tuple[Observer, ...]:
 def _made(name: str) -> Observer:
     known = {point.name: point for point in (*entry_points(group=GROUP), *SHIPPED)}
     kind = re.sub(r"-[0-9]+$", "", name)
-    if kind not in known:
+    point = known.get(kind) or known.get(name)
+    if point is None:
         raise UsageError(
             f"There is no observer {name!r}: choose one of {', '.join(sorted(known))}."
         )
-    made: Observer = known[kind].load()()
-    if name not in (kind, made.name):
-        raise UsageError(f"There is no observer {name!r} any more: observe again by {made.name!r}.")
+    try:
+        made: Observer = point.load()()
+        called = made.name
+    except (ImportError, AttributeError, TypeError) as error:
+        words = f"{type(error).__name__}: {error}"
+        raise UsageError(
+            f"The observer {point.name!r} can't be loaded ({words}): mend its package, or leave "
+            "it out."
+        ) from error
+    if not re.fullmatch(rf"{re.escape(point.name)}-[0-9]+", str(called)):
+        raise UsageError(
+            f"The observer {point.name!r} calls itself {called!r}: its name must be "
+            f"{point.name}-NUMBER."
+        )
+    if name not in (point.name, called):
+        raise UsageError(f"There is no observer {name!r} any more: observe again by {called!r}.")
     return made
