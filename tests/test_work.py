@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from sfumato.detection.detectors import registry
+from sfumato.detection.in_hand import InHand
 from sfumato.detection.step import Detect
 from sfumato.errors import Code
-from sfumato.detection.in_hand import InHand
 from sfumato.ledger.ledger import Ledger
 from sfumato.obfuscation.step import _cover, _works_here
 from sfumato.pipeline.driver import STAGES, Job, run, search
