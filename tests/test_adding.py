@@ -151,6 +151,7 @@ def scenes() -> list[Pixels]:
     return [dataset.scene(rng) for _ in range(3)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("qoi")
 def test_a_format_of_images_is_added(tmp_path: Path, scenes: list[Pixels]) -> None:
     files = {"bare.qoi": coded(scenes[0]), "face.qoi": coded(scenes[1])}
@@ -174,6 +175,7 @@ def test_a_format_of_images_is_added(tmp_path: Path, scenes: list[Pixels]) -> No
     assert np.array_equal(shown(written), Gaussian()(scenes[1], [BOX]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("qoi")
 def test_what_lies_behind_the_end_of_the_new_format_is_found_and_goes(
     scenes: list[Pixels],
@@ -223,6 +225,7 @@ def _write_tabs(stream: TextIO, detections: Iterable[Detection]) -> None:
             stream.write("\t".join([one.key, *map(str, box)]) + "\n")
 
 
+@pytest.mark.slow
 def test_a_format_of_boxes_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LAYOUTS, "tabs", Syntax(b"#tabs", _read_tabs, _write_tabs))
     data = dataset.make(tmp_path, count=1)

@@ -60,6 +60,7 @@ def test_a_face_is_found_in_a_path_in_bytes_in_an_array_and_in_a_image(person: P
             assert sfumato.detect(same, profile="fast") == found
 
 
+@pytest.mark.slow
 def test_a_face_is_found_in_grey(person: Path) -> None:
     (found,) = sfumato.detect(person, profile="fast")
     with Image.open(person) as given:
@@ -87,6 +88,7 @@ def test_detectors_and_the_threshold_replace_those_of_the_profile(person: Path) 
     assert sfumato.detect(person, detectors=detectors, threshold=0.9999) == []
 
 
+@pytest.mark.slow
 def test_the_default_profile_finds_the_face_once(person: Path) -> None:
     assert len(sfumato.detect(person)) == 1
 

@@ -337,6 +337,7 @@ def test_the_dark_half_is_missed_and_said_to_be(sample: Path, tmp_path: Path) ->
     assert sfumato("audit", "detection", sample / "src", *given, *SMALL) == done
 
 
+@pytest.mark.slow
 def test_groups_with_boxes_need_no_other_labels(sample: Path) -> None:
     plain = audit(sample, "--groups", sample / "wider.csv", *SMALL)
     assert misses(plain) == {"perceived_skin II": (0, 6), "perceived_skin V": (6, 6)}

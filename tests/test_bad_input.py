@@ -228,6 +228,7 @@ def test_a_huge_image_is_refused_by_its_header(
     assert peak < 2e6
 
 
+@pytest.mark.slow
 def test_a_limit_of_ones_own_refuses_what_is_larger_by_one_pixel(tmp_path: Path) -> None:
     gradient().save(tmp_path / "image.png")  # 256 by 256
     words = ("run", tmp_path, tmp_path.with_name("out"), "--profile", "fast", "--json")

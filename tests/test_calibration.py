@@ -266,6 +266,7 @@ def test_what_cant_be_judged_is_named(sample: Path, tmp_path: Path) -> None:
     assert "left out: 02.png: labelled, but not in SRC" in done.err
 
 
+@pytest.mark.slow
 def test_labels_that_cant_be_right_are_refused(sample: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "labels.csv"
     wrong.write_text("path,x0,y0,x1,y1\n00.png,50,50,10,90\n")

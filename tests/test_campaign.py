@@ -138,6 +138,7 @@ def test_images_that_came_later_are_drawn_from_too(campaign: Campaign) -> None:
     assert [(one.population, one.checked) for one in campaign.left().strata] == [(3, 3)]
 
 
+@pytest.mark.slow
 def test_a_image_drawn_later_is_seen_whole(campaign: Campaign) -> None:
     campaign.search([detection(f"a/{i}.jpg") for i in range(12)])
     campaign.set_up(sample=1)

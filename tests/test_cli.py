@@ -464,6 +464,7 @@ def test_a_dry_run_knows_what_is_done_already(data: Dataset) -> None:
     assert dry.code == 0, dry.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", ["hard", "copy", "auto"])
 def test_a_hard_link_is_made_on_request_only(data: Dataset, link: str) -> None:
     assert run(data, "--link", link).code == 0
@@ -481,6 +482,7 @@ def test_the_ledger_may_not_lie_in_what_is_published(data: Dataset) -> None:
         assert not data.out.exists()
 
 
+@pytest.mark.slow
 def test_the_ledger_may_lie_beside_the_source(data: Dataset) -> None:
     assert run(data, "--ledger", data.root / "my.sqlite").code == 0
 
@@ -521,6 +523,7 @@ def test_detect_obfuscate_verify_report_and_export(finished: Dataset, tmp_path: 
     assert json.loads(again.out) == json.loads((step / "summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_detect_counts_in_json(finished: Dataset, tmp_path: Path) -> None:
     ledger = tmp_path / "faces.sqlite"
     words = ("detect", finished.source, "--boxes", finished.boxes, "--ledger", ledger, "--json")
@@ -566,6 +569,7 @@ def test_a_searched_source_can_be_exported_before_it_is_released(data: Dataset) 
     assert len(json.loads(text)["annotations"]) == len(data.with_face)
 
 
+@pytest.mark.slow
 def test_candidates_are_counted_and_exported_until_a_final_box_covers_them(data: Dataset) -> None:
     assert sfumato("detect", data.source, "--boxes", data.boxes).code == 0
     key, other = data.with_face[0], data.without[0]

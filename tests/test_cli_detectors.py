@@ -28,6 +28,7 @@ def test_the_doctor_tells_the_licence_of_a_described_detector(tmp_path: Path) ->
     assert "family must be one of" in json.loads(done.out)["problems"][f"onnx:{path}"]
 
 
+@pytest.mark.slow
 def test_the_loss_of_clean_weights_is_said_and_is_that_of_the_docs(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "black.png")
     done = sfumato("detect", tmp_path, "--profile", "clean-weights")

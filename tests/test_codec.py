@@ -867,6 +867,7 @@ def mutants(data: bytes, count: int, chance: random.Random) -> list[bytes]:
 SOURCES = {**{name: data for name, (data, _) in STILL.items()}, **MOVING}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", one_of_each(SOURCES, first_word))
 def test_hostile_bytes_only_raise_sample_errors(name: str) -> None:
     calls: list[Callable[[bytes], object]] = [

@@ -390,6 +390,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_cut_is_refused_by_name(name: str) -> None:
     data, what = made(name), REFUSED[name][1]

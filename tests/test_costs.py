@@ -125,6 +125,7 @@ def test_endless_bytes_between_segments_are_refused(filler: bytes) -> None:
     assert codec.decode(few).header.format == "JPEG"
 
 
+@pytest.mark.slow
 def test_segments_behind_the_scan_stop_the_editor_and_nobody_else() -> None:
     data = encoded("JPEG")
     flood = data[:-2] + b"\xff\xfe\0\2" * (markers.MOST_SEGMENTS + 1) + data[-2:]

@@ -233,6 +233,7 @@ def demo(name: str) -> Pixels:
 
 @pytest.mark.parametrize("detector", [CenterFace(), YuNet()], ids=lambda d: d.name)
 class TestPhotographs:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "box"),
         [
@@ -529,6 +530,7 @@ def test_the_profiles_find_what_people_find(
     assert estimates["false boxes an image"]["value"] <= false
 
 
+@pytest.mark.slow
 def test_both_detectors_agree_on_a_face() -> None:
     image = demo("people/grace_hopper.jpg")
     groups = [detector.detect([image])[0] for detector in (CenterFace(), YuNet())]

@@ -127,6 +127,7 @@ class TestBatches:
         groups = list(network.alike("abcabca", lambda letter: letter, largest=2))
         assert groups == [[0, 3], [6], [1, 4], [2, 5]]
 
+    @pytest.mark.slow
     def test_centerface_finds_in_a_batch_what_it_finds_alone(self, pretended: None) -> None:
         portrait = demo("people/astronaut.png")
         images = [portrait, portrait[::-1], noise(90, 300), portrait[:, ::-1], portrait[..., :1]]

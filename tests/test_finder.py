@@ -72,6 +72,7 @@ def test_a_image_in_which_nothing_is_proposed_gets_no_second_look(runs: Counter[
     assert runs == {"whole": len(PLANS["default"].sources)}
 
 
+@pytest.mark.slow
 def test_a_plain_face_is_settled_by_one_crop(portrait: Pixels, runs: Counter[str]) -> None:
     (found,) = Finder("default").detect([portrait])
     assert overlap(found[0], FACE) > 0.6

@@ -225,6 +225,7 @@ def test_what_was_put_in_its_place_is_found(tmp_path: Path) -> None:
     assert done.code == 1
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     put(tmp_path)
     (tmp_path / "src/phone/face.heic.jpg").write_bytes(encoded("JPEG"))

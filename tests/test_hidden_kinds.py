@@ -66,6 +66,7 @@ TABLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_of_numbers_and_other_letters_are_no_text(name: str) -> None:
     for data in (

@@ -187,6 +187,7 @@ def test_an_interval_more_is_seen(kind: str) -> None:
             check(head + scan + more + b"\xff\xd9", image, image.coefficients, nothing)
 
 
+@pytest.mark.slow
 def test_a_byte_more_or_less_in_any_interval_is_seen() -> None:
     """Also where it holds a single bit, or where the interval ends with a whole byte."""
     data = saved(size=(200, 160), quality=85, restart_marker_blocks=1)

@@ -43,6 +43,7 @@ def test_nothing_found_covers_nothing_and_costs_nothing() -> None:
     assert (outcome.false_boxes, outcome.false_pixels, outcome.needless) == (0, 0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_precision_surrounds_it_and_narrows_with_more_images() -> None:
     widths = []
     for count in (10, 160):

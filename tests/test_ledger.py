@@ -56,6 +56,7 @@ def test_bodies_from_before_fields_were_added_are_read() -> None:
     assert decode("decision", body) == Decision("k", "0", faces, "adjudicated", ())
 
 
+@pytest.mark.slow
 def test_a_file_of_an_earlier_layout_is_opened_and_keeps_what_it_holds(tmp_path: Path) -> None:
     for layout in range(1, len(schema.STEPS["sqlite"]) + 1):
         path = tmp_path / f"{layout}.sqlite"

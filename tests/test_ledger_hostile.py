@@ -399,6 +399,7 @@ def test_a_folder_or_a_file_of_another_program_is_left_as_it_is(tmp_path: Path) 
     assert theirs.read_bytes()[100:] == before[100:]
 
 
+@pytest.mark.slow
 def test_a_ledger_that_is_locked_or_cannot_be_written_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

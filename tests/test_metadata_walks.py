@@ -315,6 +315,7 @@ def test_of_texts_in_png_dates_and_the_copyright_are_safe(
     assert private_metadata(data, keep_safe=True) == (() if is_safe else named)
 
 
+@pytest.mark.slow
 def test_a_packed_profile_holds_a_profile_and_nothing_more() -> None:
     packed = zlib.compress(SRGB)
     assert private_metadata(png_with(b"iCCP", b"ICC Profile\0\0" + packed)) == ()

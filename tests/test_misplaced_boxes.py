@@ -96,6 +96,7 @@ def test_the_share_of_a_box_inside(box: Box, share: float) -> None:
 # --- ways in ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "box"),
     one_of_each(product(LAYOUTS, (OUTSIDE, MOSTLY)), lambda one: one[0]),
@@ -123,6 +124,7 @@ def test_detection_alone_refuses_it_too(data: Dataset) -> None:
     assert getattr(last, "code", None) == Code.BOXES_MISSING
 
 
+@pytest.mark.slow
 def test_a_box_that_lies_half_inside_is_covered_as_far_as_it_does(data: Dataset) -> None:
     key = next(key for key in data.with_face if key.endswith(".png"))
     report = run(settings(data, file_of(data, "csv", {key: [HALF]})), STAGES, Here())
@@ -176,6 +178,7 @@ def test_what_another_tool_gives_back_is_named(box: Box) -> None:
     assert exchange._fault(replace(sheet, faces=sheet.faces[:1]), SIDE) == ""
 
 
+@pytest.mark.slow
 def test_the_run_says_that_all_boxes_look_scaled(
     data: Dataset, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -299,6 +302,7 @@ def test_a_blank_place_counts_as_covered_and_a_touched_face_too(method: str) -> 
     assert strength.still_shown(pixels, after, (59.0, 49.0, 62.0, 52.0)) < 1
 
 
+@pytest.mark.slow
 def test_the_manifest_of_a_blank_box_says_copied(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "wall.png").write_bytes(wall()[0].data)
@@ -417,6 +421,7 @@ def test_an_annotation_of_an_image_that_isnt_listed_is_refused(tmp_path: Path) -
         box_files.load(path)
 
 
+@pytest.mark.slow
 def test_an_image_that_isnt_there_is_said(data: Dataset, caplog: pytest.LogCaptureFixture) -> None:
     path = file_of(data, "coco", {**{key: [] for key in data.keys}, "n03/gone.png": [BOX]})
     chosen = Settings(boxes=path, verify_detectors=WATCHER)

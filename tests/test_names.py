@@ -91,6 +91,7 @@ def test_nothing_that_is_printed_or_logged_gets_through(monkeypatch: pytest.Monk
     assert "\\u001b[2J\\u009b31m\\u202egpj" in text
 
 
+@pytest.mark.slow
 @given(start, names)
 @example("", "'=x")
 @example("", "''=x")

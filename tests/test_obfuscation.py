@@ -139,6 +139,7 @@ def test_pixelate_shows_only_values_of_the_gaussian_in_flat_cells(size: float) -
     assert len(shown) <= 9 * 9  # 6 cells a side, grown 1.5 times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OURS)
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
@@ -338,6 +339,7 @@ def test_cover_fades_outside_the_grown_box_with_round_corners() -> None:
 # Several faces
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OURS)
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)

@@ -146,6 +146,7 @@ def test_what_cannot_be_read_any_more_is_not_observed(data: Dataset) -> None:
     assert report.verdict == "failed"  # as the checks say
 
 
+@pytest.mark.slow
 def test_an_observer_of_another_version_is_said_and_stops_no_report(
     data: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -158,6 +159,7 @@ def test_an_observer_of_another_version_is_said_and_stops_no_report(
         observing.observers(("twins-1",))
 
 
+@pytest.mark.slow
 def test_what_else_is_installed_here_is_not_published(
     data: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -175,6 +177,7 @@ def test_what_else_is_installed_here_is_not_published(
     assert "The observer 'twins' can't be loaded (AttributeError" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_release_is_verified_where_the_observer_of_its_run_is_gone(
     data: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -227,6 +230,7 @@ def test_notes_that_cannot_be_stored_end_the_run_with_a_sentence(
         run(watched(data), STAGES, Here())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("judgement", "words"),
     [
@@ -252,6 +256,7 @@ def test_a_judgement_that_cannot_be_published_is_refused_with_a_sentence(
     assert run(data.job(), STAGES, Here()).verdict == "passed"  # as the sentence says
 
 
+@pytest.mark.slow
 def test_what_checks_found_holds_though_an_observer_refuses_the_image(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_weights_outside_are_found_wherever_they_hide(place: str, location: str)
     assert outside(PLACES[place](bare).SerializeToString()) == "?"
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300))
 def test_bytes_that_are_no_model_end_in_a_value_error_at_most(data: bytes) -> None:
     with suppress(ValueError):

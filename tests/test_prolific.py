@@ -113,6 +113,7 @@ def test_a_busy_service_is_asked_again_but_a_study_is_made_once(service: Service
     assert len(service.studies) == 1
 
 
+@pytest.mark.slow
 def test_its_own_words_come_through(service: Service) -> None:
     with (
         prolific(service) as provider,

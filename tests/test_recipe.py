@@ -165,6 +165,7 @@ recipes = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(recipes)
 @settings(max_examples=40, deadline=None)
 def test_a_recipe_comes_back_from_json_as_it_was(recipe: Recipe) -> None:
@@ -174,6 +175,7 @@ def test_a_recipe_comes_back_from_json_as_it_was(recipe: Recipe) -> None:
     assert prints(again) == prints(recipe)
 
 
+@pytest.mark.slow
 @given(recipes, recipes)
 @settings(max_examples=40, deadline=None)
 def test_recipes_have_the_same_fingerprint_only_if_they_are_the_same(

@@ -55,6 +55,7 @@ def manifest(source: Path) -> dict[str, tuple[str, str | None, str | None]]:
     return {row["path"]: (row["action"], row["encoding"], row["code"]) for row in rows}
 
 
+@pytest.mark.slow
 def test_by_default_it_is_refused_by_name(source: Path) -> None:
     assert run(source).code == 3
     assert manifest(source)[FACE] == ("refused", None, "IMAGE_UNSUPPORTED")
@@ -89,6 +90,7 @@ def test_on_request_it_is_written_anew_and_both_pages_say_so(source: Path) -> No
     assert sfumato("verify", source, out).code == 0
 
 
+@pytest.mark.slow
 def test_where_nothing_was_encoded_again_no_page_speaks_of_it(source: Path) -> None:
     run(source)
     for folder in (source.with_name("out"), private_folder(source.with_name("out"))):

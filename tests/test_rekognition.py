@@ -219,6 +219,7 @@ class TestTrouble:
             Rekognition().detect([grey])
         assert len(service.images) == 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "names",
         [("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("AWS_REGION", "AWS_DEFAULT_REGION")],
@@ -252,6 +253,7 @@ class TestTrouble:
             Rekognition().detect([grey])
         assert len(waits) == 7
 
+    @pytest.mark.slow
     def test_boto3_itself_agrees_with_the_request(
         self, service: Service, allowed: Path, grey: Pixels, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -282,6 +284,7 @@ class TestMeter:
             Rekognition().detect([grey])
         assert not service.images
 
+    @pytest.mark.slow
     def test_the_limit_stops_before_the_call(
         self, service: Service, tmp_path: Path, grey: Pixels
     ) -> None:
@@ -332,6 +335,7 @@ class TestCommandLine:
         assert "3 calls for 3 images cost $3.00 at $1000 for 1,000 calls" in done.err
         assert not service.images
 
+    @pytest.mark.slow
     def test_it_says_where_images_go_and_what_it_cost(self, service: Service, images: Path) -> None:
         options = ["--detector", "rekognition:0.5", "--allow-upload", "--max-cost", "1", "-j", "2"]
         done = sfumato("detect", images, *options)

@@ -111,6 +111,7 @@ def both_pages() -> tuple[str, str]:
     return render(report, private=True, pairs=pairs), render(report, private=False)
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text() -> None:
     for page in both_pages():
         parsed = Parsed(page)
@@ -182,6 +183,7 @@ def test_a_pair_is_shown_with_both_images_and_words() -> None:
         render(hostile_report(), private=True, pairs=[Pair("a", b"<svg/>", png("red"), "")])
 
 
+@pytest.mark.slow
 def test_the_page_loads_nothing() -> None:
     for page in both_pages():
         parsed = Parsed(page)

@@ -64,6 +64,7 @@ def test_the_report_shows_what_people_changed_and_quotes_the_estimate() -> None:
     assert "still there" not in "".join(row["what"] for row in summary["not_measured"])
 
 
+@pytest.mark.slow
 def test_figures_that_are_not_understood_are_a_sentence_and_not_published() -> None:
     """A field that isn't known might name somebody; a page can't be made of a missing one."""
     taken = []

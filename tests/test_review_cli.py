@@ -166,6 +166,7 @@ def test_from_links_to_a_release(site: Site, tmp_path: Path) -> None:
             assert not any(one.encode() in path.read_bytes() for one in everybody)
 
 
+@pytest.mark.slow
 def test_raw_boxes_and_everybodys_stay_beside_the_decision(site: Site) -> None:
     site.json("serve", "--reviewer", "anna", "--all")
     site.answer("anna", add)
@@ -205,6 +206,7 @@ def test_a_dispute_waits_for_an_adjudicator_and_is_covered_meanwhile(
     assert all(decided[key].faces == () for key in site.data.with_face)
 
 
+@pytest.mark.slow
 def test_the_estimate_can_be_quoted_and_says_not_measured_before(site: Site) -> None:
     site.json("serve", "--reviewer", "anna", "--sample", "4")
     done = site.review("estimate")
@@ -238,6 +240,7 @@ def test_a_larger_sample_keeps_the_smaller(site: Site) -> None:
     assert keys[1] == set(site.data.keys)
 
 
+@pytest.mark.slow
 def test_gold_tells_who_is_careful(site: Site, tmp_path: Path) -> None:
     gold = tmp_path / "gold.csv"
     with gold.open("w", newline="", encoding="utf-8") as file:
@@ -463,6 +466,7 @@ def test_a_port_that_is_taken_ends_no_link_and_a_role_stays(
     assert person is not None
 
 
+@pytest.mark.slow
 def test_answers_of_one_search_say_nothing_of_another(site: Site) -> None:
     site.json("serve", "--reviewer", "anna", "--all")
     site.answer("anna", reject)

@@ -78,6 +78,7 @@ def test_no_round_makes_it_worse() -> None:
     assert objectives[-1] > objectives[0]
 
 
+@pytest.mark.slow
 def test_rates_and_truth_are_found_again() -> None:
     rates = [(0.95, 0.05), (0.9, 0.2), (0.75, 0.3), (0.99, 0.97), (0.02, 0.01)]
     votes, truth = cast(np.random.default_rng(2), rates, 3000)

@@ -13,6 +13,7 @@ from tests.review_answers import box, drawn, said
 PRIORS = Priors()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [0, 200])
 def test_spreads_are_found_again_with_and_without_a_truth(known: int) -> None:
     rng = np.random.default_rng(0)

@@ -281,6 +281,7 @@ boxes_ = st.tuples(
 ).map(lambda t: (t[0], t[1], t[0] + t[2], t[1] + t[3]))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(boxes_, st.floats(0.01, 20)), min_size=1, max_size=7))
 def test_half_of_the_weight_lies_on_either_side(found: list[tuple[Box, float]]) -> None:

@@ -54,6 +54,7 @@ def test_the_iou_of_unions_is_that_of_a_raster(one: list[Box], other: list[Box])
     assert union_iou(marks(*one), marks(*other)) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(many, many, st.floats(0.01, 50), st.floats(-300, 300))
 def test_the_iou_of_unions_knows_no_order_scale_or_place(

@@ -67,6 +67,7 @@ class TestOnSQLite(QueueContract):
     ) -> None:
         self.survives_kills(where, database, 12)
 
+    @pytest.mark.slow
     def test_no_statement_reads_a_table_from_end_to_end(
         self, database: Database, queue: Queue
     ) -> None:

@@ -194,6 +194,7 @@ def test_more_than_is_looked_at_counts_as_one_that_cannot_be_searched(
     assert any(one.data is None for one in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*SOME, *UNMOVABLE])
 def test_whatever_is_broken_nothing_is_raised(name: str) -> None:
     data = hidden(name)
@@ -499,6 +500,7 @@ def test_a_run_takes_out_faces_counts_them_and_passes(source: Path, tmp_path: Pa
     assert sfumato("verify", source, out, "-q").code == 0
 
 
+@pytest.mark.slow
 def test_with_boxes_from_a_file_the_verifying_detectors_search(
     source: Path, tmp_path: Path
 ) -> None:

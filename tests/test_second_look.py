@@ -30,6 +30,7 @@ def portrait() -> Pixels:
         return np.asarray(image.convert("RGB"))
 
 
+@pytest.mark.slow
 def test_every_look_tells_the_face_from_the_background(portrait: Pixels) -> None:
     face, other = look_at(portrait, as_boxes([FACE, ROCKET]), LOOKS).scores
     assert (face > 0.6).all()

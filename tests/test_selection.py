@@ -112,6 +112,7 @@ def test_what_is_excluded_is_not_in_the_release_and_is_counted(data: Dataset) ->
     assert sfumato("report", data.out, "-q").code == 0
 
 
+@pytest.mark.slow
 def test_only_what_is_included_is_taken(data: Dataset) -> None:
     assert run(data, "--include", "n03/**", "--include", "*.txt", "--copy-other").code == 0
     assert keys_of(data) == {key for key in data.keys if key.startswith("n03/")}

@@ -575,6 +575,7 @@ def test_a_copy_of_16_bits_is_searched_again_where_nobody_did() -> None:
         assert all(finding.passed for finding in found) == passed
 
 
+@pytest.mark.slow
 def test_a_change_of_the_lowest_bit_away_from_the_faces_is_seen() -> None:
     data = png(samples(3))
     after = read_png(codec.edit(data, [BOX], Gaussian()).data)

@@ -188,6 +188,7 @@ def test_the_trials_needed_are_the_fewest_that_can_tell(share: float) -> None:
     assert intervals.least(needed) >= share > intervals.least(needed - 1)
 
 
+@pytest.mark.slow
 def test_an_interval_of_independent_trials_is_about_the_exact_one() -> None:
     rng = np.random.default_rng(1)
     part = (rng.random(2000) < 0.9).astype(np.int64)

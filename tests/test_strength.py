@@ -135,6 +135,7 @@ def test_imagenet_fails_on_a_small_face_beside_a_large_one() -> None:
 # The scale
 
 
+@pytest.mark.slow
 def test_it_falls_as_the_blur_grows() -> None:
     image, box = portrait(60)
     left = [
@@ -406,6 +407,7 @@ def test_the_first_row_and_column_of_a_image_count() -> None:
             assert still_shown(image, other, box) < 1
 
 
+@pytest.mark.slow
 def test_a_sliver_of_a_large_face_is_measured_in_cells_that_fit_into_it() -> None:
     image = noise(48, 48, 3, seed=8).repeat(10, axis=0).repeat(10, axis=1)
     for left in (-235.0, -470.0, -475.0, 235.0, 470.0, 475.0):

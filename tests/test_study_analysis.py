@@ -104,6 +104,7 @@ def test_figures_are_what_counting_gives(answers: dict[tuple[str, str], StudyAns
     assert one.rows[0].errors[0] == pytest.approx(np.std(seeds, ddof=1) / 3**0.5)
 
 
+@pytest.mark.slow
 def test_classes_and_areas_are_parts_of_the_whole(
     answers: dict[tuple[str, str], StudyAnswer],
 ) -> None:

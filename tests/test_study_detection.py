@@ -235,6 +235,7 @@ def test_the_spread_of_pseudo_values_is_that_of_new_images() -> None:
     assert 0.92 <= inside / 300 <= 0.98
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_pycocotools(wanted: DetectionSettings) -> None:
     _, tested = objects.read(wanted)
     scene = tested.scenes[0]

@@ -32,6 +32,7 @@ def by_thresholds(rows: list[tuple[bool, int]], weights: list[Fraction] | None =
     return total
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(ranked)
 def test_average_precision_is_its_definition_with_ties_as_one_step(

@@ -99,6 +99,7 @@ def test_the_page_is_whole_and_loads_nothing(analysis: Analysis) -> None:
     assert page.count("Not measured.") == len(KINDS)
 
 
+@pytest.mark.slow
 def test_the_page_has_the_answers_and_the_published_ones(analysis: Analysis) -> None:
     page = render(analysis, [])
     for line in headlines(analysis.parts[0]):

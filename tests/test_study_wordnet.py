@@ -206,6 +206,7 @@ def test_classes_without_ids_need_a_table(tmp_path: Path) -> None:
     assert (other.classes, other.note) == ({"pet": [0]}, "")
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_the_database(tmp_path: Path) -> None:
     command: list[str | Path] = ["study", "report", tmp_path / "out"]
     for arm, right in (("original", 55), ("gaussian", 45)):
@@ -275,6 +276,7 @@ def test_listed_names_are_those_of_wordnets_index(wordnet: Path) -> None:
     assert {name: senses[name] for name in LISTED} == dict(LISTED)
 
 
+@pytest.mark.slow
 def test_the_published_counts_come_out(wordnet: Path, shared_data: Path) -> None:
     # Yang et al. (ICML 2022), README of their code: categories of each super-category.
     lines = (shared_data / "imagenet" / "synset_words.txt").read_text(encoding="utf-8").splitlines()

@@ -25,6 +25,7 @@ FILES: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_no_way_to_write_a_file_as_text_passes(file: str) -> None:
     passed = [way for way, data in text_images.encodings(FILES[file]()) if not objection(data)]
@@ -52,6 +53,7 @@ def test_labels_pass(group: str) -> None:
     assert found == dict.fromkeys(files)
 
 
+@pytest.mark.slow
 def test_real_documents_pass() -> None:
     documents = [
         *(ROOT / name for name in ("README.md", "LICENSE", "NOTICE", "pyproject.toml")),

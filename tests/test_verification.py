@@ -412,6 +412,7 @@ def test_a_planted_file_is_found_in_a_finished_release(
     assert json.loads((spoilt.out / "summary.json").read_text())["verdict"] == "failed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "plant", "code"), PLANTS, ids=NAMES)
 def test_a_planted_file_is_found_also_if_its_digest_is_the_written_one(
     good: Dataset, ending: str, plant: Plant, code: Code

@@ -548,6 +548,7 @@ def test_nothing_that_leaves_tells_what_it_must_not(tmp_path: Path) -> None:
         assert "set-cookie" in response.headers or browser.secret.encode() not in words
 
 
+@pytest.mark.slow
 def test_the_score_is_told_in_the_tutorial_only(tmp_path: Path) -> None:
     with served(tmp_path, 8) as service:
         keys = [row[0] for row in service.database.read("SELECT key FROM review_items")]

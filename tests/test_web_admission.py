@@ -202,6 +202,7 @@ def test_who_asks_too_often_has_to_wait() -> None:
     assert [ask(rate=rate).status_code for _ in range(3)] == [200, 200, 429]
 
 
+@pytest.mark.slow
 def test_a_rate_is_each_names_own_and_forgets() -> None:
     rate = Rate(0.5, 1, lambda: 0.0)
     assert (rate.wait("a"), rate.wait("a"), rate.wait("b")) == (0, 2, 0)

@@ -63,6 +63,7 @@ def test_a_copy_has_the_pixels_and_nothing_else(root: Path) -> None:
     assert np.abs(np.asarray(copy).astype(int) - before).mean() < 12
 
 
+@pytest.mark.slow
 def test_a_large_image_is_made_smaller(root: Path) -> None:
     copy = opened(ServedImages(root).screen(wanted(root, "large.png", (2400, 1000))))
     assert copy.size == (1600, 667)

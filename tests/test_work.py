@@ -83,6 +83,7 @@ def test_a_image_that_could_not_be_searched_keeps_its_reason(data: Dataset) -> N
     assert refused(report) == {"n03/text.jpg": Code.IMAGE_UNRECOGNISED}
 
 
+@pytest.mark.slow
 def test_what_was_searched_with_other_settings_does_not_count(data: Dataset) -> None:
     search(replace(data.job(), out=None), Here())
     other = Settings(boxes=data.boxes, verify_detectors=WATCHER, max_pixels=10**7)
