@@ -238,14 +238,17 @@ def _integers(
 
 
 def taking_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Let the network take `image`, (B, H, W, 3) uint8 RGB, instead of planes of floats."""
+    """Let the network take `picture`, (B, H, W, 3) uint8 RGB, instead of planes of floats.
+
+    The name is in the bytes of the file, and so in the fingerprint of every detection.
+    """
     graph = model.graph
-    taken = helper.make_node("Transpose", ["image"], [f"{INPUT}_bytes"], perm=[0, 3, 1, 2])
+    taken = helper.make_node("Transpose", ["picture"], [f"{INPUT}_bytes"], perm=[0, 3, 1, 2])
     nodes = [node for node in graph.node if INPUT not in node.input]
     _replace(graph, [taken, *nodes], _numbers(graph))
     del graph.input[:]
     graph.input.append(
-        helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, ["B", "H", "W", 3])
+        helper.make_tensor_value_info("picture", onnx.TensorProto.UINT8, ["B", "H", "W", 3])
     )
     return model
 
