@@ -42,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not CASES.is_dir():
         pytest.skip(f"no makers at {CASES}")
     folder = tmp_path_factory.mktemp("cases")
-    makers = "hidden_images motion_photo icc_private odd_jpeg orientation panorama".split()
+    makers = "hidden_pictures motion_photo icc_private odd_jpeg orientation panorama".split()
     makers += "slow_files stereo_mpo boxes_odd".split()
     for maker in makers:
         subprocess.run(
@@ -266,7 +266,7 @@ def test_box_files_are_read_as_their_makers_meant(
         for side in ("x0", "y0", "x1", "y1")
     )
     assert (x0, y0, x1, y1) == pytest.approx((85, 45, 115, 165), abs=1)
-    sfumato("run", source, tmp_path / "a", "--boxes", boxes / "absent_image.json")
+    sfumato("run", source, tmp_path / "a", "--boxes", boxes / "absent_picture.json")
     assert "a/9.jpg" in caplog.text
 
 

@@ -63,7 +63,7 @@ def test_8_bits_see_what_32_bits_see() -> None:
     planes = pixels.astype(np.float32).transpose(2, 0, 1)[None]
     fine, scale, offset = open_network("centerface").run(("537", "538", "539"), {"input.1": planes})
     heat, scale8, offset8 = open_network("centerface-8bit").run(
-        ("537", "538", "539"), {"image": pixels[None]}
+        ("537", "538", "539"), {"picture": pixels[None]}
     )
     assert np.abs(heat - fine).max() < 0.12
     face = fine[0, 0] > 0.5
