@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
@@ -109,7 +110,7 @@ def read_json(path: Path) -> Any:
         raise wrong(path, "start", f"JSON ({error})") from error
 
 
-class Xml:
+class Xml(ABC):
     """The events of an XML file, as a subclass hears them by `_start` and `_end`.
 
     It is read as a stream, without a document type: entities of one could swell a small file.
@@ -139,11 +140,11 @@ class Xml:
         """Build the error for what stands at this place of the file."""
         return wrong(self.path, f"line {self.parser.CurrentLineNumber}", expected)
 
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _start(self, tag: str, attributes: dict[str, str]) -> None: ...
 
-    def _end(self, tag: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _end(self, tag: str) -> None: ...
 
     def _doctype(self, *_: object) -> None:
         raise self.wrong("no document type")

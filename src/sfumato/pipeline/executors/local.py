@@ -92,7 +92,7 @@ class _Worker:
 
 
 class Local:
-    """Run a task in `workers` processes (0: one for each core); a `sfumato.types.Executor`.
+    """Run a task in `workers` processes (0: one for each core); an `Executor`.
 
     `timeout_s` bounds the time on one image, `start_s` the start of a worker. Iterating
     raises `ExecutorError` when workers can't start at all, and whatever error about the run
