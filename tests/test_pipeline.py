@@ -59,7 +59,6 @@ def rows(path: Path) -> list[dict[str, object]]:
     return found
 
 
-@pytest.mark.slow
 def test_every_image_is_accounted_for(done: Dataset) -> None:
     manifest = rows(done.out / "manifest.parquet")
     assert [row["path"] for row in manifest] == list(done.keys)
@@ -76,13 +75,11 @@ def test_every_image_is_accounted_for(done: Dataset) -> None:
     assert summary["ignored"] == {"count": 1, "first": ["labels.txt"]}
 
 
-@pytest.mark.slow
 def test_images_without_a_face_leave_byte_for_byte(done: Dataset) -> None:
     for key in done.without:
         assert (done.out / key).read_bytes() == (done.source / key).read_bytes()
 
 
-@pytest.mark.slow
 def test_only_faces_change(done: Dataset) -> None:
     actions = {str(row["path"]): row for row in rows(done.out / "manifest.parquet")}
     for key in done.with_face:
