@@ -385,3 +385,31 @@ def test_where_no_image_lends_boxes_those_shown_are_wrong_all_the_same() -> None
         assert not misplaced(made.box, 90, 60)
         assert made.proposal == "p0"
         assert likeness.wrong((), (90, 60), pool, 0.5, b"seed") == (made,)
+
+
+def test_boxes_that_others_lend_never_pass_and_lie_in_the_image() -> None:
+    rng = np.random.default_rng(4)
+
+    def drawn(count: int, width: int, height: int) -> tuple[Mark, ...]:
+        found = []
+        for number in range(count):
+            x0, y0 = rng.uniform(0, 0.7, 2) * (width, height)
+            x1, y1 = (x0, y0) + rng.uniform(0.05, 0.3, 2) * (width, height)
+            box = (float(x0), float(y0), float(x1), float(y1))
+            found.append(Mark(box, "face", f"p{number}", float(rng.uniform(0.35, 0.99))))
+        return tuple(found)
+
+    sizes = [(90, 60), (200, 300), (640, 480)]
+    lent = 0
+    for turn in range(60):
+        pool = likeness.Pool(likeness.Donor(*size, drawn(turn % 3 + 1, *size)) for size in sizes)
+        truth = drawn(turn % 4, 90, 60)
+        found = likeness.wrong(truth, (90, 60), pool, 0.5, b"%d" % turn)
+        assert not quality.passes(found, truth)
+        assert [mark.proposal for mark in found] == [f"p{n}" for n in range(len(found))]
+        for x0, y0, x1, y1 in (mark.box for mark in found):
+            assert 0 <= x0 < x1 <= 90
+            assert 0 <= y0 < y1 <= 60
+        assert likeness.wrong(truth, (90, 60), pool, 0.5, b"%d" % turn) == found
+        lent += bool(found)
+    assert lent > 50
