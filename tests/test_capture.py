@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sfumato.review.capture import INDEPENDENCE, chapman
+from sfumato.review.capture import chapman
 
 
 def test_chapman_by_hand() -> None:
@@ -17,8 +17,10 @@ def test_chapman_by_hand() -> None:
     assert found.seen == 120
     assert found.unseen == pytest.approx(found.total - 120)
     assert found.low < found.total < found.high
-    assert "independently" in INDEPENDENCE
-    assert "too low" in INDEPENDENCE
+    told = found.as_json()
+    assert told["unseen"] == found.unseen
+    assert (told["low"], told["high"]) == (found.low - 120, found.high - 120)
+    assert "make this figure too low" in told["assumption"]
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
