@@ -161,7 +161,6 @@ def test_a_file_in_the_wrong_class_puts_both_counts_off(spoilt: Release) -> None
     assert {("VERIFY_COUNT", label), ("VERIFY_COUNT", "n03")} <= failures(done)
 
 
-@pytest.mark.slow
 def test_two_files_that_were_exchanged_are_both_found(spoilt: Release) -> None:
     one, other = (without_face(spoilt.data, end) for end in ("0 ä.JPEG", "2 ä.webp"))
     first, second = spoilt.written(one), spoilt.written(other)
