@@ -57,6 +57,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_what_examples_in_python_import_is_there() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    lines = re.findall(r"^from sfumato[\w.]* import [\w, ]+$", text, re.MULTILINE)
+    assert len(lines) > 5
+    for line in lines:
+        exec(line)
+
+
 @pytest.mark.slow
 def test_the_example_of_the_readme_does_what_it_says(
     folder: Path, capsys: pytest.CaptureFixture[str]

@@ -1,6 +1,6 @@
 """The finder: propose low, look closer, decide. The detector of the profiles.
 
-Each profile is a `Plan`: what proposes (`proposal`), which crops are looked at (`second_look`),
+Each profile is a `Plan`: what proposes (`propose`), which crops are looked at (`second_look`),
 and how the scores become a probability (`decision`). What costs little comes first: an image
 in which nothing is proposed is done after one network, and a proposal that one crop settles
 needs no other. docs/detection.md has recall, false boxes and cost of each.

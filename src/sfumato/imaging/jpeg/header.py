@@ -196,7 +196,7 @@ def read_header(segments: Sequence[Segment], *, max_pixels: int) -> Header:
     frame = _read_frame(frames[0], max_pixels)
     quantisers: dict[int, tuple[int, ...]] = {}
     latched: dict[int, tuple[int, ...]] = {}
-    # Frames of Motion JPEG leave tables out (`standard_tables`).
+    # Frames of Motion JPEG leave tables out (`huffman.STANDARD`).
     huffman = {} if frame.process == "progressive" else dict(STANDARD)
     scans: list[Scan] = []
     interval = 0
