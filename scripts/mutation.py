@@ -41,7 +41,6 @@ SUITES: Final = {
     "obfuscation.step": ("release", "misplaced_boxes", "sixteen_bits", "work", "second"),
     "obfuscation.second_images": ("second",),
     "pipeline.driver": ("driver", "pipeline_steps", "durability", "pipeline", "truth", "copying"),
-    "ledger.published": ("published", "truth"),
     "pipeline.plan": ("plan", "truth", "pipeline_steps", "pipeline", "decisions"),
     "verification.failing": ("failing", "truth", "pipeline", "decisions"),
     "pipeline.job": ("job", "pipeline_steps", "pipeline", "misplaced_boxes", "truth"),

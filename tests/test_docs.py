@@ -98,6 +98,16 @@ def test_what_the_readme_says_of_the_manifest_is_in_it() -> None:
         assert set(schema.names) <= set(re.findall(r"`(\w+)`", words))
 
 
+def test_modules_whose_mutants_can_be_tried_are_there_with_their_tests() -> None:
+    from scripts.mutation import SUITES
+
+    for module, tests in SUITES.items():
+        path = ROOT / "src" / "sfumato" / module.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file(), module
+        for name in tests:
+            assert (ROOT / "tests" / f"test_{name}.py").is_file(), name
+
+
 # --- the check itself
 
 
