@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -47,7 +48,8 @@ def _plain(kind: Any, value: Any, where: str, path: Path) -> Any:
     if kind is Path and isinstance(value, str) and value:
         return path.parent.absolute() / value
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        with suppress(OverflowError):  # a whole number may be too large
+            return float(value)
     if isinstance(kind, type) and type(value) is kind:
         return value
     raise UsageError(f"{path}: {where} can't be {value!r}{_wanted(kind)}.")
@@ -64,15 +66,18 @@ def _build_table(kind: Any, value: Any, where: str, path: Path) -> Any:
         raise UsageError(f"{path}: {where} must be a table.")
     hints = get_type_hints(kind)
     names = {one.name.replace("_", "-"): one.name for one in fields(kind)}
-    values = {key.replace("_", "-"): one for key, one in value.items()}
-    if unknown := sorted(values.keys() - names.keys()):
+    written = {key.replace("_", "-"): key for key in value}
+    place = where and f" in {where}"
+    if unknown := sorted(written.keys() - names.keys()):
         raise UsageError(
-            f"{path} has keys that aren't known{where and f' in {where}'}: "
-            f"{', '.join(unknown)}. Known are {', '.join(sorted(names))}."
+            f"{path} has keys that aren't known{place}: "
+            f"{', '.join(written[key] for key in unknown)}. Known are {', '.join(sorted(names))}."
         )
+    if twice := sorted(value.keys() - written.values()):
+        raise UsageError(f"{path} says{place} {', '.join(twice)} twice, with - and with _.")
     built = {
-        names[key]: build(hints[names[key]], one, f"{where}.{key}".lstrip("."), path)
-        for key, one in values.items()
+        names[key]: build(hints[names[key]], value[own], f"{where}.{own}".lstrip("."), path)
+        for key, own in written.items()
     }
     try:
         return kind(**built)
