@@ -38,8 +38,9 @@ def refuse_costly(image: Image.Image, kind: str, data: bytes) -> None:
     """Raise for an image, opened but not decoded, that is hollow or has too many scans."""
     pixels = image.width * image.height
     refuse_hollow(pixels * 2 if kind == "WEBP" else pixels, len(data))  # its decoder holds two
-    scans = data.count(b"\xff\xda")  # some of them may be those of previews
-    if image.info.get("progressive") and scans * pixels > SCANNED_PIXELS:
+    # Some of the scans may be those of previews.
+    scans = data.count(b"\xff\xda") if image.info.get("progressive") else 0
+    if scans * pixels > SCANNED_PIXELS:
         raise SampleError(Code.IMAGE_TOO_LARGE, f"JPEG of {scans} scans over {pixels} pixels each")
 
 
