@@ -98,6 +98,7 @@ def test_rows_without_a_face_speak_of_the_whole_image(tmp_path: Path) -> None:
         ("path,skin,skin\na.png,I,I\n", "one column skin, got 2"),
         ("path,skin\na.png\n", "row 2: expected 2 cells"),
         ("path,face,skin\na.png,first,I\n", "the number of a face, from 0, got 'first'"),
+        (f"path,face,skin\na.png,{5000 * '9'},I\n", "the number of a face, from 0, got"),
         ("path,x0,y0,x1,y1,skin\na.png,1,2,3,?,I\n", "four numbers"),
         ("path,face,skin\na.png,7,I\n", "face 7 of 'a.png', which has 1 labelled faces"),
         ("path,face,skin\na.png,0,I\na.png,0,II\n", "skin is 'II', but another row says 'I'"),

@@ -112,7 +112,8 @@ def _rows(
         row = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
         name = image_name(name_from(row[columns.path]), path, where)
         index = row[columns.index] if columns.index else ""
-        if index and not index.isdecimal():
+        # By length too: Python reads no number of thousands of digits.
+        if index and (not index.isdecimal() or len(index) > 10):
             raise wrong(path, where, f"the number of a face, from 0, got {shown(index)}")
         box, faulty = _box([row[column] for column in columns.box], columns, path, where)
         values = {column: row[column] for column in columns.groups}
