@@ -149,6 +149,10 @@ def test_a_damaged_file_and_a_missing_column_are_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(UsageError, match=r"predictions\.parquet can't be read"):
         read_run(folder)
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "versions": ["numpy"]}))
+    with pytest.raises(UsageError, match="'versions' is missing or not a dict"):
+        read_run(folder)
     (folder / "run.json").write_text('{"layout": 2}')
     with pytest.raises(UsageError, match="layout 1"):
         read_run(folder)

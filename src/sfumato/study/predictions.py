@@ -90,13 +90,15 @@ class Run:
             raise UsageError(f"{where} is not a run record (layout {LAYOUT} of sfumato study).")
         words = ("architecture", "protocol", "train_arm", "test_arm")
         kinds: dict[str, type] = {**dict.fromkeys(words, str), "seed": int, "classes": list}
+        kinds["versions"] = dict
+        record = {"versions": {}, **record}
         for name, kind in kinds.items():
             if not isinstance(record.get(name), kind):
                 raise UsageError(f"{where}: {name!r} is missing or not a {kind.__name__}.")
         known = {name: record[name] for name in kinds}
         known |= {name: str(record.get(name, "")) for name in ("dataset", "fingerprint", "device")}
         known["classes"] = tuple(map(str, record["classes"]))
-        known["versions"] = {str(k): str(v) for k, v in (record.get("versions") or {}).items()}
+        known["versions"] = {str(k): str(v) for k, v in record["versions"].items()}
         return cls(**known)
 
 
