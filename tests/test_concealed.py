@@ -22,6 +22,7 @@ from PIL import Image
 from sfumato.errors import Code, SampleError
 from sfumato.imaging import codec
 from sfumato.imaging.codec import av1, chunks, concealed, isobmff, trimmed
+from sfumato.imaging.codec._extents import gif_lzw
 from sfumato.imaging.codec.behind import CODED, FRAMES, PIXELS, TOLERATED, UNKNOWN
 from sfumato.imaging.codec.watching import Watched
 from sfumato.imaging.jpeg import Policy, extent
@@ -641,3 +642,15 @@ def test_damaged_files_end_in_a_name_or_a_code(seed: int) -> None:
         except SampleError:
             continue
         assert concealed(clean) == ()
+
+
+def test_gif_of_codes_that_begin_with_two_bits_is_followed_as_viewers_do() -> None:
+    """Its first free code is beyond two bits already: codes never get wider."""
+    pixels = (1, 1, 0) * 20
+    codes = enumerate((2, *pixels, 3))  # clear, pixels, end
+    coded = sum(code << 2 * place for place, code in codes).to_bytes(16, "little")
+    head = b"GIF89a" + struct.pack("<HHBBB", 60, 1, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff,"
+    data = head + struct.pack("<HHHHB", 0, 0, 60, 1, 0) + b"\x01\x10" + coded + b"\0;"
+    with Image.open(io.BytesIO(data)) as shown:
+        assert (np.asarray(shown.convert("L"))[0] == 255 * np.array(pixels)).all()
+    assert gif_lzw(coded + b"\x7a" * 9, 1, 60) == 16

@@ -47,7 +47,7 @@ cdef int64_t lzw(const uint8_t[::1] data, int size, int64_t wanted, bint tiff) e
         if before >= 0 and free < MOST:
             length[free] = length[before] + 1
             free += 1
-            if free >= (1 << width) - tiff and width < 12:
+            if free == (1 << width) - tiff and width < 12:
                 width += 1
         done += length[code]
         before = code
